@@ -1,0 +1,1 @@
+"""Stillhouse: knowledge distillation for PyTorch, with numbers that can be trusted."""

@@ -1,0 +1,87 @@
+"""Augmentation of whole uint8 batches on their device: pad-crop, flip, cutout, normalise."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stillhouse.data.views import below
+
+# Each random choice of a sample draws under its own number, so that one option never moves another.
+_ROW, _COLUMN, _FLIP, _CUT_ROW, _CUT_COLUMN = range(5)
+
+
+@dataclass(frozen=True)
+class Augment:
+    """What training images go through; evaluation only normalises.
+
+    Args:
+        crop: pad by so many zero pixels, then cut the old size at a random place (4: the CIFAR
+            recipe of He et al., 2016). 0: none.
+        flip: mirror half of the images left to right.
+        cutout: side of the square that is set to the mean (DeVries & Taylor, arXiv 1708.04552;
+            16 for CIFAR-10, 8 for CIFAR-100 there). 0: none.
+        mean, std: per channel, for images in [0, 1].
+
+    >>> plain = Augment(mean=(0.0,), std=(1.0,))
+    >>> image = torch.full((1, 2, 2, 1), 255, dtype=torch.uint8)
+    >>> plain(image).flatten().tolist()
+    [1.0, 1.0, 1.0, 1.0]
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    crop: int = 0
+    flip: bool = False
+    cutout: int = 0
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Normalise only.
+
+        Shapes:
+            images: uint8 [B, H, W, C]; returns float32 [B, C, H, W] in channels_last layout.
+        """
+        scale = torch.tensor([1 / (255 * s) for s in self.std], device=images.device)
+        shift = torch.tensor(
+            [-m / s for m, s in zip(self.mean, self.std, strict=True)], device=images.device
+        )
+        return torch.addcmul(shift, images.float(), scale).permute(0, 3, 1, 2)
+
+    def view(self, images: Tensor, *, seed: int, index: Tensor, view: int) -> Tensor:
+        """The view of each image, a pure function of (seed, index, view).
+
+        Shapes:
+            images: uint8 [B, H, W, C]; index: int64 [B]; returns float32 [B, C, H, W].
+        """
+        normal = self(self._moved(images, seed, index, view))
+        return self._cut(normal, seed, index, view) if self.cutout else normal
+
+    def _moved(self, images: Tensor, seed: int, index: Tensor, view: int) -> Tensor:
+        """Pad-crop and flip as one gather."""
+        if not self.crop and not self.flip:
+            return images
+        count, height, width, _ = images.shape
+        rows = torch.arange(height, device=images.device).expand(count, height)
+        columns = torch.arange(width, device=images.device).expand(count, width)
+        if self.flip:
+            mirrored = below(seed, index, view, _FLIP, 2).bool()[:, None]
+            columns = torch.where(mirrored, width - 1 - columns, columns)
+        if self.crop:
+            places = 2 * self.crop + 1
+            rows = rows + below(seed, index, view, _ROW, places)[:, None]
+            columns = columns + below(seed, index, view, _COLUMN, places)[:, None]
+            images = F.pad(images, (0, 0, self.crop, self.crop, self.crop, self.crop))
+        sample = torch.arange(count, device=images.device)[:, None, None]
+        return images[sample, rows[:, :, None], columns[:, None, :]]
+
+    def _cut(self, images: Tensor, seed: int, index: Tensor, view: int) -> Tensor:
+        """Zero (the mean, once normalised) a square around a random pixel, clipped at the edge."""
+        _, _, height, width = images.shape
+        row = below(seed, index, view, _CUT_ROW, height)[:, None] - self.cutout // 2
+        column = below(seed, index, view, _CUT_COLUMN, width)[:, None] - self.cutout // 2
+        rows = torch.arange(height, device=images.device) - row
+        columns = torch.arange(width, device=images.device) - column
+        hit = ((rows >= 0) & (rows < self.cutout))[:, :, None]
+        hit = hit & ((columns >= 0) & (columns < self.cutout))[:, None, :]
+        return images.masked_fill(hit[:, None], 0.0)

@@ -1,0 +1,218 @@
+"""Tables: the rows of one split, in memory (`ImageTable`) or read one by one (`SampleTable`)."""
+
+import hashlib
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stillhouse.errors import DataError
+
+CHUNK_VALUES = 1 << 24  # image values looked at in one go: 16 MiB
+
+
+class Samples(Protocol):
+    """A map-style dataset: `samples[row]` gives `(image, label)`."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int, /) -> Any: ...
+
+
+@runtime_checkable
+class Fingerprinted(Protocol):
+    """A dataset that can say what it holds without reading every image."""
+
+    def fingerprint(self) -> str:
+        """Another text whenever an image or its order changed."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class ImageTable:
+    """Images of one size, all in memory as bytes.
+
+    Shapes:
+        images: `[N, H, W, C]` uint8, contiguous; labels: `[N]` int64.
+
+    Raises:
+        DataError: another type or shape, or lengths that differ.
+
+    >>> table = ImageTable(torch.full((4, 2, 2, 1), 51, dtype=torch.uint8), torch.arange(4))
+    >>> len(table), table.height, table.width, table.channels
+    (4, 2, 2, 1)
+    >>> table.mean_std()
+    ((0.2,), (0.0,))
+    """
+
+    images: Tensor
+    labels: Tensor
+
+    def __post_init__(self) -> None:
+        if self.images.dtype != torch.uint8 or self.images.ndim != 4:
+            raise DataError(
+                f"an image table holds uint8 images [N, H, W, C]; these are {self.images.dtype} "
+                f"{list(self.images.shape)}"
+            )
+        if not self.images.is_contiguous():
+            raise DataError("the images of a table must be contiguous; call images.contiguous()")
+        _check_labels(self.labels, len(self.images), "images")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: Tensor) -> "ImageTable":
+        """Copy these rows, in this order."""
+        return ImageTable(self.images[rows], self.labels[rows])
+
+    @property
+    def height(self) -> int:
+        """Rows of pixels of each image."""
+        return self.images.shape[1]
+
+    @property
+    def width(self) -> int:
+        """Columns of pixels of each image."""
+        return self.images.shape[2]
+
+    @property
+    def channels(self) -> int:
+        """1 for grey, 3 for colour."""
+        return self.images.shape[3]
+
+    def mean_std(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation of each channel, in units of [0, 1].
+
+        Counts the 256 values per channel, so the sums are exact whatever the number of images; the
+        deviation is that of the population (divided by N, not N - 1).
+
+        Raises:
+            DataError: the table has no rows.
+        """
+        if not self.images.numel():
+            raise DataError("an empty table has no mean; it needs at least one image")
+        counts = torch.zeros(self.channels, 256, dtype=torch.int64)
+        per_chunk = max(1, CHUNK_VALUES // self.images[0].numel())
+        for chunk in torch.split(self.images, per_chunk):
+            for channel in range(self.channels):
+                counts[channel] += chunk[..., channel].flatten().bincount(minlength=256).cpu()
+        values = torch.arange(256, dtype=torch.float64) / 255
+        share = counts.double() / counts[0].sum()
+        mean = share @ values
+        variance = (share * (values - mean[:, None]) ** 2).sum(1)
+        return tuple(mean.tolist()), tuple(variance.sqrt().tolist())
+
+    def fingerprint(self) -> str:
+        """Sha256 of shapes and bytes: equal exactly when images and labels are equal."""
+        digest = hashlib.sha256(f"images {list(self.images.shape)}".encode())
+        digest.update(_bytes(self.images))
+        digest.update(_bytes(self.labels))
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class SampleTable:
+    """Rows of a map-style dataset, read when they are asked for.
+
+    For images of several sizes, for more images than memory holds and for the user's own datasets.
+    `labels[i]` is the label of row `rows[i]` of the dataset.
+
+    Shapes:
+        labels: `[N]` int64; rows: `[N]` int64.
+
+    Raises:
+        DataError: another type or shape, or lengths that differ.
+
+    >>> samples = [("a", 0), ("b", 1), ("c", 1)]
+    >>> table = SampleTable(samples, labels=torch.tensor([1, 0]), rows=torch.tensor([2, 0]))
+    >>> table.read(0), len(table.take(torch.tensor([1])))
+    ('c', 1)
+    """
+
+    dataset: Samples
+    labels: Tensor
+    rows: Tensor
+
+    def __post_init__(self) -> None:
+        if self.rows.dtype != torch.int64 or self.rows.ndim != 1:
+            raise DataError(f"rows must be int64 [N]; they are {self.rows.dtype}")
+        _check_labels(self.labels, len(self.rows), "rows")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, rows: Tensor) -> "SampleTable":
+        """Select these rows of this table, in this order; no image is read."""
+        return SampleTable(self.dataset, self.labels[rows], self.rows[rows])
+
+    def read(self, i: int) -> Any:
+        """Return the image of row `i` as the dataset gives it: PIL, numpy [H, W, C] or tensor."""
+        return self.dataset[int(self.rows[i])][0]
+
+    def fingerprint(self) -> str:
+        """Sha256 of what is cheap to know: rows, labels, and the dataset as far as it tells.
+
+        A dataset with a method `fingerprint() -> str` is asked. Of any other, its class name, its
+        length and the first and last sample of this table are taken (where these are tensors,
+        arrays or PIL images), so **a change of pixels in between, under the same labels, is not
+        noticed**. Samples are read with fixed seeds of torch, numpy and random: a transform that
+        draws from these does not change the fingerprint.
+        """
+        kind = type(self.dataset)
+        digest = hashlib.sha256(f"samples {kind.__module__}.{kind.__qualname__}".encode())
+        digest.update(f"{len(self.dataset)} {len(self)}".encode())
+        digest.update(_bytes(self.labels))
+        digest.update(_bytes(self.rows))
+        if isinstance(self.dataset, Fingerprinted):
+            digest.update(self.dataset.fingerprint().encode())
+        elif len(self):
+            for i in (0, len(self) - 1):
+                with _fixed_seeds():
+                    digest.update(_image_bytes(self.read(i)))
+        return digest.hexdigest()
+
+
+Table: TypeAlias = ImageTable | SampleTable
+
+
+def _check_labels(labels: Tensor, rows: int, what: str) -> None:
+    if labels.dtype != torch.int64 or labels.ndim != 1:
+        raise DataError(f"labels must be int64 [N]; they are {labels.dtype} {list(labels.shape)}")
+    if len(labels) != rows:
+        raise DataError(f"{rows} {what} but {len(labels)} labels; each needs exactly one")
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    flat = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
+    return flat.numpy().data
+
+
+def _image_bytes(image: Any) -> bytes:
+    """Return shape and bytes of an image; nothing of what is neither tensor, array nor PIL."""
+    if isinstance(image, Tensor):
+        dtype, image = str(image.dtype), image.detach().cpu().contiguous()
+        return f"{dtype} {list(image.shape)}".encode() + bytes(_bytes(image))
+    if isinstance(image, np.ndarray):
+        return f"{image.dtype} {list(image.shape)}".encode() + image.tobytes()
+    if hasattr(image, "mode") and hasattr(image, "tobytes"):  # PIL, without importing it
+        return f"{image.mode} {image.size}".encode() + bytes(image.tobytes())
+    return b""
+
+
+@contextmanager
+def _fixed_seeds() -> Iterator[None]:
+    python, numpy = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        random.seed(0)
+        np.random.seed(0)
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)

@@ -1,0 +1,86 @@
+"""Views: what a sample looks like is a pure function of (seed, index, view).
+
+The numbers come from a counter-based generator (the finaliser of splitmix64, Steele et al., 2014)
+on int64 tensors: the same on every device, in any order, batch, worker or world.
+"""
+
+import torch
+from torch import Tensor
+
+_GOLDEN = 0x9E3779B97F4A7C15
+_FIRST = 0xBF58476D1CE4E5B9
+_SECOND = 0x94D049BB133111EB
+_UNIT = 2.0**-24  # float32 holds 24 bits exactly
+
+
+def _signed(value: int) -> int:
+    """The int64 with the same 64 bits."""
+    value &= 2**64 - 1
+    return value - 2**64 if value >= 2**63 else value
+
+
+def _xor_shift(x: Tensor, bits: int) -> Tensor:
+    """``x ^ (x >>> bits)``: torch shifts int64 arithmetically, so the sign bits are masked off."""
+    return x ^ ((x >> bits) & ((1 << (64 - bits)) - 1))
+
+
+def mix(x: Tensor) -> Tensor:
+    """One round of splitmix64 on each element: well-mixed 64 bits.
+
+    Shapes:
+        x: int64 of any shape; returns the same.
+
+    >>> hex(mix(torch.tensor([0])).item() & (2**64 - 1))
+    '0xe220a8397b1dcdaf'
+    """
+    x = x + _signed(_GOLDEN)
+    x = _xor_shift(x, 30) * _signed(_FIRST)
+    x = _xor_shift(x, 27) * _signed(_SECOND)
+    return _xor_shift(x, 31)
+
+
+def keys(seed: int, index: Tensor, view: int, draw: int) -> Tensor:
+    """64 random bits for each sample: (seed, index, view, draw) -> int64.
+
+    Shapes:
+        index: int64 [B]; returns [B].
+    """
+    start = mix(torch.tensor(_signed(seed), dtype=torch.int64, device=index.device))
+    return mix(mix(mix(start + index) + view) + draw)
+
+
+def uniform(seed: int, index: Tensor, view: int, draw: int) -> Tensor:
+    """Uniform numbers in [0, 1), one for each sample; ``draw`` numbers the draws of a sample.
+
+    >>> u = uniform(0, torch.arange(10_000), view=3, draw=0)
+    >>> bool(u.min() >= 0), bool(u.max() < 1), round(u.mean().item(), 2)
+    (True, True, 0.5)
+    """
+    return ((keys(seed, index, view, draw) >> 40) & 0xFFFFFF).float() * _UNIT
+
+
+def below(seed: int, index: Tensor, view: int, draw: int, n: int) -> Tensor:
+    """Uniform whole numbers in 0..n-1, one for each sample.
+
+    >>> sorted(set(below(0, torch.arange(1000), 0, 0, 3).tolist()))
+    [0, 1, 2]
+    """
+    return (uniform(seed, index, view, draw) * n).long()
+
+
+def sample_seed(seed: int, index: int, view: int) -> int:
+    """One seed for everything that a per-sample transform draws.
+
+    >>> sample_seed(0, 5, 1) == sample_seed(0, 5, 1)
+    True
+    """
+    return int(keys(seed, torch.tensor([index]), view, 0).item()) & (2**63 - 1)
+
+
+def shuffled(seed: int, epoch: int, n: int) -> Tensor:
+    """The order of an epoch: a permutation of 0..n-1.
+
+    >>> shuffled(0, 1, 5).sort().values.tolist()
+    [0, 1, 2, 3, 4]
+    """
+    return torch.argsort(keys(seed, torch.arange(n), epoch, 1), stable=True)

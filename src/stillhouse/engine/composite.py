@@ -1,0 +1,51 @@
+"""The composite module of a turn: learners, bridges and the terms' own parameters, terms out.
+
+This is what gets compiled and what gets wrapped for data-parallel training. Nodes that run inside
+without learning (a frozen head behind the student) are reached through the plan and never
+registered, so that nothing of the teacher is wrapped, moved or saved.
+"""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from stillhouse.engine.nodes import Node
+from stillhouse.engine.signals import Signals
+from stillhouse.engine.wiring import TurnPlan
+
+
+class Composite(nn.Module):
+    """Signals in, one scalar per term out.
+
+    Shapes:
+        forward: a mapping of signals -> [terms], unweighted means over the batch, float32.
+    """
+
+    def __init__(self, plan: TurnPlan) -> None:
+        super().__init__()
+        learners = set(plan.turn.learners)
+        self.learners = nn.ModuleDict(
+            {n.name: n.module for n in plan.inside if n.name in learners and n.module is not None}
+        )
+        self.losses = nn.ModuleDict(
+            {term.name: term.module for term in plan.turn.terms if term.module is not None}
+        )
+        self._inside = plan.inside
+        self._terms = tuple(plan.turn.terms)
+
+    def forward(self, signals: Signals) -> Tensor:
+        """Run the nodes inside and give the terms."""
+        known = dict(signals)
+        for node in self._inside:
+            known.update(node.run(known))
+        return torch.stack([term.value(known).float() for term in self._terms])
+
+
+def run_outside(nodes: Iterable[Node], signals: Signals) -> Signals:
+    """Run frozen nodes without autograd; gives the signals with theirs added."""
+    known = dict(signals)
+    with torch.no_grad():
+        for node in nodes:
+            known.update(node.run(known))
+    return known

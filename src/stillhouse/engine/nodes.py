@@ -1,0 +1,255 @@
+"""Nodes: what reads signals and returns signals. Four kinds and no more.
+
+Role: a model with taps. Bridge: a module that derives one signal. Replay (in `cache`): a recorded
+role. Ema: a role that follows another one. A node never knows a method or a loss.
+"""
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from stillhouse.engine.heads import find_head
+from stillhouse.engine.signals import EMBEDDING, LOGITS, Signals, as_names, named_outputs
+from stillhouse.engine.taps import Taps, tap_problem
+from stillhouse.errors import WiringError
+
+
+class Node(ABC):
+    """Reads signals, returns signals under its own name."""
+
+    def __init__(self, name: str, reads: str | Iterable[str]) -> None:
+        if not name.isidentifier():
+            raise WiringError(f"node '{name}'", ["a node's name is a word without dots or spaces"])
+        self.name = name
+        self.reads = as_names(reads)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """All signals that must exist before this node runs."""
+        return self.reads
+
+    @property
+    def module(self) -> nn.Module | None:
+        """The module whose parameters this node trains, if any."""
+        return None
+
+    @abstractmethod
+    def problem(self, part: str) -> str | None:
+        """Why this node cannot give a part; None when it can, or when only a run can tell."""
+
+    def open(self, parts: Collection[str]) -> None:  # noqa: B027  (most nodes have nothing to open)
+        """Make ready to give these parts until `close`."""
+
+    def close(self) -> None:  # noqa: B027
+        """Leave nothing behind."""
+
+    @abstractmethod
+    def run(self, signals: Mapping[str, Tensor]) -> Signals:
+        """Signals under full names, from the signals that it reads."""
+
+
+class Role(Node):
+    """A model with taps: ``student``, ``teacher``, a peer, a critic.
+
+    Gives ``name.logits`` (what the model returns), ``name.embedding`` (what its head reads), any
+    tap (``name.layer3``, ``name.fc:in``) and any named output.
+
+    Args:
+        name: how signals call it.
+        module: any ``nn.Module``; never edited, only listened to.
+        reads: its inputs, in order.
+        head: path of the Linear that gives the logits; found when not named (the last Linear).
+        aliases: other names for taps, such as ``{"hint": "layer2.1"}``.
+
+    >>> role = Role("student", nn.Sequential(nn.Flatten(), nn.Linear(4, 2)))
+    >>> role.open(["logits", "embedding"])
+    >>> out = role.run({"batch.image": torch.ones(3, 1, 2, 2)})
+    >>> role.close()
+    >>> {name: tuple(value.shape) for name, value in sorted(out.items())}
+    {'student.embedding': (3, 4), 'student.logits': (3, 2)}
+    """
+
+    def __init__(
+        self,
+        name: str,
+        module: nn.Module,
+        *,
+        reads: str | Iterable[str] = "batch.image",
+        head: str | None = None,
+        aliases: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(name, reads)
+        self._module = module
+        self._head = head
+        self.aliases = dict(aliases or {})
+        self._taps: Taps | None = None
+        self._taps_of: dict[str, str] = {}
+
+    @property
+    def module(self) -> nn.Module:
+        """The model."""
+        return self._module
+
+    @property
+    def head(self) -> str:
+        """Path of the module that gives the logits. Raises ModelError when there is none."""
+        if self._head is None:
+            self._head = find_head(self._module, who=self.name)
+        return self._head
+
+    def head_module(self) -> nn.Module:
+        """The head itself."""
+        return self._module.get_submodule(self.head)
+
+    def tap_of(self, part: str) -> str | None:
+        """The tap behind a part; None for the model's own outputs."""
+        if part == EMBEDDING and EMBEDDING not in self.aliases:
+            return f"{self.head}:in"
+        tap = self.aliases.get(part, part)
+        return None if tap_problem(self._module, tap, who=self.name) else tap
+
+    def problem(self, part: str) -> str | None:
+        """Say why a tap cannot be."""
+        if part == LOGITS or self.tap_of(part) is not None:
+            return None
+        return tap_problem(self._module, self.aliases.get(part, part), who=self.name)
+
+    def open(self, parts: Collection[str]) -> None:
+        """Register the hooks for these parts."""
+        self.close()
+        taps = {part: self.tap_of(part) for part in parts}
+        self._taps_of = {part: tap for part, tap in taps.items() if tap is not None}
+        self._taps = Taps(self._module, self._taps_of.values(), who=self.name)
+
+    def close(self) -> None:
+        """Remove the hooks."""
+        if self._taps is not None:
+            self._taps.close()
+        self._taps = None
+
+    def run(self, signals: Mapping[str, Tensor]) -> Signals:
+        """Run the model once and give its outputs and taps."""
+        if self._taps is not None:
+            self._taps.forget()
+        output = self._module(*(signals[name] for name in self.reads))
+        given = named_outputs(output)
+        if self._taps is not None:
+            heard = self._taps.collect()
+            given |= {part: heard[tap] for part, tap in self._taps_of.items()}
+        return {f"{self.name}.{part}": value for part, value in given.items()}
+
+
+class Ema(Role):
+    """A role whose weights follow another role: ``w <- decay * w + (1 - decay) * w_of``.
+
+    Floating-point buffers follow in the same way, others are copied. It never learns by itself.
+
+    Paper: Tarvainen & Valpola, "Mean teachers are better role models", arXiv 1703.01780.
+
+    >>> of = Role("student", nn.Linear(1, 1, bias=False))
+    >>> ema = Ema("mean", of, decay=0.9)
+    >>> with torch.no_grad():
+    ...     _ = of.module.weight.add_(1.0)
+    >>> ema.follow()
+    >>> round((of.module.weight - ema.module.weight).item(), 4)
+    0.9
+    """
+
+    def __init__(self, name: str, of: Role, *, decay: float = 0.999) -> None:
+        if not 0.0 <= decay <= 1.0:
+            raise WiringError(f"node '{name}'", [f"decay must be in 0..1, not {decay}"])
+        super().__init__(
+            name, copy.deepcopy(of.module), reads=of.reads, head=of._head, aliases=of.aliases
+        )
+        self.of = of
+        self.decay = decay
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        """Take one step towards the followed role."""
+        mine, theirs = self.module.state_dict(), self.of.module.state_dict()
+        for key, value in mine.items():
+            if value.is_floating_point():
+                value.lerp_(theirs[key].to(value), 1.0 - self.decay)
+            else:
+                value.copy_(theirs[key])
+
+
+class Bridge(Node):
+    """A module that derives one signal, named like the node: projector, shared head, mixture.
+
+    Args:
+        name: the node and its signal.
+        module: a module, or a function of tensors; either takes the reads in order.
+        reads: its inputs.
+
+    >>> double = Bridge("double", lambda x: 2 * x, "batch.image")
+    >>> double.run({"batch.image": torch.tensor(3.0)})
+    {'double': tensor(6.)}
+    """
+
+    def __init__(
+        self, name: str, module: Callable[..., Tensor] | None, reads: str | Iterable[str]
+    ) -> None:
+        super().__init__(name, reads)
+        self._call = module
+        self._build: Callable[..., Callable[..., Tensor]] | None = None
+        self._sized_by: tuple[str, ...] = ()
+
+    @classmethod
+    def sized(
+        cls,
+        name: str,
+        build: Callable[..., Callable[..., Tensor]],
+        reads: str | Iterable[str],
+        *,
+        by: str | Iterable[str],
+    ) -> "Bridge":
+        """A bridge whose module is built from the shapes of signals, once, from the first batch.
+
+        Args:
+            name: the node and its signal.
+            build: takes one ``torch.Size`` per name in ``by``, gives the module.
+            reads: its inputs when it runs.
+            by: the signals whose shapes size it.
+
+        >>> bridge = Bridge.sized("p", lambda s, t: nn.Linear(s[1], t[1]), "a.x", by=["a.x", "b.x"])
+        >>> bridge.needs
+        ('a.x', 'b.x')
+        """
+        bridge = cls(name, None, reads)
+        bridge._build = build
+        bridge._sized_by = as_names(by)
+        return bridge
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Its reads and, until it is built, the signals that size it."""
+        if self._call is not None:
+            return self.reads
+        return tuple(dict.fromkeys((*self.reads, *self._sized_by)))
+
+    @property
+    def module(self) -> nn.Module | None:
+        """Its module, once built; None for a plain function."""
+        return self._call if isinstance(self._call, nn.Module) else None
+
+    def build(self, signals: Mapping[str, Tensor]) -> None:
+        """Build the module, if it is not there yet."""
+        if self._call is None and self._build is not None:
+            self._call = self._build(*(signals[name].shape for name in self._sized_by))
+
+    def problem(self, part: str) -> str | None:
+        """A bridge gives one signal, its own name."""
+        if not part:
+            return None
+        return f"'{self.name}' is a bridge and gives one signal, '{self.name}', not '{part}'"
+
+    def run(self, signals: Mapping[str, Tensor]) -> Signals:
+        """Derive the signal."""
+        if self._call is None:
+            raise WiringError(f"bridge '{self.name}'", ["it was not sized yet; check the stage"])
+        return {self.name: self._call(*(signals[name] for name in self.reads))}

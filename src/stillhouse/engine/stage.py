@@ -1,0 +1,86 @@
+"""Stage and Turn: who plays, who learns from which terms, what is measured and kept."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from stillhouse.engine.nodes import Node, Role
+from stillhouse.engine.optimisers import OptimizerFactory, ScheduleFactory
+from stillhouse.engine.signals import as_names
+from stillhouse.engine.terms import Term
+from stillhouse.errors import WiringError, nearest
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One optimiser update.
+
+    Args:
+        learns: the nodes whose parameters it moves, by name; the terms' own parameters too.
+        terms: what it minimises, as a weighted sum.
+        name: how metrics call it when a stage has several.
+        every: it plays in each step whose number is a multiple of this.
+        optimizer, schedule: instead of those of the fit.
+    """
+
+    learns: str | Sequence[str]
+    terms: Sequence[Term]
+    name: str = "turn"
+    every: int = 1
+    optimizer: OptimizerFactory | None = None
+    schedule: ScheduleFactory | None = None
+
+    @property
+    def learners(self) -> tuple[str, ...]:
+        """Names of the nodes that learn."""
+        return as_names(self.learns)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Nodes and turns: what a method composes. Data and budget come with `fit`.
+
+    Args:
+        name: what it is called in messages and metrics.
+        nodes: everything that may be read; only what the terms need is run.
+        turns: the updates of one step, in order.
+        measures: what is scored on validation, as label -> signal; the first one selects the best
+            epoch. A signal of class scores or of probabilities.
+        keeps: the role whose weights are the product.
+    """
+
+    name: str
+    nodes: Sequence[Node]
+    turns: Sequence[Turn]
+    measures: Mapping[str, str] = field(default_factory=lambda: {"student": "student.logits"})
+    keeps: str = "student"
+
+    def node(self, name: str) -> Node:
+        """The node of that name. Raises WiringError when there is none."""
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        names = [node.name for node in self.nodes]
+        raise WiringError(f"stage '{self.name}'", [f"no node '{name}'; {nearest(name, names)}"])
+
+    def role(self, name: str) -> Role:
+        """The role of that name. Raises WiringError when it is another kind of node."""
+        node = self.node(name)
+        if not isinstance(node, Role):
+            raise WiringError(f"stage '{self.name}'", [f"'{name}' is not a Role but a "
+                                                       f"{type(node).__name__}"])  # fmt: skip
+        return node
+
+    def replace(self, node: Node) -> "Stage":
+        """The same stage with the node of that name swapped, such as a Replay for a teacher."""
+        self.node(node.name)
+        nodes = [node if old.name == node.name else old for old in self.nodes]
+        return Stage(self.name, nodes, self.turns, self.measures, self.keeps)
+
+    @property
+    def learners(self) -> tuple[str, ...]:
+        """All nodes that any turn trains."""
+        return tuple(dict.fromkeys(name for turn in self.turns for name in turn.learners))
+
+    def terms(self) -> Iterable[Term]:
+        """All terms of all turns."""
+        return (term for turn in self.turns for term in turn.terms)

@@ -1,0 +1,137 @@
+"""Taps: where a model is listened to. Hooks only; no model is ever edited.
+
+A tap is a module path with an optional suffix: ``layer3`` (its output), ``fc:in`` (its first
+input), ``encoder:1`` or ``encoder:hidden`` (one element of a tuple or mapping it returns).
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from torch import Tensor, nn
+
+from stillhouse.engine.signals import LOGITS, named_outputs
+from stillhouse.errors import WiringError, nearest
+
+INPUT = "in"
+
+
+def split_tap(tap: str) -> tuple[str, str]:
+    """Module path and suffix.
+
+    >>> split_tap("layer3.0:in"), split_tap("fc")
+    (('layer3.0', 'in'), ('fc', ''))
+    """
+    path, _, suffix = tap.partition(":")
+    return path, suffix
+
+
+def tap_problem(module: nn.Module, tap: str, *, who: str) -> str | None:
+    """Say why a tap cannot be: None when the module path exists.
+
+    >>> tap_problem(nn.Sequential(nn.Linear(2, 2)), "1", who="student")
+    "student has no module '1'; there is: 0 ('stillhouse taps' lists all)"
+    """
+    path, _ = split_tap(tap)
+    paths = [name for name, _ in module.named_modules() if name]
+    if path in paths:
+        return None
+    return f"{who} has no module '{path}'; {nearest(path, paths)} ('stillhouse taps' lists all)"
+
+
+class Taps:
+    """Hooks on one model for the length of one stage; a context that leaves none behind.
+
+    Args:
+        module: the model that is listened to.
+        taps: the taps; each must exist (see `tap_problem`).
+        who: the name of the role, for messages.
+
+    >>> import torch
+    >>> model = nn.Sequential(nn.Linear(3, 2), nn.ReLU())
+    >>> with Taps(model, ["0", "1:in"], who="student") as taps:
+    ...     _ = model(torch.ones(1, 3))
+    ...     heard = taps.collect()
+    >>> bool((heard["0"] == heard["1:in"]).all()), len(model[0]._forward_hooks)
+    (True, 0)
+    """
+
+    def __init__(self, module: nn.Module, taps: Iterable[str], *, who: str) -> None:
+        self.who = who
+        self.taps = tuple(dict.fromkeys(taps))
+        self._heard: dict[str, Any] = {}
+        self._again: set[str] = set()
+        self._handles = [self._listen(module, tap) for tap in self.taps]
+
+    def _listen(self, module: nn.Module, tap: str) -> Any:
+        path, suffix = split_tap(tap)
+        target = module.get_submodule(path)
+        if suffix == INPUT:
+            return target.register_forward_pre_hook(self._input_hook(tap), with_kwargs=True)
+        return target.register_forward_hook(self._output_hook(tap))
+
+    # The bodies are plain Python, so that torch.compile traces through them without a break.
+    def _input_hook(self, tap: str) -> Callable[..., None]:
+        def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            if tap in self._heard:
+                self._again.add(tap)
+            self._heard[tap] = args[0] if args else next(iter(kwargs.values()))
+
+        return hook
+
+    def _output_hook(self, tap: str) -> Callable[..., None]:
+        def hook(_module: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
+            if tap in self._heard:
+                self._again.add(tap)
+            self._heard[tap] = output
+
+        return hook
+
+    def forget(self) -> None:
+        """Drop what was heard, so that a step that failed cannot leak into the next."""
+        self._heard.clear()
+        self._again.clear()
+
+    def collect(self) -> dict[str, Tensor]:
+        """What was heard since the last call; every tap must have been filled exactly once.
+
+        Raises:
+            WiringError: a tapped module did not run, ran several times, or returned no tensor.
+        """
+        heard = {tap: self._tensor(tap) for tap in self.taps}
+        self.forget()
+        return heard
+
+    def _tensor(self, tap: str) -> Tensor:
+        path, suffix = split_tap(tap)
+        if tap not in self._heard:
+            raise WiringError(self.who, [f"module '{path}' did not run in this step (tap '{tap}')"])
+        if tap in self._again:
+            raise WiringError(
+                self.who,
+                [f"module '{path}' runs several times in one step: tap the module around it"],
+            )
+        value = self._heard[tap]
+        if isinstance(value, Tensor):
+            return value
+        named = named_outputs(value)
+        key = LOGITS if suffix in ("", INPUT) else suffix
+        if key not in named:
+            raise WiringError(
+                self.who,
+                [f"tap '{tap}' finds no tensor '{key}' in what '{path}' gives; choose one of "
+                 + ", ".join(f"'{path}:{name}'" for name in named)],
+            )  # fmt: skip
+        return named[key]
+
+    def close(self) -> None:
+        """Remove the hooks."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+        self.forget()
+
+    def __enter__(self) -> "Taps":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

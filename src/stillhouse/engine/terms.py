@@ -1,0 +1,78 @@
+"""Terms: ``weight * mean(loss(first, *rest))``. The first signal learns, the rest are targets."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stillhouse.engine.signals import as_names
+
+Weight = float | Callable[[float], float]
+
+
+def ramp(weight: float, *, epochs: float) -> Callable[[float], float]:
+    """A weight that grows linearly from 0 to its value over the first epochs.
+
+    ``w(e) = weight * min(e / epochs, 1)``; DKD and ReviewKD warm up in this way over 20 epochs.
+
+    >>> grow = ramp(8.0, epochs=20)
+    >>> grow(5.0), grow(40.0)
+    (2.0, 8.0)
+    """
+
+    def at(epoch: float) -> float:
+        return weight * min(epoch / epochs, 1.0) if epochs > 0 else weight
+
+    return at
+
+
+class Term:
+    """One loss on named signals.
+
+    Args:
+        name: how metrics and messages call it.
+        loss: a function of tensors that gives [B] (or a scalar), or a module of that form.
+        reads: its signals, learner first.
+        weight: a number, or a function of the epoch (fractional), such as `ramp`.
+        through: True lets gradients flow into all signals, not only the first.
+        options: keyword arguments of the loss.
+
+    >>> term = Term("gap", lambda s, t: (s - t) ** 2, ["a.x", "b.x"], weight=2.0)
+    >>> a = torch.tensor([3.0], requires_grad=True); b = torch.tensor([1.0], requires_grad=True)
+    >>> term.value({"a.x": a, "b.x": b}).backward()
+    >>> a.grad.item(), b.grad
+    (4.0, None)
+    """
+
+    def __init__(
+        self,
+        name: str,
+        loss: Callable[..., Tensor],
+        reads: str | Iterable[str],
+        *,
+        weight: Weight = 1.0,
+        through: bool = False,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.name = name
+        self.loss = loss
+        self.reads = as_names(reads)
+        self.weight = weight
+        self.through = through
+        self.options = dict(options or {})
+
+    @property
+    def module(self) -> nn.Module | None:
+        """The loss, when it is a module (its parameters learn, its memory is kept)."""
+        return self.loss if isinstance(self.loss, nn.Module) else None
+
+    def weight_at(self, epoch: float) -> float:
+        """The weight at a fractional epoch."""
+        return float(self.weight(epoch)) if callable(self.weight) else float(self.weight)
+
+    def value(self, signals: Mapping[str, Tensor]) -> Tensor:
+        """The unweighted mean over the batch, a scalar."""
+        first, *rest = (signals[name] for name in self.reads)
+        targets = rest if self.through else [target.detach() for target in rest]
+        return torch.mean(self.loss(first, *targets, **self.options))

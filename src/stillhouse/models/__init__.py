@@ -1,0 +1,18 @@
+"""The small networks of the distillation literature, and those of other packages, by name."""
+
+from stillhouse.models.catalogue import MODEL_FAMILIES, build_model, model_names
+from stillhouse.models.family import Family
+from stillhouse.models.fingerprint import weights_fingerprint
+from stillhouse.models.size import ModelSize, describe
+from stillhouse.models.weights import load_weights
+
+__all__ = [
+    "MODEL_FAMILIES",
+    "Family",
+    "ModelSize",
+    "build_model",
+    "describe",
+    "load_weights",
+    "model_names",
+    "weights_fingerprint",
+]

@@ -1,0 +1,102 @@
+"""Networks of timm and torchvision, built only where these packages are installed."""
+
+import re
+from typing import Any
+
+from torch import nn
+
+from stillhouse.errors import MissingExtra, ModelError, nearest
+from stillhouse.models.family import Ask
+
+
+def build_timm(found: re.Match[str], ask: Ask) -> nn.Module:
+    """`timm:resnet18`, or `timm:resnet18:pretrained` for the weights that timm offers.
+
+    Any number of channels that timm can build; it folds pretrained stems to fit them.
+
+    Raises:
+        MissingExtra: timm is not installed.
+        ModelError: timm has no such model, or this one cannot take these channels.
+    """
+    try:
+        import timm
+    except ModuleNotFoundError as absent:
+        if absent.name != "timm":  # it is there, but lacks a part of its own: another fault
+            raise
+        raise MissingExtra(f"model '{ask.name}'", "timm", "timm") from absent
+    architecture = found["architecture"]
+    if not timm.is_model(architecture):
+        raise _unknown(ask, "timm", architecture, timm.list_models())
+    # Some models of timm take no in_chans; all of them are for 3 channels without it.
+    stem = {} if ask.channels == 3 else {"in_chans": ask.channels}
+    try:
+        network = timm.create_model(
+            architecture, pretrained=bool(found["pretrained"]), num_classes=ask.classes, **stem
+        )
+    except TypeError as refused:
+        if "in_chans" not in str(refused):
+            raise
+        raise _three_channels(ask) from refused
+    return _module(network)
+
+
+def build_torchvision(found: re.Match[str], ask: Ask) -> nn.Module:
+    """`torchvision:resnet18`, or `torchvision:resnet18:pretrained` for its default weights.
+
+    Pretrained networks come with 1000 classes; for another number their last linear layer is
+    replaced by a fresh one.
+
+    Raises:
+        MissingExtra: torchvision is not installed.
+        ModelError: no such classifier, other than 3 channels, or no linear layer to replace.
+    """
+    if ask.channels != 3:
+        raise _three_channels(ask)
+    try:
+        from torchvision import models
+    except ModuleNotFoundError as absent:
+        if absent.name != "torchvision":  # it is there, but lacks a part of its own: another fault
+            raise
+        raise MissingExtra(f"model '{ask.name}'", "torchvision", "torchvision") from absent
+    architecture = found["architecture"]
+    known = models.list_models(module=models)
+    if architecture not in known:
+        raise _unknown(ask, "torchvision", architecture, known)
+    if not found["pretrained"]:
+        return _module(models.get_model(architecture, weights=None, num_classes=ask.classes))
+    network = _module(models.get_model(architecture, weights="DEFAULT"))
+    _fit_head(network, ask)
+    return network
+
+
+def _fit_head(network: nn.Module, ask: Ask) -> None:
+    linears = [name for name, layer in network.named_modules() if isinstance(layer, nn.Linear)]
+    if not linears:
+        raise ModelError(
+            f"'{ask.name}' has no linear layer to replace for {ask.classes} classes; "
+            "take it without ':pretrained', or build it in Python"
+        )
+    head = network.get_submodule(linears[-1])
+    if isinstance(head, nn.Linear) and head.out_features != ask.classes:
+        fresh = nn.Linear(head.in_features, ask.classes, bias=head.bias is not None)
+        network.set_submodule(linears[-1], fresh)
+
+
+def _unknown(ask: Ask, package: str, architecture: str, known: list[str]) -> ModelError:
+    return ModelError(
+        f"model '{ask.name}': {package} has no model '{architecture}'; "
+        f"{nearest(architecture, known)}"
+    )
+
+
+def _three_channels(ask: Ask) -> ModelError:
+    return ModelError(
+        f"'{ask.name}' takes images of 3 channels, asked for {ask.channels}; repeat the channel "
+        "in the data, or take a network of this package such as 'resnet20'"
+    )
+
+
+def _module(network: Any) -> nn.Module:
+    if not isinstance(network, nn.Module):
+        raise ModelError(f"expected a torch.nn.Module, got {type(network).__name__}")
+    return network

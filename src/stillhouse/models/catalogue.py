@@ -1,0 +1,151 @@
+"""Every model that can be built by name, as one explicit tuple."""
+
+from torch import nn
+
+from stillhouse.errors import ModelError, nearest
+from stillhouse.models.adapters import build_timm, build_torchvision
+from stillhouse.models.family import NUMBER, Ask, Family
+from stillhouse.models.lenet import build_lenet
+from stillhouse.models.mobilenet import build_mobilenet_v2
+from stillhouse.models.plain import build_convnet, build_mlp
+from stillhouse.models.resnet import build_resnet, build_resnet_of_width, build_resnet_x4
+from stillhouse.models.shufflenet import build_shufflenet
+from stillhouse.models.vgg import CONVOLUTIONS, build_vgg
+from stillhouse.models.wide_resnet import build_wide_resnet
+
+_RESNETS = ("resnet8", "resnet14", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110")
+_WIDTHS = rf"(?P<widths>{NUMBER}(-{NUMBER})*)"
+_ELSEWHERE = r"(?P<architecture>[A-Za-z0-9_.]+)(?P<pretrained>:pretrained)?"
+
+MODEL_FAMILIES: tuple[Family, ...] = (
+    Family(
+        pattern=rf"resnet(?P<depth>{'|'.join(name[6:] for name in _RESNETS)})",
+        examples=_RESNETS,
+        build=build_resnet,
+        paper="He et al., Deep Residual Learning, CVPR 2016",
+        line="CIFAR ResNets of widths 16-16-32-64, in the form of the CRD benchmark.",
+    ),
+    Family(
+        pattern=r"resnet(?P<depth>8|32)x4",
+        examples=("resnet8x4", "resnet32x4"),
+        build=build_resnet_x4,
+        paper="Tian et al., Contrastive Representation Distillation, ICLR 2020",
+        line="CIFAR ResNets of widths 32-64-128-256.",
+    ),
+    Family(
+        pattern=rf"resnet(?P<depth>{NUMBER})w(?P<width>{NUMBER})",
+        examples=("resnet8w8", "resnet8w16", "resnet20w4"),
+        build=build_resnet_of_width,
+        paper="He et al., Deep Residual Learning, CVPR 2016",
+        line="CIFAR ResNets of any depth 6n + 2 and first width w: w-w-2w-4w.",
+    ),
+    Family(
+        pattern=rf"wrn_(?P<depth>{NUMBER})_(?P<factor>{NUMBER})",
+        examples=("wrn_16_1", "wrn_16_2", "wrn_40_1", "wrn_40_2"),
+        build=build_wide_resnet,
+        paper="Zagoruyko and Komodakis, Wide Residual Networks, BMVC 2016",
+        line="Wide ResNets wrn_DEPTH_FACTOR of any depth 6n + 4 and any widening factor.",
+    ),
+    Family(
+        pattern="|".join(CONVOLUTIONS),
+        examples=tuple(CONVOLUTIONS),
+        build=build_vgg,
+        paper="Simonyan and Zisserman, Very Deep Convolutional Networks, ICLR 2015",
+        line="VGG with batch norm and one linear layer, in the form of the CRD benchmark.",
+    ),
+    Family(
+        pattern="mobilenet_v2",
+        examples=("mobilenet_v2",),
+        build=build_mobilenet_v2,
+        paper="Sandler et al., MobileNetV2, CVPR 2018",
+        line="MobileNetV2 of half width, expansion 6, in the form of the CRD benchmark.",
+    ),
+    Family(
+        pattern="shufflenet_v(?P<version>[12])",
+        examples=("shufflenet_v1", "shufflenet_v2"),
+        build=build_shufflenet,
+        paper="Zhang et al., ShuffleNet, CVPR 2018; Ma et al., ShuffleNet V2, ECCV 2018",
+        line="ShuffleNets V1 (3 groups) and V2 (width 1), in the form of the CRD benchmark.",
+    ),
+    Family(
+        pattern="lenet5(?P<half>_half)?",
+        examples=("lenet5", "lenet5_half"),
+        build=build_lenet,
+        paper="LeCun et al., 1998; Nayak et al., Zero-Shot Knowledge Distillation, ICML 2019",
+        line="LeNet-5 and its half, for images of 28x28 or 32x32.",
+    ),
+    Family(
+        pattern=f"convnet-{_WIDTHS}",
+        examples=("convnet-8-16-32", "convnet-4-8-64"),
+        build=build_convnet,
+        paper="none",
+        line="Plain convolutions of any widths; the last is the width of the embedding.",
+    ),
+    Family(
+        pattern=f"mlp-{_WIDTHS}",
+        examples=("mlp-64-32",),
+        build=build_mlp,
+        paper="none",
+        line="Fully connected layers of any widths; needs the size of the images.",
+    ),
+    Family(
+        pattern=f"timm:{_ELSEWHERE}",
+        examples=("timm:resnet18", "timm:resnet18:pretrained"),
+        build=build_timm,
+        paper="the model's own",
+        line="Any model of timm, which must be installed.",
+    ),
+    Family(
+        pattern=f"torchvision:{_ELSEWHERE}",
+        examples=("torchvision:resnet18", "torchvision:resnet18:pretrained"),
+        build=build_torchvision,
+        paper="the model's own",
+        line="Any classifier of torchvision, which must be installed; 3 channels.",
+    ),
+)
+
+
+def build_model(
+    name: str, *, classes: int, channels: int = 3, size: int | None = None
+) -> nn.Module:
+    """Build a network by its name, with fresh weights.
+
+    Args:
+        name: one of `model_names()`, or another name of the same pattern.
+        classes: number of logits, at least 1.
+        channels: channels of the images, at least 1.
+        size: side of the (square) images in pixels; needed by `mlp-...` only.
+
+    Returns:
+        A network whose forward turns images `[B, channels, H, W]` into logits `[B, classes]`.
+        Its classifier is the linear layer `fc`, except in networks of other packages.
+
+    Raises:
+        ModelError: there is no such model, or it cannot be built so.
+        MissingExtra: the model belongs to a package that is not installed.
+
+    >>> network = build_model("resnet8w16", classes=100)
+    >>> sum(parameter.numel() for parameter in network.parameters())
+    83892
+    """
+    for what, number in (("classes", classes), ("channels", channels), ("size", size)):
+        if number is not None and number < 1:
+            raise ModelError(f"model '{name}': {what} is {number}; give a number of at least 1")
+    ask = Ask(name, classes, channels, size)
+    for family in MODEL_FAMILIES:
+        found = family.match(name)
+        if found is not None:
+            return family.build(found, ask)
+    raise ModelError(
+        f"there is no model '{name}'; {nearest(name, model_names())}; "
+        "stillhouse.models.model_names() lists all"
+    )
+
+
+def model_names() -> tuple[str, ...]:
+    """Names that `build_model` knows; families of any width or depth are there by examples.
+
+    >>> [name for name in model_names() if name.startswith("resnet8")]
+    ['resnet8', 'resnet8x4', 'resnet8w8', 'resnet8w16']
+    """
+    return tuple(name for family in MODEL_FAMILIES for name in family.examples)

@@ -1,0 +1,55 @@
+"""What a family of models is: names it answers to, and how one is built."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+# Up to four digits: no model of the literature needs more, and a slip of the keyboard
+# must not ask for terabytes.
+NUMBER = "[1-9][0-9]{0,3}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What the caller of `build_model` asked for.
+
+    Args:
+        name: the full name, for messages.
+        classes: number of logits.
+        channels: channels of the images.
+        size: side of the (square) images in pixels, where the caller said it.
+    """
+
+    name: str
+    classes: int
+    channels: int
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Models that share one way of being built.
+
+    Args:
+        pattern: regular expression that the whole name must match.
+        examples: names of this family; all of them where it has finitely many.
+        build: makes the network from the match of `pattern` and the request.
+        paper: where the architecture comes from.
+        line: one sentence on what these networks are.
+
+    >>> toy = Family("toy([0-9]+)", ("toy3",), lambda found, ask: nn.Identity(), "none", "Toys.")
+    >>> toy.match("toy12").group(1), toy.match("toys")
+    ('12', None)
+    """
+
+    pattern: str
+    examples: tuple[str, ...]
+    build: Callable[[re.Match[str], Ask], nn.Module]
+    paper: str
+    line: str
+
+    def match(self, name: str) -> re.Match[str] | None:
+        """The match of `name` with the pattern, or None where it is no name of this family."""
+        return re.fullmatch(self.pattern, name)

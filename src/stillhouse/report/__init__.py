@@ -1,0 +1,14 @@
+"""From the files of a run directory to one report.html that works offline.
+
+record   what a run is, as frozen data        read     files -> record
+spread   mean and interval over seeds         curves   epochs -> lines over seeds
+worth    is it worth it?                      wording  how numbers are said
+theme    colours and fonts                    figures  record -> plotly figures
+page     record -> report.html (page.html.jinja, page.css)
+"""
+
+from stillhouse.report.page import write_report
+from stillhouse.report.read import read_run
+from stillhouse.report.record import RunRecord
+
+__all__ = ["RunRecord", "read_run", "write_report"]

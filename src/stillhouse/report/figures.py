@@ -1,0 +1,120 @@
+"""Validation accuracy against epoch, and what all figures over epochs share.
+
+Figures are pure functions of a record; None where the run has nothing to draw.
+"""
+
+import math
+from typing import Any
+
+from stillhouse.report.curves import Curve, accuracy_curve
+from stillhouse.report.record import RunRecord
+from stillhouse.report.spread import spread
+from stillhouse.report.theme import COLOURS, rgba, template
+
+LINES = (("control", COLOURS["control"]), ("student", COLOURS["accent"]))
+
+
+def accuracy_figure(record: RunRecord) -> Any | None:
+    """Draw validation accuracy (percent) against epoch: means, bands, the teacher's last."""
+    from plotly.graph_objects import Figure
+
+    curves = {stage: accuracy_curve(record, stage) for stage, _ in LINES}
+    known = [found for found in curves.values() if found is not None]
+    if not known:
+        return None
+    figure = Figure()
+    for stage, colour in LINES:
+        found = curves[stage]
+        if found is not None:
+            add_band(figure, found, stage, colour, scale=100.0, suffix="%")
+    first = min(found.epochs[0] for found in known)
+    last = max(found.epochs[-1] for found in known)
+    teacher = teacher_level(record)
+    if teacher is not None:
+        _add_level(figure, 100 * teacher, (first, last))
+    figure.update_layout(template=template(), height=380)
+    figure.update_xaxes(title_text="epoch", range=padded(first, last))
+    figure.update_yaxes(ticksuffix="%", range=_settled_range(known, teacher))
+    return figure
+
+
+def teacher_level(record: RunRecord) -> float | None:
+    """Return the teacher's validation accuracy at its last epoch, mean over its runs."""
+    teacher = record.role("teacher")
+    told = spread(run.validation.last for run in teacher.runs) if teacher else None
+    if told is not None:
+        return told.mean
+    found = accuracy_curve(record, "teacher")
+    return found.mean[-1] if found else None
+
+
+def add_band(
+    figure: Any, found: Curve, name: str, colour: str, *, scale: float, suffix: str
+) -> None:
+    from plotly.graph_objects import Scatter
+
+    if found.seeds > 1:
+        figure.add_trace(
+            Scatter(
+                x=found.epochs + found.epochs[::-1],
+                y=[scale * value for value in found.high + found.low[::-1]],
+                fill="toself",
+                fillcolor=rgba(colour, 0.16),
+                line={"width": 0},
+                mode="lines",
+                hoverinfo="skip",
+                showlegend=False,
+            )
+        )
+    figure.add_trace(
+        Scatter(
+            x=found.epochs,
+            y=[scale * value for value in found.mean],
+            customdata=[
+                (scale * low, scale * high) for low, high in zip(found.low, found.high, strict=True)
+            ],
+            name=name,
+            mode="lines" if len(found.epochs) > 1 else "markers",
+            line={"color": colour, "width": 2.25},
+            marker={"color": colour, "size": 7},
+            hovertemplate=_hover(found, suffix),
+        )
+    )
+
+
+def _hover(found: Curve, suffix: str) -> str:
+    number = ".2f" if suffix else ".4g"
+    value = f"%{{y:{number}}}{suffix}"
+    if found.seeds == 1:
+        return value
+    return f"{value} (%{{customdata[0]:{number}}} to %{{customdata[1]:{number}}})"
+
+
+def _add_level(figure: Any, level: float, ends: tuple[int, int]) -> None:
+    from plotly.graph_objects import Scatter
+
+    figure.add_trace(
+        Scatter(
+            x=list(range(ends[0], ends[1] + 1)),
+            y=[level] * (ends[1] - ends[0] + 1),
+            name="teacher, last epoch",
+            mode="lines",
+            line={"color": COLOURS["ink"], "width": 1.5, "dash": "dash"},
+            hovertemplate="%{y:.2f}%",
+        )
+    )
+
+
+def padded(first: int, last: int) -> tuple[float, float]:
+    return (first, last) if last > first else (first - 0.5, last + 0.5)
+
+
+def _settled_range(curves: list[Curve], teacher: float | None) -> tuple[float, float]:
+    """Leave the steep first quarter out of view, so that the differences after it show."""
+    settled: list[float] = [] if teacher is None else [teacher]
+    for found in curves:
+        start = math.ceil(len(found.epochs) / 4) if len(found.epochs) >= 8 else 0
+        settled += [*found.low[start:], *found.high[start:]]
+    low, high = 100 * min(settled), 100 * max(settled)
+    margin = max(0.06 * (high - low), 0.25)
+    return low - margin, min(high + margin, 100.0 + margin)

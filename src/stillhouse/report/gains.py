@@ -1,0 +1,140 @@
+"""The figure behind the verdict: the gain of each seed, their mean and its interval."""
+
+from typing import Any
+
+from stillhouse.report.record import RunRecord, Verdict
+from stillhouse.report.theme import COLOURS, FONT, template
+from stillhouse.report.wording import points
+
+ROW = 30  # pixels a seed; above MANY seeds the rows move closer
+MANY = 12
+
+
+def gain_labels(record: RunRecord) -> tuple[str, ...]:
+    """Name the paired gains by their seeds, or by position if the seeds are not told.
+
+    Gains are paired over the seeds that both student and control have, in the student's order.
+    """
+    verdict = record.verdict
+    if verdict is None:
+        return ()
+    student, control = record.role("student"), record.role("control")
+    theirs = {run.seed for run in control.runs} if control else set()
+    seeds = [run.seed for run in student.runs if run.seed in theirs] if student else []
+    if len(seeds) == len(verdict.gains) and None not in seeds:
+        return tuple(f"seed {seed}" for seed in seeds)
+    return tuple(f"pair {position}" for position in range(1, len(verdict.gains) + 1))
+
+
+def gains_figure(record: RunRecord) -> Any | None:
+    """Draw one dot per seed (points of accuracy), the mean with its interval, and zero."""
+    from plotly.graph_objects import Figure, Scatter
+
+    verdict = record.verdict
+    if verdict is None:
+        return None
+    found = [
+        (name, gain)
+        for name, gain in zip(gain_labels(record), verdict.gains, strict=True)
+        if gain is not None
+    ]
+    if not found:
+        return None
+    rows = len(found)
+    figure = Figure(
+        Scatter(
+            x=[100 * gain for _, gain in found],
+            y=list(range(rows)),
+            text=[f"{name}: {points(gain)} points" for name, gain in found],
+            mode="markers",
+            marker={"size": 9, "color": COLOURS["control"]},
+            hovertemplate="%{text}<extra></extra>",
+        )
+    )
+    names = [name for name, _ in found]
+    if verdict.gain is not None and rows > 1:
+        names.append("mean")
+        _add_mean(figure, verdict, rows)
+    _lay_out(figure, names, _reach(found, verdict))
+    return figure
+
+
+def _add_mean(figure: Any, verdict: Verdict, row: int) -> None:
+    from plotly.graph_objects import Scatter
+
+    gain, said = verdict.gain or 0.0, f"mean: {points(verdict.gain)} points"
+    bars = {}
+    if verdict.low is not None and verdict.high is not None:
+        said += f" ({points(verdict.low)} to {points(verdict.high)})"
+        bars = {
+            "error_x": {
+                "type": "data",
+                "symmetric": False,
+                "array": [100 * (verdict.high - gain)],
+                "arrayminus": [100 * (gain - verdict.low)],
+                "thickness": 2.5,
+                "width": 6,
+                "color": COLOURS["accent"],
+            }
+        }
+    figure.add_trace(
+        Scatter(
+            x=[100 * gain],
+            y=[row],
+            text=[said],
+            mode="markers",
+            marker={"size": 13, "symbol": "diamond", "color": COLOURS["accent"]},
+            hovertemplate="%{text}<extra></extra>",
+            **bars,
+        )
+    )
+
+
+def _reach(found: list[tuple[str, float]], verdict: Verdict) -> tuple[float, float]:
+    shown = [0.0, *(gain for _, gain in found), verdict.low or 0.0, verdict.high or 0.0]
+    low, high = 100 * min(shown), 100 * max(shown)
+    # Room on both sides of zero, so that both directions can carry their name.
+    margin = max(0.12 * (high - low), 0.05)
+    least = 0.22 * max(high - low, 0.25)
+    return min(low - margin, -least), max(high + margin, least)
+
+
+def _lay_out(figure: Any, names: list[str], reach: tuple[float, float]) -> None:
+    height = ROW if len(names) <= MANY else ROW // 2
+    figure.update_layout(
+        template=template(),
+        height=height * len(names) + 84,
+        margin={"t": 26, "l": 8, "r": 8, "b": 8},
+        showlegend=False,
+        hovermode="closest",
+    )
+    figure.update_xaxes(
+        range=reach,
+        title_text="points of accuracy, student \u2212 control",
+        tickformat="+~g",
+        showgrid=True,
+    )
+    figure.update_yaxes(
+        tickvals=list(range(len(names))),
+        ticktext=names,
+        range=(len(names) - 0.4, -0.6),
+        showgrid=False,
+        fixedrange=True,
+    )
+    figure.add_vline(x=0, line={"color": COLOURS["ink"], "width": 1.25})
+    for text, anchor, shift in (
+        ("\u2190 control better", "right", -8),
+        ("student better \u2192", "left", 8),
+    ):
+        figure.add_annotation(
+            x=0,
+            y=1,
+            yref="paper",
+            yanchor="bottom",
+            xanchor=anchor,
+            xshift=shift,
+            yshift=4,
+            text=text,
+            showarrow=False,
+            font={"family": FONT, "size": 11.5, "color": COLOURS["muted"]},
+        )

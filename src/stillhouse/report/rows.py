@@ -1,0 +1,139 @@
+"""The rows of the results table and of its detail per seed, as text ready to be shown."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from stillhouse.report.record import Accuracy, ModelRecord, RunRecord, TrainedRun
+from stillhouse.report.spread import spread
+from stillhouse.report.wording import NOTHING, compared, count, duration, interval, size
+from stillhouse.report.worth import mean_seconds
+
+NOT_FINISHED = "not finished"
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One line of the results table; accuracies in percent, mean and half-width over seeds."""
+
+    role: str
+    model: str
+    note: str
+    test_last: str
+    test_best: str
+    validation_last: str = ""
+    validation_best: str = ""
+    parameters: str = ""
+    fewer: str = ""
+    size: str = ""
+    smaller: str = ""
+    seconds: str = ""
+    head: bool = False
+
+
+@dataclass(frozen=True)
+class SeedRow:
+    """One training: one line of the detail table."""
+
+    role: str
+    seed: str
+    epochs: str
+    best_epoch: str
+    validation: Accuracy
+    test: Accuracy
+    seconds: str
+    note: str
+
+
+def table_rows(record: RunRecord) -> tuple[TableRow, ...]:
+    """Return a row per model, and below it one per further head that inference may use."""
+    rows: list[TableRow] = []
+    for model in record.models:
+        rows.append(_model_row(record, model))
+        names = dict.fromkeys(name for run in model.runs for name in run.heads)
+        rows.extend(_head_row(record, model, name) for name in names)
+    return tuple(rows)
+
+
+def seed_rows(record: RunRecord) -> tuple[SeedRow, ...]:
+    """Return a row per model and seed, as they were trained."""
+    return tuple(
+        SeedRow(
+            role=model.role,
+            seed=NOTHING if run.seed is None else str(run.seed),
+            epochs=count(run.epochs),
+            best_epoch=count(run.best_epoch),
+            validation=run.validation,
+            test=run.test,
+            seconds="" if run.given else duration(run.seconds),
+            note=_origin(run),
+        )
+        for model in record.models
+        for run in model.runs
+    )
+
+
+def _model_row(record: RunRecord, model: ModelRecord) -> TableRow:
+    teacher = record.role("teacher")
+    return TableRow(
+        role=model.role,
+        model=model.model,
+        note=_note(model),
+        test_last=_mean(record, (run.test.last for run in model.runs)),
+        test_best=_mean(record, (run.test.best for run in model.runs)),
+        validation_last=_mean(record, (run.validation.last for run in model.runs)),
+        validation_best=_mean(record, (run.validation.best for run in model.runs)),
+        parameters=count(model.parameters),
+        fewer=_against(teacher, model, "parameters", ("fewer", "more", "as many")),
+        size=size(model.size),
+        smaller=_against(teacher, model, "size", ("smaller", "larger", "same size")),
+        seconds=_seconds(model),
+    )
+
+
+def _head_row(record: RunRecord, model: ModelRecord, name: str) -> TableRow:
+    heads = [run.heads.get(name, Accuracy()) for run in model.runs]
+    return TableRow(
+        role=model.role,
+        model=name,
+        note="another way of inference",
+        test_last=_mean(record, (head.last for head in heads)),
+        test_best=_mean(record, (head.best for head in heads)),
+        head=True,
+    )
+
+
+def _mean(record: RunRecord, values: Iterable[float | None]) -> str:
+    found = spread(values)
+    if found is None:
+        return NOTHING if record.finished else NOT_FINISHED
+    return interval(found)
+
+
+def _seconds(model: ModelRecord) -> str:
+    if model.runs and all(run.given for run in model.runs):
+        return "given"
+    return duration(mean_seconds(model))
+
+
+def _note(model: ModelRecord) -> str:
+    if not model.runs:
+        return ""
+    seeds = "1 seed" if len(model.runs) == 1 else f"{len(model.runs)} seeds"
+    origins = {_origin(run) for run in model.runs}
+    if origins == {"given"}:
+        return "given"
+    return f"{seeds}, reused" if origins == {"reused"} else seeds
+
+
+def _origin(run: TrainedRun) -> str:
+    return "given" if run.given else "reused" if run.reused else ""
+
+
+def _against(
+    teacher: ModelRecord | None, model: ModelRecord, what: str, words: tuple[str, str, str]
+) -> str:
+    """Compare the student with the teacher; the control has the student's size."""
+    if teacher is None or model.role != "student":
+        return ""
+    large, small = getattr(teacher, what), getattr(model, what)
+    return compared(large / small, *words) if large and small else ""

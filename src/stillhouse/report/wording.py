@@ -1,0 +1,139 @@
+"""How numbers are said: percent, points, sizes, times. A value that is None is said as a dash."""
+
+from datetime import datetime
+
+from stillhouse.report.spread import Spread
+
+NOTHING = "\u2013"
+MINUS = "\u2212"
+TIMES = "\u00d7"
+UNITS = ("kB", "MB", "GB", "TB")
+MONTHS = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
+
+
+def percent(value: float | None, digits: int = 2) -> str:
+    """Say a fraction as percent.
+
+    >>> percent(0.9771), percent(None)
+    ('97.71%', '–')
+    """
+    return NOTHING if value is None else f"{100 * value:.{digits}f}%"
+
+
+def points(value: float | None) -> str:
+    """Say a difference of fractions in percentage points, with its sign.
+
+    >>> points(0.0123), points(-0.004), points(0.0)
+    ('+1.23', '−0.40', '0.00')
+    """
+    if value is None:
+        return NOTHING
+    rounded = round(100 * value, 2)
+    sign = "+" if rounded > 0 else MINUS if rounded < 0 else ""
+    return f"{sign}{abs(rounded):.2f}"
+
+
+def interval(found: Spread | None) -> str:
+    """Say mean and half-width in percent.
+
+    >>> interval(Spread(0.975, 0.0042, 3)), interval(Spread(0.975, None, 1))
+    ('97.50 ± 0.42', '97.50')
+    """
+    if found is None:
+        return NOTHING
+    mean = f"{100 * found.mean:.2f}"
+    return mean if found.half is None else f"{mean} ± {100 * found.half:.2f}"
+
+
+def count(value: int | None) -> str:
+    """Say a whole number with thousands apart.
+
+    >>> count(272474)
+    '272,474'
+    """
+    return NOTHING if value is None else f"{value:,}"
+
+
+def size(value: float | None) -> str:
+    """Say bytes in decimal units.
+
+    >>> size(1104280), size(512)
+    ('1.10 MB', '512 B')
+    """
+    if value is None:
+        return NOTHING
+    if value < 999.5:
+        return f"{value:.0f} B"
+    power = 0
+    while value >= 999.5 and power < len(UNITS):
+        value, power = value / 1000, power + 1
+    digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
+    return f"{value:.{digits}f} {UNITS[power - 1]}"
+
+
+def duration(value: float | None) -> str:
+    """Say seconds as people do.
+
+    >>> duration(8.44), duration(93.1), duration(7510)
+    ('8.4 s', '1 min 33 s', '2 h 5 min')
+    """
+    if value is None:
+        return NOTHING
+    if value < 9.95:
+        return f"{value:.1f} s"
+    seconds = round(value)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60} s"
+    minutes = round(value / 60)
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def times(ratio: float) -> str:
+    """Say a ratio as a factor.
+
+    >>> times(6.312), times(41.7)
+    ('6.3×', '42×')
+    """
+    return f"{ratio:.1f}{TIMES}" if ratio < 9.95 else f"{ratio:.0f}{TIMES}"
+
+
+def compared(ratio: float, less: str, more: str, same: str) -> str:
+    """Say how a thing compares with one that is ``ratio`` times as much.
+
+    >>> compared(6.3, "smaller", "larger", "same size")
+    '6.3× smaller'
+    >>> compared(0.5, "smaller", "larger", "same size")
+    '2.0× larger'
+    """
+    if times(ratio) == times(1.0):
+        return same
+    return f"{times(ratio)} {less}" if ratio > 1 else f"{times(1 / ratio)} {more}"
+
+
+def moment(value: str) -> str:
+    """Say an ISO 8601 time; other text is left as it is.
+
+    >>> moment("2026-11-21T06:00:00+00:00"), moment("yesterday")
+    ('21 November 2026, 06:00 UTC', 'yesterday')
+    """
+    try:
+        when = datetime.fromisoformat(value)
+    except ValueError:
+        return value
+    zone = f" {when.tzname()}" if when.tzname() else ""
+    return f"{when.day} {MONTHS[when.month - 1]} {when.year}, {when:%H:%M}{zone}"
