@@ -7,6 +7,9 @@ on int64 tensors: the same on every device, in any order, batch, worker or world
 import torch
 from torch import Tensor
 
+PLAIN_VIEW = -1
+"""The view number of an image that is not augmented."""
+
 _GOLDEN = 0x9E3779B97F4A7C15
 _FIRST = 0xBF58476D1CE4E5B9
 _SECOND = 0x94D049BB133111EB

@@ -22,8 +22,9 @@ class Composite(nn.Module):
         forward: a mapping of signals -> [terms], unweighted means over the batch, float32.
     """
 
-    def __init__(self, plan: TurnPlan) -> None:
+    def __init__(self, plan: TurnPlan, autocast: torch.dtype | None = None) -> None:
         super().__init__()
+        self._autocast = autocast
         learners = set(plan.turn.learners)
         self.learners = nn.ModuleDict(
             {n.name: n.module for n in plan.inside if n.name in learners and n.module is not None}
@@ -36,7 +37,13 @@ class Composite(nn.Module):
 
     def forward(self, signals: Signals) -> Tensor:
         """Run the nodes inside and give the terms."""
-        known = dict(signals)
+        if self._autocast is None:
+            return self._terms_of(dict(signals))
+        device = next(iter(signals.values())).device.type
+        with torch.autocast(device, self._autocast):
+            return self._terms_of(dict(signals))
+
+    def _terms_of(self, known: Signals) -> Tensor:
         for node in self._inside:
             known.update(node.run(known))
         return torch.stack([term.value(known).float() for term in self._terms])

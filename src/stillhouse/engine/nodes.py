@@ -241,6 +241,8 @@ class Bridge(Node):
         """Build the module, if it is not there yet."""
         if self._call is None and self._build is not None:
             self._call = self._build(*(signals[name].shape for name in self._sized_by))
+            if self.module is not None:
+                self.module.to(signals[self._sized_by[0]].device)
 
     def problem(self, part: str) -> str | None:
         """A bridge gives one signal, its own name."""

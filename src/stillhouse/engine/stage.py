@@ -44,7 +44,7 @@ class Stage:
         nodes: everything that may be read; only what the terms need is run.
         turns: the updates of one step, in order.
         measures: what is scored on validation, as label -> signal; the first one selects the best
-            epoch. A signal of class scores or of probabilities.
+            epoch. Each is a signal of logits (or of log-probabilities, which are logits too).
         keeps: the role whose weights are the product.
     """
 

@@ -45,17 +45,3 @@ def kl(student: Tensor, teacher: Tensor, *, temperature: float = 4.0) -> Tensor:
     log_s = F.log_softmax(student.float() / temperature, dim=1)
     log_t = F.log_softmax(teacher.float() / temperature, dim=1)
     return F.kl_div(log_s, log_t, reduction="none", log_target=True).sum(1) * temperature**2
-
-
-def probabilities_cross_entropy(student: Tensor, label: Tensor) -> Tensor:
-    """Cross-entropy of given probabilities: ``-log p_y`` (for mixtures of several heads).
-
-    Shapes:
-        student: [B, C] probabilities; label: [B]; returns [B], float32, in nats.
-
-    >>> p = torch.tensor([[0.75, 0.25]])
-    >>> round(probabilities_cross_entropy(p, torch.tensor([1])).item(), 4)
-    1.3863
-    """
-    picked = student.float().gather(1, label[:, None]).squeeze(1)
-    return -torch.log(picked.clamp_min(torch.finfo(torch.float32).tiny))

@@ -27,7 +27,7 @@ def weights_fingerprint(module_or_state: nn.Module | Mapping[str, Tensor]) -> st
     >>> weights_fingerprint({"w": torch.zeros(2)})[:8]
     'ad7dba12'
     >>> weights_fingerprint({"w": torch.zeros(2, 1)})[:8]
-    ''
+    '41113a0a'
     """
     state: Mapping[str, object] = (
         module_or_state.state_dict() if isinstance(module_or_state, nn.Module) else module_or_state

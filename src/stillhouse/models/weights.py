@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -68,14 +69,15 @@ def _read(file: Path) -> object:
     try:
         if file.suffix == ".safetensors":
             return load_file(file)
-        return torch.load(file, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # the errors below say what matters
+            return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as fault:  # a damaged file can make the readers raise anything
         if isinstance(fault, pickle.UnpicklingError) and "nsupported" in str(fault):
             raise WeightsError(
                 f"weights file '{file}' holds pickled objects, which could run code and are "
                 "never loaded; save the state dict: torch.save(model.state_dict(), path)"
             ) from fault
-        reason = str(fault).partition("\n")[0][:200]
+        reason = str(fault).partition("\n")[0].partition(". ")[0][:200]
         raise WeightsError(
             f"weights file '{file}' cannot be read ({type(fault).__name__}: {reason}); it is "
             "truncated, damaged or of another kind: copy or save it again"

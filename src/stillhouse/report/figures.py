@@ -32,7 +32,7 @@ def accuracy_figure(record: RunRecord) -> Any | None:
     teacher = teacher_level(record)
     if teacher is not None:
         _add_level(figure, 100 * teacher, (first, last))
-    figure.update_layout(template=template(), height=380)
+    figure.update_layout(template=template(), height=380, legend_traceorder="reversed")
     figure.update_xaxes(title_text="epoch", range=padded(first, last))
     figure.update_yaxes(ticksuffix="%", range=_settled_range(known, teacher))
     return figure
@@ -51,6 +51,7 @@ def teacher_level(record: RunRecord) -> float | None:
 def add_band(
     figure: Any, found: Curve, name: str, colour: str, *, scale: float, suffix: str
 ) -> None:
+    """Add a curve: a line for the mean and, with two seeds or more, a band from low to high."""
     from plotly.graph_objects import Scatter
 
     if found.seeds > 1:
@@ -106,6 +107,11 @@ def _add_level(figure: Any, level: float, ends: tuple[int, int]) -> None:
 
 
 def padded(first: int, last: int) -> tuple[float, float]:
+    """Return the range of an epoch axis; a single epoch stands in the middle.
+
+    >>> padded(1, 30), padded(1, 1)
+    ((1, 30), (0.5, 1.5))
+    """
     return (first, last) if last > first else (first - 0.5, last + 0.5)
 
 

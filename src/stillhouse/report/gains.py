@@ -111,7 +111,7 @@ def _lay_out(figure: Any, names: list[str], reach: tuple[float, float]) -> None:
     figure.update_xaxes(
         range=reach,
         title_text="points of accuracy, student \u2212 control",
-        tickformat="+~g",
+        tickformat="~g",
         showgrid=True,
     )
     figure.update_yaxes(

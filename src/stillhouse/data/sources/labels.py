@@ -49,12 +49,18 @@ def number_labels(
     for split, values in raw.items():
         if not len(values):
             raise DataError(f"{split} has no rows; every split needs at least one")
-    if all(_is_text(values) for values in raw.values()):
+    text = [split for split, values in raw.items() if _is_text(values)]
+    if text and len(text) < len(raw):
+        rest = ", ".join(split for split in raw if split not in text)
+        raise DataError(
+            f"labels are text in {', '.join(text)} but not in {rest}; give the same in every split"
+        )
+    if text:
         classes = tuple(names or sorted(set(raw["train"].tolist()), key=natural))
         numbers = {split: _by_name(split, raw[split], classes, where) for split in raw}
     else:
         numbers = {split: _whole(split, values, where) for split, values in raw.items()}
-        classes = tuple(names or _as_names(numbers, where))
+        classes = tuple(names or _counted(numbers["train"]))
     _check_range(numbers, classes, where)
     if len(classes) < 2:
         raise DataError(
@@ -81,9 +87,9 @@ def _by_name(split: str, values: np.ndarray, classes: Sequence[str], where: Wher
 
 
 def _whole(split: str, values: np.ndarray, where: Where) -> np.ndarray:
-    if values.dtype == object:  # text in one row, a number in another
-        row, odd = next((r, v) for r, v in enumerate(values) if not isinstance(v, int))
-        raise DataError(f"{where(split, row)}: the label {odd!r} is not a whole number")
+    for row, value in enumerate(values if values.dtype == object else ()):
+        if not isinstance(value, int):  # text in one row, a number in another
+            raise DataError(f"{where(split, row)}: the label {value!r} is not a whole number")
     if values.dtype.kind not in "iu" or values.ndim != 1:
         raise DataError(
             f"{where(split, 0)}: labels are {values.dtype} {list(values.shape)}; each must be one "
@@ -98,17 +104,15 @@ def _whole(split: str, values: np.ndarray, where: Where) -> np.ndarray:
     return values.astype(np.int64)
 
 
-def _as_names(numbers: Mapping[str, np.ndarray], where: Where) -> list[str]:
-    """Count the classes of train, before a list of them is made: a label may be any number."""
-    last = int(numbers["train"].max())
-    present = set(np.unique(numbers["train"]).tolist())
+def _counted(train: np.ndarray) -> list[str]:
+    """Look for gaps before a list of names is made: a label may be any number."""
+    last = int(train.max())
+    present = set(np.unique(train).tolist())
     _refuse_absent((n for n in range(last + 1) if n not in present), last + 1 - len(present))
     return [str(number) for number in range(last + 1)]
 
 
-def _check_range(
-    numbers: Mapping[str, np.ndarray], classes: Sequence[str], where: Where
-) -> None:
+def _check_range(numbers: Mapping[str, np.ndarray], classes: Sequence[str], where: Where) -> None:
     for split, values in numbers.items():
         if values.max() >= len(classes):
             row = int(np.argmax(values >= len(classes)))

@@ -52,16 +52,15 @@ class DecodedOnRead:
         return len(self.encoded)
 
     def __getitem__(self, row: int) -> tuple["Image", int]:
-        return decode(self.encoded, row, self.mode), int(self.labels[row])
+        picture = _open(self.encoded, row)
+        return _converted(picture, self.mode, self.encoded, row), int(self.labels[row])
 
     def fingerprint(self) -> str:
         """Another text whenever an image, its order or the mode changed."""
         return f"{self.mode} {self.encoded.fingerprint()}"
 
 
-def picture_tables(
-    parts: Mapping[str, Encoded], labels: Mapping[str, Tensor]
-) -> dict[str, Table]:
+def picture_tables(parts: Mapping[str, Encoded], labels: Mapping[str, Tensor]) -> dict[str, Table]:
     """Decode the images of all splits: in memory if all have one size, on each read otherwise.
 
     Grey images (with or without alpha) stay grey where all are grey; otherwise all become RGB;
@@ -71,14 +70,19 @@ def picture_tables(
     Raises:
         DataError: an image that cannot be read, or with more than 8 bits per channel.
     """
-    first = parts["train"]
-    size, mode = _look(first, 0)
+    first = _open(parts["train"], 0)
+    channels = 1 if first.mode in GREY else 3
+    images = sum(len(part) for part in parts.values())
     try:
+        if images * first.width * first.height * channels > IN_MEMORY:
+            raise _NotOneArray
         try:
-            arrays = {split: _decode_all(part, size, mode) for split, part in parts.items()}
+            arrays = {
+                split: _decode_all(part, first.size, channels) for split, part in parts.items()
+            }
         except _Colour:
-            arrays = {split: _decode_all(part, size, "RGB") for split, part in parts.items()}
-    except _Lazy:
+            arrays = {split: _decode_all(part, first.size, 3) for split, part in parts.items()}
+    except _NotOneArray:
         mode = _mode_of_all(parts)
         return {
             split: SampleTable(
@@ -91,43 +95,89 @@ def picture_tables(
     }
 
 
-def decode(encoded: Encoded, row: int, mode: str) -> "Image":
-    """Read one image in mode L or RGB.
-
-    Raises:
-        DataError: the image is damaged; names the file and row.
-    """
-    picture = _open(encoded, row)
-    try:
-        if mode == "RGB" and "transparency" in picture.info:
-            picture = picture.convert("RGBA")  # a palette with alpha warns when made RGB directly
-        return picture.convert(mode)
-    except MemoryError:
-        raise
-    except Exception as error:  # decoders raise what they like
-        raise _damaged(encoded.where(row), error) from error
-
-
-class _Lazy(Exception):  # noqa: N818  (an event, not an error)
-    """The images cannot be one array."""
+class _NotOneArray(Exception):  # noqa: N818  (an event, not an error)
+    """The images differ in size, or are too many to be kept decoded."""
 
 
 class _Colour(Exception):  # noqa: N818  (an event, not an error)
-    """There is colour after the first, grey, image."""
+    """There is colour behind a first image that is grey."""
 
 
-def _decode_all(encoded: Encoded, size: tuple[int, int], mode: str) -> np.ndarray:
-    (width, height), channels = size, 1 if mode == "L" else 3
-    shape = (len(encoded), height, width, channels)
-    if int(np.prod(shape, dtype=np.int64)) > IN_MEMORY:
-        raise _Lazy
-    images = np.empty(shape, dtype=np.uint8)
+def _decode_all(encoded: Encoded, size: tuple[int, int], channels: int) -> np.ndarray:
+    width, height = size
+    images = np.empty((len(encoded), height, width, channels), dtype=np.uint8)
+    mode = "L" if channels == 1 else "RGB"
 
-    def block(start: int) -> None:
+    def decode(start: int) -> None:
         for row in range(start, min(start + BLOCK, len(encoded))):
-            picture = decode(encoded, row, mode)
+            picture = _open(encoded, row)
             if picture.size != size:
-                raise _Lazy
-            images[row] = np.asarray(picture).reshape(shape[1:])
+                raise _NotOneArray
+            if channels == 1 and picture.mode not in GREY:
+                raise _Colour
+            pixels = np.asarray(_converted(picture, mode, encoded, row))
+            images[row] = pixels.reshape(height, width, channels)
 
+    starts = range(0, len(encoded), BLOCK)
+    if width * height < THREADED_AREA:
+        for start in starts:
+            decode(start)
+        return images
+    with ThreadPoolExecutor(max(2, min(8, os.cpu_count() or 2))) as pool:
+        for _ in pool.map(decode, starts):  # in order: the first damaged row is the one named
+            pass
     return images
+
+
+def _mode_of_all(parts: Mapping[str, Encoded]) -> str:
+    """Read every header: RGB as soon as one image has colour."""
+    for part in parts.values():
+        for row in range(len(part)):
+            if _open(part, row).mode not in GREY:
+                return "RGB"
+    return "L"
+
+
+def _open(encoded: Encoded, row: int) -> "Image":
+    """Read the header only, unless the image must be turned."""
+    from PIL import Image, ImageOps
+
+    data = encoded.read(row)
+    try:
+        picture: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
+        if "exif" in picture.info:
+            picture = ImageOps.exif_transpose(picture)
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders raise what they like on damaged bytes
+        raise _damaged(encoded, row, error) from error
+    if picture.mode in DEEP:
+        raise DataError(
+            f"{encoded.where(row)}: the image has mode {picture.mode}, more than 8 bits per "
+            "channel; convert the images to 8 bits (there is no one right way to scale them)"
+        )
+    return picture
+
+
+def _converted(picture: "Image", mode: str, encoded: Encoded, row: int) -> "Image":
+    """Decode; palettes with alpha go by RGBA because the direct way warns."""
+    try:
+        if mode == "RGB" and "transparency" in picture.info:
+            picture = picture.convert("RGBA")
+        return picture.convert(mode)
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders raise what they like on damaged bytes
+        raise _damaged(encoded, row, error) from error
+
+
+def _damaged(encoded: Encoded, row: int, error: Exception) -> DataError:
+    return DataError(
+        f"{encoded.where(row)}: the image cannot be read ({_first_line(error)}); it is damaged, "
+        f"cut short, or not one of {', '.join(FORMATS)}. Replace it or leave it out"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error) or type(error).__name__
+    return text.splitlines()[0].split(" <_io", 1)[0]  # not the address of our buffer

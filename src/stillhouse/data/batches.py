@@ -1,0 +1,120 @@
+"""Batches: the signals ``batch.*`` of each step, in an order that is a pure function of the seed."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stillhouse.data.augment import Augment
+from stillhouse.data.samples import SampleReader
+from stillhouse.data.tables import ImageTable, Table
+from stillhouse.data.views import PLAIN_VIEW, shuffled
+from stillhouse.errors import DataError
+
+EVALUATION_BATCH = 512
+"""Images per evaluation step: no gradients are kept, so larger than in training."""
+
+
+@dataclass
+class Batches:
+    """A table served in batches, the same on one process or on many.
+
+    A step of W processes cuts one global batch into W equal runs, so the data of a step does not
+    depend on W. The last incomplete batch of a shuffled epoch is left out (its samples come in
+    other epochs); evaluation serves every row once.
+
+    Args:
+        table: images and labels.
+        augment: augmentation and normalisation (small images, whole batches).
+        transform: instead of it, a function of one image (any callable, seeded per view).
+        batch_size: of all processes together; at most the number of rows.
+        order_seed: of the shuffle; the run's own.
+        view_seed: of the augmentation; the data's own, shared by all runs.
+        views: how many views a sample has in all (epoch modulo views); None: a new one each epoch.
+        device: where whole-batch tables live and batches arrive.
+        rank, world: this process among all.
+        workers: loader processes for per-sample transforms.
+    """
+
+    table: Table
+    augment: Augment
+    transform: Callable[[Any], Tensor] | None = None
+    batch_size: int = 64
+    order_seed: int = 0
+    view_seed: int = 0
+    views: int | None = None
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    rank: int = 0
+    world: int = 1
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise DataError(f"batch size {self.batch_size}: it must be at least 1")
+        self.batch_size = min(self.batch_size, len(self.table))
+        if self.batch_size % self.world:
+            raise DataError(
+                f"a batch of {self.batch_size} cannot be cut into {self.world} equal parts; "
+                f"choose a multiple of {self.world}"
+            )
+        self._reader = self._make_reader()
+
+    def _make_reader(self) -> "_TableReader | SampleReader":
+        if isinstance(self.table, ImageTable) and self.transform is None:
+            return _TableReader(self.table, self.augment, self.device)
+        return SampleReader(self.table, self.augment, self.transform, self.device, self.workers)
+
+    def __len__(self) -> int:
+        """Steps per epoch."""
+        return len(self.table) // self.batch_size
+
+    def view_of(self, epoch: int) -> int:
+        """The view that an epoch shows."""
+        return epoch if self.views is None else epoch % self.views
+
+    def epoch(self, epoch: int, *, start: int = 0) -> Iterator[dict[str, Tensor]]:
+        """The training batches of an epoch (counted from 0), from a step on."""
+        order = shuffled(self.order_seed, epoch, len(self.table))
+        share = self.batch_size // self.world
+        rows = [
+            order[step * self.batch_size + self.rank * share :][:share]
+            for step in range(start, len(self))
+        ]
+        return self._reader.read(rows, view=self.view_of(epoch), seed=self.view_seed)
+
+    def once(self, batch_size: int = EVALUATION_BATCH) -> Iterator[dict[str, Tensor]]:
+        """Every row once, in order and not augmented; this process's share of it."""
+        rows = torch.arange(self.rank, len(self.table), self.world)
+        return self._reader.read(list(rows.split(batch_size)), view=PLAIN_VIEW, seed=0)
+
+    def sample(self, count: int = 4) -> dict[str, Tensor]:
+        """The first rows as a training batch would show them, to check a stage on."""
+        rows = torch.arange(min(count, len(self.table)))
+        return next(iter(self._reader.read([rows], view=self.view_of(0), seed=self.view_seed)))
+
+
+class _TableReader:
+    """Whole batches of a table that lives on the device."""
+
+    def __init__(self, table: ImageTable, augment: Augment, device: torch.device) -> None:
+        self._images = table.images.to(device)
+        self._labels = table.labels.to(device)
+        self._augment = augment
+        self._device = device
+
+    def read(self, rows: list[Tensor], *, view: int, seed: int) -> Iterator[dict[str, Tensor]]:
+        for cpu_rows in rows:
+            index = cpu_rows.to(self._device, non_blocking=True)
+            images = self._images[index]
+            if view == PLAIN_VIEW:
+                shown = self._augment(images)
+            else:
+                shown = self._augment.view(images, seed=seed, index=index, view=view)
+            yield {
+                "batch.image": shown,
+                "batch.label": self._labels[index],
+                "batch.index": index,
+                "batch.view": torch.full_like(index, view),
+            }

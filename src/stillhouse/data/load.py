@@ -1,0 +1,112 @@
+"""One call from what the user names to train, validation and test."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from stillhouse.data.sources.find import find, source_names
+from stillhouse.data.splits import stratified_limit, stratified_split
+from stillhouse.data.tables import Table
+from stillhouse.errors import DataError
+
+__all__ = ["Splits", "load", "source_names"]
+
+_TEST, _VALIDATION, _LIMIT = range(3)  # each draws its own numbers from the split seed
+
+
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """The three tables of a data set. Test is for the last number only.
+
+    `fingerprint` covers the classes and all three tables: another split seed gives another one.
+    """
+
+    name: str
+    train: Table
+    validation: Table
+    test: Table
+    classes: tuple[str, ...]
+    fingerprint: str
+
+
+def load(
+    source: str | Path | Splits | Any,
+    *,
+    image: str | None = None,
+    label: str | None = None,
+    validation: float | int = 0.1,
+    test: float | int = 0.2,
+    limit: int | None = None,
+    split_seed: int = 0,
+    allow_download: bool = True,
+) -> Splits:
+    """Read a source, check it, and carve the splits that it does not have.
+
+    First test is carved, then validation from the rest, then train is limited: so test does not
+    depend on `validation`, and neither depends on `limit`. All three are stratified. Splits that
+    the source has of its own are taken as they are.
+
+    Args:
+        source: see `source_names()`; an existing `Splits` is given back (with `limit` applied).
+        image: the column of the images, where a parquet file has several that could be.
+        label: the column of the labels, likewise.
+        validation: share (float) or number (int) of training rows for model selection; 0: none.
+        test: share or number of rows to test on, where the source has no test split; 0: none.
+        limit: train on at most so many rows, at least one of each class.
+        split_seed: of the three draws. Keep it when only the run's seed changes, otherwise runs
+            have different test rows.
+        allow_download: whether `org/name` may be fetched from the Hugging Face hub.
+
+    Returns:
+        Three tables of one kind; the names of the classes; a fingerprint of all of it.
+
+    Raises:
+        DataError: the first defect that is found, with the file or row.
+
+    >>> digits = load("digits")
+    >>> len(digits.train), len(digits.validation), len(digits.test), len(digits.classes)
+    (1294, 144, 359, 10)
+    """
+    if isinstance(source, Splits):
+        if limit is None:
+            return source
+        train = _limited(source.train, limit, split_seed)
+        mark = _fingerprint(source.classes, train, source.validation, source.test)
+        return replace(source, train=train, fingerprint=mark)
+    found = find(source, image, label, allow_download)
+    rest, tested = found.parts["train"], found.parts.get("test")
+    if tested is None:
+        rest, tested = _carve(rest, test, 3 * split_seed + _TEST, "test", found.classes)
+    validated = found.parts.get("validation")
+    if validated is None:
+        seed = 3 * split_seed + _VALIDATION
+        rest, validated = _carve(rest, validation, seed, "validation", found.classes)
+    if limit is not None:
+        rest = _limited(rest, limit, split_seed)
+    mark = _fingerprint(found.classes, rest, validated, tested)
+    return Splits(found.name, rest, validated, tested, found.classes, mark)
+
+
+def _carve(
+    table: Table, part: float | int, seed: int, what: str, classes: Sequence[str]
+) -> tuple[Table, Table]:
+    kept, carved = stratified_split(table.labels, part, seed, what=what, classes=classes)
+    if len(carved) > len(kept):
+        raise DataError(
+            f"{what} = {part} takes {len(carved)} rows and leaves {len(kept)} to train on; it must "
+            "not be larger than train: ask for less"
+        )
+    return table.take(kept), table.take(carved)
+
+
+def _limited(train: Table, limit: int, split_seed: int) -> Table:
+    return train.take(stratified_limit(train.labels, limit, 3 * split_seed + _LIMIT))
+
+
+def _fingerprint(classes: Sequence[str], *tables: Table) -> str:
+    digest = hashlib.sha256("\n".join(classes).encode())
+    for table in tables:
+        digest.update(table.fingerprint().encode())
+    return digest.hexdigest()

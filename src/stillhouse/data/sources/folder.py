@@ -1,0 +1,106 @@
+"""A folder of class folders: `cats/*.jpg`, `dogs/*.jpg`, maybe under `train/` and `test/`."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from stillhouse.data.sources.found import SPLITS, Found
+from stillhouse.data.sources.labels import natural, number_labels
+from stillhouse.data.sources.parquet import OTHER_NAMES
+from stillhouse.data.sources.pictures import picture_tables
+from stillhouse.errors import DataError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm")
+
+
+class FileImages:
+    """The image files of one split."""
+
+    def __init__(self, paths: Sequence[Path], root: Path) -> None:
+        self.paths, self.root = paths, root
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def where(self, row: int) -> str:
+        """Name the file."""
+        return str(self.paths[row])
+
+    def read(self, row: int) -> bytes:
+        """Return the bytes of one file."""
+        try:
+            return self.paths[row].read_bytes()
+        except OSError as error:
+            raise DataError(f"{self.where(row)} cannot be read ({error})") from error
+
+    def fingerprint(self) -> str:
+        """Sha256 of names (below the folder) and sizes; not of the bytes, which may be many."""
+        digest = hashlib.sha256()
+        for path in self.paths:
+            name = path.relative_to(self.root).as_posix()
+            digest.update(f"{name} {path.stat().st_size}\n".encode())
+        return digest.hexdigest()
+
+
+def read_folder(folder: Path) -> Found:
+    """Read images whose label is the name of their folder; classes are in natural order.
+
+    Differs from torchvision's ImageFolder: classes `2` and `10` come in this order. Images may be
+    in deeper folders; hidden files and folders are left out, and so are other kinds of file.
+
+    Raises:
+        DataError: no class folders, a class folder without images, folders besides `train` that
+            are no split, a class that only another split has, damaged images.
+    """
+    splits = _splits(folder)
+    images, raw = {}, {}
+    for split, root in splits.items():
+        paths: list[Path] = []
+        names: list[str] = []
+        for place in _folders(root):
+            inside = _images(place)
+            paths += inside
+            names += [place.name] * len(inside)
+        images[split] = FileImages(paths, folder)
+        raw[split] = np.array(names, dtype=object)
+    labels, classes = number_labels(raw, lambda split, row: images[split].where(row))
+    return Found(folder.resolve().name, picture_tables(images, labels), classes)
+
+
+def _splits(folder: Path) -> dict[str, Path]:
+    inside = _folders(folder)
+    named = {OTHER_NAMES.get(place.name.lower(), place.name.lower()): place for place in inside}
+    if "train" not in named:
+        if not inside:
+            raise DataError(
+                f"{folder} holds neither parquet files nor class folders; wanted is "
+                f"{folder.name}/<class>/<image> with images {', '.join(SUFFIXES)}"
+            )
+        return {"train": folder}
+    odd = [place.name for name, place in named.items() if name not in SPLITS]
+    if odd:
+        raise DataError(
+            f"{folder} has the folder train, so its folders are splits; '{odd[0]}' is none of "
+            f"{', '.join(SPLITS)}"
+        )
+    return {split: named[split] for split in SPLITS if split in named}
+
+
+def _folders(place: Path) -> list[Path]:
+    inside = [path for path in place.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    return sorted(inside, key=lambda path: natural(path.name))
+
+
+def _images(place: Path) -> list[Path]:
+    found = [
+        path
+        for path in place.rglob("*")
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    ]
+    if not found:
+        raise DataError(
+            f"the class folder {place} has no image ({', '.join(SUFFIXES)}); add some or remove it"
+        )
+    return sorted(found, key=lambda path: natural(path.relative_to(place).as_posix()))

@@ -1,0 +1,53 @@
+"""Checkpoints: everything that a stopped fit needs to end with the same bits."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stillhouse.engine.files import replacing
+from stillhouse.errors import RunError
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One file, written whole, read as data only (``weights_only=True``).
+
+    Args:
+        path: where.
+        identity: the fingerprint of what is being fitted; a file with another one is refused.
+    """
+
+    path: Path
+    identity: str
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Write it; the file before stays whole until this one is."""
+        with replacing(self.path) as fresh:
+            torch.save({"format": FORMAT, "identity": self.identity, **state}, fresh)
+
+    def load(self, device: torch.device) -> dict[str, Any] | None:
+        """What was saved; None when there is no file.
+
+        Raises:
+            RunError: the file is damaged, or belongs to another fit.
+        """
+        if not self.path.exists():
+            return None
+        try:
+            state: dict[str, Any] = torch.load(self.path, map_location=device, weights_only=True)
+        except Exception as error:
+            raise RunError(
+                f"checkpoint {self.path} cannot be read ({type(error).__name__}); "
+                "delete it to start this stage again"
+            ) from error
+        for field, wanted in (("format", FORMAT), ("identity", self.identity)):
+            if state.get(field) != wanted:
+                raise RunError(
+                    f"checkpoint {self.path} has {field} {state.get(field)!r}, this run has "
+                    f"{wanted!r}; use another directory, or delete the checkpoint"
+                )
+        return state

@@ -1,0 +1,241 @@
+"""Fit: the epochs of a stage, with validation, checkpoints and metrics."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from stillhouse.data.batches import Batches
+from stillhouse.engine.checkpoint import Checkpoint
+from stillhouse.engine.evaluate import Scores, evaluate
+from stillhouse.engine.files import Lines
+from stillhouse.engine.platform import Platform
+from stillhouse.engine.seeding import seeded
+from stillhouse.engine.stage import Stage
+from stillhouse.engine.trainer import Settings, Trainer, measured, opened
+
+CHECKPOINT = "checkpoint.pt"
+METRICS = "metrics.jsonl"
+
+
+class Observer(Protocol):
+    """Who wants to know how a fit goes, such as a progress bar."""
+
+    def begin(self, stage: str, steps: int, done: int) -> None:
+        """A fit begins, ``done`` of its steps made before."""
+
+    def step(self, images: int) -> None:
+        """One optimiser step was made, with so many images."""
+
+    def epoch(self, record: Mapping[str, Any]) -> None:
+        """An epoch ended; the record is a line of metrics.jsonl."""
+
+
+class Silent:
+    """An observer that says nothing."""
+
+    def begin(self, stage: str, steps: int, done: int) -> None:
+        """Nothing."""
+
+    def step(self, images: int) -> None:
+        """Nothing."""
+
+    def epoch(self, record: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+
+@dataclass
+class Progress:
+    """How far a fit is, and the best epoch so far. Part of the checkpoint."""
+
+    epoch: int = 0
+    step: int = 0
+    best_epoch: int = 0
+    best_score: float = -1.0
+    best: dict[str, Tensor] = field(default_factory=dict)
+    seconds: float = 0.0
+    epoch_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a fit gives: weights of the last and of the best epoch, and the history.
+
+    The best epoch is the one of the highest validation accuracy of the first measure (the earliest
+    of equals); without validation it is the last.
+    """
+
+    last: dict[str, Tensor]
+    best: dict[str, Tensor]
+    best_epoch: int
+    history: list[dict[str, Any]]
+    seconds: float
+
+
+def fit(
+    stage: Stage,
+    train: Batches,
+    settings: Settings,
+    platform: Platform,
+    *,
+    validation: Batches | None = None,
+    directory: Path | None = None,
+    identity: str = "",
+    about: Mapping[str, Any] | None = None,
+    observer: Observer | None = None,
+) -> Fitted:
+    """Train a stage for its budget, or go on where a stopped fit was.
+
+    Args:
+        stage: what the method composed.
+        train: training batches.
+        settings: budget and rules.
+        platform: device, precision, processes.
+        validation: scored after each epoch.
+        directory: for checkpoints and metrics.jsonl; None keeps both in memory only.
+        identity: fingerprint of everything that decides the result; a checkpoint of another one is
+            refused.
+        about: added to each line of metrics.
+        observer: hears of steps and epochs.
+
+    Raises:
+        WiringError: the stage does not fit together; nothing was run.
+        NonFiniteLoss: a term became nan or inf; the last good checkpoint is kept.
+        RunError: the checkpoint is damaged or belongs to another fit.
+    """
+    with seeded(settings.seed, "fit"), opened(stage, train, settings, platform) as trainer:
+        run = _Run(trainer, validation, directory, identity, about or {}, observer or Silent())
+        return run.through()
+
+
+class _Run:
+    """One fit on its way."""
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        validation: Batches | None,
+        directory: Path | None,
+        identity: str,
+        about: Mapping[str, Any],
+        observer: Observer,
+    ) -> None:
+        self.trainer = trainer
+        self.validation = validation
+        self.about = about
+        self.observer = observer
+        self.platform = trainer.platform
+        self.settings = trainer.settings
+        self.stage = trainer.wiring.stage
+        self.progress = Progress()
+        self.history: list[dict[str, Any]] = []
+        self.checkpoint = Checkpoint(directory / CHECKPOINT, identity) if directory else None
+        self.lines = Lines(directory / METRICS) if directory else None
+        self._saved_at = time.monotonic()
+        self._kept = "no checkpoint was written yet"
+
+    def through(self) -> Fitted:
+        """All epochs that are left."""
+        self._resume()
+        done = self.progress.epoch * self.trainer.per_epoch + self.progress.step
+        self.observer.begin(self.stage.name, self.settings.epochs * self.trainer.per_epoch, done)
+        while self.progress.epoch < self.settings.epochs:
+            self._epoch()
+        last = self.trainer.product()
+        return Fitted(
+            last,
+            self.progress.best or last,
+            self.progress.best_epoch or self.settings.epochs,
+            self.history,
+            self.progress.seconds,
+        )
+
+    def _epoch(self) -> None:
+        progress, clock = self.progress, time.perf_counter()
+        images = self.trainer.images_per_step
+        for step in self.trainer.steps(progress.epoch, progress.step):
+            progress.step = step
+            self.observer.step(images)
+            if self._due() and step < self.trainer.per_epoch:
+                clock = self._count(clock)
+                self._save()
+        self.trainer.look(self._kept)
+        clock = self._count(clock)
+        rate = self.trainer.per_epoch * images / max(progress.epoch_seconds, 1e-9)
+        record = self._record(rate)
+        self._count(clock)
+        record["seconds"] = round(progress.epoch_seconds, 4)
+        progress.epoch, progress.step, progress.epoch_seconds = progress.epoch + 1, 0, 0.0
+        self.history.append(record)
+        if self.lines is not None and self.platform.main:
+            self.lines.append(record)
+        for player in self.trainer.players:
+            player.meter.reset()
+        if self._due() and progress.epoch < self.settings.epochs:
+            self._save()
+        self.observer.epoch(record)
+
+    def _record(self, rate: float) -> dict[str, Any]:
+        """Validate, note the best epoch, and describe the epoch."""
+        progress = self.progress
+        players = self.trainer.players
+        scores: Scores = {}
+        if self.validation is not None:
+            scores = evaluate(self.trainer.wiring, self.validation, self.platform)
+            accuracy = scores[measured(self.stage)]["accuracy"]
+            if accuracy > progress.best_score:
+                progress.best_score, progress.best_epoch = accuracy, progress.epoch + 1
+                progress.best = self.trainer.product()
+        terms = {name: mean for player in players for name, mean in player.meter.means().items()}
+        at = float(progress.epoch + 1)
+        weights = {name: w for player in players for name, w in player.weights_at(at).items()}
+        return {
+            "event": "epoch",
+            "stage": self.stage.name,
+            **self.about,
+            "epoch": progress.epoch + 1,
+            "step": (progress.epoch + 1) * self.trainer.per_epoch,
+            "loss": sum(weights[name] * mean for name, mean in terms.items()),
+            "terms": terms,
+            "weights": weights,
+            "lr": players[0].lr,
+            "validation": scores,
+            "images_per_second": round(rate, 1),
+        }
+
+    def _count(self, clock: float) -> float:
+        """Add the time since ``clock`` to the books; gives the new clock."""
+        now = time.perf_counter()
+        self.progress.seconds += now - clock
+        self.progress.epoch_seconds += now - clock
+        return now
+
+    def _due(self) -> bool:
+        if self.checkpoint is None:
+            return False
+        return time.monotonic() - self._saved_at >= self.settings.checkpoint_seconds
+
+    def _save(self) -> None:
+        """Write a checkpoint of a state that is known to be finite."""
+        self.trainer.look(self._kept)
+        if self.checkpoint is not None and self.platform.main:
+            state = {**self.trainer.state_dict(), "progress": vars(self.progress)}
+            self.checkpoint.save({**state, "history": self.history})
+            at = f"epoch {self.progress.epoch + 1}, step {self.progress.step}"
+            self._kept = f"the checkpoint of {at} is kept in {self.checkpoint.path}"
+        self._saved_at = time.monotonic()
+
+    def _resume(self) -> None:
+        """Go back to the checkpoint, and forget metrics of epochs after it."""
+        state = self.checkpoint.load(self.platform.device) if self.checkpoint else None
+        if state is not None:
+            self.trainer.load_state_dict(state)
+            self.progress = Progress(**state["progress"])
+            self.progress.best = {k: v.cpu() for k, v in self.progress.best.items()}
+            self.history = state["history"]
+        if self.lines is not None and self.platform.main:
+            epoch = self.progress.epoch
+            self.lines.keep(lambda line: line.get("epoch", 0) <= epoch)

@@ -1,0 +1,155 @@
+"""A run directory -> report.html: one file that needs no network and no other file."""
+
+import os
+from collections.abc import Callable, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stillhouse.errors import RunError
+from stillhouse.report import wording
+from stillhouse.report.curves import last_epochs, student_terms, term_curve, term_weights
+from stillhouse.report.figures import accuracy_figure
+from stillhouse.report.gains import gain_labels, gains_figure
+from stillhouse.report.read import read_run
+from stillhouse.report.record import RunRecord
+from stillhouse.report.rows import seed_rows, table_rows
+from stillhouse.report.terms import share_figure, spans_decades, term_figure
+from stillhouse.report.theme import COLOURS, CONFIG, FONT, MONO
+from stillhouse.report.worth import mean_test_accuracy, worth
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+NAME = "report.html"
+FILTERS: tuple[Callable[..., str], ...] = (
+    wording.percent,
+    wording.points,
+    wording.count,
+    wording.size,
+    wording.duration,
+    wording.times,
+    wording.moment,
+)
+
+
+def write_report(directory: Path) -> Path:
+    """Read a run directory and write its ``report.html`` in one move.
+
+    Args:
+        directory: a run directory, finished or not.
+
+    Returns:
+        the path of the report. A reader never sees half a file: the page is written beside it
+        and then takes its place.
+
+    Raises:
+        RunError: ``directory`` is no run directory, is damaged, or cannot be written to.
+    """
+    page = render(read_run(directory))
+    path = directory / NAME
+    beside = directory / f".{NAME}.{os.getpid()}.tmp"
+    try:
+        # A lone surrogate is legal in JSON and not in UTF-8: it is shown as '?'.
+        beside.write_bytes(page.encode("utf-8", errors="replace"))
+        os.replace(beside, path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise RunError(
+            f"cannot write '{path}' ({error.strerror}); make room or make the directory "
+            "writable, the files of the run are untouched"
+        ) from error
+    return path
+
+
+def render(record: RunRecord) -> str:
+    """Return the whole page; every text of the record is escaped."""
+    template = _environment().from_string(_own_text("page.html.jinja"))
+    return template.render(
+        run=record,
+        title=record.title or record.name,
+        worth=worth(record),
+        rows=table_rows(record),
+        seeds=seed_rows(record),
+        flow=_flow(record),
+        progress=last_epochs(record),
+        gain_labels=gain_labels(record),
+        terms=_terms(record),
+        figures=_figures(record),
+        style=_style(),
+    )
+
+
+def _environment() -> "Environment":
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update({say.__name__: say for say in FILTERS})
+    environment.globals["compared"] = wording.compared
+    return environment
+
+
+def _own_text(name: str) -> str:
+    return files("stillhouse.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _style() -> "Markup":
+    from markupsafe import Markup
+
+    names = {**COLOURS, "font": FONT, "mono": MONO}
+    root = "".join(f"  --{name}: {value};\n" for name, value in names.items())
+    return Markup(f":root {{\n{root}}}\n{_own_text('page.css')}")  # noqa: S704  (our own text)
+
+
+def _flow(record: RunRecord) -> Mapping[str, dict[str, Any]]:
+    """Describe teacher, student and control; ``side`` draws their sizes as squares in pixels."""
+    models = [record.role(role) for role in ("teacher", "student", "control")]
+    known = [model for model in models if model is not None]
+    weights = {model.role: model.size or model.parameters or 0 for model in known}
+    largest = max(weights.values(), default=0)
+    return {
+        model.role: {
+            "model": model,
+            "test": mean_test_accuracy(model),
+            "side": round(52 * (weights[model.role] / largest) ** 0.5) if largest else 0,
+        }
+        for model in known
+    }
+
+
+def _terms(record: RunRecord) -> Mapping[str, dict[str, Any]]:
+    found = {term: term_curve(record, term) for term in student_terms(record)}
+    return {
+        term: {"weights": term_weights(record, term), "decades": spans_decades(known)}
+        for term, known in found.items()
+        if known is not None
+    }
+
+
+def _figures(record: RunRecord) -> Mapping[str, "Markup"]:
+    """Return the figures that the run gives rise to, in the order in which the page shows them.
+
+    The first carries plotly.js itself, so that the page holds it once and needs no network.
+    """
+    from markupsafe import Markup
+
+    drawn = {"gains": gains_figure(record), "accuracy": accuracy_figure(record)}
+    for position, term in enumerate(_terms(record)):
+        drawn[f"term-{position}"] = term_figure(record, term)
+    drawn["share"] = share_figure(record)
+    known = {name: figure for name, figure in drawn.items() if figure is not None}
+    return {
+        # plotly writes <, > and / of the data as \\u escapes, and our labels are escaped.
+        name: Markup(  # noqa: S704
+            figure.to_html(
+                full_html=False,
+                include_plotlyjs=position == 0,
+                div_id=f"figure-{name}",
+                config=CONFIG,
+            )
+        )
+        for position, (name, figure) in enumerate(known.items())
+    }
