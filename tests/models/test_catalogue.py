@@ -37,8 +37,21 @@ def test_unknown_name_says_what_is_near(name, near):
 
 @pytest.mark.parametrize(
     "name",
-    ["", "resnet", "resnet20 ", "resnet020w4", "resnet8w0", "convnet-", "convnet-8--4", "mlp-1e3"]
-    + ["resnet8w99999", "wrn_16", "timm:", "timm:hf-hub:someone/model", "vgg13\n"],
+    [
+        "",
+        "resnet",
+        "resnet20 ",
+        "resnet020w4",
+        "resnet8w0",
+        "resnet8w99999",
+        "wrn_16",
+        "vgg13\n",
+        "convnet-",
+        "convnet-8--4",
+        "mlp-1e3",
+        "timm:",
+        "timm:hf-hub:someone/model",
+    ],
 )
 def test_names_that_only_resemble_a_pattern(name):
     with pytest.raises(ModelError, match="there is no model"):

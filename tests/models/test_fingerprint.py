@@ -9,9 +9,12 @@ from stillhouse.models import build_model, weights_fingerprint
 
 
 def test_digest_is_the_documented_one():
-    state = {"b": torch.tensor([1, 2], dtype=torch.int64), "a": torch.tensor([[0.5]])}
+    state = {
+        "b": torch.tensor([1, 2], dtype=torch.int64),
+        "a": torch.tensor([[0.5, 1, 2], [3, 4, 5]]),
+    }
     text = (
-        b"'a' torch.float32 (1, 1)\n" + state["a"].numpy().tobytes()
+        b"'a' torch.float32 (2, 3)\n" + state["a"].numpy().tobytes()
         + b"'b' torch.int64 (2,)\n" + state["b"].numpy().tobytes()
     )  # fmt: skip
     assert weights_fingerprint(state) == hashlib.sha256(text).hexdigest()
@@ -58,7 +61,7 @@ def test_every_dtype_has_bytes(dtype):
 
 
 def test_what_has_no_bytes_is_refused():
-    with pytest.raises(WeightsError, match="'epoch'.*int"):
+    with pytest.raises(WeightsError, match=r"'epoch'.*int"):
         weights_fingerprint({"epoch": 3})
     with torch.device("meta"):
         empty = nn.Linear(2, 2)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
 from stillhouse.errors import WeightsError
 from stillhouse.models import build_model, load_weights, weights_fingerprint

@@ -83,6 +83,11 @@ def load(
     if validated is None:
         seed = 3 * split_seed + _VALIDATION
         rest, validated = _carve(rest, validation, seed, "validation", found.classes)
+        if len(validated) > len(rest):
+            raise DataError(
+                f"validation = {validation} takes {len(validated)} rows and leaves {len(rest)} to "
+                "train on; it must not be larger than train: ask for less"
+            )
     if limit is not None:
         rest = _limited(rest, limit, split_seed)
     mark = _fingerprint(found.classes, rest, validated, tested)
@@ -93,11 +98,6 @@ def _carve(
     table: Table, part: float | int, seed: int, what: str, classes: Sequence[str]
 ) -> tuple[Table, Table]:
     kept, carved = stratified_split(table.labels, part, seed, what=what, classes=classes)
-    if len(carved) > len(kept):
-        raise DataError(
-            f"{what} = {part} takes {len(carved)} rows and leaves {len(kept)} to train on; it must "
-            "not be larger than train: ask for less"
-        )
     return table.take(kept), table.take(carved)
 
 

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from torch import Tensor
-
 from stillhouse.data.batches import Batches
 from stillhouse.engine.checkpoint import Checkpoint
 from stillhouse.engine.evaluate import Scores, evaluate
@@ -15,7 +13,7 @@ from stillhouse.engine.files import Lines
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.seeding import seeded
 from stillhouse.engine.stage import Stage
-from stillhouse.engine.trainer import Settings, Trainer, measured, opened
+from stillhouse.engine.trainer import Settings, Trainer, Weights, measured, opened
 
 CHECKPOINT = "checkpoint.pt"
 METRICS = "metrics.jsonl"
@@ -55,7 +53,7 @@ class Progress:
     step: int = 0
     best_epoch: int = 0
     best_score: float = -1.0
-    best: dict[str, Tensor] = field(default_factory=dict)
+    best: Weights = field(default_factory=dict)
     seconds: float = 0.0
     epoch_seconds: float = 0.0
 
@@ -68,8 +66,8 @@ class Fitted:
     of equals); without validation it is the last.
     """
 
-    last: dict[str, Tensor]
-    best: dict[str, Tensor]
+    last: Weights
+    best: Weights
     best_epoch: int
     history: list[dict[str, Any]]
     seconds: float
@@ -111,6 +109,20 @@ def fit(
         return run.through()
 
 
+def score(
+    stage: Stage,
+    weights: Weights,
+    train: Batches,
+    table: Batches,
+    settings: Settings,
+    platform: Platform,
+) -> Scores:
+    """Score a stage with these weights on a table; ``train`` sizes its bridges as in the fit."""
+    with seeded(settings.seed, "fit"), opened(stage, train, settings, platform) as trainer:
+        trainer.load_weights(weights)
+        return evaluate(trainer.wiring, table, platform)
+
+
 class _Run:
     """One fit on its way."""
 
@@ -144,7 +156,7 @@ class _Run:
         self.observer.begin(self.stage.name, self.settings.epochs * self.trainer.per_epoch, done)
         while self.progress.epoch < self.settings.epochs:
             self._epoch()
-        last = self.trainer.product()
+        last = self.trainer.weights()
         return Fitted(
             last,
             self.progress.best or last,
@@ -188,7 +200,7 @@ class _Run:
             accuracy = scores[measured(self.stage)]["accuracy"]
             if accuracy > progress.best_score:
                 progress.best_score, progress.best_epoch = accuracy, progress.epoch + 1
-                progress.best = self.trainer.product()
+                progress.best = self.trainer.weights()
         terms = {name: mean for player in players for name, mean in player.meter.means().items()}
         at = float(progress.epoch + 1)
         weights = {name: w for player in players for name, w in player.weights_at(at).items()}
@@ -234,7 +246,10 @@ class _Run:
         if state is not None:
             self.trainer.load_state_dict(state)
             self.progress = Progress(**state["progress"])
-            self.progress.best = {k: v.cpu() for k, v in self.progress.best.items()}
+            self.progress.best = {
+                node: {key: value.cpu() for key, value in weights.items()}
+                for node, weights in self.progress.best.items()
+            }
             self.history = state["history"]
         if self.lines is not None and self.platform.main:
             epoch = self.progress.epoch

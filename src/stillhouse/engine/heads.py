@@ -15,7 +15,7 @@ def find_head(module: nn.Module, *, who: str) -> str:
     '2'
     """
     linears = [name for name, part in module.named_modules() if isinstance(part, nn.Linear)]
-    if not linears or not linears[-1]:
+    if not linears:
         raise ModelError(
             f"{who} ({type(module).__name__}) has no Linear inside that could be its head; "
             "name the module that gives the logits (head: PATH)"

@@ -32,10 +32,10 @@ def tap_problem(module: nn.Module, tap: str, *, who: str) -> str | None:
     "student has no module '1'; there is: 0 ('stillhouse taps' lists all)"
     """
     path, _ = split_tap(tap)
-    paths = [name for name, _ in module.named_modules() if name]
+    paths = [name for name, _ in module.named_modules()]
     if path in paths:
         return None
-    return f"{who} has no module '{path}'; {nearest(path, paths)} ('stillhouse taps' lists all)"
+    return f"{who} has no module '{path}'; {nearest(path, paths[1:])} ('stillhouse taps' lists all)"
 
 
 class Taps:

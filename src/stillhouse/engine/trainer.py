@@ -21,6 +21,10 @@ from stillhouse.engine.wiring import Wiring, wire
 from stillhouse.errors import WiringError
 
 
+Weights = dict[str, dict[str, Tensor]]
+"""State dicts by the name of the node."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """The budget and the rules of a fit; the same for a student and for its control.
@@ -152,18 +156,24 @@ class Trainer:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take a state back."""
-        for name, module in self._stateful().items():
-            module.load_state_dict(state["nodes"][name])
+        self.load_weights(state["nodes"])
         for player, kept in zip(self.players, state["turns"], strict=True):
             player.load_state_dict(kept)
 
-    def product(self) -> dict[str, Tensor]:
-        """A copy of the weights that the stage keeps, on the CPU."""
-        module = self.wiring.stage.role(self.wiring.stage.keeps).module
+    def weights(self) -> Weights:
+        """A copy on the CPU of the weights of each node that changes."""
         return {
-            name: value.detach().cpu().contiguous().clone()
-            for name, value in module.state_dict().items()
+            name: {
+                key: value.detach().cpu().contiguous().clone()
+                for key, value in module.state_dict().items()
+            }
+            for name, module in self._stateful().items()
         }
+
+    def load_weights(self, weights: Weights) -> None:
+        """Put such weights back, strictly."""
+        for name, module in self._stateful().items():
+            module.load_state_dict(weights[name])
 
 
 def _place(modules: list[nn.Module], platform: Platform, channels_last: bool) -> None:

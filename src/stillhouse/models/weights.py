@@ -72,7 +72,7 @@ def _read(file: Path) -> object:
         with warnings.catch_warnings(action="ignore"):  # the errors below say what matters
             return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as fault:  # a damaged file can make the readers raise anything
-        if isinstance(fault, pickle.UnpicklingError) and "nsupported" in str(fault):
+        if isinstance(fault, pickle.UnpicklingError) and "Unsupported global" in str(fault):
             raise WeightsError(
                 f"weights file '{file}' holds pickled objects, which could run code and are "
                 "never loaded; save the state dict: torch.save(model.state_dict(), path)"

@@ -12,30 +12,39 @@ from stillhouse.report.spread import spread
 from stillhouse.report.theme import COLOURS, rgba, template
 
 LINES = (("control", COLOURS["control"]), ("student", COLOURS["accent"]))
+FEW_EPOCHS = 8  # so short a curve is shown whole
 
 
 def accuracy_figure(record: RunRecord) -> Any | None:
-    """Draw validation accuracy (percent) against epoch: means, bands, the teacher's last."""
+    """Draw validation accuracy (percent) against epoch: means, bands, the teacher's last.
+
+    As long as the teacher alone has been trained, its own curve is drawn.
+    """
     from plotly.graph_objects import Figure
 
-    curves = {stage: accuracy_curve(record, stage) for stage, _ in LINES}
-    known = [found for found in curves.values() if found is not None]
-    if not known:
+    drawn = _curves(record, LINES)
+    teacher = teacher_level(record) if drawn else None
+    drawn = drawn or _curves(record, (("teacher", COLOURS["ink"]),))
+    if not drawn:
         return None
     figure = Figure()
-    for stage, colour in LINES:
-        found = curves[stage]
-        if found is not None:
-            add_band(figure, found, stage, colour, scale=100.0, suffix="%")
+    for stage, colour, found in drawn:
+        add_band(figure, found, stage, colour, scale=100.0, suffix="%")
+    known = [found for _, _, found in drawn]
     first = min(found.epochs[0] for found in known)
     last = max(found.epochs[-1] for found in known)
-    teacher = teacher_level(record)
     if teacher is not None:
         _add_level(figure, 100 * teacher, (first, last))
     figure.update_layout(template=template(), height=380, legend_traceorder="reversed")
     figure.update_xaxes(title_text="epoch", range=padded(first, last))
     figure.update_yaxes(ticksuffix="%", range=_settled_range(known, teacher))
     return figure
+
+
+def early_epochs_hidden(figure: Any) -> bool:
+    """Say whether the axis of an accuracy figure begins above its lowest value."""
+    lowest = min(min(trace.y) for trace in figure.data)
+    return bool(lowest < figure.layout.yaxis.range[0])
 
 
 def teacher_level(record: RunRecord) -> float | None:
@@ -46,6 +55,11 @@ def teacher_level(record: RunRecord) -> float | None:
         return told.mean
     found = accuracy_curve(record, "teacher")
     return found.mean[-1] if found else None
+
+
+def _curves(record: RunRecord, stages: tuple[tuple[str, str], ...]) -> list[tuple[str, str, Curve]]:
+    found = ((stage, colour, accuracy_curve(record, stage)) for stage, colour in stages)
+    return [(stage, colour, line) for stage, colour, line in found if line is not None]
 
 
 def add_band(
@@ -119,7 +133,7 @@ def _settled_range(curves: list[Curve], teacher: float | None) -> tuple[float, f
     """Leave the steep first quarter out of view, so that the differences after it show."""
     settled: list[float] = [] if teacher is None else [teacher]
     for found in curves:
-        start = math.ceil(len(found.epochs) / 4) if len(found.epochs) >= 8 else 0
+        start = math.ceil(len(found.epochs) / 4) if len(found.epochs) >= FEW_EPOCHS else 0
         settled += [*found.low[start:], *found.high[start:]]
     low, high = 100 * min(settled), 100 * max(settled)
     margin = max(0.06 * (high - low), 0.25)

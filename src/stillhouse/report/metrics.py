@@ -16,15 +16,15 @@ def read_epochs(path: Path) -> tuple[tuple[Epoch, ...], int]:
     the report can say so.
 
     Returns:
-        the epochs, sorted by stage, seed and epoch; and the number of unreadable lines before
-        the last one.
+        the epochs, one training after the other as they began; and the number of unreadable
+        lines before the last one.
     """
     if not path.is_file():
         return (), 0
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     while lines and not lines[-1].strip():
         lines.pop()
-    found: dict[tuple[str, int, int], Epoch] = {}
+    found: dict[tuple[str, int | None], dict[int, Epoch]] = {}
     torn = 0
     for position, line in enumerate(lines):
         try:
@@ -34,9 +34,9 @@ def read_epochs(path: Path) -> tuple[tuple[Epoch, ...], int]:
             continue
         epoch = _epoch(event)
         if epoch is not None:
-            seed = -1 if epoch.seed is None else epoch.seed
-            found[epoch.stage, seed, epoch.epoch] = epoch
-    return tuple(found[key] for key in sorted(found)), torn
+            found.setdefault((epoch.stage, epoch.seed), {})[epoch.epoch] = epoch
+    ordered = (run[number] for run in found.values() for number in sorted(run))
+    return tuple(ordered), torn
 
 
 def _epoch(event: dict[str, object]) -> Epoch | None:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from stillhouse.errors import RunError
 from stillhouse.report import wording
 from stillhouse.report.curves import last_epochs, student_terms, term_curve, term_weights
-from stillhouse.report.figures import accuracy_figure
+from stillhouse.report.figures import accuracy_figure, early_epochs_hidden
 from stillhouse.report.gains import gain_labels, gains_figure
 from stillhouse.report.read import read_run
 from stillhouse.report.record import RunRecord
 from stillhouse.report.rows import seed_rows, table_rows
-from stillhouse.report.terms import share_figure, spans_decades, term_figure
+from stillhouse.report.terms import share_figure, share_parts, spans_decades, term_figure
 from stillhouse.report.theme import COLOURS, CONFIG, FONT, MONO
 from stillhouse.report.worth import mean_test_accuracy, worth
 
@@ -65,18 +65,22 @@ def write_report(directory: Path) -> Path:
 
 def render(record: RunRecord) -> str:
     """Return the whole page; every text of the record is escaped."""
+    figures = _figures(record)
     template = _environment().from_string(_own_text("page.html.jinja"))
     return template.render(
         run=record,
-        title=record.title or record.name,
+        title=(record.title or record.name).replace(" -> ", " \u2192 "),
         worth=worth(record),
         rows=table_rows(record),
         seeds=seed_rows(record),
         flow=_flow(record),
+        several=len({epoch.seed for epoch in record.epochs}) > 1,
         progress=last_epochs(record),
         gain_labels=gain_labels(record),
         terms=_terms(record),
-        figures=_figures(record),
+        shares=[(term, colour) for term, (_, colour) in share_parts(record).items()],
+        figures=_embedded(figures),
+        early_hidden="accuracy" in figures and early_epochs_hidden(figures["accuracy"]),
         style=_style(),
     )
 
@@ -129,18 +133,19 @@ def _terms(record: RunRecord) -> Mapping[str, dict[str, Any]]:
     }
 
 
-def _figures(record: RunRecord) -> Mapping[str, "Markup"]:
-    """Return the figures that the run gives rise to, in the order in which the page shows them.
-
-    The first carries plotly.js itself, so that the page holds it once and needs no network.
-    """
-    from markupsafe import Markup
-
+def _figures(record: RunRecord) -> Mapping[str, Any]:
+    """Draw what the run gives rise to, in the order in which the page shows it."""
     drawn = {"gains": gains_figure(record), "accuracy": accuracy_figure(record)}
     for position, term in enumerate(_terms(record)):
         drawn[f"term-{position}"] = term_figure(record, term)
     drawn["share"] = share_figure(record)
-    known = {name: figure for name, figure in drawn.items() if figure is not None}
+    return {name: figure for name, figure in drawn.items() if figure is not None}
+
+
+def _embedded(figures: Mapping[str, Any]) -> Mapping[str, "Markup"]:
+    """Return figures as HTML; the first carries plotly.js, so that the page holds it once."""
+    from markupsafe import Markup
+
     return {
         # plotly writes <, > and / of the data as \\u escapes, and our labels are escaped.
         name: Markup(  # noqa: S704
@@ -151,5 +156,5 @@ def _figures(record: RunRecord) -> Mapping[str, "Markup"]:
                 config=CONFIG,
             )
         )
-        for position, (name, figure) in enumerate(known.items())
+        for position, (name, figure) in enumerate(figures.items())
     }

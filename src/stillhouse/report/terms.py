@@ -39,19 +39,33 @@ def spans_decades(found: Curve) -> bool:
     return min(found.low) > 0 and max(found.high) / min(found.low) > 50
 
 
-def share_figure(record: RunRecord) -> Any | None:
-    """Draw what share of the student's loss each weighted term is, stacked to 100 percent.
+def share_parts(record: RunRecord) -> dict[str, tuple[Curve, str]]:
+    """Return each term's weighted curve and its colour, from the bottom of the stack up.
 
-    None unless two terms or more have weights and none of them is negative.
+    Empty unless two terms or more have weights and none of them is ever negative.
     """
-    from plotly.graph_objects import Figure, Scatter
-
     found = {term: weighted_curve(record, term) for term in student_terms(record)}
     parts = {term: part for term, part in found.items() if part is not None}
     if len(parts) < 2 or any(min(part.low) < 0 for part in parts.values()):
+        return {}
+    return {
+        term: (part, TINTS[min(position, len(TINTS) - 1)])
+        for position, (term, part) in enumerate(parts.items())
+    }
+
+
+def share_figure(record: RunRecord) -> Any | None:
+    """Draw what share of the student's loss each weighted term is, stacked to 100 percent.
+
+    The page carries the legend: there may be more terms than a small figure has room for.
+    """
+    from plotly.graph_objects import Figure, Scatter
+
+    parts = share_parts(record)
+    if not parts:
         return None
     figure = Figure()
-    for position, (term, part) in enumerate(parts.items()):
+    for term, (part, colour) in parts.items():
         figure.add_trace(
             Scatter(
                 x=part.epochs,
@@ -60,13 +74,13 @@ def share_figure(record: RunRecord) -> Any | None:
                 mode="lines",
                 stackgroup="loss",
                 groupnorm="percent",
-                fillcolor=TINTS[min(position, len(TINTS) - 1)],
+                fillcolor=colour,
                 line={"width": 1, "color": COLOURS["paper"]},
                 hovertemplate="%{y:.1f}%",
             )
         )
-    figure.update_layout(template=template(), height=230)
-    epochs = [epoch for part in parts.values() for epoch in part.epochs]
+    figure.update_layout(template=template(), height=230, showlegend=False)
+    epochs = [epoch for part, _ in parts.values() for epoch in part.epochs]
     figure.update_xaxes(title_text="epoch", range=padded(min(epochs), max(epochs)))
     figure.update_yaxes(ticksuffix="%", range=(0, 100), nticks=5)
     return figure

@@ -24,7 +24,7 @@ COLOURS = {
 }
 
 # Shares of one loss are tints of the accent, dark to light; the terms beyond reuse the lightest.
-TINTS = ("#0b6a75", "#5c9ea6", "#9cc6cb", "#c9d2d9", "#e3e8ec")
+TINTS = ("#0b6a75", "#5c9ea6", "#a9cfd3", "#66727f", "#a3adb6", "#dfe4e8")
 
 CONFIG = {"displayModeBar": False, "responsive": True, "showTips": False}
 
@@ -50,6 +50,7 @@ def template() -> Any:
         "showline": False,
         "ticks": "",
         "automargin": True,
+        "exponentformat": "power",
         "tickfont": {"size": 12, "color": COLOURS["muted"]},
         "title": {"font": {"size": 12, "color": COLOURS["muted"]}, "standoff": 12},
     }
@@ -60,6 +61,8 @@ def template() -> Any:
             "plot_bgcolor": COLOURS["paper"],
             "margin": {"l": 8, "r": 12, "t": 8, "b": 8},
             "hovermode": "x unified",
+            # A finger on a figure scrolls the page, as everywhere else on it.
+            "dragmode": False,
             "hoverlabel": {
                 "bgcolor": COLOURS["paper"],
                 "bordercolor": COLOURS["line"],

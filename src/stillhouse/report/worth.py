@@ -90,12 +90,15 @@ def _answer(record: RunRecord, cost: float | None) -> str:
     verdict = record.verdict
     if verdict is None or not record.finished:
         return "Not finished: this cannot be answered yet."
-    pricier = cost is not None and cost > 1
-    price = f"{times(cost)} the training time" if cost is not None and pricier else ""
+    gain, pricier = points(verdict.gain), cost is not None and cost > 1
+    if cost is None:
+        price = f"Yes: {gain} points; what the training cost is not told."
+    elif pricier:
+        price = f"Yes, where {gain} points are worth {times(cost)} the training time."
+    else:
+        price = f"Yes: {gain} points, in no more training time."
     answers = {
-        "helps": f"Yes, where {points(verdict.gain)} points are worth {price}."
-        if price
-        else f"Yes: {points(verdict.gain)} points, at no extra training time told.",
+        "helps": price,
         "hurts": "No: the same model trained alone is more accurate"
         + (", and cheaper." if pricier else "."),
         "no difference shown": "Not shown: the same model trained alone may be as accurate"

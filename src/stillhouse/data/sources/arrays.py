@@ -1,5 +1,6 @@
 """A .npz file with arrays of images and labels."""
 
+import zlib
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -52,9 +53,12 @@ def read_arrays(path: Path) -> Found:
 
 def _load(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, BadZipFile, AttributeError) as error:
+        with path.open("rb") as opened:  # numpy leaves its own open when the file is damaged
+            loaded = np.load(opened, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                raise ValueError("it is one array only, as .npy has it")
+            return {name: loaded[name] for name in loaded.files}
+    except (OSError, ValueError, EOFError, BadZipFile, zlib.error) as error:
         raise DataError(
             f"{path} cannot be read as .npz ({str(error).splitlines()[0]}); write it with "
             "numpy.savez_compressed from arrays of numbers or text, not of objects"

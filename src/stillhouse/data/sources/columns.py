@@ -81,13 +81,13 @@ def has_bytes(kind: Any) -> bool:
     """Whether a column of this Arrow type holds images as Hugging Face writes them."""
     import pyarrow as pa
 
-    return pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0
+    return bool(pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0)
 
 
 def _is_raw(kind: Any) -> bool:
     import pyarrow as pa
 
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
 def is_text(kind: Any) -> bool:
@@ -96,7 +96,7 @@ def is_text(kind: Any) -> bool:
 
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _class_names(schema: Any, label: str, file: str) -> tuple[str, ...] | None:

@@ -58,7 +58,7 @@ def _find_named(
     if source == "digits":
         _refuse_columns("digits", image, label)
         return read_digits()
-    if not path.exists():
+    if not str(source) or not path.exists():
         if isinstance(source, Path) or not _is_hub_name(source):
             beside = [other.name for other in path.parent.glob("*")]
             close = nearest(path.name, ["digits", *sorted(beside, key=natural)])

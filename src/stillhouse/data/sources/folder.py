@@ -70,21 +70,35 @@ def read_folder(folder: Path) -> Found:
 
 
 def _splits(folder: Path) -> dict[str, Path]:
+    """Find the folder of each split; the folder itself is train where it holds the classes."""
     inside = _folders(folder)
-    named = {OTHER_NAMES.get(place.name.lower(), place.name.lower()): place for place in inside}
-    if "train" not in named:
-        if not inside:
+    if not inside:
+        raise DataError(
+            f"{folder} holds neither parquet files nor class folders; wanted is "
+            f"{folder.name}/<class>/<image> with images {', '.join(SUFFIXES)}"
+        )
+    named: dict[str, Path] = {}
+    odd = []
+    for place in inside:
+        split = OTHER_NAMES.get(place.name.lower(), place.name.lower())
+        if split not in SPLITS:
+            odd.append(place.name)
+        elif split in named:
             raise DataError(
-                f"{folder} holds neither parquet files nor class folders; wanted is "
-                f"{folder.name}/<class>/<image> with images {', '.join(SUFFIXES)}"
+                f"{folder}: {named[split].name} and {place.name} are both {split}; keep one"
             )
-        return {"train": folder}
-    odd = [place.name for name, place in named.items() if name not in SPLITS]
-    if odd:
+        else:
+            named[split] = place
+    if "train" in named and odd:
         raise DataError(
             f"{folder} has the folder train, so its folders are splits; '{odd[0]}' is none of "
             f"{', '.join(SPLITS)}"
         )
+    if "train" not in named and not odd:
+        have = ", ".join(place.name for place in inside)
+        raise DataError(f"{folder} has {have} but no train; training needs one")
+    if "train" not in named:
+        return {"train": folder}
     return {split: named[split] for split in SPLITS if split in named}
 
 

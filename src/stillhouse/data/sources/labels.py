@@ -95,13 +95,14 @@ def _whole(split: str, values: np.ndarray, where: Where) -> np.ndarray:
             f"{where(split, 0)}: labels are {values.dtype} {list(values.shape)}; each must be one "
             "whole number (astype('int64') for floats, argmax(1) for one-hot rows) or a name"
         )
-    if values.min() < 0:
-        row = int(np.argmax(values < 0))
+    numbers = values.astype(np.int64)
+    if numbers.min() < 0:
+        row = int(np.argmax(numbers < 0))
         raise DataError(
             f"{where(split, row)}: the label of {split} is {values[row]}; labels are 0 or above "
             "(a split whose labels are hidden must be left out)"
         )
-    return values.astype(np.int64)
+    return numbers
 
 
 def _counted(train: np.ndarray) -> list[str]:

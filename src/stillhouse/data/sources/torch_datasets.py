@@ -1,5 +1,6 @@
 """The user's own map-style datasets: anything with a length that gives `(image, label)`."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from stillhouse.data.sources.found import Found
 from stillhouse.data.sources.labels import number_labels
-from stillhouse.data.tables import SampleTable, Samples
+from stillhouse.data.tables import Samples, SampleTable
 from stillhouse.errors import DataError
 
 
@@ -46,8 +47,8 @@ def read_datasets(given: Sequence[Any]) -> Found:
 def _labels(split: str, dataset: Any) -> np.ndarray:
     if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
         raise DataError(
-            f"the {split} dataset is a {type(dataset).__name__}; wanted is a map-style dataset with "
-            "__len__ and __getitem__ (put the samples of an iterable one into a list)"
+            f"the {split} dataset is a {type(dataset).__name__}; wanted is a map-style dataset "
+            "with __len__ and __getitem__ (put the samples of an iterable one into a list)"
         )
     if not len(dataset):
         raise DataError(f"the {split} dataset has no rows; every split needs at least one")
@@ -87,7 +88,7 @@ def _sample_label(split: str, dataset: Samples, row: int) -> Any:
             f"{where}: the image is {_said(image)}; wanted is a PIL image, an array [H, W, C] or a "
             "tensor [C, H, W]"
         )
-    if isinstance(label, Tensor | np.ndarray | np.generic) and np.size(label) == 1:
+    if isinstance(label, Tensor | np.ndarray | np.generic) and math.prod(label.shape) == 1:
         label = label.item()
     if isinstance(label, bool) or not isinstance(label, int | str):
         raise DataError(f"{where}: the label is {_said(label)}; wanted is a whole number or a name")

@@ -1,0 +1,87 @@
+"""The main job in one call."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from stillhouse.recipes import make_recipe
+from stillhouse.runs.job import Objects, Outcome, prepare, run
+from stillhouse.runs.watching import Watcher
+
+
+def distill(
+    *,
+    data: Any,
+    student: str | nn.Module | Callable[[], nn.Module],
+    teacher: str | nn.Module | Callable[[], nn.Module] | None = None,
+    method: str | dict[str, Any] = "kd",
+    out: str | Path,
+    epochs: int = 30,
+    seeds: int | Sequence[int] = 3,
+    transform: Callable[[Any], Tensor] | None = None,
+    shared: str | Path | None = None,
+    allow_imports: bool = False,
+    watcher: Watcher | None = None,
+    **settings: Any,
+) -> Outcome:
+    """Distil a teacher into a student, with a control run and a verdict.
+
+    Args:
+        data: 'digits', a folder, a .npz, a hub name, a Dataset, or (train, test) Datasets.
+        student: a name ('stillhouse ls models'), a function that makes a module (called once per
+            seed), or a module (copied; then all seeds start from its weights).
+        teacher: likewise; a module is taken as trained. A name or a function is trained first.
+        method: a name ('stillhouse ls methods') or {'name': ..., setting: ...}.
+        out: the directory of the run; the same call goes on with it or finds it finished.
+        epochs, seeds: the budget; 3 seeds are 0, 1 and 2.
+        transform: a function of one image that gives a float tensor, instead of the built-in
+            augmentation; it runs under the seed of each view.
+        shared: where teachers and controls are kept for other runs; beside ``out`` by default.
+        allow_imports: whether 'python:package:function' may be imported.
+        watcher: hears of progress.
+        settings: any other key of a recipe: batch=128, optimizer={'name': 'sgd', 'lr': 0.1}, ...
+
+    Raises:
+        StillhouseError: what was asked, what exists, what to do.
+    """
+    section: dict[str, Any] = dict(settings.pop("data_settings", {}))
+    named = isinstance(data, str | Path)
+    section["source"] = str(data) if named else type(data).__name__
+    recipe = make_recipe(
+        {
+            "data": section,
+            "student": _named(student),
+            "teacher": None if teacher is None else _named(teacher),
+            "method": method,
+            "epochs": epochs,
+            "seeds": seeds if isinstance(seeds, int) else list(seeds),
+            **settings,
+        },
+        where="distill",
+    )
+    objects = Objects(
+        data=None if named else data,
+        student=None if isinstance(student, str) else student,
+        teacher=None if isinstance(teacher, str) else teacher,
+        transform=transform,
+    )
+    job = prepare(
+        recipe,
+        Path(out),
+        objects=objects,
+        shared=Path(shared) if shared else None,
+        allow_imports=allow_imports,
+        watcher=watcher,
+    )
+    return run(job)
+
+
+def _named(network: Any) -> Any:
+    """How a recipe calls a network that was given as an object."""
+    if isinstance(network, str | dict):
+        return network
+    if isinstance(network, nn.Module):
+        return type(network).__name__
+    return getattr(network, "__qualname__", type(network).__name__)

@@ -1,0 +1,23 @@
+"""Plain training: how teachers are made, and the control of every distillation."""
+
+from torch import nn
+
+from stillhouse.engine.nodes import Role
+from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.terms import Term
+from stillhouse.functional import cross_entropy
+
+
+def plain(student: nn.Module) -> Stage:
+    """Cross-entropy with the labels and nothing else: ``CE(p_s, y)``.
+
+    >>> [term.name for term in plain(nn.Linear(4, 2)).terms()]
+    ['label']
+    """
+    return Stage(
+        "plain",
+        nodes=[Role("student", student)],
+        turns=[
+            Turn("student", [Term("label", cross_entropy, ["student.logits", "batch.label"])]),
+        ],
+    )

@@ -1,0 +1,112 @@
+"""TH-KD: the teacher's classifier, frozen, also judges the student's embedding."""
+
+from typing import Literal
+
+from torch import nn
+
+from stillhouse.bridges.heads import match_width, mixture
+from stillhouse.engine.nodes import Bridge, Node, Role
+from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.terms import Term
+from stillhouse.errors import WiringError
+from stillhouse.functional import cross_entropy, kl
+from stillhouse.methods import settings
+
+SHARED = "teacher_head"
+
+
+def th_kd(
+    student: nn.Module,
+    teacher: nn.Module | Role,
+    *,
+    form: Literal["code", "paper"] = "code",
+    alpha: settings.Share = 0.013,
+    temperature: settings.Positive = 4.0,
+    weight: settings.Weight = 1.52,
+    label_weight: settings.Weight = 1.0,
+    student_head: str | None = None,
+    head: str | None = None,
+) -> Stage:
+    """Teacher-head distillation: ``p_s^TH = softmax(W_t z_s + b_t)`` with W_t, b_t frozen.
+
+    code form::
+
+        label_weight * CE(p_s, y) + weight * ((1 - alpha) KL(p_t, p_s) + alpha KL(p_t, p_s^TH))
+
+    paper form, where the labels go through both heads too::
+
+        label_weight * ((1 - alpha) CE(p_s, y) + alpha CE(p_s^TH, y))
+          + weight * ((1 - alpha) KL(p_t, p_s) + alpha KL(p_t, p_s^TH))
+
+    Each KL at the temperature, times its square. Three ways of inference are measured: the
+    student's own head, the teacher's head, and their mixture ``(1 - alpha) p_s + alpha p_s^TH``.
+
+    Args:
+        student: the learner; its embedding is the input of its head.
+        teacher: frozen; a model, or a Role called 'teacher'.
+        form: 'code' (the default: the only settings that the authors released) or 'paper'.
+        alpha: share of the teacher's head, in 0..1. 0.013 and weight 1.52: the released weights
+            1.5 and 0.02 of the two KL terms (resnet32x4 -> resnet8x4), added and divided.
+        temperature: T > 0. 4.0: the released code, both heads.
+        weight: of both KL terms together.
+        label_weight: of the cross-entropy. 1.0: the released code.
+        student_head, head: paths of the classifiers; found when not named.
+
+    Paper: "It's All in the Head: Representation Knowledge Distillation through Classifier
+        Sharing", arXiv 2201.06945, equations 1 and 2.
+
+    Differs from the authors' code: widths may differ: a linear bridge, trained with the student,
+        then brings the embedding to the teacher's width (our extension; the code stops there). With
+        equal widths nothing is added.
+
+    >>> stage = th_kd(nn.Linear(4, 2), nn.Linear(4, 2), student_head="", head="", alpha=0.5)
+    >>> [(term.name, term.weight) for term in stage.terms()]
+    [('label', 1.0), ('kd', 0.76), ('kd_teacher_head', 0.76)]
+    """
+    role = teacher if isinstance(teacher, Role) else Role("teacher", teacher, head=head)
+    if role.name != "teacher":
+        raise WiringError("th_kd", [f"the teacher's role must be called 'teacher', not {role.name!r}"])
+    return Stage(
+        "th_kd",
+        nodes=[
+            Role("student", student, head=student_head),
+            role,
+            Bridge.sized(
+                "matched",
+                match_width,
+                "student.embedding",
+                by=["student.embedding", "teacher.embedding"],
+            ),
+            Bridge(SHARED, role.head_module(), "matched"),
+            Bridge("mixture", mixture(alpha), ["student.logits", SHARED]),
+        ],
+        turns=[
+            Turn(
+                learns=["student", "matched"],
+                terms=_terms(form, alpha, temperature, weight, label_weight),
+            )
+        ],
+        measures={"own head": "student.logits", "teacher head": SHARED, "mixture": "mixture"},
+    )
+
+
+def _terms(
+    form: str, alpha: float, temperature: float, weight: float, label_weight: float
+) -> list[Term]:
+    """The terms of either form; a term of weight 0 still runs, so that metrics show it."""
+    hard = {"own": label_weight, "shared": 0.0}
+    if form == "paper":
+        hard = {"own": label_weight * (1 - alpha), "shared": label_weight * alpha}
+    soft = {"temperature": temperature}
+    terms = [
+        Term("label", cross_entropy, ["student.logits", "batch.label"], weight=hard["own"]),
+        Term(
+            "kd", kl, ["student.logits", "teacher.logits"], weight=weight * (1 - alpha), options=soft
+        ),
+        Term("kd_teacher_head", kl, [SHARED, "teacher.logits"], weight=weight * alpha, options=soft),
+    ]
+    if form == "paper":
+        terms.append(
+            Term("label_teacher_head", cross_entropy, [SHARED, "batch.label"], weight=hard["shared"])
+        )
+    return terms

@@ -1,0 +1,137 @@
+"""Load a recipe: safe YAML, ``--set`` overrides, all problems at once in the user's own words."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from stillhouse.errors import RecipeError, nearest
+from stillhouse.recipes.schema import Recipe
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file; never runs code.
+
+    Raises:
+        RecipeError: no such file, not YAML, or not a mapping.
+    """
+    if not path.is_file():
+        folder = path.parent
+        there = sorted(str(p) for p in folder.glob("*.y*ml")) if folder.is_dir() else []
+        raise RecipeError(str(path), [f"no such recipe; {nearest(str(path), there)}"])
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        said = " ".join(str(error).split())
+        raise RecipeError(str(path), [f"not a recipe that can be read as plain YAML: {said}"]) from None
+    if not isinstance(value, dict):
+        raise RecipeError(str(path), ["a recipe is a mapping such as 'data: digits'"])
+    return {str(key): inner for key, inner in value.items()}
+
+
+def override(values: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """Apply ``key=value`` and ``section.key=value``; values are read as YAML.
+
+    >>> override({"method": "kd"}, ["method.temperature=2", "epochs=5"])
+    {'method': {'name': 'kd', 'temperature': 2}, 'epochs': 5}
+    """
+    result = dict(values)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key:
+            raise RecipeError("--set", [f"'{setting}' is not of the form key=value"])
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise RecipeError("--set", [f"'{text}' (for {key}) is not a YAML value"]) from None
+        _put(result, key.split("."), value)
+    return result
+
+
+SHORT_KEYS = {"data": "source", "teacher": "model", "student": "model"}
+"""What a bare word in a section stands for; elsewhere it is the name."""
+
+
+def _put(values: dict[str, Any], path: list[str], value: Any) -> None:
+    head, *rest = path
+    if not rest:
+        values[head] = value
+        return
+    inner = values.get(head)
+    if isinstance(inner, str):
+        inner = {SHORT_KEYS.get(head, "name"): inner}
+    inner = dict(inner) if isinstance(inner, dict) else {}
+    _put(inner, rest, value)
+    values[head] = inner
+
+
+def make_recipe(values: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
+    """Check plain data against the schema.
+
+    Raises:
+        RecipeError: with all problems, each with its key, what was given and what is possible.
+    """
+    try:
+        return Recipe.model_validate(dict(values))
+    except ValidationError as error:
+        # Of "a section or the word auto", the section's own finding says more.
+        findings = [dict(d) for d in error.errors() if "literal['auto']" not in d["loc"]]
+        problems = [_problem(details) for details in findings or map(dict, error.errors())]
+        raise RecipeError(where, list(dict.fromkeys(problems))) from None
+
+
+def load_recipe(path: Path, settings: Sequence[str] = ()) -> Recipe:
+    """A recipe from a file, with overrides."""
+    return make_recipe(override(read_yaml(path), settings), where=str(path))
+
+
+def _problem(details: Mapping[str, Any]) -> str:
+    """One finding of pydantic in the house's words."""
+    place = [str(part) for part in details["loc"]]
+    kind, given = details["type"], details.get("input")
+    if kind == "extra_forbidden":
+        *above, key = place
+        return f"there is no key '{_dotted(place)}'; {nearest(key, _walk(above)[1].model_fields)}"
+    if kind == "missing":
+        return f"'{_dotted(place)}' is missing; add {place[-1]}: ..."
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        tags = details["ctx"].get("expected_tags", "").replace("'", "").split(", ")
+        name = given.get("name") if isinstance(given, dict) else given
+        return f"'{_dotted(place)}: {name}' does not exist; {nearest(str(name), tags)}"
+    if kind == "value_error":
+        said = str(details["ctx"]["error"])
+        return f"{_dotted(place)}: {said}" if place else said
+    said = details["msg"].removeprefix("Input ").removeprefix("Value error, ")
+    return f"'{_dotted(place)}' is {given!r}; it {said}"
+
+
+def _dotted(place: Sequence[str]) -> str:
+    return ".".join(_walk(place)[0])
+
+
+def _models(annotation: Any) -> dict[str, type[BaseModel]]:
+    """The sections behind an annotation, by the tag that pydantic reports."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return {annotation.__name__: annotation}
+    found: dict[str, type[BaseModel]] = {}
+    for inner in get_args(annotation):
+        found |= _models(inner)
+    return found
+
+
+def _walk(place: Sequence[str]) -> tuple[list[str], type[BaseModel]]:
+    """The key as the user writes it (without pydantic's tags), and the section it ends in."""
+    here: type[BaseModel] = Recipe
+    written: list[str] = []
+    options: dict[str, type[BaseModel]] = {}
+    for name in place:
+        if name in options:
+            here, options = options[name], {}
+            continue
+        written.append(name)
+        options = _models(here.model_fields[name].annotation) if name in here.model_fields else {}
+        if len(options) == 1:
+            here = next(iter(options.values()))
+    return [name for name in written if not name.startswith("literal[")], here

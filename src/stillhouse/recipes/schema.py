@@ -1,0 +1,151 @@
+"""The recipe: what a run is, as data. Every default is written out in resolved.yaml."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from stillhouse.engine.optimisers import adamw, constant, cosine, multi_step, one_cycle, sgd
+from stillhouse.engine.platform import Precision
+from stillhouse.errors import nearest
+from stillhouse.methods import METHODS
+from stillhouse.recipes.choices import choices
+
+OPTIMIZERS = (sgd, adamw)
+SCHEDULES = (cosine, multi_step, one_cycle, constant)
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """A part of a recipe: unknown keys are errors, nothing changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AugmentSection(Section):
+    """Augmentation of training images; numbers are pixels."""
+
+    crop: int = Field(0, ge=0)
+    flip: bool = False
+    cutout: int = Field(0, ge=0)
+
+
+def _augment(value: Any) -> Any:
+    """``[crop, flip]`` is short for ``{crop: 4, flip: true}``; ``none`` for all off."""
+    usual: dict[str, Any] = {"crop": 4, "flip": True, "cutout": 8}
+    if value == "none":
+        return {}
+    names = [value] if isinstance(value, str) and value != "auto" else value
+    if isinstance(names, list):
+        unknown = [name for name in names if name not in usual]
+        if unknown:
+            raise ValueError(f"no augmentation '{unknown[0]}'; {nearest(str(unknown[0]), usual)}")
+        return {name: usual[name] for name in names}
+    return value
+
+
+class DataSection(Section):
+    """Where samples come from and how they are split and shown."""
+
+    source: str
+    image: str | None = None
+    label: str | None = None
+    validation: float | int = 0.1
+    test: float | int = 0.2
+    limit: Count | None = None
+    split_seed: int = 0
+    view_seed: int = 0
+    views: Count | Literal["live"] = "live"
+    augment: Annotated[AugmentSection | Literal["auto"], BeforeValidator(_augment)] = "auto"
+    size: Count | None = None
+    workers: int = Field(0, ge=0)
+
+
+class ModelSection(Section):
+    """A network by name, its weights if it has some, and its own budget if it is trained here."""
+
+    model: str
+    weights: Path | None = None
+    epochs: Count | None = None
+    head: str | None = None
+
+
+def _short(key: str) -> BeforeValidator:
+    """A bare word stands for the section with that one key."""
+
+    def expand(value: Any) -> Any:
+        return {key: value} if isinstance(value, str | Path) else value
+
+    return BeforeValidator(expand)
+
+
+def _seeds(value: Any) -> Any:
+    """``3`` is short for ``[0, 1, 2]``."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return list(range(value))
+    return value
+
+
+Model = Annotated[ModelSection, _short("model")]
+
+
+class Recipe(Section):
+    """A distillation with its control.
+
+    >>> recipe = Recipe(data="digits", teacher="resnet20", student="resnet8", method="kd")
+    >>> recipe.method.temperature, recipe.seeds, recipe.optimizer.lr
+    (4.0, (0, 1, 2), 0.05)
+    """
+
+    data: Annotated[DataSection, _short("source")]
+    student: Model
+    teacher: Model | None = None
+    method: choices([method.build for method in METHODS]) = Field("kd", validate_default=True)  # type: ignore[valid-type]
+    epochs: Count = 30
+    batch: Count = 64
+    seeds: Annotated[tuple[int, ...], BeforeValidator(_seeds), Field(min_length=1)] = (0, 1, 2)
+    optimizer: choices(OPTIMIZERS) = Field("sgd", validate_default=True)  # type: ignore[valid-type]
+    schedule: choices(SCHEDULES) = Field("cosine", validate_default=True)  # type: ignore[valid-type]
+    control: bool = True
+    precision: Precision = "auto"
+    device: str = "auto"
+    accumulate: Count = 1
+    clip: Annotated[float, Field(gt=0)] | None = None
+    compile: bool = False
+    checkpoint_seconds: float = Field(30.0, ge=0)
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Recipe":
+        needs = any(m.name == self.method.name and m.needs_teacher for m in METHODS)  # type: ignore[attr-defined]
+        if needs and self.teacher is None:
+            raise ValueError(
+                f"method '{self.method.name}' needs a teacher; "  # type: ignore[attr-defined]
+                "add teacher: MODEL ('stillhouse ls models' lists them)"
+            )
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds {list(self.seeds)}: each seed may come once")
+        return self
+
+    @property
+    def title(self) -> str:
+        """What the run is, in a line."""
+        head = f"{self.teacher.model} -> {self.student.model}" if self.teacher else self.student.model
+        source = self.data.source.rstrip("/").rsplit("/", 1)[-1]
+        return f"{head} on {source} by {self.method.name}"  # type: ignore[attr-defined]
+
+
+def resolved(recipe: Recipe) -> dict[str, Any]:
+    """The recipe with every default, as plain data."""
+    found: dict[str, Any] = recipe.model_dump(mode="json", serialize_as_any=True)
+    return found
+
+
+def keys(section: type[BaseModel]) -> Sequence[str]:
+    """The keys that a section knows.
+
+    >>> "teacher" in keys(Recipe)
+    True
+    """
+    return list(section.model_fields)

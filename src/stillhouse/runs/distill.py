@@ -1,0 +1,254 @@
+"""The main job: a teacher, a control and a student over seeds, and whether it helped."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from stillhouse.engine.fit import score
+from stillhouse.engine.stage import Stage
+from stillhouse.engine.trainer import Settings
+from stillhouse.engine.wiring import wire
+from stillhouse.errors import RunError
+from stillhouse.methods import Method, find_method, plain
+from stillhouse.models import weights_fingerprint
+from stillhouse.recipes.schema import ModelSection, Recipe
+from stillhouse.runs.feeds import Feeds, data_identity
+from stillhouse.runs.fingerprint import fingerprint
+from stillhouse.runs.networks import Network
+from stillhouse.runs.optimising import chosen_optimizer, chosen_schedule
+from stillhouse.runs.stage_run import StageRun, run_stage
+from stillhouse.runs.watching import Quiet, Watcher
+
+TEACHER_SEED = 0
+CHANCE_FACTOR = 2.0
+"""A teacher under so many times the accuracy of guessing deserves a warning."""
+
+
+@dataclass(frozen=True)
+class Played:
+    """One model of the run: its stage and its accuracies (label of the inference -> share)."""
+
+    role: str
+    seed: int
+    run: StageRun | None
+    test: dict[str, dict[str, float]]
+    validation: dict[str, float | None]
+
+
+@dataclass
+class Distillation:
+    """A recipe on its data, ready to be run. Made by `prepare` in the same room."""
+
+    recipe: Recipe
+    feeds: Feeds
+    student: Network
+    teacher: Network | None
+    shared: Path
+    out: Path
+    watcher: Watcher = field(default_factory=Quiet)
+
+    @property
+    def method(self) -> Method:
+        """The method of the recipe."""
+        return find_method(self.recipe.method.name)  # type: ignore[attr-defined]
+
+    def settings(self, seed: int, epochs: int | None = None) -> Settings:
+        """The same budget and rules for the student and its control."""
+        recipe = self.recipe
+        return Settings(
+            epochs=epochs or recipe.epochs,
+            seed=seed,
+            optimizer=chosen_optimizer(recipe),
+            schedule=chosen_schedule(recipe),
+            accumulate=recipe.accumulate,
+            clip=recipe.clip,
+            compile=recipe.compile,
+            checkpoint_seconds=recipe.checkpoint_seconds,
+        )
+
+    def student_stage(self, seed: int, teacher: nn.Module | None) -> Stage:
+        """The method's stage on a fresh student."""
+        options: dict[str, Any] = self.recipe.method.settings()  # type: ignore[attr-defined]
+        student = self.student.make(seed)
+        if self.method.needs_teacher:
+            return self.method.build(student, teacher, **options)
+        return self.method.build(student, **options)
+
+    def check(self) -> None:
+        """Wire every stage once, before anything is trained.
+
+        Raises:
+            WiringError, ModelError, WeightsError: with all that does not fit.
+        """
+        feeds, teacher = self.feeds, None
+        sample = feeds.train(TEACHER_SEED).sample()
+        sample = {name: value.cpu() for name, value in sample.items()}
+        if self.teacher is not None:
+            teacher = self.teacher.make(TEACHER_SEED)
+            wire(plain(teacher), sample)
+        wire(self.student_stage(self.recipe.seeds[0], teacher), sample)
+
+    def identity(self, kind: str, settings: Settings, network: Network, **more: Any) -> str:
+        """The fingerprint of a stage: everything that decides its weights."""
+        recipe = self.recipe
+        return fingerprint(
+            {
+                "kind": kind,
+                "data": data_identity(self.feeds),
+                "network": network.section.model,
+                "start": weights_fingerprint(network.make(settings.seed)),
+                "seed": settings.seed,
+                "epochs": settings.epochs,
+                "optimizer": recipe.optimizer.model_dump(),  # type: ignore[attr-defined]
+                "schedule": recipe.schedule.model_dump(),  # type: ignore[attr-defined]
+                "accumulate": settings.accumulate,
+                "clip": settings.clip,
+                "compile": settings.compile,
+                "precision": self.feeds.platform.precision,
+                "device": self.feeds.platform.device.type,
+                "processes": self.feeds.platform.world,
+                **more,
+            }
+        )
+
+    def run_teacher(self) -> tuple[nn.Module | None, StageRun | None]:
+        """The teacher, given or trained (or found trained)."""
+        if self.teacher is None:
+            return None, None
+        module = self.teacher.make(TEACHER_SEED)
+        if self.teacher.given:
+            return module, None
+        settings = self.settings(TEACHER_SEED, self.teacher.section.epochs)
+        identity = self.identity("teacher", settings, self.teacher)
+        run = self._plain_run("teacher", self.teacher, settings, identity, module)
+        module.load_state_dict(run.weights("last")["student"])
+        return module, run
+
+    def run_control(self, seed: int) -> StageRun:
+        """The student alone, same budget and seed; shared by all methods."""
+        settings = self.settings(seed)
+        identity = self.identity("control", settings, self.student)
+        return self._plain_run("control", self.student, settings, identity, self.student.make(seed))
+
+    def _plain_run(
+        self, role: str, network: Network, settings: Settings, identity: str, module: nn.Module
+    ) -> StageRun:
+        name = "".join(c if c.isalnum() or c in "-_." else "-" for c in network.section.model)
+        return run_stage(
+            lambda: plain(module),
+            self.feeds,
+            settings,
+            self.shared / f"{role}-{name}-seed{settings.seed}-{identity}",
+            identity=identity,
+            about={"stage": role, "seed": settings.seed},
+            observer=self.watcher,
+        )
+
+    def run_student(self, seed: int, teacher: nn.Module | None) -> StageRun:
+        """The student by the method."""
+        settings = self.settings(seed)
+        more = {
+            "method": self.recipe.method.model_dump(),  # type: ignore[attr-defined]
+            "teacher": None if teacher is None else weights_fingerprint(teacher),
+        }
+        return run_stage(
+            lambda: self.student_stage(seed, teacher),
+            self.feeds,
+            settings,
+            self.out / "student" / f"seed{seed}",
+            identity=self.identity("student", settings, self.student, **more),
+            about={"stage": "student", "seed": seed},
+            observer=self.watcher,
+        )
+
+    def all_models(self) -> list[Played]:
+        """Train everything, then read the test set once."""
+        teacher, teacher_run = self.run_teacher()
+        self._mention_teacher(teacher, teacher_run)
+        runs: list[tuple[str, int, StageRun]] = []
+        for seed in self.recipe.seeds:
+            if self.recipe.control:
+                runs.append(("control", seed, self._noted("control", self.run_control(seed))))
+            runs.append(("student", seed, self._noted("student", self.run_student(seed, teacher))))
+        self.watcher.say("reading the test set, once")
+        played = [] if teacher is None else [self._played_teacher(teacher, teacher_run)]
+        return played + [self._played(role, seed, run, teacher) for role, seed, run in runs]
+
+    def _noted(self, role: str, run: StageRun) -> StageRun:
+        if run.reused:
+            self.watcher.say(f"{role}: finished before, taken from {run.directory}")
+        return run
+
+    def _mention_teacher(self, teacher: nn.Module | None, run: StageRun | None) -> None:
+        if teacher is None:
+            return
+        if run is not None:
+            self._noted("teacher", run)
+        accuracy = self._scores(plain(teacher), None, self.feeds.validation)
+        if not accuracy:
+            return
+        share, classes = accuracy["student"], len(self.feeds.splits.classes)
+        self.watcher.say(f"teacher: validation accuracy {100 * share:.2f} %")
+        if share * classes < CHANCE_FACTOR:
+            self.watcher.warn(
+                f"the teacher is hardly better than guessing among {classes} classes: its class "
+                "order, its normalisation or its training may be wrong"
+            )
+
+    def _scores(self, stage: Stage, weights: Any, table: Any) -> dict[str, float]:
+        if table is None:
+            return {}
+        settings = self.settings(self.recipe.seeds[0])
+        train = self.feeds.train(settings.seed)
+        if weights is None:
+            weights = {"student": stage.role("student").module.state_dict()}
+        found = score(stage, weights, train, table, settings, self.feeds.platform)
+        return {label: measure["accuracy"] for label, measure in found.items()}
+
+    def _played_teacher(self, teacher: nn.Module, run: StageRun | None) -> Played:
+        if run is not None:
+            return self._played("teacher", TEACHER_SEED, run, None, plain(teacher))
+        test = self._scores(plain(teacher), None, self.feeds.test)
+        validation = self._scores(plain(teacher), None, self.feeds.validation).get("student")
+        both = {"last": test["student"], "best": test["student"]}
+        return Played(
+            "teacher", TEACHER_SEED, None, {"student": both}, dict.fromkeys(both, validation)
+        )
+
+    def _played(
+        self,
+        role: str,
+        seed: int,
+        run: StageRun,
+        teacher: nn.Module | None,
+        stage: Stage | None = None,
+    ) -> Played:
+        test: dict[str, dict[str, float]] = {}
+        for which in ("last", "best"):
+            if stage is None and role == "control":
+                made = plain(self.student.make(seed))
+            else:
+                made = stage or self.student_stage(seed, teacher)
+            for label, share in self._scores(made, run.weights(which), self.feeds.test).items():
+                test.setdefault(label, {})[which] = share
+        validation = {which: run.validation(which) for which in ("last", "best")}
+        return Played(role, seed, run, test, validation)
+
+
+def make_network(
+    section: ModelSection, feeds: Feeds, source: Any = None, *, allow_imports: bool = False
+) -> Network:
+    """A network for the classes and images of the data."""
+    channels, height, _ = feeds.image_shape
+    return Network(section, len(feeds.splits.classes), channels, height, source, allow_imports)
+
+
+def student_of(played: Iterable[Played]) -> Played:
+    """The first student of a run, whose weights are the run's product."""
+    for one in played:
+        if one.role == "student":
+            return one
+    raise RunError("the run has no student")

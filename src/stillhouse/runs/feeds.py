@@ -1,0 +1,145 @@
+"""Feeds: the three tables of a run as batches, all under the recipe's settings."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor
+
+from stillhouse.data.augment import Augment
+from stillhouse.data.batches import Batches
+from stillhouse.data.load import Splits, load
+from stillhouse.data.resize import resize_table
+from stillhouse.data.tables import ImageTable
+from stillhouse.engine.platform import Platform
+from stillhouse.errors import DataError
+from stillhouse.recipes.schema import AugmentSection, DataSection
+
+LEAST_STD = 1 / 255
+"""A channel that never changes is divided by one grey level, not by zero."""
+
+
+def open_splits(section: DataSection, source: Any | None = None) -> Splits:
+    """Load the data of a recipe (or of the Python object given instead), resized if asked."""
+    splits = load(
+        section.source if source is None else source,
+        image=section.image,
+        label=section.label,
+        validation=section.validation,
+        test=section.test,
+        limit=section.limit,
+        split_seed=section.split_seed,
+    )
+    if section.size is None:
+        return splits
+    size = section.size
+    return replace(
+        splits,
+        train=resize_table(splits.train, size),
+        validation=resize_table(splits.validation, size),
+        test=resize_table(splits.test, size),
+        fingerprint=f"{splits.fingerprint}-{size}",
+    )
+
+
+@dataclass(frozen=True)
+class Feeds:
+    """Data of a run, served for a seed.
+
+    ``augment`` is what training images go through; its mean and std are those of the training
+    table, so validation and test never touch them.
+    """
+
+    splits: Splits
+    augment: Augment
+    section: DataSection
+    batch: int
+    platform: Platform
+    transform: Callable[[Any], Tensor] | None = None
+
+    def train(self, seed: int) -> Batches:
+        """Training batches in the order of this seed; views belong to the data."""
+        views = None if self.section.views == "live" else self.section.views
+        return replace(self._plain(self.splits.train), order_seed=seed, views=views)
+
+    @property
+    def validation(self) -> Batches | None:
+        """Scored after each epoch; None when the recipe carves no validation split."""
+        table = self.splits.validation
+        return self._plain(table) if len(table) else None
+
+    @property
+    def test(self) -> Batches:
+        """Scored once, at the end."""
+        return self._plain(self.splits.test)
+
+    def _plain(self, table: Any) -> Batches:
+        return Batches(
+            table,
+            self.augment,
+            transform=self.transform,
+            batch_size=self.batch,
+            view_seed=self.section.view_seed,
+            device=self.platform.device,
+            rank=self.platform.rank,
+            world=self.platform.world,
+            workers=self.section.workers,
+        )
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height, width of what a network sees."""
+        shape = tuple(self.train(0).sample(1)["batch.image"].shape[1:])
+        if len(shape) != 3:
+            raise DataError(f"images must be [C, H, W]; these are {list(shape)}")
+        return shape
+
+
+def open_feeds(
+    section: DataSection,
+    batch: int,
+    platform: Platform,
+    *,
+    source: Any | None = None,
+    transform: Callable[[Any], Tensor] | None = None,
+) -> Feeds:
+    """Load the data and settle augmentation."""
+    splits = open_splits(section, source)
+    return Feeds(splits, settle_augment(section, splits), section, batch, platform, transform)
+
+
+def settle_augment(section: DataSection, splits: Splits) -> Augment:
+    """What ``augment: auto`` means for these images, and their mean and std.
+
+    Colour images: pad-crop by 4 and flip (the CIFAR recipe). Grey images, which are mostly digits
+    and letters: pad-crop by a fourteenth of the side (2 of 28), never a flip.
+    """
+    table = splits.train
+    if not isinstance(table, ImageTable):
+        channels = 3
+        mean, std = (0.5,) * channels, (0.25,) * channels
+        section = section.model_copy(update={"augment": _written(section) or AugmentSection()})
+    else:
+        mean, std = table.mean_std()
+        std = tuple(max(value, LEAST_STD) for value in std)
+    chosen = _written(section)
+    if chosen is None and isinstance(table, ImageTable) and table.channels == 1:
+        chosen = AugmentSection(crop=max(round(table.height / 14), 1))
+    chosen = chosen or AugmentSection(crop=4, flip=True)
+    return Augment(mean, std, chosen.crop, chosen.flip, chosen.cutout)
+
+
+def _written(section: DataSection) -> AugmentSection | None:
+    return section.augment if isinstance(section.augment, AugmentSection) else None
+
+
+def data_identity(feeds: Feeds) -> dict[str, Any]:
+    """What of the data decides a result: rows, splits, views, augmentation."""
+    return {
+        "data": feeds.splits.fingerprint,
+        "views": feeds.section.views,
+        "view_seed": feeds.section.view_seed,
+        "augment": vars(feeds.augment),
+        "transform": None if feeds.transform is None else repr(type(feeds.transform)),
+        "batch": feeds.batch,
+    }

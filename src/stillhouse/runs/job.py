@@ -1,0 +1,161 @@
+"""A run from start to end: claim the directory, train, score, write everything down."""
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from stillhouse.engine.files import Lines, write_json, write_text
+from stillhouse.engine.fit import METRICS
+from stillhouse.engine.platform import open_platform
+from stillhouse.errors import RunError
+from stillhouse.models import load_weights
+from stillhouse.recipes.schema import AugmentSection, Recipe, resolved
+from stillhouse.runs.directory import claimed
+from stillhouse.runs.distill import Distillation, Played, make_network, student_of
+from stillhouse.runs.environment import environment
+from stillhouse.runs.feeds import open_feeds
+from stillhouse.runs.fingerprint import file_hash
+from stillhouse.runs.scores import SCORES, describe_run
+from stillhouse.runs.stage_run import BEST, LAST, product_file
+from stillhouse.runs.watching import Quiet, Watcher
+
+PRODUCTS = "products.json"
+SHARED = "shared"
+
+
+@dataclass(frozen=True)
+class Objects:
+    """Python objects given in place of names in a recipe."""
+
+    data: Any = None
+    student: Any = None
+    teacher: Any = None
+    transform: Callable[[Any], Tensor] | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run.
+
+    Args:
+        directory: all its files.
+        scores: the content of scores.json: table and verdict as data.
+        student: the trained student of the first seed, in eval mode.
+    """
+
+    directory: Path
+    scores: Mapping[str, Any]
+    student: nn.Module
+
+    @property
+    def verdict(self) -> str:
+        """The verdict line."""
+        return str(self.scores["verdict"]["sentence"])
+
+    @property
+    def report(self) -> Path:
+        """The report."""
+        return self.directory / "report.html"
+
+
+def prepare(
+    recipe: Recipe,
+    out: Path,
+    *,
+    objects: Objects | None = None,
+    shared: Path | None = None,
+    allow_imports: bool = False,
+    watcher: Watcher | None = None,
+) -> Distillation:
+    """Load the data, settle what 'auto' means, and check that everything fits; trains nothing."""
+    given = objects or Objects()
+    platform = open_platform(device=recipe.device, precision=recipe.precision)
+    feeds = open_feeds(
+        recipe.data, recipe.batch, platform, source=given.data, transform=given.transform
+    )
+    chosen = AugmentSection(
+        crop=feeds.augment.crop, flip=feeds.augment.flip, cutout=feeds.augment.cutout
+    )
+    recipe = recipe.model_copy(
+        update={
+            "data": recipe.data.model_copy(update={"augment": chosen}),
+            "precision": platform.precision,
+        }
+    )
+    teacher = None
+    if recipe.teacher is not None:
+        teacher = make_network(recipe.teacher, feeds, given.teacher, allow_imports=allow_imports)
+    student = make_network(recipe.student, feeds, given.student, allow_imports=allow_imports)
+    shared = shared or out.resolve().parent / SHARED
+    job = Distillation(recipe, feeds, student, teacher, shared, out, watcher or Quiet())
+    job.check()
+    return job
+
+
+def run(job: Distillation) -> Outcome:
+    """Run a prepared distillation, or go on with it, or find it finished.
+
+    Raises:
+        RunError: the directory belongs to another run, or is in use.
+        NonFiniteLoss: a term became nan or inf.
+    """
+    platform = job.feeds.platform
+    began = time.perf_counter()
+    if not platform.main:
+        played = job.all_models()
+        return _outcome(job, played, describe_run(job, played, time.perf_counter() - began))
+    with claimed(job.out, resolved(job.recipe), environment(platform)):
+        played = job.all_models()
+        spent = sum(one.run.seconds for one in played if one.run and one.run.reused)
+        scores = describe_run(job, played, time.perf_counter() - began + spent)
+        _write(job, played, scores)
+        return _outcome(job, played, scores)
+
+
+def _outcome(job: Distillation, played: list[Played], scores: Mapping[str, Any]) -> Outcome:
+    product = student_of(played).run
+    if product is None:
+        raise RunError("the student was not trained")
+    student = job.student.make(job.recipe.seeds[0])
+    load_weights(student, product_file(product.directory, product.keeps, LAST))
+    return Outcome(job.out, scores, student.eval())
+
+
+def _write(job: Distillation, played: list[Played], scores: Mapping[str, Any]) -> None:
+    """Products of the first seed beside the run, merged metrics, scores, report."""
+    from stillhouse.report import write_report
+
+    out = job.out
+    first = student_of(played)
+    products = []
+    for which in (LAST, BEST):
+        if first.run is None:
+            continue
+        target = product_file(out, "student", which)
+        shutil.copyfile(product_file(first.run.directory, first.run.keeps, which), target)
+        epoch = first.run.epochs if which == LAST else first.run.best_epoch
+        products.append(
+            {
+                "name": target.stem,
+                "file": target.name,
+                "bytes": target.stat().st_size,
+                "sha256": file_hash(target),
+                "what": f"weights of seed {first.seed}, {which} epoch ({epoch})",
+            }
+        )
+    write_json(out / PRODUCTS, {"products": products})
+    lines = [
+        json.dumps(line, ensure_ascii=False)
+        for one in played
+        if one.run is not None
+        for line in Lines(one.run.directory / METRICS).read()
+    ]
+    write_text(out / METRICS, "".join(line + "\n" for line in lines))
+    write_json(out / SCORES, scores)
+    write_report(out)

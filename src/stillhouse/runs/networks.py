@@ -1,0 +1,86 @@
+"""Networks of a run: made by name, by a function of the user's, or given as they are."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+
+from torch import nn
+
+from stillhouse.engine.seeding import seeded
+from stillhouse.errors import ModelError, RecipeError
+from stillhouse.models import build_model, load_weights
+from stillhouse.recipes.schema import ModelSection
+
+IMPORT = "python:"
+
+Source = nn.Module | Callable[[], nn.Module]
+
+
+@dataclass(frozen=True)
+class Network:
+    """How to make one network, again and again.
+
+    Args:
+        section: its part of the recipe.
+        classes, channels, size: of the data.
+        source: a module (copied) or a function that makes one, instead of the name.
+        allow_imports: whether ``python:package.module:function`` may be imported.
+    """
+
+    section: ModelSection
+    classes: int
+    channels: int
+    size: int
+    source: Source | None = None
+    allow_imports: bool = False
+
+    def make(self, seed: int) -> nn.Module:
+        """A fresh network, initialised under this seed, with its weights if it has some.
+
+        Raises:
+            ModelError, WeightsError: with what was asked and what exists.
+        """
+        with seeded(seed, "network"):
+            module = self._new()
+        if self.section.weights is not None:
+            load_weights(module, self.section.weights)
+        return module
+
+    @property
+    def given(self) -> bool:
+        """Whether it comes trained: with a weights file, or as a module."""
+        return self.section.weights is not None or isinstance(self.source, nn.Module)
+
+    def _new(self) -> nn.Module:
+        if isinstance(self.source, nn.Module):
+            return copy.deepcopy(self.source)
+        if self.source is not None:
+            return _made_by(self.source, self.section.model)
+        if self.section.model.startswith(IMPORT):
+            return self._imported()
+        return build_model(
+            self.section.model, classes=self.classes, channels=self.channels, size=self.size
+        )
+
+    def _imported(self) -> nn.Module:
+        name = self.section.model.removeprefix(IMPORT)
+        path, colon, function = name.partition(":")
+        if not self.allow_imports:
+            raise RecipeError(
+                "model", [f"'{self.section.model}' runs Python code; allow it with --allow-imports"]
+            )
+        if not colon:
+            raise RecipeError("model", [f"'{self.section.model}': write {IMPORT}PACKAGE:FUNCTION"])
+        try:
+            make = getattr(import_module(path), function)
+        except (ImportError, AttributeError) as error:
+            raise ModelError(f"'{self.section.model}' cannot be imported: {error}") from error
+        return _made_by(lambda: make(classes=self.classes, channels=self.channels), name)
+
+
+def _made_by(make: Callable[[], nn.Module], name: str) -> nn.Module:
+    module = make()
+    if not isinstance(module, nn.Module):
+        raise ModelError(f"'{name}' gave a {type(module).__name__}, not a torch.nn.Module")
+    return module

@@ -1,0 +1,96 @@
+"""scores.json: the table and the verdict of a run, as data."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from stillhouse.models import describe
+from stillhouse.runs.distill import Distillation, Played
+from stillhouse.runs.verdict import Verdict, judge
+
+SCORES = "scores.json"
+
+
+def first_label(played: Played) -> str:
+    """The inference that a model is judged by."""
+    return next(iter(played.test))
+
+
+def verdict_of(method: str, played: Sequence[Played]) -> Verdict:
+    """Paired over seeds, on the test accuracy of the last epoch."""
+    last = {
+        (one.role, one.seed): one.test[first_label(one)]["last"]
+        for one in played
+        if one.role != "teacher"
+    }
+    seeds = [one.seed for one in played if one.role == "student"]
+    control = [last["control", seed] for seed in seeds if ("control", seed) in last]
+    return judge(method, [last["student", seed] for seed in seeds], control)
+
+
+def _run(one: Played) -> dict[str, Any]:
+    label = first_label(one)
+    entry: dict[str, Any] = {
+        "seed": one.seed,
+        "epochs": one.run.epochs if one.run else 0,
+        "best_epoch": one.run.best_epoch if one.run else 0,
+        "seconds": round(one.run.seconds, 2) if one.run else 0.0,
+        "reused": bool(one.run and one.run.reused),
+        "validation": one.validation,
+        "test": one.test[label],
+    }
+    others = {name: scores for name, scores in one.test.items() if name != label}
+    if others:
+        entry["heads"] = others
+    if one.run is None:
+        entry["given"] = True
+    return entry
+
+
+def _models(job: Distillation, played: Iterable[Played]) -> list[dict[str, Any]]:
+    rows: dict[str, dict[str, Any]] = {}
+    for one in played:
+        network = job.teacher if one.role == "teacher" else job.student
+        if network is None:
+            continue
+        if one.role not in rows:
+            size = describe(network.make(one.seed))
+            rows[one.role] = {
+                "role": one.role,
+                "model": network.section.model,
+                "parameters": size.parameters,
+                "bytes": size.bytes,
+                "runs": [],
+            }
+        rows[one.role]["runs"].append(_run(one))
+    return list(rows.values())
+
+
+def _paper_line(job: Distillation) -> dict[str, Any]:
+    method = job.method
+    settings = job.recipe.method.settings()  # type: ignore[attr-defined]
+    return {"name": method.name, "line": method.line, "paper": method.paper, "settings": settings}
+
+
+def describe_run(job: Distillation, played: Sequence[Played], seconds: float) -> dict[str, Any]:
+    """Everything that the table, the verdict line and the report show."""
+    splits = job.feeds.splits
+    return {
+        "title": job.recipe.title,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "finished": True,
+        "seconds": round(seconds, 2),
+        "data": {
+            "name": splits.name,
+            "train": len(splits.train),
+            "validation": len(splits.validation),
+            "test": len(splits.test),
+            "classes": len(splits.classes),
+            "image": list(job.feeds.image_shape),
+        },
+        "method": _paper_line(job),
+        "models": _models(job, played),
+        "verdict": verdict_of(job.method.name, played).as_dict(),
+    }
+
+

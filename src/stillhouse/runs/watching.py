@@ -1,0 +1,25 @@
+"""Who watches a run: the engine's observer, and a voice for notes and warnings."""
+
+from typing import Protocol
+
+from stillhouse.engine.fit import Observer, Silent
+
+
+class Watcher(Observer, Protocol):
+    """An observer that also hears notes and warnings."""
+
+    def say(self, text: str) -> None:
+        """A note for the user."""
+
+    def warn(self, text: str) -> None:
+        """Something that may make the numbers worthless."""
+
+
+class Quiet(Silent):
+    """Says nothing."""
+
+    def say(self, text: str) -> None:
+        """Nothing."""
+
+    def warn(self, text: str) -> None:
+        """Nothing."""
