@@ -7,9 +7,10 @@ from typing import Any
 
 from torch import nn
 
+from stillhouse.data.batches import Batches
 from stillhouse.engine.fit import score
 from stillhouse.engine.stage import Stage
-from stillhouse.engine.trainer import Settings
+from stillhouse.engine.trainer import Settings, Weights
 from stillhouse.engine.wiring import wire
 from stillhouse.errors import RunError
 from stillhouse.methods import Method, find_method, plain
@@ -187,7 +188,7 @@ class Distillation:
             return
         if run is not None:
             self._noted("teacher", run)
-        accuracy = self._scores(plain(teacher), None, self.feeds.validation)
+        accuracy = self.scores(plain(teacher), None, self.feeds.validation)
         if not accuracy:
             return
         share, classes = accuracy["student"], len(self.feeds.splits.classes)
@@ -198,7 +199,10 @@ class Distillation:
                 "order, its normalisation or its training may be wrong"
             )
 
-    def _scores(self, stage: Stage, weights: Any, table: Any) -> dict[str, float]:
+    def scores(
+        self, stage: Stage, weights: Weights | None, table: Batches | None
+    ) -> dict[str, float]:
+        """Accuracy of each measure of a stage on a table; empty without a table."""
         if table is None:
             return {}
         settings = self.settings(self.recipe.seeds[0])
@@ -211,8 +215,8 @@ class Distillation:
     def _played_teacher(self, teacher: nn.Module, run: StageRun | None) -> Played:
         if run is not None:
             return self._played("teacher", TEACHER_SEED, run, None, plain(teacher))
-        test = self._scores(plain(teacher), None, self.feeds.test)
-        validation = self._scores(plain(teacher), None, self.feeds.validation).get("student")
+        test = self.scores(plain(teacher), None, self.feeds.test)
+        validation = self.scores(plain(teacher), None, self.feeds.validation).get("student")
         both = {"last": test["student"], "best": test["student"]}
         return Played(
             "teacher", TEACHER_SEED, None, {"student": both}, dict.fromkeys(both, validation)
@@ -232,7 +236,7 @@ class Distillation:
                 made = plain(self.student.make(seed))
             else:
                 made = stage or self.student_stage(seed, teacher)
-            for label, share in self._scores(made, run.weights(which), self.feeds.test).items():
+            for label, share in self.scores(made, run.weights(which), self.feeds.test).items():
                 test.setdefault(label, {})[which] = share
         validation = {which: run.validation(which) for which in ("last", "best")}
         return Played(role, seed, run, test, validation)

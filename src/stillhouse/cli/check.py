@@ -1,0 +1,56 @@
+"""``stillhouse check``: validate and dry-run a recipe before an epoch is spent."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stillhouse.cli.options import AllowImports, RecipeFile, Set
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from stillhouse.runs.preflight import Preflight
+
+
+def check(recipe: RecipeFile, settings: Set = None, allow_imports: AllowImports = False) -> None:
+    """Validate a recipe and dry-run it on two batches; trains nothing, writes nothing."""
+    from rich.console import Console
+
+    from stillhouse.recipes import load_recipe
+    from stillhouse.runs.job import prepare
+    from stillhouse.runs.preflight import preflight
+
+    loaded = load_recipe(recipe, settings or [])
+    job = prepare(loaded, Path("runs") / recipe.stem, allow_imports=allow_imports)
+    found = preflight(job)
+    console = Console()
+    console.print(f"[bold]{loaded.title}[/]", highlight=False)
+    splits = job.feeds.splits
+    console.print(
+        f"{len(splits.train):,} train, {len(splits.validation):,} validation, "
+        f"{len(splits.test):,} test images of {len(splits.classes)} classes; "
+        f"{found.steps_per_epoch} steps per epoch; precision {job.recipe.precision}",
+        highlight=False,
+    )
+    if job.teacher is not None:
+        console.print(_teacher_line(found), highlight=False)
+    _print_tables(console, found)
+    console.print("[green]the recipe fits together[/]")
+
+
+def _teacher_line(found: "Preflight") -> str:
+    if found.teacher_accuracy is None:
+        return "teacher: no weights given; it will be trained first, so its terms are untrained here"
+    return f"teacher: validation accuracy {100 * found.teacher_accuracy:.2f} %"
+
+
+def _print_tables(console: "Console", found: "Preflight") -> None:
+    from rich.table import Table
+
+    signals = Table("signal", "shape (first samples)", box=None, pad_edge=False)
+    for row in found.signals:
+        signals.add_row(*row)
+    terms = Table("term", "value", "weight", "share of gradient", box=None, pad_edge=False)
+    for line in found.terms:
+        share = f"{100 * line.gradient_share:.1f} %"
+        terms.add_row(line.name, f"{line.value:.4g}", f"{line.weight:g}", share)
+    console.print("", signals, "", terms, "")

@@ -1,0 +1,67 @@
+"""``stillhouse ls``: what there is."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+Rows = list[tuple[str, str]]
+
+
+def listing(
+    what: Annotated[str | None, typer.Argument(help="models, methods, losses or data.")] = None,
+) -> None:
+    """List models, methods, losses and data sources, one line each."""
+    from stillhouse.errors import RecipeError, nearest
+
+    rooms: dict[str, Callable[[], Rows]] = {
+        "methods": _methods,
+        "losses": _losses,
+        "models": _models,
+        "data": _data,
+    }
+    if what is not None and what not in rooms:
+        raise RecipeError("ls", [f"no list '{what}'; {nearest(what, rooms)}"])
+    for name in [what] if what else rooms:
+        _print(name, rooms[name]())
+
+
+def _print(title: str, rows: Rows) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table, "")
+
+
+def _methods() -> Rows:
+    from stillhouse.methods import METHODS
+
+    return [(m.name, f"{m.line}{f' [{m.paper}]' if m.paper else ''}") for m in METHODS]
+
+
+def _losses() -> Rows:
+    import inspect
+
+    from stillhouse import functional
+
+    found = [(name, getattr(functional, name)) for name in functional.__all__]
+    return [(name, (inspect.getdoc(loss) or "").splitlines()[0]) for name, loss in found]
+
+
+def _models() -> Rows:
+    from stillhouse.models import MODEL_FAMILIES
+
+    return [
+        (", ".join(family.examples), f"{family.line} [{family.paper}]") for family in MODEL_FAMILIES
+    ]
+
+
+def _data() -> Rows:
+    from stillhouse.data.load import source_names
+
+    return list(source_names())

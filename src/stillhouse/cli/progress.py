@@ -1,0 +1,108 @@
+"""Progress of a run: bars with rate and time left in a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+LINE_EVERY = 10.0
+"""Least seconds between plain lines, so that a log stays readable."""
+
+
+def _accuracy(record: Mapping[str, Any]) -> str:
+    scores = list(record["validation"].values())
+    return f"validation {100 * scores[0]['accuracy']:.2f} %" if scores else ""
+
+
+class Bars:
+    """One bar for the stage that runs; finished stages leave a line."""
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description:<16}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]:>12}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+        )
+        self._progress.start()
+        self._task: TaskID | None = None
+
+    def begin(self, stage: str, steps: int, done: int) -> None:
+        """Show a new bar."""
+        self._task = self._progress.add_task(stage, total=steps, completed=done, rate="", note="")
+
+    def step(self, images: int) -> None:
+        """Move the bar."""
+        if self._task is not None:
+            self._progress.advance(self._task)
+
+    def epoch(self, record: Mapping[str, Any]) -> None:
+        """Show rate and validation accuracy."""
+        if self._task is not None:
+            self._progress.update(
+                self._task,
+                description=f"{record['stage']} seed {record.get('seed', 0)}",
+                rate=f"{record['images_per_second']:,.0f} img/s",
+                note=_accuracy(record),
+            )
+
+    def say(self, text: str) -> None:
+        """A line above the bars."""
+        self._progress.console.print(text, markup=False)
+
+    def warn(self, text: str) -> None:
+        """A line above the bars, marked."""
+        self._progress.console.print(f"warning: {text}", style="yellow", markup=False)
+
+    def stop(self) -> None:
+        """Leave the terminal as it was."""
+        self._progress.stop()
+
+
+class Plain:
+    """Lines for a log: at most one per ten seconds, and one at the end of each stage."""
+
+    def __init__(self) -> None:
+        self._last = 0.0
+        self._steps = 0
+
+    def begin(self, stage: str, steps: int, done: int) -> None:
+        """Remember how long the stage is."""
+        self._steps = steps
+        self._last = time.monotonic()
+
+    def step(self, images: int) -> None:
+        """Nothing: steps are for bars."""
+
+    def epoch(self, record: Mapping[str, Any]) -> None:
+        """A line, if it is time or the stage is done."""
+        done = record["step"] >= self._steps
+        if not done and time.monotonic() - self._last < LINE_EVERY:
+            return
+        self._last = time.monotonic()
+        print(
+            f"{record['stage']} seed {record.get('seed', 0)}: epoch {record['epoch']}, "
+            f"loss {record['loss']:.4f}, {_accuracy(record)}, "
+            f"{record['images_per_second']:,.0f} images/s",
+            flush=True,
+        )
+
+    def say(self, text: str) -> None:
+        """A line."""
+        print(text, flush=True)
+
+    def warn(self, text: str) -> None:
+        """A line, marked."""
+        print(f"warning: {text}", flush=True)

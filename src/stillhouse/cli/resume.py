@@ -1,0 +1,23 @@
+"""``stillhouse resume``: go on with a run that was stopped."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stillhouse.cli.options import AllowImports, Quiet, Shared
+
+
+def resume(
+    directory: Annotated[Path, typer.Argument(help="The directory of the run.")],
+    shared: Shared = None,
+    allow_imports: AllowImports = False,
+    quiet: Quiet = False,
+) -> None:
+    """Go on with a stopped run; a finished one shows its table again."""
+    from stillhouse.cli.running import run_recipe
+    from stillhouse.recipes import make_recipe
+    from stillhouse.runs.directory import read_resolved
+
+    recipe = make_recipe(read_resolved(directory), where=str(directory))
+    run_recipe(recipe, directory, shared=shared, allow_imports=allow_imports, quiet=quiet)

@@ -1,0 +1,34 @@
+"""Run a recipe for the terminal: progress while it runs, table and verdict at its end."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stillhouse.runs.watching import Watcher
+
+if TYPE_CHECKING:
+    from stillhouse.recipes import Recipe
+
+
+def run_recipe(
+    recipe: "Recipe", out: Path, *, shared: Path | None, allow_imports: bool, quiet: bool
+) -> None:
+    """Prepare, run, print."""
+    from rich.console import Console
+
+    from stillhouse.cli.progress import Bars, Plain
+    from stillhouse.cli.table import print_outcome
+    from stillhouse.runs.job import prepare, run
+    from stillhouse.runs.watching import Quiet
+
+    console = Console(highlight=False)
+    watcher: Watcher = Quiet() if quiet else Bars(console) if sys.stdout.isatty() else Plain()
+    watcher.say(recipe.title)
+    job = prepare(recipe, out, shared=shared, allow_imports=allow_imports, watcher=watcher)
+    try:
+        outcome = run(job)
+    finally:
+        if isinstance(watcher, Bars):
+            watcher.stop()
+    if job.feeds.platform.main:
+        print_outcome(console, outcome)

@@ -1,0 +1,72 @@
+"""The table and the verdict at the end of a run."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from stillhouse.runs.verdict import interval
+
+if TYPE_CHECKING:
+    from stillhouse.runs.job import Outcome
+
+STYLES = {"helps": "bold green", "hurts": "bold red"}
+
+
+def percent(values: Sequence[float | None]) -> str:
+    """Mean in percent, with the half-width of its 95 % interval over seeds.
+
+    >>> percent([0.5]), percent([0.5, 0.6, 0.7])
+    ('50.00', '60.00 ± 24.84')
+    """
+    known = [value for value in values if value is not None]
+    if not known:
+        return "-"
+    mean = 100 * sum(known) / len(known)
+    if len(known) == 1:
+        return f"{mean:.2f}"
+    low, high = interval(known)
+    return f"{mean:.2f} ± {50 * (high - low):.2f}"
+
+
+def _seconds(runs: Sequence[Mapping[str, Any]]) -> str:
+    mean = sum(run["seconds"] for run in runs) / len(runs)
+    if runs[0].get("given"):
+        return "given"
+    return f"{mean:.1f}" + (" (reused)" if all(run["reused"] for run in runs) else "")
+
+
+def score_table(scores: Mapping[str, Any]) -> Table:
+    """Teacher, control and student: accuracies in percent over seeds, size, seconds per run."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("", "model", "val last", "val best", "test last", "test best"):
+        table.add_column(title, no_wrap=True)
+    for title in ("parameters", "MB", "s/run"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for model in scores["models"]:
+        runs = model["runs"]
+        cells = [
+            percent([run[split][which] for run in runs])
+            for split in ("validation", "test")
+            for which in ("last", "best")
+        ]
+        size = (f"{model['parameters']:,}", f"{model['bytes'] / 1e6:.2f}", _seconds(runs))
+        table.add_row(model["role"], model["model"], *cells, *size)
+        for head in runs[0].get("heads", {}):
+            tests = [percent([run["heads"][head][which] for run in runs]) for which in ("last", "best")]
+            table.add_row("", f"  by {head}", "", "", *tests, "", "", "")
+    return table
+
+
+def print_outcome(console: Console, outcome: "Outcome") -> None:
+    """Table, verdict, where the files are."""
+    if not console.is_terminal:
+        console.width = max(console.width, 130)  # a log has no edge to fold at
+    verdict = outcome.scores["verdict"]
+    console.print("")
+    console.print(score_table(outcome.scores))
+    console.print("")
+    console.print(verdict["sentence"], style=STYLES.get(verdict["word"], "bold"), markup=False)
+    console.print(f"student: {outcome.directory / 'student.safetensors'}", markup=False)
+    console.print(f"report:  {outcome.report}", markup=False)

@@ -1,0 +1,86 @@
+"""Probe: run a model once and see what can be tapped."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stillhouse.engine.flags import Flags
+from stillhouse.engine.heads import find_head
+from stillhouse.errors import ModelError
+
+PROBE_BATCH = 2
+
+
+@dataclass(frozen=True)
+class TapRow:
+    """One tap: its name, the kind of module, and the shape with the batch as B."""
+
+    tap: str
+    kind: str
+    shape: str
+
+
+def probe_taps(module: nn.Module, image: Sequence[int]) -> list[TapRow]:
+    """All modules that run once and give a tensor, in the order in which they run.
+
+    Args:
+        module: any model of one image.
+        image: shape of one input, without the batch.
+
+    Raises:
+        ModelError: the model does not take such an input.
+
+    >>> for row in probe_taps(nn.Sequential(nn.Flatten(), nn.Linear(4, 3)), [1, 2, 2]):
+    ...     print(row.tap, row.kind, row.shape)
+    embedding = input of the head, 1:in [B, 4]
+    0 Flatten [B, 4]
+    1 Linear [B, 3]
+    """
+    heard: dict[str, Tensor] = {}
+    runs: Counter[str] = Counter()
+    kinds = {name: type(part).__name__ for name, part in module.named_modules() if name}
+
+    def listen(name: str) -> Any:
+        def hook(_module: nn.Module, _args: Any, output: Any) -> None:
+            runs[name] += 1
+            if isinstance(output, Tensor):
+                heard[name] = output
+
+        return hook
+
+    handles = [
+        part.register_forward_hook(listen(name)) for name, part in module.named_modules() if name
+    ]
+    flags = Flags([module])
+    try:
+        module.eval()
+        with torch.no_grad():
+            module(torch.zeros(PROBE_BATCH, *image))
+    except Exception as error:
+        raise ModelError(
+            f"{type(module).__name__} does not take images {list(image)}: {error}"
+        ) from error
+    finally:
+        for handle in handles:
+            handle.remove()
+        flags.restore()
+    rows = [TapRow(name, kinds[name], _shape(value)) for name, value in heard.items() if runs[name] == 1]
+    return [*_embedding(module), *rows]
+
+
+def _embedding(module: nn.Module) -> list[TapRow]:
+    try:
+        head = find_head(module, who="model")
+    except ModelError:
+        return []
+    width = getattr(module.get_submodule(head), "in_features", "?")
+    return [TapRow("embedding", f"= input of the head, {head}:in", f"[B, {width}]")]
+
+
+def _shape(value: Tensor) -> str:
+    rest = "".join(f", {n}" for n in value.shape[1:])
+    return f"[B{rest}]" if value.ndim and value.shape[0] == PROBE_BATCH else str(list(value.shape))
