@@ -71,10 +71,24 @@ def test_numbers_of_rows(hundred):
 def test_fingerprint_sees_the_split_seed_and_repeats(hundred, tmp_path):
     marks = [load(hundred, split_seed=seed).fingerprint for seed in (0, 0, 1)]
     assert marks[0] == marks[1] != marks[2]
+    first, second = (load(hundred, split_seed=seed) for seed in (0, 1))
+    for split in ("train", "validation", "test"):
+        assert rows(getattr(first, split)) != rows(getattr(second, split))
     assert load(hundred, limit=20).fingerprint != marks[0]
     assert load(npz(tmp_path / "moved.npz")).fingerprint == marks[0]
     train, test = load(hundred, test=0).train, load(hundred).test
     assert train.fingerprint() != test.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("asked", "split"),
+    [({"validation": 0}, "test"), ({"test": 0}, "validation"), ({"limit": 20}, "train")],
+)
+def test_split_seed_moves_each_draw_alone(tmp_path, asked, split):
+    path = npz(tmp_path / "a.npz")
+    asked = {"validation": 0, "test": 0, **asked} if split == "train" else asked
+    first, second = (getattr(load(path, split_seed=seed, **asked), split) for seed in (0, 1))
+    assert rows(first) != rows(second)
 
 
 def test_splits_of_the_source_are_kept(tmp_path):

@@ -1,3 +1,5 @@
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -87,9 +89,16 @@ def test_seed_matters_and_repeats():
 
 
 def test_share_is_meant_in_decimal():
-    labels = torch.zeros(10, dtype=torch.int64)
-    labels[5:] = 1
-    assert len(stratified_split(labels.repeat(10), 0.29, 0)[1]) == 29
+    labels = torch.tensor([0, 1] * 5)
+    assert Fraction(0.35) * 10 < Fraction(7, 2)  # so the nearest double would give 3 rows
+    assert len(stratified_split(labels, 0.35, 0)[1]) == 4
+
+
+def test_row_left_over_goes_to_the_largest_remainder():
+    labels = torch.tensor([0] * 11 + [1] * 19)  # a tenth: 1.1 and 1.9 rows
+    for seed in range(5):
+        carved = stratified_split(labels, 0.1, seed)[1]
+        assert torch.bincount(labels[carved]).tolist() == [1, 2]
 
 
 def test_nothing_is_carved_for_zero():

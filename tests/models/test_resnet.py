@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from stillhouse.errors import ModelError
 from stillhouse.models import build_model, describe
+from stillhouse.models.resnet import SkippingPointwise
 
 
 def scrambled(network: nn.Module) -> nn.Module:
@@ -109,3 +110,25 @@ def test_convolutions_start_as_he_says():
 def test_depth_that_does_not_exist(name):
     with pytest.raises(ModelError, match=r"6n \+ 2"):
         build_model(name, classes=10)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_skipping_convolution_is_the_strided_one(stride, layout):
+    x = torch.randn(2, 4, 7, 6, dtype=torch.float64).to(memory_format=layout).requires_grad_()
+    skipping = SkippingPointwise(4, 8, 1, stride, bias=False).double()
+    y = skipping(x)
+    # Written as a sum over channels: the library's own strided gradient is what is avoided.
+    kept = x[:, :, ::stride, ::stride]
+    expected = torch.einsum("oc,bchw->bohw", skipping.weight[:, :, 0, 0], kept)
+    torch.testing.assert_close(y, expected)
+    ours = torch.autograd.grad(y.square().sum(), (x, skipping.weight))
+    theirs = torch.autograd.grad(expected.square().sum(), (x, skipping.weight))
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_narrow_networks_ask_for_no_narrow_strided_pointwise_convolution():
+    for name in ("resnet8w8", "resnet20w4", "resnet8"):
+        for layer in build_model(name, classes=10).modules():
+            if isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1) and layer.stride[0] > 1:
+                assert type(layer) is (SkippingPointwise if layer.in_channels < 16 else nn.Conv2d)

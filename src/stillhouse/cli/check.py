@@ -23,7 +23,7 @@ def check(recipe: RecipeFile, settings: Set = None, allow_imports: AllowImports 
     job = prepare(loaded, Path("runs") / recipe.stem, allow_imports=allow_imports)
     found = preflight(job)
     console = Console()
-    console.print(f"[bold]{loaded.title}[/]", highlight=False)
+    console.print(loaded.title, style="bold", markup=False, highlight=False)
     splits = job.feeds.splits
     console.print(
         f"{len(splits.train):,} train, {len(splits.validation):,} validation, "

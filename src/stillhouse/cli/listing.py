@@ -28,20 +28,21 @@ def listing(
 
 def _print(title: str, rows: Rows) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.padding import Padding
+    from rich.text import Text
 
-    table = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table, "")
+    console = Console(highlight=False)
+    console.print(Text(title, style="bold underline"))
+    for name, line in rows:
+        console.print(Text(name, style="bold"))
+        console.print(Padding(Text(line.replace("``", "")), (0, 0, 0, 4)))
+    console.print("")
 
 
 def _methods() -> Rows:
     from stillhouse.methods import METHODS
 
-    return [(m.name, f"{m.line}{f' [{m.paper}]' if m.paper else ''}") for m in METHODS]
+    return [(m.name, f"{m.line} {m.paper}".strip()) for m in METHODS]
 
 
 def _losses() -> Rows:
@@ -57,7 +58,7 @@ def _models() -> Rows:
     from stillhouse.models import MODEL_FAMILIES
 
     return [
-        (", ".join(family.examples), f"{family.line} [{family.paper}]") for family in MODEL_FAMILIES
+        (", ".join(family.examples), f"{family.line} {family.paper}".strip()) for family in MODEL_FAMILIES
     ]
 
 

@@ -2,6 +2,7 @@
 
 import re
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stillhouse.errors import ModelError
@@ -9,6 +10,27 @@ from stillhouse.models.family import Ask
 from stillhouse.models.init import he_normal_
 
 Widths = tuple[int, int, int, int]
+NARROW = 16
+
+
+class SkippingPointwise(nn.Conv2d):
+    """1x1 convolution that drops the pixels its stride skips before it convolves.
+
+    Equal to `nn.Conv2d` in value. oneDNN (issue 6035, up to v3.14 at least) writes outside its
+    memory in the weight gradient of strided 1x1 convolutions of fewer than 16 channels in
+    channels-last layout, which torch.compile chooses on CPU; this way no such one is asked for.
+
+    Shapes: `[B, inputs, H, W]` -> `[B, outputs, ceil(H / stride), ceil(W / stride)]`.
+
+    >>> import torch
+    >>> tuple(SkippingPointwise(4, 8, 1, 2)(torch.zeros(1, 4, 5, 5)).shape)
+    (1, 8, 3, 3)
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Convolution of every stride-th pixel."""
+        rows, columns = self.stride
+        return F.conv2d(input[:, :, ::rows, ::columns], self.weight, self.bias)
 
 
 class BasicBlock(nn.Module):
@@ -33,8 +55,9 @@ class BasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(outputs)
         self.downsample: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
+            pointwise = SkippingPointwise if inputs < NARROW else nn.Conv2d
             self.downsample = nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride, bias=False),
+                pointwise(inputs, outputs, 1, stride, bias=False),
                 nn.BatchNorm2d(outputs),
             )
         self.relu2 = nn.ReLU()

@@ -93,7 +93,7 @@ def _add_mean(figure: Any, verdict: Verdict, row: int) -> None:
 def _reach(found: list[tuple[str, float]], verdict: Verdict) -> tuple[float, float]:
     shown = [0.0, *(gain for _, gain in found), verdict.low or 0.0, verdict.high or 0.0]
     low, high = 100 * min(shown), 100 * max(shown)
-    # Room on both sides of zero, so that both directions can carry their name.
+    # Room on both sides of zero, so that it is seen which side the gains lie on.
     margin = max(0.12 * (high - low), 0.05)
     least = 0.22 * max(high - low, 0.25)
     return min(low - margin, -least), max(high + margin, least)
@@ -122,17 +122,17 @@ def _lay_out(figure: Any, names: list[str], reach: tuple[float, float]) -> None:
         fixedrange=True,
     )
     figure.add_vline(x=0, line={"color": COLOURS["ink"], "width": 1.25})
-    for text, anchor, shift in (
-        ("\u2190 control better", "right", -8),
-        ("student better \u2192", "left", 8),
+    for text, side, end in (
+        ("\u2190 control better", "left", 0),
+        ("student better \u2192", "right", 1),
     ):
         figure.add_annotation(
-            x=0,
+            x=end,
+            xref="paper",
+            xanchor=side,
             y=1,
             yref="paper",
             yanchor="bottom",
-            xanchor=anchor,
-            xshift=shift,
             yshift=4,
             text=text,
             showarrow=False,

@@ -1,0 +1,96 @@
+import pytest
+
+from stillhouse.report import read_run
+from stillhouse.report.worth import worth
+
+
+def said(made) -> str:
+    found = worth(read_run(made.write()))
+    return " ".join((found.answer, *found.sentences))
+
+
+def test_the_ratios_are_those_of_the_record(made):
+    found = worth(read_run(made.write()))
+
+    assert found.kept == pytest.approx((0.9611 + 0.9667 + 0.9583) / 3 / 0.9750)
+    assert found.smaller == pytest.approx(1104280 / 175283)
+    assert found.cost == pytest.approx((20.1 + 12.0) / 10.0)
+
+
+def test_the_sentences_of_a_run_that_helps(made):
+    assert said(made) == (
+        "Yes, where +1.20 points are worth 3.2\u00d7 the training time. "
+        "The student keeps 98.7% of the teacher's test accuracy (96.20% against 97.50%) "
+        "and is 6.3\u00d7 smaller. "
+        "Training teacher and student took 32 s, the control 10 s (3.2\u00d7 the time)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("word", "begins"),
+    [
+        ("hurts", "No: the same model trained alone is more accurate, and cheaper."),
+        ("no difference shown", "Not shown: the same model trained alone may be as accurate"),
+        ("one seed", "One seed cannot tell"),
+        ("no control", "It cannot be told"),
+        ("unheard of", "The run gives no verdict"),
+    ],
+)
+def test_the_answer_follows_the_verdict(made, word: str, begins: str):
+    made.scores["verdict"]["word"] = word
+
+    assert worth(read_run(made.write())).answer.startswith(begins)
+
+
+def test_a_given_teacher_costs_no_training(made):
+    made.model("teacher")["runs"][0].update(given=True, epochs=0, seconds=0)
+
+    assert "Training the student took 12 s" in said(made)
+    assert "The teacher was given: its training is not counted." in said(made)
+    assert worth(read_run(made.directory)).cost == pytest.approx(1.2)
+
+
+@pytest.mark.parametrize(("seconds", "how"), [(20.1, "is counted all the same"), (0, "is not")])
+def test_a_reused_teacher_is_said_to_be_one(made, seconds: float, how: str):
+    made.model("teacher")["runs"][0].update(reused=True, seconds=seconds)
+
+    assert f"reused from an earlier run: its training {how}" in said(made)
+
+
+def test_an_assistant_between_teacher_and_student_is_counted(made):
+    assistant = {"role": "assistant", "model": "resnet14", "runs": [{"seed": 0, "seconds": 5.0}]}
+    made.scores["models"].insert(1, assistant)
+
+    assert worth(read_run(made.write())).cost == pytest.approx((20.1 + 5.0 + 12.0) / 10.0)
+
+
+def test_a_run_without_a_control_names_no_ratio_of_times(made):
+    made.scores["models"] = [made.model("teacher"), made.model("student")]
+    made.scores["verdict"] = {"word": "no control", "gain": None}
+
+    assert worth(read_run(made.write())).cost is None
+    assert said(made).endswith("Training teacher and student took 32 s.")
+
+
+def test_a_run_without_a_teacher_compares_with_the_control_alone(made):
+    made.scores["models"] = [made.model("control"), made.model("student")]
+
+    found = worth(read_run(made.write()))
+
+    assert (found.kept, found.smaller) == (None, None)
+    assert found.cost == pytest.approx(1.2)
+    assert found.sentences == (
+        "Training the student took 12 s, the control 10 s (1.2\u00d7 the time).",
+    )
+
+
+def test_parameters_stand_in_for_bytes_that_are_not_told(made):
+    made.model("teacher")["bytes"] = None
+
+    assert worth(read_run(made.write())).smaller == pytest.approx(272474 / 43250)
+
+
+def test_an_unfinished_run_is_not_judged(made):
+    made.scores["finished"] = False
+
+    assert worth(read_run(made.write())).answer == "Not finished: this cannot be answered yet."
