@@ -89,10 +89,14 @@ class Batches:
         rows = torch.arange(self.rank, len(self.table), self.world)
         return self._reader.read(list(rows.split(batch_size)), view=PLAIN_VIEW, seed=0)
 
+    def show(self, rows: Tensor, view: int) -> dict[str, Tensor]:
+        """These rows under one view."""
+        return next(iter(self._reader.read([rows], view=view, seed=self.view_seed)))
+
     def sample(self, count: int = 4) -> dict[str, Tensor]:
         """The first rows as a training batch would show them, to check a stage on."""
         rows = torch.arange(min(count, len(self.table)))
-        return next(iter(self._reader.read([rows], view=self.view_of(0), seed=self.view_seed)))
+        return self.show(rows, self.view_of(0))
 
 
 class _TableReader:

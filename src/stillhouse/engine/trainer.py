@@ -176,10 +176,27 @@ class Trainer:
             module.load_state_dict(weights[name])
 
 
+RISKY_CHANNELS = 16
+
+
+def _takes_channels_last(module: nn.Module, device: torch.device) -> bool:
+    """Whether a convolutional model can be laid out channels_last without danger.
+
+    On the CPU, oneDNN (issue 6035) corrupts memory in the weight gradient of a strided 1x1
+    convolution with few input channels in this layout: such models stay contiguous.
+    """
+    convolutions = [part for part in module.modules() if isinstance(part, nn.Conv2d)]
+    risky = any(
+        conv.kernel_size == (1, 1) and max(conv.stride) > 1 and conv.in_channels < RISKY_CHANNELS
+        for conv in convolutions
+    )
+    return bool(convolutions) and not (risky and device.type == "cpu")
+
+
 def _place(modules: list[nn.Module], platform: Platform, channels_last: bool) -> None:
     for module in modules:
         module.to(platform.device)
-        if channels_last and any(isinstance(part, nn.Conv2d) for part in module.modules()):
+        if channels_last and _takes_channels_last(module, platform.device):
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 

@@ -16,7 +16,7 @@ NARROW = 16
 class SkippingPointwise(nn.Conv2d):
     """1x1 convolution that drops the pixels its stride skips before it convolves.
 
-    Equal to `nn.Conv2d` in value. oneDNN (issue 6035, up to v3.14 at least) writes outside its
+    Equal to `nn.Conv2d` in value. oneDNN (its issue 6035, met with torch 2.13) writes outside its
     memory in the weight gradient of strided 1x1 convolutions of fewer than 16 channels in
     channels-last layout, which torch.compile chooses on CPU; this way no such one is asked for.
 
