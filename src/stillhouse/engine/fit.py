@@ -201,7 +201,7 @@ class _Run:
             if accuracy > progress.best_score:
                 progress.best_score, progress.best_epoch = accuracy, progress.epoch + 1
                 progress.best = self.trainer.weights()
-        terms = {name: mean for player in players for name, mean in player.meter.means().items()}
+        terms = {name: mean for player in players for name, mean in player.means().items()}
         at = float(progress.epoch + 1)
         weights = {name: w for player in players for name, w in player.weights_at(at).items()}
         return {

@@ -141,6 +141,15 @@ class Player:
         self.optimizer.zero_grad(set_to_none=True)
         self.scheduler.step()
 
+    def means(self) -> dict[str, float]:
+        """Mean of each term over the epoch so far, over all processes."""
+        mine = self.meter.means()
+        if self.platform.world == 1:
+            return mine
+        local = torch.tensor(list(mine.values()), device=self.platform.device)
+        everyone = (self.platform.sum(local) / self.platform.world).tolist()
+        return dict(zip(mine, everyone, strict=True))
+
     @property
     def lr(self) -> float:
         """The learning rate of the next step."""

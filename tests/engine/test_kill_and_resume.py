@@ -1,0 +1,128 @@
+"""Killed at any moment and started again, a run ends with the very same bits."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+KILLS = 6
+
+SCRIPT = """
+import sys, time
+from pathlib import Path
+import torch
+from conftest import tiny_net
+from stillhouse.data.augment import Augment
+from stillhouse.data.batches import Batches
+from stillhouse.data.tables import ImageTable
+from stillhouse.engine.files import save_tensors
+from stillhouse.engine.fit import Silent, fit
+from stillhouse.engine.nodes import Ema, Role
+from stillhouse.engine.optimisers import one_cycle, sgd
+from stillhouse.engine.platform import open_platform
+from stillhouse.engine.stage import Stage
+from stillhouse.engine.trainer import Settings
+from stillhouse.methods import th_kd
+
+out, step_seconds = Path(sys.argv[1]), float(sys.argv[2])
+torch.set_num_threads(1)
+made = torch.Generator().manual_seed(0)
+labels = torch.arange(64) % 3
+images = torch.randint(0, 255, (64, 8, 8, 3), generator=made).to(torch.uint8)
+batches = Batches(ImageTable(images, labels), Augment((.5,)*3, (.25,)*3, 1, True), batch_size=8)
+student, teacher = tiny_net(4, 1, dropout=0.3), tiny_net(6, 2)
+stage = th_kd(student, teacher, form="paper", alpha=0.3)
+mean = Ema("mean", stage.role("student"), decay=0.9)
+stage = Stage(stage.name, [*stage.nodes, mean], stage.turns, stage.measures)
+
+class Slow(Silent):
+    def step(self, images):
+        time.sleep(step_seconds)
+        print("step", flush=True)
+
+settings = Settings(epochs=6, seed=5, optimizer=sgd(0.1), schedule=one_cycle(),
+                    checkpoint_seconds=0.02)
+fitted = fit(stage, batches, settings, open_platform(device="cpu", precision="fp32"),
+             validation=batches, directory=out, identity="x", observer=Slow())
+state = {f"{which}/{node}/{key}": value for which in ("last", "best")
+         for node, weights in getattr(fitted, which).items() for key, value in weights.items()}
+save_tensors(out / "end.safetensors", state, {})
+"""
+
+
+def start(out: Path, step_seconds: float) -> subprocess.Popen[str]:
+    paths = os.pathsep.join([str(Path(__file__).parents[1])])
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(out), str(step_seconds)],
+        env={**os.environ, "PYTHONPATH": paths},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_killed_at_random_steps_then_resumed_gives_the_same_bits(tmp_path: Path) -> None:
+    whole = start(tmp_path / "whole", 0.0)
+    whole.communicate()
+    assert whole.returncode == 0
+    choose = random.Random(0)
+    for _ in range(KILLS):
+        run = start(tmp_path / "killed", 0.01)
+        assert run.stdout is not None
+        for _ in range(choose.randint(2, 11)):
+            if not run.stdout.readline():
+                break
+        time.sleep(choose.random() * 0.03)  # anywhere in a step, also while a file is written
+        run.send_signal(signal.SIGKILL)
+        run.wait()
+        run.stdout.close()
+        assert not (tmp_path / "killed" / "end.safetensors").exists(), "killed too late"
+    last = start(tmp_path / "killed", 0.0)
+    left = len(last.communicate()[0].splitlines())
+    assert last.returncode == 0
+    assert 0 < left < 48, "it went on from a checkpoint rather than from the start"
+    mine = load_file(tmp_path / "killed" / "end.safetensors")
+    theirs = load_file(tmp_path / "whole" / "end.safetensors")
+    assert mine.keys() == theirs.keys()
+    assert any(key.startswith("last/mean/") for key in mine)
+    for name in mine:
+        assert torch.equal(mine[name], theirs[name]), name
+    for part in ("killed", "whole"):
+        lines = (tmp_path / part / "metrics.jsonl").read_text().splitlines()
+        assert len(lines) == 6, "one line of metrics per epoch, none lost and none twice"
+
+
+@pytest.mark.parametrize("damage", ["truncate", "other"])
+def test_a_damaged_or_foreign_checkpoint_is_refused(damage: str, tmp_path: Path) -> None:
+    from stillhouse.engine.checkpoint import Checkpoint
+    from stillhouse.errors import RunError
+
+    checkpoint = Checkpoint(tmp_path / "checkpoint.pt", "mine")
+    checkpoint.save({"x": torch.ones(3)})
+    if damage == "truncate":
+        checkpoint.path.write_bytes(checkpoint.path.read_bytes()[:100])
+        with pytest.raises(RunError, match="cannot be read"):
+            checkpoint.load(torch.device("cpu"))
+    else:
+        with pytest.raises(RunError, match="identity 'mine', this run has 'theirs'"):
+            Checkpoint(checkpoint.path, "theirs").load(torch.device("cpu"))
+
+
+def test_a_checkpoint_never_runs_code(tmp_path: Path) -> None:
+    from stillhouse.engine.checkpoint import Checkpoint
+    from stillhouse.errors import RunError
+
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.system, (f"touch {tmp_path}/ran",)
+
+    torch.save({"format": 1, "identity": "mine", "x": Evil()}, tmp_path / "checkpoint.pt")
+    with pytest.raises(RunError, match="cannot be read"):
+        Checkpoint(tmp_path / "checkpoint.pt", "mine").load(torch.device("cpu"))
+    assert not (tmp_path / "ran").exists()

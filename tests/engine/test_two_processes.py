@@ -1,0 +1,114 @@
+"""Two gloo processes give what one gives, bridges included."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+SCRIPT = """
+import sys
+from pathlib import Path
+import torch
+from test_two_processes import make_stage
+from stillhouse.data.augment import Augment
+from stillhouse.data.batches import Batches
+from stillhouse.data.tables import ImageTable
+from stillhouse.engine.files import save_tensors
+from stillhouse.engine.fit import fit
+from stillhouse.engine.optimisers import sgd
+from stillhouse.engine.platform import open_platform
+from stillhouse.engine.trainer import Settings
+
+torch.set_num_threads(1)
+platform = open_platform(device="cpu", precision="fp32")
+made = torch.Generator().manual_seed(0)
+labels = torch.arange(50) % 3
+images = torch.randint(0, 255, (50, 8, 8, 3), generator=made).to(torch.uint8)
+batches = Batches(ImageTable(images, labels), Augment((.5,)*3, (.25,)*3, 1, True), batch_size=8,
+                  rank=platform.rank, world=platform.world)
+fitted = fit(make_stage(sys.argv[2]), batches,
+             Settings(epochs=3, seed=5, optimizer=sgd(0.05), accumulate=int(sys.argv[3])), platform,
+             validation=batches)
+state = {f"{node}/{key}": v for node, w in fitted.last.items() for key, v in w.items()}
+state["accuracy"] = torch.tensor(fitted.history[-1]["validation"]["student"]["accuracy"])
+state["loss"] = torch.tensor(fitted.history[-1]["loss"])
+save_tensors(Path(sys.argv[1]) / f"rank{platform.rank}of{platform.world}.safetensors", state, {})
+"""
+
+
+class NormFree(nn.Module):
+    """No batch norm: its statistics are those of the local batch, which two processes halve."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, width, 3, stride=2)
+        self.fc = nn.Linear(width, 3)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.fc(torch.relu(self.conv(image)).mean((2, 3)))
+
+
+def make_stage(kind: str):
+    """th_kd with a bridge between widths; or a feature term alone, so that the head is unused."""
+    from stillhouse.engine.nodes import Bridge, Role
+    from stillhouse.engine.stage import Stage, Turn
+    from stillhouse.engine.terms import Term
+    from stillhouse.functional import mse
+    from stillhouse.methods import th_kd
+
+    torch.manual_seed(0)
+    student, teacher = NormFree(4), NormFree(6)
+    if kind == "th_kd":
+        stage = th_kd(student, teacher, form="paper", alpha=0.4)
+        return Stage(stage.name, stage.nodes, stage.turns, {"student": "student.logits"})
+    projected = Bridge.sized(
+        "projected",
+        lambda s, t: nn.Linear(s[1], t[1]),
+        "student.embedding",
+        by=["student.embedding", "teacher.embedding"],
+    )
+    term = Term("hint", mse, ["projected", "teacher.embedding"])
+    nodes = [Role("student", student), Role("teacher", teacher), projected]
+    return Stage("hint", nodes, [Turn(["student", "projected"], [term])])
+
+
+def launch(out: Path, kind: str, world: int, accumulate: int = 1) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    here = str(Path(__file__).parent)
+    paths = os.pathsep.join([here, str(Path(__file__).parents[1])])
+    common = {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    alone = {} if world == 1 else {"WORLD_SIZE": str(world), "LOCAL_WORLD_SIZE": str(world)}
+    ranks = [{} if world == 1 else {"RANK": str(r), "LOCAL_RANK": str(r)} for r in range(world)]
+    command = [sys.executable, "-c", SCRIPT, str(out), kind, str(accumulate)]
+    running = [subprocess.Popen(command, env={**os.environ, **common, **alone, **r}) for r in ranks]
+    assert [process.wait(timeout=120) for process in running] == [0] * world
+
+
+def compare(out: Path) -> None:
+    one = load_file(out / "rank0of1.safetensors")
+    first, second = (load_file(out / f"rank{rank}of2.safetensors") for rank in range(2))
+    assert any(key.startswith(("matched/", "projected/")) for key in one)
+    for name, value in one.items():
+        if not name.startswith(("accuracy", "loss")):
+            assert torch.equal(first[name], second[name]), f"{name} differs between ranks"
+        torch.testing.assert_close(first[name], value, atol=1e-5, rtol=1e-5, msg=name)
+
+
+def test_two_processes_equal_one_with_a_bridge(tmp_path: Path) -> None:
+    launch(tmp_path, "th_kd", 1)
+    launch(tmp_path, "th_kd", 2)
+    compare(tmp_path)
+
+
+def test_two_processes_equal_one_when_the_head_is_unused(tmp_path: Path) -> None:
+    """A feature-only loss leaves the head without gradients, which stopped peers in step two."""
+    launch(tmp_path, "hint", 1, accumulate=2)
+    launch(tmp_path, "hint", 2, accumulate=2)
+    compare(tmp_path)
