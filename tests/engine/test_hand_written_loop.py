@@ -120,9 +120,7 @@ def test_clipping_and_accumulation_equal_a_hand_written_loop(
     close(student, by_hand)
 
 
-def test_th_kd_with_a_bridge_equals_a_hand_written_loop(
-    train: Batches, platform: Platform
-) -> None:
+def test_th_kd_with_a_bridge_equals_a_hand_written_loop(train: Batches, platform: Platform) -> None:
     student, teacher = tiny_net(4, 1), tiny_net(6, 2)
     with seeded(7, "fit"), seeded(7, "init", "matched"):
         widen = nn.Linear(4, 6)
@@ -142,7 +140,9 @@ def test_th_kd_with_a_bridge_equals_a_hand_written_loop(
             log_own, log_target = F.log_softmax(own / 4, 1), F.log_softmax(target / 4, 1)
             return 16 * F.kl_div(log_own, log_target, reduction="batchmean", log_target=True)
 
-        hard = (1 - alpha) * F.cross_entropy(scores, label) + alpha * F.cross_entropy(through, label)
+        hard = (1 - alpha) * F.cross_entropy(scores, label) + alpha * F.cross_entropy(
+            through, label
+        )
         return hard + 2.0 * ((1 - alpha) * soft(scores) + alpha * soft(through))
 
     by_hand = loop(

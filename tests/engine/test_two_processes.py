@@ -83,7 +83,12 @@ def launch(out: Path, kind: str, world: int, accumulate: int = 1) -> None:
         port = str(probe.getsockname()[1])
     here = str(Path(__file__).parent)
     paths = os.pathsep.join([here, str(Path(__file__).parents[1])])
-    common = {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    common = {
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": paths,
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+    }
     alone = {} if world == 1 else {"WORLD_SIZE": str(world), "LOCAL_WORLD_SIZE": str(world)}
     ranks = [{} if world == 1 else {"RANK": str(r), "LOCAL_RANK": str(r)} for r in range(world)]
     command = [sys.executable, "-c", SCRIPT, str(out), kind, str(accumulate)]

@@ -1,4 +1,4 @@
-"""The command ``stillhouse``: one file per subcommand. Nothing heavy is imported before it is needed."""
+"""The command ``stillhouse``: one file per subcommand; nothing heavy is imported early."""
 
 from stillhouse.cli.app import main
 

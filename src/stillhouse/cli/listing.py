@@ -58,7 +58,8 @@ def _models() -> Rows:
     from stillhouse.models import MODEL_FAMILIES
 
     return [
-        (", ".join(family.examples), f"{family.line} {family.paper}".strip()) for family in MODEL_FAMILIES
+        (", ".join(family.examples), f"{family.line} {family.paper}".strip())
+        for family in MODEL_FAMILIES
     ]
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from stillhouse.runs.verdict import interval
+from stillhouse.diagnostics.spread import spread
 
 if TYPE_CHECKING:
     from stillhouse.runs.job import Outcome
@@ -20,14 +20,11 @@ def percent(values: Sequence[float | None]) -> str:
     >>> percent([0.5]), percent([0.5, 0.6, 0.7])
     ('50.00', '60.00 ± 24.84')
     """
-    known = [value for value in values if value is not None]
-    if not known:
+    found = spread(values)
+    if found is None:
         return "-"
-    mean = 100 * sum(known) / len(known)
-    if len(known) == 1:
-        return f"{mean:.2f}"
-    low, high = interval(known)
-    return f"{mean:.2f} ± {50 * (high - low):.2f}"
+    half = "" if found.half is None else f" ± {100 * found.half:.2f}"
+    return f"{100 * found.mean:.2f}{half}"
 
 
 def _seconds(runs: Sequence[Mapping[str, Any]]) -> str:
@@ -54,7 +51,9 @@ def score_table(scores: Mapping[str, Any]) -> Table:
         size = (f"{model['parameters']:,}", f"{model['bytes'] / 1e6:.2f}", _seconds(runs))
         table.add_row(model["role"], model["model"], *cells, *size)
         for head in runs[0].get("heads", {}):
-            tests = [percent([run["heads"][head][which] for run in runs]) for which in ("last", "best")]
+            tests = [
+                percent([run["heads"][head][which] for run in runs]) for which in ("last", "best")
+            ]
             table.add_row("", f"  by {head}", "", "", *tests, "", "", "")
     return table
 

@@ -1,4 +1,4 @@
-"""Batches: the signals ``batch.*`` of each step, in an order that is a pure function of the seed."""
+"""Batches: the signals ``batch.*`` of each step; their order is a pure function of the seed."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field

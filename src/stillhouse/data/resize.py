@@ -39,4 +39,6 @@ def _square(table: Table, row: int, size: int) -> torch.Tensor:
     wide, high = max(round(width * scale), size), max(round(height * scale), size)
     image = image.resize((wide, high), Image.Resampling.BILINEAR)
     left, top = (wide - size) // 2, (high - size) // 2
-    return image_to_tensor(np.asarray(image.crop((left, top, left + size, top + size)))).contiguous()
+    return image_to_tensor(
+        np.asarray(image.crop((left, top, left + size, top + size)))
+    ).contiguous()

@@ -142,7 +142,7 @@ def _write(
         value = given[f"{role.name}.{part}"][:kept].float().cpu().numpy()
         if part not in writers:
             shape = (train.views or 0, len(train.table), *value.shape[1:])
-            writers[part] = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
+            writers[part] = np.lib.format.open_memmap(
                 _part_file(directory, part).with_suffix(".part"),
                 mode="w+",
                 dtype=np.float32,
@@ -172,9 +172,5 @@ def open_recording(directory: Path, identity: Mapping[str, Any]) -> Recording:
                 f"{directory} was recorded with {field} {found.get(field)!r}, this run has "
                 f"{wanted.get(field)!r}; use another directory or delete it"
             )
-    arrays = {
-        part: np.load(_part_file(directory, part), mmap_mode="r") for part in found["parts"]
-    }
+    arrays = {part: np.load(_part_file(directory, part), mmap_mode="r") for part in found["parts"]}
     return Recording(directory, found, arrays)
-
-

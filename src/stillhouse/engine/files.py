@@ -59,7 +59,7 @@ def finite(value: Any) -> Any:
 
 
 def save_tensors(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """A state dict as safetensors: contiguous, on the CPU, tensors that share memory kept once each.
+    """A state dict as safetensors; tied tensors are written once per name, as it lists them.
 
     ``load_state_dict(load_file(path), strict=True)`` on the bare module takes it.
     """

@@ -14,7 +14,9 @@ def find_head(module: nn.Module, *, who: str) -> str:
     >>> find_head(nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)), who="student")
     '2'
     """
-    linears = [name for name, part in module.named_modules() if isinstance(part, nn.Linear)]
+    linears: list[str] = [
+        name for name, part in module.named_modules() if isinstance(part, nn.Linear)
+    ]
     if not linears:
         raise ModelError(
             f"{who} ({type(module).__name__}) has no Linear inside that could be its head; "

@@ -55,7 +55,7 @@ class Platform:
 
     @property
     def rank(self) -> int:
-        """This process among all."""
+        """Number of this process, from 0."""
         return int(self.accelerator.process_index)
 
     @property

@@ -68,7 +68,9 @@ def probe_taps(module: nn.Module, image: Sequence[int]) -> list[TapRow]:
         for handle in handles:
             handle.remove()
         flags.restore()
-    rows = [TapRow(name, kinds[name], _shape(value)) for name, value in heard.items() if runs[name] == 1]
+    rows = [
+        TapRow(name, kinds[name], _shape(value)) for name, value in heard.items() if runs[name] == 1
+    ]
     return [*_embedding(module), *rows]
 
 

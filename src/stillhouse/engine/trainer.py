@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -19,7 +19,6 @@ from stillhouse.engine.signals import Signals
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.wiring import Wiring, wire
 from stillhouse.errors import WiringError
-
 
 Weights = dict[str, dict[str, Tensor]]
 """State dicts by the name of the node."""
@@ -42,8 +41,8 @@ class Settings:
 
     epochs: int = 30
     seed: int = 0
-    optimizer: OptimizerFactory = sgd()
-    schedule: ScheduleFactory = cosine()
+    optimizer: OptimizerFactory = field(default_factory=sgd)
+    schedule: ScheduleFactory = field(default_factory=cosine)
     accumulate: int = 1
     clip: float | None = None
     compile: bool = False
@@ -236,5 +235,3 @@ def opened(
 def measured(stage: Stage) -> str:
     """The label whose validation accuracy selects the best epoch."""
     return next(iter(stage.measures))
-
-

@@ -1,6 +1,5 @@
 """Feature knowledge: formulas on embeddings and feature maps, one value per example."""
 
-import torch
 from torch import Tensor
 
 
@@ -16,6 +15,7 @@ def mse(student: Tensor, teacher: Tensor) -> Tensor:
     Differs from the authors' code: the mean in place of half the sum, so that a weight means the
         same for maps of any size.
 
+    >>> import torch
     >>> mse(torch.tensor([[1.0, 3.0]]), torch.tensor([[0.0, 1.0]])).item()
     2.5
     """

@@ -1,6 +1,5 @@
 """Response knowledge: formulas on class scores (logits), one value per example."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -11,6 +10,7 @@ def cross_entropy(student: Tensor, label: Tensor) -> Tensor:
     Shapes:
         student: [B, C] logits; label: [B] class indices; returns [B], float32, in nats.
 
+    >>> import torch
     >>> round(cross_entropy(torch.tensor([[2.0, 0.0]]), torch.tensor([0])).item(), 4)
     0.1269
     """
@@ -38,6 +38,7 @@ def kl(student: Tensor, teacher: Tensor, *, temperature: float = 4.0) -> Tensor:
     Differs from the authors' code: none was released. Toolkits disagree on the reduction (mean
         over B*C in some); here it is always sum over classes, mean over examples (by the Term).
 
+    >>> import torch
     >>> s, t = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
     >>> round(kl(s, t, temperature=1.0).item(), 4)
     0.4621

@@ -5,7 +5,7 @@ from typing import Literal
 from torch import nn
 
 from stillhouse.bridges.heads import match_width, mixture
-from stillhouse.engine.nodes import Bridge, Node, Role
+from stillhouse.engine.nodes import Bridge, Role
 from stillhouse.engine.stage import Stage, Turn
 from stillhouse.engine.terms import Term
 from stillhouse.errors import WiringError
@@ -65,7 +65,9 @@ def th_kd(
     """
     role = teacher if isinstance(teacher, Role) else Role("teacher", teacher, head=head)
     if role.name != "teacher":
-        raise WiringError("th_kd", [f"the teacher's role must be called 'teacher', not {role.name!r}"])
+        raise WiringError(
+            "th_kd", [f"the teacher's role must be called 'teacher', not {role.name!r}"]
+        )
     return Stage(
         "th_kd",
         nodes=[
@@ -101,12 +103,20 @@ def _terms(
     terms = [
         Term("label", cross_entropy, ["student.logits", "batch.label"], weight=hard["own"]),
         Term(
-            "kd", kl, ["student.logits", "teacher.logits"], weight=weight * (1 - alpha), options=soft
+            "kd",
+            kl,
+            ["student.logits", "teacher.logits"],
+            weight=weight * (1 - alpha),
+            options=soft,
         ),
-        Term("kd_teacher_head", kl, [SHARED, "teacher.logits"], weight=weight * alpha, options=soft),
+        Term(
+            "kd_teacher_head", kl, [SHARED, "teacher.logits"], weight=weight * alpha, options=soft
+        ),
     ]
     if form == "paper":
         terms.append(
-            Term("label_teacher_head", cross_entropy, [SHARED, "batch.label"], weight=hard["shared"])
+            Term(
+                "label_teacher_head", cross_entropy, [SHARED, "batch.label"], weight=hard["shared"]
+            )
         )
     return terms

@@ -25,7 +25,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         said = " ".join(str(error).split())
-        raise RecipeError(str(path), [f"not a recipe that can be read as plain YAML: {said}"]) from None
+        raise RecipeError(
+            str(path), [f"not a recipe that can be read as plain YAML: {said}"]
+        ) from None
     if not isinstance(value, dict):
         raise RecipeError(str(path), ["a recipe is a mapping such as 'data: digits'"])
     return {str(key): inner for key, inner in value.items()}

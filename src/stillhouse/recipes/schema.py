@@ -16,6 +16,7 @@ OPTIMIZERS = (sgd, adamw)
 SCHEDULES = (cosine, multi_step, one_cycle, constant)
 
 Count = Annotated[int, Field(ge=1)]
+Pixels = Annotated[int, Field(ge=0)]
 
 
 class Section(BaseModel):
@@ -27,9 +28,9 @@ class Section(BaseModel):
 class AugmentSection(Section):
     """Augmentation of training images; numbers are pixels."""
 
-    crop: int = Field(0, ge=0)
+    crop: Pixels = 0
     flip: bool = False
-    cutout: int = Field(0, ge=0)
+    cutout: Pixels = 0
 
 
 def _augment(value: Any) -> Any:
@@ -60,7 +61,7 @@ class DataSection(Section):
     views: Count | Literal["live"] = "live"
     augment: Annotated[AugmentSection | Literal["auto"], BeforeValidator(_augment)] = "auto"
     size: Count | None = None
-    workers: int = Field(0, ge=0)
+    workers: Annotated[int, Field(ge=0)] = 0
 
 
 class ModelSection(Section):
@@ -114,14 +115,14 @@ class Recipe(Section):
     accumulate: Count = 1
     clip: Annotated[float, Field(gt=0)] | None = None
     compile: bool = False
-    checkpoint_seconds: float = Field(30.0, ge=0)
+    checkpoint_seconds: Annotated[float, Field(ge=0)] = 30.0
 
     @model_validator(mode="after")
     def _fits(self) -> "Recipe":
-        needs = any(m.name == self.method.name and m.needs_teacher for m in METHODS)  # type: ignore[attr-defined]
+        needs = any(m.name == self.method.name and m.needs_teacher for m in METHODS)
         if needs and self.teacher is None:
             raise ValueError(
-                f"method '{self.method.name}' needs a teacher; "  # type: ignore[attr-defined]
+                f"method '{self.method.name}' needs a teacher; "
                 "add teacher: MODEL ('stillhouse ls models' lists them)"
             )
         if len(set(self.seeds)) != len(self.seeds):
@@ -131,9 +132,11 @@ class Recipe(Section):
     @property
     def title(self) -> str:
         """What the run is, in a line."""
-        head = f"{self.teacher.model} -> {self.student.model}" if self.teacher else self.student.model
+        head = (
+            f"{self.teacher.model} -> {self.student.model}" if self.teacher else self.student.model
+        )
         source = self.data.source.rstrip("/").rsplit("/", 1)[-1]
-        return f"{head} on {source} by {self.method.name}"  # type: ignore[attr-defined]
+        return f"{head} on {source} by {self.method.name}"
 
 
 def resolved(recipe: Recipe) -> dict[str, Any]:

@@ -6,9 +6,9 @@ Figures are pure functions of a record; None where the run has nothing to draw.
 import math
 from typing import Any
 
+from stillhouse.diagnostics.spread import spread
 from stillhouse.report.curves import Curve, accuracy_curve
 from stillhouse.report.record import RunRecord
-from stillhouse.report.spread import spread
 from stillhouse.report.theme import COLOURS, rgba, template
 
 LINES = (("control", COLOURS["control"]), ("student", COLOURS["accent"]))

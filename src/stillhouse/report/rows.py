@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from stillhouse.diagnostics.spread import spread
 from stillhouse.report.record import Accuracy, ModelRecord, RunRecord, TrainedRun
-from stillhouse.report.spread import spread
 from stillhouse.report.wording import NOTHING, compared, count, duration, interval, size
 from stillhouse.report.worth import mean_seconds
 

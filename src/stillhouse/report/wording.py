@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from stillhouse.report.spread import Spread
+from stillhouse.diagnostics.spread import Spread
 
 NOTHING = "\u2013"
 MINUS = "\u2212"

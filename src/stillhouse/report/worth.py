@@ -7,8 +7,8 @@ student against that of the control.
 
 from dataclasses import dataclass
 
+from stillhouse.diagnostics.spread import spread
 from stillhouse.report.record import ModelRecord, RunRecord
-from stillhouse.report.spread import spread
 from stillhouse.report.wording import compared, duration, percent, points, times
 
 

@@ -1,1 +1,1 @@
-"""runs"""
+"""Runs: a recipe on its data, from an empty directory to a verdict."""

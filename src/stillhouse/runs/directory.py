@@ -48,7 +48,9 @@ def claimed(out: Path, recipe: Mapping[str, Any], environment: Mapping[str, Any]
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise RunError(f"{out} is in use by a run that is going on; wait, or choose another") from None
+        raise RunError(
+            f"{out} is in use by a run that is going on; wait, or choose another"
+        ) from None
     try:
         if not begun:
             write_text(out / RESOLVED, yaml.safe_dump(dict(recipe), sort_keys=False))

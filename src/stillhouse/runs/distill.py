@@ -54,7 +54,7 @@ class Distillation:
     @property
     def method(self) -> Method:
         """The method of the recipe."""
-        return find_method(self.recipe.method.name)  # type: ignore[attr-defined]
+        return find_method(self.recipe.method.name)
 
     def settings(self, seed: int, epochs: int | None = None) -> Settings:
         """The same budget and rules for the student and its control."""
@@ -72,7 +72,7 @@ class Distillation:
 
     def student_stage(self, seed: int, teacher: nn.Module | None) -> Stage:
         """The method's stage on a fresh student."""
-        options: dict[str, Any] = self.recipe.method.settings()  # type: ignore[attr-defined]
+        options: dict[str, Any] = self.recipe.method.settings()
         student = self.student.make(seed)
         if self.method.needs_teacher:
             return self.method.build(student, teacher, **options)
@@ -103,8 +103,8 @@ class Distillation:
                 "start": weights_fingerprint(network.make(settings.seed)),
                 "seed": settings.seed,
                 "epochs": settings.epochs,
-                "optimizer": recipe.optimizer.model_dump(),  # type: ignore[attr-defined]
-                "schedule": recipe.schedule.model_dump(),  # type: ignore[attr-defined]
+                "optimizer": recipe.optimizer.model_dump(),
+                "schedule": recipe.schedule.model_dump(),
                 "accumulate": settings.accumulate,
                 "clip": settings.clip,
                 "compile": settings.compile,
@@ -152,7 +152,7 @@ class Distillation:
         """The student by the method."""
         settings = self.settings(seed)
         more = {
-            "method": self.recipe.method.model_dump(),  # type: ignore[attr-defined]
+            "method": self.recipe.method.model_dump(),
             "teacher": None if teacher is None else weights_fingerprint(teacher),
         }
         return run_stage(

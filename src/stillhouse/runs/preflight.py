@@ -18,8 +18,8 @@ BATCHES = 2
 class TermLine:
     """One term on two batches: its mean, its weight, and its share of the gradient.
 
-    The share is ``|w_i g_i| / sum_j |w_j g_j|`` with g the gradient of the mean term at all learning
-    parameters: it says how much each term pulls before any training.
+    The share is ``|w_i g_i| / sum_j |w_j g_j|`` with g the gradient of the mean term at all
+    learning parameters: it says how much each term pulls before any training.
     """
 
     name: str
@@ -66,7 +66,9 @@ def _terms(player: Player, batches: list[dict[str, torch.Tensor]]) -> list[TermL
             grads = torch.autograd.grad(
                 term, player.parameters, retain_graph=True, allow_unused=True
             )
-            square = sum((g.double().square().sum() for g in grads if g is not None), sums[0].new_zeros(()))
+            square = sum(
+                (g.double().square().sum() for g in grads if g is not None), sums[0].new_zeros(())
+            )
             sums[at] = sums[at] + square.cpu()
     norms = [w * s.sqrt().item() for w, s in zip(weights.values(), sums, strict=True)]
     total = sum(norms) or 1.0

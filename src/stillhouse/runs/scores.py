@@ -68,7 +68,7 @@ def _models(job: Distillation, played: Iterable[Played]) -> list[dict[str, Any]]
 
 def _paper_line(job: Distillation) -> dict[str, Any]:
     method = job.method
-    settings = job.recipe.method.settings()  # type: ignore[attr-defined]
+    settings = job.recipe.method.settings()
     return {"name": method.name, "line": method.line, "paper": method.paper, "settings": settings}
 
 
@@ -92,5 +92,3 @@ def describe_run(job: Distillation, played: Sequence[Played], seconds: float) ->
         "models": _models(job, played),
         "verdict": verdict_of(job.method.name, played).as_dict(),
     }
-
-

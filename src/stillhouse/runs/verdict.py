@@ -1,9 +1,10 @@
 """The verdict: did distillation help? Paired over seeds, with an interval, in plain words."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from stillhouse.diagnostics.spread import spread
 
 CONFIDENCE = 0.95
 MEASURE = "test accuracy, last epoch"
@@ -34,27 +35,6 @@ class Verdict:
         return {**asdict(self), "gains": list(self.gains)}
 
 
-def interval(values: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Student's t interval of a mean: ``mean -+ t_(n-1) * s / sqrt(n)``.
-
-    Raises:
-        ValueError: fewer than two values.
-
-    >>> low, high = interval([1.0, 2.0, 3.0])
-    >>> round(low, 3), round(high, 3)
-    (-0.484, 4.484)
-    """
-    from scipy.stats import t
-
-    count = len(values)
-    if count < 2:
-        raise ValueError("an interval needs at least two values")
-    mean = sum(values) / count
-    deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / (count - 1))
-    half = float(t.ppf(0.5 + confidence / 2, count - 1)) * deviation / math.sqrt(count)
-    return mean - half, mean + half
-
-
 def judge(method: str, student: Sequence[float], control: Sequence[float]) -> Verdict:
     """Compare accuracies seed by seed.
 
@@ -62,8 +42,9 @@ def judge(method: str, student: Sequence[float], control: Sequence[float]) -> Ve
         method: its name, for the sentence.
         student, control: accuracies in 0..1 of the same seeds in the same order; no control: empty.
 
-    >>> print(judge("kd", [0.91, 0.92, 0.93], [0.90, 0.905, 0.915]))
-    kd helps: +1.33 points of test accuracy over the control (95 % interval +0.62 to +2.05, 3 paired seeds).
+    >>> verdict = judge("kd", [0.91, 0.92, 0.93], [0.90, 0.905, 0.915])
+    >>> verdict.word, round(100 * verdict.gain, 2), round(100 * verdict.low, 2)
+    ('helps', 1.33, 0.62)
     """
     if not control:
         return Verdict(
@@ -73,14 +54,16 @@ def judge(method: str, student: Sequence[float], control: Sequence[float]) -> Ve
     gains = tuple(mine - theirs for mine, theirs in zip(student, control, strict=True))
     gain = sum(gains) / len(gains)
     points = f"{100 * gain:+.2f} points of test accuracy over the control"
-    if len(gains) == 1:
+    found = spread(gains, confidence=CONFIDENCE)
+    if found is None or found.half is None:
         return Verdict(
             "one seed", gain, None, None, 1, gains,
             f"{method}: {points} with one seed; one seed gives no interval, so this is no verdict "
             "(use at least 3).",
         )  # fmt: skip
-    low, high = interval(gains)
+    half = found.half
+    low, high = gain - half, gain + half
     word = "helps" if low > 0 else "hurts" if high < 0 else "no difference shown"
-    spread = f"95 % interval {100 * low:+.2f} to {100 * high:+.2f}, {len(gains)} paired seeds"
+    said = f"95 % interval {100 * low:+.2f} to {100 * high:+.2f}, {len(gains)} paired seeds"
     head = f"{method}: {word}" if word.startswith("no") else f"{method} {word}"
-    return Verdict(word, gain, low, high, len(gains), gains, f"{head}: {points} ({spread}).")
+    return Verdict(word, gain, low, high, len(gains), gains, f"{head}: {points} ({said}).")

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from stillhouse.report.spread import spread
+from stillhouse.diagnostics.spread import spread
 
 # Two-sided quantiles of Student's t as printed in statistical tables, by degrees of freedom.
 T_95 = {1: 12.706, 2: 4.303, 4: 2.776, 9: 2.262}

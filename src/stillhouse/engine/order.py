@@ -1,0 +1,46 @@
+"""The order in which nodes run, found by walking the declared reads."""
+
+from collections.abc import Iterable
+
+from stillhouse.engine.nodes import Node
+from stillhouse.engine.signals import BATCH, owner, part
+from stillhouse.engine.stage import Stage
+from stillhouse.errors import WiringError
+
+
+def order_nodes(stage: Stage, wanted: Iterable[str]) -> tuple[Node, ...]:
+    """The nodes behind these signals, each after those that it needs.
+
+    Raises:
+        WiringError: the reads go in a circle.
+    """
+    by_name = {node.name: node for node in stage.nodes}
+    ordered: dict[str, Node] = {}
+
+    def visit(signal: str, path: tuple[str, ...]) -> None:
+        name = owner(signal)
+        if name == BATCH or name in ordered:
+            return
+        if name in path:
+            circle = " -> ".join([*path[path.index(name) :], name])
+            raise WiringError(f"stage '{stage.name}'", [f"nodes read each other: {circle}"])
+        for need in by_name[name].needs:
+            visit(need, (*path, name))
+        ordered[name] = by_name[name]
+
+    for signal in wanted:
+        visit(signal, ())
+    return tuple(ordered.values())
+
+
+def parts_of(stage: Stage, nodes: Iterable[Node]) -> dict[str, tuple[str, ...]]:
+    """Which parts of each node anyone among these nodes, the terms and the measures reads."""
+    running = list(nodes)
+    signals = [need for node in running for need in node.needs]
+    signals += [read for term in stage.terms() for read in term.reads]
+    signals += list(stage.measures.values())
+    parts: dict[str, dict[str, None]] = {node.name: {} for node in running}
+    for signal in signals:
+        if owner(signal) in parts:
+            parts[owner(signal)][part(signal)] = None
+    return {name: tuple(found) for name, found in parts.items()}

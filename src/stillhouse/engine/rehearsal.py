@@ -1,0 +1,113 @@
+"""Rehearsal: every needed node and term once, on a small batch, in eval mode, without gradients.
+
+It sizes bridges, learns shapes, and finds what only a run can tell.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from stillhouse.engine.flags import Flags
+from stillhouse.engine.nodes import Bridge, Node, Role
+from stillhouse.engine.order import parts_of
+from stillhouse.engine.seeding import seeded
+from stillhouse.engine.signals import EMBEDDING, LOGITS, Signals, owner, shape_text
+from stillhouse.engine.stage import Stage
+from stillhouse.engine.terms import Term
+from stillhouse.errors import StillhouseError, WiringError, nearest
+
+
+def _said(error: Exception) -> str:
+    """The last line that tells something of somebody else's error."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def _run_node(node: Node, signals: Signals, seed: int) -> str | None:
+    """Run one node into ``signals``; gives the problem, if any."""
+    missing = [need for need in node.needs if need not in signals]
+    if missing:
+        given = ", ".join(name for name in signals if owner(name) == owner(missing[0]))
+        return (
+            f"node '{node.name}' reads '{missing[0]}', which nothing gives (there is: {given})"
+            if given
+            else None  # its source failed and was reported
+        )
+    try:
+        if isinstance(node, Bridge):
+            with seeded(seed, "init", node.name):
+                node.build(signals)
+        signals.update(node.run(signals))
+    except WiringError as error:
+        return "; ".join(error.problems)
+    except StillhouseError as error:
+        return str(error)
+    except Exception as error:
+        shapes = ", ".join(f"{need} {shape_text(signals[need])}" for need in node.needs)
+        return f"node '{node.name}' fails on {shapes}: {_said(error)}"
+    return None
+
+
+def _head_problem(node: Node, signals: Mapping[str, Tensor]) -> str | None:
+    """An embedding is the input of the head: the head must give the logits from it."""
+    embedding, logits = f"{node.name}.{EMBEDDING}", f"{node.name}.{LOGITS}"
+    if not isinstance(node, Role) or embedding not in signals or EMBEDDING in node.aliases:
+        return None
+    if logits not in signals or torch.allclose(
+        node.head_module()(signals[embedding]).float(),
+        signals[logits].float(),
+        atol=1e-4,
+        rtol=1e-3,
+    ):
+        return None
+    return (
+        f"'{node.name}.{node.head}' is the last Linear, but its output is not the logits; "
+        "name the head (head: PATH)"
+    )
+
+
+def _term_problem(term: Term, signals: Mapping[str, Tensor]) -> str | None:
+    missing = [read for read in term.reads if read not in signals]
+    if missing:
+        given = [name for name in signals if owner(name) == owner(missing[0])]
+        return (
+            f"term '{term.name}' reads '{missing[0]}'; {nearest(missing[0], given)}"
+            if given
+            else None
+        )
+    try:
+        value = term.value(signals)
+    except Exception as error:
+        shapes = ", ".join(f"{read} {shape_text(signals[read])}" for read in term.reads)
+        return f"term '{term.name}' does not fit {shapes}: {_said(error)}"
+    if not torch.isfinite(value):
+        return f"term '{term.name}' is {value.item()} on the first batch"
+    return None
+
+
+def rehearse(
+    stage: Stage, nodes: Sequence[Node], signals: Signals, seed: int, problems: list[str]
+) -> Signals:
+    """Run all nodes and terms once; adds to ``problems``, leaves no flag or hook behind."""
+    losses = [term.module for term in stage.terms() if term.module is not None]
+    flags = Flags([*losses, *(node.module for node in nodes if node.module is not None)])
+    parts = parts_of(stage, nodes)
+    try:
+        with torch.no_grad():
+            for node in nodes:
+                if node.module is not None:
+                    node.module.eval()
+                node.open(parts[node.name])
+                found = _run_node(node, signals, seed) or _head_problem(node, signals)
+                problems += [found] if found else []
+            for loss in losses:
+                loss.eval()  # a memory bank fills in training mode only
+            for term in stage.terms():
+                found = _term_problem(term, signals)
+                problems += [found] if found else []
+    finally:
+        for node in nodes:
+            node.close()
+        flags.restore()
+    return signals

@@ -1,0 +1,118 @@
+"""Rules: all that is wrong with a stage by its declarations alone, before anything runs."""
+
+from collections.abc import Iterable, Sequence
+
+from torch import nn
+
+from stillhouse.engine.nodes import Bridge, Ema, Node, Role
+from stillhouse.engine.order import order_nodes
+from stillhouse.engine.signals import BATCH, owner, part
+from stillhouse.engine.stage import Stage, Turn
+from stillhouse.errors import StillhouseError, WiringError, nearest
+
+BATCH_PARTS = ("image", "label", "index", "view")
+
+
+def _signal_problem(stage: Stage, signal: str, asker: str) -> str | None:
+    name = owner(signal)
+    if name == BATCH:
+        if part(signal) in BATCH_PARTS:
+            return None
+        known = [f"{BATCH}.{column}" for column in BATCH_PARTS]
+        return f"{asker} reads '{signal}'; {nearest(signal, known)}"
+    names = [node.name for node in stage.nodes]
+    if name not in names:
+        return f"{asker} reads '{signal}', but there is no node '{name}'; {nearest(name, names)}"
+    try:
+        problem = stage.node(name).problem(part(signal))
+    except StillhouseError as error:
+        problem = str(error)
+    return f"{asker} reads '{signal}': {problem}" if problem else None
+
+
+def _reads(stage: Stage) -> list[tuple[str, str]]:
+    """Every read of the stage, with who asks."""
+    found = [(f"node '{node.name}'", need) for node in stage.nodes for need in node.needs]
+    found += [(f"term '{term.name}'", read) for term in stage.terms() for read in term.reads]
+    found += [(f"measure '{label}'", read) for label, read in stage.measures.items()]
+    return found
+
+
+def _twice(names: Sequence[str], what: str) -> list[str]:
+    again = sorted({name for name in names if names.count(name) > 1})
+    return [f"two {what} are called '{name}'" for name in again]
+
+
+def _learner_problems(stage: Stage) -> list[str]:
+    problems = []
+    names = [node.name for node in stage.nodes]
+    for turn in stage.turns:
+        for name in turn.learners:
+            if name not in names:
+                problems.append(f"{turn.name} trains '{name}', which is no node; "
+                                f"{nearest(name, names)}")  # fmt: skip
+            elif isinstance(stage.node(name), Ema) or not isinstance(
+                stage.node(name), Role | Bridge
+            ):
+                kind = type(stage.node(name)).__name__
+                problems.append(f"{turn.name} trains '{name}', but a {kind} never learns")
+    if stage.keeps not in names:
+        problems.append(f"keeps '{stage.keeps}', which is no node; {nearest(stage.keeps, names)}")
+    return problems
+
+
+def _use_problems(stage: Stage, turn: Turn) -> list[str]:
+    """Learners that no term reaches, and terms that teach nobody."""
+    problems = []
+    learners = set(turn.learners)
+    reached: set[str] = set()
+    for term in turn.terms:
+        taught = order_nodes(stage, term.reads if term.through else term.reads[:1])
+        names = {node.name for node in taught} & learners
+        has_own = term.module is not None and any(True for _ in term.module.parameters())
+        if not names and not has_own:
+            problems.append(
+                f"term '{term.name}' teaches nobody: '{term.reads[0]}' depends on none of "
+                f"{', '.join(turn.learners)} (the first signal learns, the rest are targets)"
+            )
+        reached |= names
+    for name in turn.learners:
+        if name not in reached:
+            problems.append(f"{turn.name} trains '{name}', but no term of it depends on '{name}'")
+    return problems
+
+
+def static_problems(stage: Stage) -> list[str]:
+    """All that is wrong with the declarations."""
+    problems = _twice([node.name for node in stage.nodes], "nodes")
+    problems += _twice([term.name for term in stage.terms()], "terms")
+    problems += _learner_problems(stage)
+    problems += [f"term '{term.name}' reads no signal" for term in stage.terms() if not term.reads]
+    asked = [_signal_problem(stage, signal, asker) for asker, signal in _reads(stage)]
+    problems += [problem for problem in asked if problem]
+    if problems:
+        return problems
+    try:
+        return [problem for turn in stage.turns for problem in _use_problems(stage, turn)]
+    except WiringError as error:
+        return list(error.problems)
+
+
+def shared_problems(stage: Stage, nodes: Iterable[Node]) -> list[str]:
+    """A parameter cannot be frozen and learn at once."""
+    learners = set(stage.learners)
+    owners: dict[nn.Parameter, str] = {}
+    for node in nodes:
+        if node.name in learners and node.module is not None:
+            owners.update({p: node.name for p in node.module.parameters() if p.requires_grad})
+    problems = []
+    for node in nodes:
+        if node.name in learners or node.module is None:
+            continue
+        shared = {owners[p] for p in node.module.parameters() if p in owners}
+        problems += [
+            f"'{node.name}' is frozen but shares parameters with '{name}', which learns; copy the "
+            "module or let both learn"
+            for name in sorted(shared)
+        ]
+    return problems
