@@ -14,6 +14,8 @@ _GOLDEN = 0x9E3779B97F4A7C15
 _FIRST = 0xBF58476D1CE4E5B9
 _SECOND = 0x94D049BB133111EB
 _UNIT = 2.0**-24  # float32 holds 24 bits exactly
+_ORDER = 1 << 32
+"""The draw that shuffles; far from the draws of a view, so that equal seeds do not tie them."""
 
 
 def _signed(value: int) -> int:
@@ -86,4 +88,4 @@ def shuffled(seed: int, epoch: int, n: int) -> Tensor:
     >>> shuffled(0, 1, 5).sort().values.tolist()
     [0, 1, 2, 3, 4]
     """
-    return torch.argsort(keys(seed, torch.arange(n), epoch, 1), stable=True)
+    return torch.argsort(keys(seed, torch.arange(n), epoch, _ORDER), stable=True)

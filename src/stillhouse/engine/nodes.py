@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from stillhouse.engine.heads import find_head
 from stillhouse.engine.signals import EMBEDDING, LOGITS, Signals, as_names, named_outputs
 from stillhouse.engine.taps import Taps, tap_problem
-from stillhouse.errors import WiringError
+from stillhouse.errors import ModelError, WiringError
 
 
 class Node(ABC):
@@ -101,7 +101,10 @@ class Role(Node):
         return self._head
 
     def head_module(self) -> nn.Module:
-        """The head itself."""
+        """The head itself. Raises ModelError when it was named and is not there."""
+        problem = tap_problem(self._module, self.head, who=self.name)
+        if problem:
+            raise ModelError(f"head: {problem}")
         return self._module.get_submodule(self.head)
 
     def tap_of(self, part: str) -> str | None:

@@ -49,8 +49,9 @@ class Player:
             names = ", ".join(plan.turn.learners)
             raise WiringError(plan.turn.name, [f"nothing to learn: {names} has no parameters"])
         self.optimizer = (plan.turn.optimizer or optimizer)(self.parameters)
+        self.optimizer.zero_grad(set_to_none=True)  # of what the user tried before
         make = plan.turn.schedule or schedule
-        self.scheduler = make(self.optimizer, max(steps // plan.turn.every, 1), per_epoch)
+        self.scheduler = make(self.optimizer, steps, per_epoch)
         self.scaler = torch.amp.GradScaler(
             platform.device.type, enabled=platform.precision == "fp16"
         )
@@ -117,6 +118,10 @@ class Player:
             self.scaler.scale(scaled).backward()
         if last:
             self._move()
+
+    def skip(self) -> None:
+        """Let a step pass in which the turn does not play: its schedule goes with the fit."""
+        self.scheduler.step()
 
     kept = "no checkpoint was written yet"
 

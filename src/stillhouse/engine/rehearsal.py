@@ -19,7 +19,7 @@ from stillhouse.errors import StillhouseError, WiringError, nearest
 
 
 def _said(error: Exception) -> str:
-    """The last line that tells something of somebody else's error."""
+    """The first line that tells something of somebody else's error."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
 
@@ -40,7 +40,7 @@ def _run_node(node: Node, signals: Signals, seed: int) -> str | None:
                 node.build(signals)
         signals.update(node.run(signals))
     except WiringError as error:
-        return "; ".join(error.problems)
+        return f"{error.where}: " + "; ".join(error.problems)
     except StillhouseError as error:
         return str(error)
     except Exception as error:

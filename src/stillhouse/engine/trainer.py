@@ -118,6 +118,7 @@ class Trainer:
         self._seeds.enter(step)
         for player in self.players:
             if step % player.plan.turn.every:
+                player.skip()
                 continue
             if self._playing is not None:
                 self._playing.enter(player.learners)

@@ -61,12 +61,18 @@ def _put(values: dict[str, Any], path: list[str], value: Any) -> None:
     if not rest:
         values[head] = value
         return
-    inner = values.get(head)
+    inner = values.get(head, _default(head))
     if isinstance(inner, str):
         inner = {SHORT_KEYS.get(head, "name"): inner}
     inner = dict(inner) if isinstance(inner, dict) else {}
     _put(inner, rest, value)
     values[head] = inner
+
+
+def _default(key: str) -> Any:
+    """The word that stands in a section when the recipe says nothing of it."""
+    field = Recipe.model_fields.get(key)
+    return field.default if field is not None and isinstance(field.default, str) else None
 
 
 def make_recipe(values: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
@@ -98,7 +104,9 @@ def _problem(details: Mapping[str, Any]) -> str:
         return f"there is no key '{_dotted(place)}'; {nearest(key, _walk(above)[1].model_fields)}"
     if kind == "missing":
         return f"'{_dotted(place)}' is missing; add {place[-1]}: ..."
-    if kind in ("union_tag_invalid", "union_tag_not_found"):
+    if kind == "union_tag_not_found":
+        return f"'{_dotted(place)}' does not say which; add name: ... to it"
+    if kind == "union_tag_invalid":
         tags = details["ctx"].get("expected_tags", "").replace("'", "").split(", ")
         name = given.get("name") if isinstance(given, dict) else given
         return f"'{_dotted(place)}: {name}' does not exist; {nearest(str(name), tags)}"

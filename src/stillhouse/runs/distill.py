@@ -10,8 +10,7 @@ from torch import nn
 from stillhouse.data.batches import Batches
 from stillhouse.engine.fit import score
 from stillhouse.engine.stage import Stage
-from stillhouse.engine.trainer import Settings, Weights
-from stillhouse.engine.wiring import wire
+from stillhouse.engine.trainer import Settings, Weights, opened
 from stillhouse.errors import RunError
 from stillhouse.methods import Method, find_method, plain
 from stillhouse.models import weights_fingerprint
@@ -84,13 +83,15 @@ class Distillation:
         Raises:
             WiringError, ModelError, WeightsError: with all that does not fit.
         """
-        feeds, teacher = self.feeds, None
-        sample = feeds.train(TEACHER_SEED).sample()
-        sample = {name: value.cpu() for name, value in sample.items()}
+        teacher = None
         if self.teacher is not None:
             teacher = self.teacher.make(TEACHER_SEED)
-            wire(plain(teacher), sample)
-        wire(self.student_stage(self.recipe.seeds[0], teacher), sample)
+            self._rehearse(plain(teacher), TEACHER_SEED)
+        self._rehearse(self.student_stage(self.recipe.seeds[0], teacher), self.recipe.seeds[0])
+
+    def _rehearse(self, stage: Stage, seed: int) -> None:
+        with opened(stage, self.feeds.train(seed), self.settings(seed), self.feeds.platform):
+            pass  # opening is the check
 
     def identity(self, kind: str, settings: Settings, network: Network, **more: Any) -> str:
         """The fingerprint of a stage: everything that decides its weights."""

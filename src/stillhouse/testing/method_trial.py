@@ -1,0 +1,230 @@
+"""A method on trial: fresh tiny networks, trained in several ways, and what they were before."""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stillhouse.engine.cache import Replay, record
+from stillhouse.engine.evaluate import Scores, evaluate
+from stillhouse.engine.fit import Fitted, Observer, Silent, fit
+from stillhouse.engine.nodes import Role
+from stillhouse.engine.order import parts_of
+from stillhouse.engine.platform import Platform, open_platform
+from stillhouse.engine.stage import Stage
+from stillhouse.engine.trainer import Settings, opened
+from stillhouse.errors import StillhouseError
+from stillhouse.testing.contract import positional
+from stillhouse.testing.toy import taught, toy_batches, untaught
+
+EPOCHS = 6
+STOP_AT = 15
+"""The step at which a stage is stopped, to be resumed: in the middle of its third epoch."""
+
+
+class Stopped(Exception):  # noqa: N818  (an event of the trial, not an error)
+    """The fit was stopped on purpose."""
+
+
+class Stopping(Silent):
+    """Stops a fit at a step; notes how many steps were made before it."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+        self.done = 0
+
+    def begin(self, stage: str, steps: int, done: int) -> None:
+        """Note."""
+        self.done = done
+
+    def step(self, images: int) -> None:
+        """Count down."""
+        self.at -= 1
+        if not self.at:
+            raise Stopped
+
+
+@dataclass(frozen=True)
+class Before:
+    """A module as it was: weights, flags and hooks, by name.
+
+    >>> layer = nn.Linear(1, 1)
+    >>> before = Before.of(layer)
+    >>> _ = layer.eval()
+    >>> before.flags_problem(layer)
+    "module '' was in train mode and is in eval mode"
+    """
+
+    weights: Mapping[str, Tensor]
+    training: Mapping[str, bool]
+    learning: Mapping[str, bool]
+    hooks: Mapping[str, int]
+
+    @classmethod
+    def of(cls, module: nn.Module) -> "Before":
+        """Look at a module."""
+        return cls(
+            {key: value.detach().clone() for key, value in module.state_dict().items()},
+            {name: part.training for name, part in module.named_modules()},
+            {name: p.requires_grad for name, p in module.named_parameters()},
+            {name: _hooks(part) for name, part in module.named_modules()},
+        )
+
+    def changed(self, module: nn.Module) -> list[str]:
+        """Names of the weights whose bits are others now."""
+        now = module.state_dict()
+        return [k for k, v in self.weights.items() if k not in now or not torch.equal(v, now[k])]
+
+    def flags_problem(self, module: nn.Module) -> str | None:
+        """The first flag that is another one now."""
+        now, words = Before.of(module), {True: "train", False: "eval"}
+        for name, was in self.training.items():
+            if now.training.get(name) != was:
+                return f"module '{name}' was in {words[was]} mode and is in {words[not was]} mode"
+        for name, was in self.learning.items():
+            if now.learning.get(name) != was:
+                return f"requires_grad of '{name}' was {was} and is {not was}"
+        return None
+
+    def hooks_problem(self, module: nn.Module) -> str | None:
+        """The first module with more or fewer hooks now."""
+        for name, now in Before.of(module).hooks.items():
+            if now != self.hooks.get(name, 0):
+                return f"module '{name}' had {self.hooks.get(name, 0)} hooks and has {now}"
+        return None
+
+
+def _hooks(part: nn.Module) -> int:
+    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return sum(len(getattr(part, kind)) for kind in kinds)
+
+
+@dataclass
+class Played:
+    """A student, its teacher, the stage that a method made of them, and how it was trained."""
+
+    student: nn.Module
+    teacher: nn.Module
+    stage: Stage
+    student_before: Before
+    teacher_before: Before
+    fitted: Fitted | None = None
+
+    @property
+    def result(self) -> Fitted:
+        """What the fit gave. Raises StillhouseError before it is done."""
+        if self.fitted is None:
+            raise StillhouseError("this trial was not trained yet")
+        return self.fitted
+
+
+class MethodTrial:
+    """One method at one pair of widths.
+
+    >>> from stillhouse.methods import kd
+    >>> trial = MethodTrial(kd, {}, (4, 6), Path())
+    >>> len(trial.first.result.history)
+    6
+    """
+
+    def __init__(
+        self,
+        build: Callable[..., Stage],
+        options: Mapping[str, Any],
+        widths: tuple[int, int],
+        folder: Path,
+    ) -> None:
+        self.build = build
+        self.options = options
+        self.widths = widths
+        self.folder = folder
+        self.batches = toy_batches()
+        self.settings = Settings(epochs=EPOCHS, seed=3)
+
+    @cached_property
+    def platform(self) -> Platform:
+        """The CPU in float32, where the same run gives the same bits."""
+        return open_platform(device="cpu", precision="fp32")
+
+    def begin(self) -> Played:
+        """Fresh networks with telling flags, and the stage that the method makes of them."""
+        student, teacher = untaught(self.widths[0]), taught(self.widths[1])
+        student.eval().conv.bias.requires_grad_(False)  # type: ignore[union-attr]
+        teacher.train().fc.weight.requires_grad_(False)
+        before = Before.of(student), Before.of(teacher)
+        given = (student, teacher) if "teacher" in positional(self.build) else (student,)
+        stage: object = self.build(*given, **self.options)
+        if not isinstance(stage, Stage):
+            raise StillhouseError(f"it gives a {type(stage).__name__}, not a Stage")
+        return Played(student, teacher, stage, *before)
+
+    def train(
+        self,
+        played: Played,
+        *,
+        folder: str | None = None,
+        observer: Observer | None = None,
+        checkpoint_seconds: float = 30.0,
+    ) -> Played:
+        """Train it for the whole budget; with a folder, checkpoints are kept there."""
+        played.fitted = fit(
+            played.stage,
+            self.batches,
+            replace(self.settings, checkpoint_seconds=checkpoint_seconds),
+            self.platform,
+            validation=self.batches,
+            directory=None if folder is None else self.folder / folder,
+            observer=observer,
+        )
+        return played
+
+    @cached_property
+    def first(self) -> Played:
+        """The run that others are compared with."""
+        return self.train(self.begin())
+
+    @cached_property
+    def scores_before(self) -> Scores:
+        """The measures before any step."""
+        stage = self.begin().stage
+        with opened(stage, self.batches, self.settings, self.platform) as trainer:
+            return evaluate(trainer.wiring, self.batches, self.platform)
+
+    @cached_property
+    def resumed(self) -> Played:
+        """A run that was stopped amid an epoch, and one with fresh networks that goes on."""
+        with suppress(Stopped):
+            stopping = Stopping(STOP_AT)
+            self.train(self.begin(), folder="stopped", observer=stopping, checkpoint_seconds=0.0)
+        going_on = Stopping(at=-1)
+        played = self.train(self.begin(), folder="stopped", observer=going_on)
+        if going_on.done != STOP_AT - 1:
+            raise StillhouseError(f"it went on after {going_on.done} steps, not {STOP_AT - 1}")
+        return played
+
+    def replayed(self) -> Played | None:
+        """A run with a recorded teacher; None where no frozen role of the stage is the teacher."""
+        played = self.begin()
+        role = _teacher_role(played)
+        if role is None:
+            return None
+        with opened(played.stage, self.batches, self.settings, self.platform) as trainer:
+            parts = parts_of(played.stage, trainer.wiring.nodes).get(role.name, ())
+        if not parts:
+            return None
+        recording = record(role, parts, self.batches, self.folder / "recorded", {})
+        played.stage = played.stage.replace(Replay(role.name, recording))
+        return self.train(played)
+
+
+def _teacher_role(played: Played) -> Role | None:
+    for node in played.stage.nodes:
+        frozen = node.name not in played.stage.learners
+        if isinstance(node, Role) and node.module is played.teacher and frozen:
+            return node if node.reads == ("batch.image",) else None
+    return None

@@ -1,0 +1,235 @@
+"""The contract of a method: a list of promises, each tried by training a tiny student."""
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stillhouse.engine.stage import Stage
+from stillhouse.engine.trainer import Weights, measured
+from stillhouse.methods import Method
+from stillhouse.testing.contract import (
+    ContractError,
+    first_line,
+    name_of,
+    positional,
+    setting_problem,
+)
+from stillhouse.testing.method_trial import MethodTrial, Played
+from stillhouse.testing.toy import untaught
+
+LOSS_FALLS_TO = 0.8
+ACCURACY_GAINS = 0.2
+"""What counts as having learned the toy problem: either of the two."""
+
+
+def check_method(
+    method: Method | Callable[..., Stage],
+    *,
+    options: Mapping[str, Any] | None = None,
+    widths: Sequence[tuple[int, int]] = ((4, 4), (4, 6)),
+) -> None:
+    """Put a method to the contract; says nothing when it keeps all promises.
+
+    A tiny student learns from a tiny trained teacher, once for each pair of widths. The promises,
+    in the order in which they are tried:
+
+    - ``keyword-only``: settings are keyword-only and have defaults; student and teacher are not;
+    - ``composes``: it gives a Stage that fits together and can be trained;
+    - ``learns``: the training loss or the accuracy of the first measure improves clearly;
+    - ``teacher unchanged``: parameters and buffers of the teacher keep their bits;
+    - ``no gradient``: none reaches the teacher;
+    - ``flags``: requires_grad and train/eval of every module of both are as before, and a frozen
+      parameter of the student keeps its bits;
+    - ``hooks``: none is left on either;
+    - ``product``: the weights that it keeps load strictly into the bare student, and are it;
+    - ``metrics``: each term has a mean and a weight, each measure a score;
+    - ``same seed``: a second run ends with the same bits;
+    - ``resume``: so does a run that was stopped amid an epoch and went on from its checkpoint;
+    - ``replay``: so does a run with a recorded teacher, where a frozen role of the stage is it.
+
+    Args:
+        method: a function ``(student, *, ...)`` or ``(student, teacher, *, ...)`` that gives a
+            Stage, or a Method of the catalogue.
+        options: its settings.
+        widths: of the embeddings of student and teacher; leave out pairs that it does not take.
+
+    Raises:
+        ContractError: the first broken promise; ``.promise`` is its name.
+
+    >>> from stillhouse.methods import kd
+    >>> check_method(kd, options={"temperature": 2.0}, widths=[(4, 6)])
+    >>> try:
+    ...     check_method(kd, options={"weight": 0.0, "label_weight": 0.0}, widths=[(4, 6)])
+    ... except ContractError as error:
+    ...     print(error.promise)
+    learns
+    """
+    build = method.build if isinstance(method, Method) else method
+    who, given = f"method '{name_of(build)}'", dict(options or {})
+    problem = _signature_problem(build, given)
+    if problem:
+        raise ContractError(who, "keyword-only", problem)
+    for pair in widths:
+        with tempfile.TemporaryDirectory() as folder:
+            trial = MethodTrial(build, given, pair, Path(folder))
+            for promise, broken in PROMISES.items():
+                problem = _tried(broken, trial)
+                if problem:
+                    where = f"widths of student and teacher: {pair[0]} and {pair[1]}"
+                    raise ContractError(who, promise, f"{problem} ({where})")
+
+
+def _signature_problem(build: Callable[..., Stage], options: Mapping[str, Any]) -> str | None:
+    problem = setting_problem(build, options, inputs=("student", "teacher"))
+    names = list(positional(build))
+    if problem or names in (["student"], ["student", "teacher"]):
+        return problem
+    return f"by position it takes student and, if it has one, teacher; not {', '.join(names)}"
+
+
+def _tried(broken: Callable[[MethodTrial], str | None], trial: MethodTrial) -> str | None:
+    try:
+        return broken(trial)
+    except Exception as error:
+        return first_line(error)
+
+
+def _composes(trial: MethodTrial) -> str | None:
+    return None if trial.first.result.history else "it was trained for no epoch"
+
+
+def _learns(trial: MethodTrial) -> str | None:
+    label = measured(trial.first.stage)
+    history = trial.first.result.history
+    gained = history[-1]["validation"][label]["accuracy"] - trial.scores_before[label]["accuracy"]
+    first, last = history[0]["loss"], history[-1]["loss"]
+    if gained >= ACCURACY_GAINS or (0 <= last <= LOSS_FALLS_TO * first and first > 0):
+        return None
+    return (
+        f"in {len(history)} epochs the loss went from {first:.4g} to {last:.4g} and the accuracy "
+        f"of '{label}' changed by {gained:+.2f}"
+    )
+
+
+def _teacher_unchanged(trial: MethodTrial) -> str | None:
+    changed = trial.first.teacher_before.changed(trial.first.teacher)
+    if not changed:
+        return None
+    return f"{', '.join(changed)} of the teacher changed; a teacher is frozen and in eval mode"
+
+
+def _no_gradient(trial: MethodTrial) -> str | None:
+    given = [k for k, p in trial.first.teacher.named_parameters() if p.grad is not None]
+    if not given:
+        return None
+    return f"{', '.join(given)} of the teacher got a gradient; run it as a node of the stage"
+
+
+def _flags(trial: MethodTrial) -> str | None:
+    played = trial.first
+    for who, before, module in _both(played):
+        problem = before.flags_problem(module)
+        if problem:
+            return f"of the {who}, {problem}; leave flags to the engine, which puts them back"
+    frozen = [name for name, learns in played.student_before.learning.items() if not learns]
+    moved = [name for name in played.student_before.changed(played.student) if name in frozen]
+    return f"{', '.join(moved)} of the student was frozen and has moved" if moved else None
+
+
+def _hooks(trial: MethodTrial) -> str | None:
+    for who, before, module in _both(trial.first):
+        problem = before.hooks_problem(module)
+        if problem:
+            return f"of the {who}, {problem}; read a tap ('{who}.layer') in place of a hook"
+    return None
+
+
+def _both(played: Played) -> tuple[tuple[str, Any, Any], ...]:
+    return (
+        ("student", played.student_before, played.student),
+        ("teacher", played.teacher_before, played.teacher),
+    )
+
+
+def _product(trial: MethodTrial) -> str | None:
+    played, name = trial.first, trial.first.stage.keeps
+    kept = played.result.last.get(name)
+    if kept is None:
+        return f"it keeps '{name}', which does not learn"
+    bare = untaught(trial.widths[0]).eval()
+    try:
+        bare.load_state_dict(kept, strict=True)
+    except RuntimeError as error:
+        said = " ".join(str(error).split())
+        return f"the weights of '{name}' do not load into the bare student: {said}"
+    image = trial.batches.sample()["batch.image"]
+    with torch.no_grad():
+        gap = (bare(image) - played.student.eval()(image)).abs().max().item()
+    return f"the product differs from the student that was trained by {gap:.4g}" if gap else None
+
+
+def _metrics(trial: MethodTrial) -> str | None:
+    stage, record = trial.first.stage, trial.first.result.history[-1]
+    for key, names in {
+        "terms": [term.name for term in stage.terms()],
+        "weights": [term.name for term in stage.terms()],
+        "validation": list(stage.measures),
+    }.items():
+        missing = [name for name in names if name not in record[key]]
+        if missing:
+            return f"'{key}' of the metrics lacks {', '.join(missing)}"
+    return None
+
+
+def _same_seed(trial: MethodTrial) -> str | None:
+    what = "a second run with the same seed"
+    if _difference(trial, trial.resumed, what) is None:
+        return None  # a resumed run with the same bits is a second run with the same bits
+    return _difference(trial, trial.train(trial.begin()), what)
+
+
+def _resume(trial: MethodTrial) -> str | None:
+    problem = _difference(trial, trial.resumed, "a run that was stopped and resumed")
+    hint = "keep what a loss remembers in buffers or parameters of a module"
+    return f"{problem}; {hint}" if problem else None
+
+
+def _replay(trial: MethodTrial) -> str | None:
+    replayed = trial.replayed()
+    return _difference(trial, replayed, "a run with a recorded teacher") if replayed else None
+
+
+def _difference(trial: MethodTrial, other: Played, what: str) -> str | None:
+    mine, theirs = _flat(trial.first.result.last), _flat(other.result.last)
+    differ = [
+        name for name in mine if name not in theirs or not torch.equal(mine[name], theirs[name])
+    ]
+    if differ or mine.keys() != theirs.keys():
+        return f"{what} ends with other weights: {', '.join(differ[:3])} ({len(differ)} tensors)"
+    if [h["terms"] for h in trial.first.result.history] != [
+        h["terms"] for h in other.result.history
+    ]:
+        return f"{what} ends with the same weights, but with other means of the terms"
+    return None
+
+
+def _flat(weights: Weights) -> dict[str, torch.Tensor]:
+    return {f"{node}.{key}": v for node, state in weights.items() for key, v in state.items()}
+
+
+PROMISES: Mapping[str, Callable[[MethodTrial], str | None]] = {
+    "composes": _composes,
+    "learns": _learns,
+    "teacher unchanged": _teacher_unchanged,
+    "no gradient": _no_gradient,
+    "flags": _flags,
+    "hooks": _hooks,
+    "product": _product,
+    "metrics": _metrics,
+    "same seed": _same_seed,
+    "resume": _resume,
+    "replay": _replay,
+}

@@ -1,0 +1,79 @@
+"""The smaller commands."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
+
+
+def test_check_prints_signals_terms_and_gradient_shares(command) -> None:
+    said = command("check", RECIPES / "digits-kd.yaml", "--set", "teacher=convnet-8-8")
+    assert said.code == 0, said.err
+    for part in ("teacher.logits", "student.logits", "[4, 10]", "share of gradient", "kd", "%"):
+        assert part in said.out
+    assert not Path("runs").exists(), "check writes nothing"
+
+
+def test_check_evaluates_a_given_teacher_first(command, tmp_path: Path) -> None:
+    from stillhouse.engine.files import save_tensors
+    from stillhouse.models import build_model
+
+    teacher = build_model("convnet-8-8", classes=10, channels=1)
+    save_tensors(tmp_path / "t.safetensors", teacher.state_dict(), {})
+    said = command(
+        "check", RECIPES / "digits-kd.yaml",
+        "--set", "teacher={model: convnet-8-8, weights: t.safetensors}",
+    )  # fmt: skip
+    assert said.code == 0, said.err
+    assert "teacher: validation accuracy" in said.out
+
+
+def test_check_finds_wiring_problems(command) -> None:
+    said = command(
+        "check", RECIPES / "digits-kd.yaml", "--set", "method={name: th_kd, head: layre9}"
+    )
+    assert said.code == 2
+    assert "layre9" in said.err
+
+
+def test_ls_lists_everything(command) -> None:
+    said = command("ls")
+    for part in ("kd", "th_kd", "cross_entropy", "resnet20", "digits", "arXiv 1503.02531"):
+        assert part in said.out
+    assert command("ls", "methods").out.count("\n") < said.out.count("\n")
+    assert command("ls", "metods").code == 2
+
+
+def test_show_prints_every_default(command) -> None:
+    said = command("show", RECIPES / "digits-kd.yaml", "--set", "epochs=7")
+    assert "epochs: 7" in said.out
+    assert "weight_decay: 0.0005" in said.out
+
+
+def test_taps_lists_modules_with_shapes(command) -> None:
+    said = command("taps", "resnet8", "--classes", 100)
+    assert "layer3" in said.out
+    assert "[B, 64, 8, 8]" in said.out
+    assert "embedding" in said.out
+    assert command("taps", "resnet8", "--image", "3,32").code == 2
+
+
+def test_importing_and_help_load_nothing_heavy() -> None:
+    """The command answers at once because torch and the rest are imported when they are needed."""
+    heavy = "{'accelerate', 'datasets', 'pydantic', 'plotly', 'sklearn', 'scipy', 'pandas', 'rich'}"
+    code = f"import sys, stillhouse; print(sorted({heavy} & set(sys.modules)))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+    code = (
+        "import sys; sys.argv = ['stillhouse', '--help']\n"
+        "from stillhouse.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print('torch' in sys.modules, 'numpy' in sys.modules, 'pydantic' in sys.modules)"
+    )
+    said = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert said.strip().endswith("False False False")
+
+
+def test_the_module_runs_like_the_command() -> None:
+    code = [sys.executable, "-m", "stillhouse", "ls", "methods"]
+    assert "th_kd" in subprocess.check_output(code, text=True)

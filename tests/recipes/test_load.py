@@ -1,0 +1,82 @@
+"""Recipes: shorthands, overrides, and every problem in the user's own words."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stillhouse.errors import RecipeError
+from stillhouse.methods import METHODS
+from stillhouse.recipes import load_recipe, make_recipe, override, resolved
+
+SHIPPED = sorted((Path(__file__).resolve().parents[2] / "recipes").glob("*.yaml"))
+SMALL = {"data": "digits", "teacher": "resnet8", "student": "resnet8"}
+
+
+def problems(values: dict) -> str:
+    with pytest.raises(RecipeError) as caught:
+        make_recipe(values)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
+def test_shipped_recipes_are_valid_and_short(path: Path) -> None:
+    recipe = load_recipe(path)
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+    assert len(lines) <= 10
+    assert make_recipe(resolved(recipe)) == recipe, "what is written out says the same"
+
+
+def test_the_resolved_recipe_is_plain_yaml_with_every_default() -> None:
+    text = yaml.safe_dump(resolved(make_recipe(SMALL)))
+    again = make_recipe(yaml.safe_load(text))
+    assert again.optimizer.momentum == 0.9
+    assert again == make_recipe(SMALL)
+
+
+def test_shorthands() -> None:
+    recipe = make_recipe({**SMALL, "seeds": 2, "data": {"source": "x", "augment": ["crop"]}})
+    assert recipe.seeds == (0, 1)
+    assert recipe.data.augment.crop == 4
+    assert not recipe.data.augment.flip
+    none = make_recipe({**SMALL, "data": {"source": "x", "augment": "none"}}).data.augment
+    assert (none.crop, none.flip, none.cutout) == (0, False, 0)
+
+
+def test_overrides_reach_into_shorthands_and_defaults() -> None:
+    values = override(
+        SMALL, ["data.limit=10", "optimizer.lr=0.5", "method.temperature=2", "epochs=1"]
+    )
+    recipe = make_recipe(values)
+    assert (recipe.data.source, recipe.data.limit) == ("digits", 10)
+    assert (recipe.optimizer.name, recipe.optimizer.lr) == ("sgd", 0.5)
+    assert recipe.method.temperature == 2
+    assert SMALL["data"] == "digits", "the values given are left alone"
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda m: m.name)
+def test_the_signature_of_a_method_is_its_schema(method) -> None:
+    recipe = make_recipe({**SMALL, "method": method.name})
+    assert recipe.method.settings() == {k: p.default for k, p in method.settings.items()}
+    assert "no key 'method.nonsense'" in problems(
+        {**SMALL, "method": {"name": method.name, "nonsense": 1}}
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"method": {"temperature": 2}}, "'method' does not say which"),
+        ({"method": {"name": "kd", "temperature": 0}}, "'method.temperature' is 0"),
+        ({"data": {"source": "d", "augment": ["crup"]}}, "no augmentation 'crup'; nearest: crop"),
+        ({"data": {"source": "d", "augment": {"crop": -1}}}, "'data.augment.crop' is -1"),
+        ({"data": {"limit": 3}}, "'data.source' is missing"),
+        ({"teacher": None}, "method 'kd' needs a teacher"),
+        ({"schedule": "cosin"}, "nearest: cosine"),
+        ({"optimizer": {"name": "sgd", "lr": "fast"}}, "'optimizer.lr' is 'fast'"),
+        ({"device": 3}, "'device' is 3"),
+        ({"seeds": []}, "seeds"),
+    ],
+)
+def test_a_problem_names_its_key(change: dict, expected: str) -> None:
+    assert expected in problems({**SMALL, **change})

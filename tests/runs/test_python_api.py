@@ -1,0 +1,107 @@
+"""The main job from Python: own modules, own datasets, own transforms."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import tiny_net
+from torch import nn
+
+import stillhouse as sh
+from stillhouse.errors import DataError, WiringError
+
+
+class Coloured(torch.utils.data.Dataset):
+    """Images of three classes that differ in brightness, as arrays."""
+
+    def __init__(self, count: int) -> None:
+        made = np.random.default_rng(count)
+        self.labels = [row % 3 for row in range(count)]
+        self.images = [
+            (made.integers(0, 60, (8, 8, 3)) + 60 * label).astype(np.uint8) for label in self.labels
+        ]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, row: int) -> tuple[np.ndarray, int]:
+        return self.images[row], self.labels[row]
+
+
+BUDGET = {"epochs": 2, "batch": 16, "seeds": 2, "precision": "fp32"}
+
+
+def test_own_modules_and_datasets(tmp_path: Path) -> None:
+    teacher = tiny_net(8, 3)
+    before = {name: value.clone() for name, value in teacher.state_dict().items()}
+    outcome = sh.distill(
+        data=(Coloured(90), Coloured(30)),
+        teacher=teacher,
+        student=lambda: tiny_net(4, 1),
+        out=tmp_path / "run",
+        **BUDGET,
+    )
+    assert "paired seeds" in outcome.verdict
+    assert outcome.report.is_file()
+    assert not outcome.student.training
+    assert outcome.student(torch.zeros(1, 3, 8, 8)).shape == (1, 3)
+    assert outcome.scores["models"][0]["runs"][0]["given"]
+    assert all(torch.equal(before[k], v) for k, v in teacher.state_dict().items())
+
+
+def test_any_transform_runs_under_the_seed_of_its_view(tmp_path: Path) -> None:
+    def shake(image) -> torch.Tensor:
+        pixels = torch.as_tensor(np.asarray(image)).float().permute(2, 0, 1) / 255
+        return pixels + 0.1 * random.random() + 0.1 * np.random.rand() + 0.1 * torch.rand(1)
+
+    def run(folder: str):
+        return sh.distill(
+            data=(Coloured(60), Coloured(30)), teacher=tiny_net(8, 3), student=lambda: tiny_net(4),
+            transform=shake, out=tmp_path / folder, **{**BUDGET, "seeds": 1},
+        )  # fmt: skip
+
+    first, second = run("a/one"), run("b/one")
+    pairs = zip(first.student.parameters(), second.student.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_problems_are_found_before_the_teacher_is_trained(tmp_path: Path) -> None:
+    with pytest.raises(WiringError, match=r"student\.logits.*teacher\.logits"):
+        sh.distill(
+            data=(Coloured(60), Coloured(30)),
+            teacher=nn.Sequential(nn.Flatten(), nn.Linear(192, 5)),
+            student=lambda: tiny_net(4),
+            out=tmp_path / "run",
+            **BUDGET,
+        )
+    with pytest.raises(DataError):
+        sh.distill(data=(Coloured(2), Coloured(30)), teacher=tiny_net(8), student=tiny_net(4),
+                   out=tmp_path / "run", **BUDGET)  # fmt: skip
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_stage_of_ones_own_is_a_few_lines(train) -> None:
+    """A mix that no paper names needs no new class."""
+    from stillhouse.engine.platform import open_platform
+    from stillhouse.engine.trainer import Settings
+
+    student = sh.Role("student", tiny_net(4, 1))
+    teacher = sh.Role("teacher", tiny_net(4, 2))
+    stage = sh.Stage(
+        "mine",
+        [student, teacher],
+        [
+            sh.Turn(
+                "student",
+                [
+                    sh.Term("map", sh.functional.mse, ["student.conv", "teacher.conv"], weight=0.5),
+                    sh.Term("kd", sh.functional.kl, ["student.logits", "teacher.logits"]),
+                ],
+            )
+        ],
+    )
+    fitted = sh.fit(stage, train, Settings(epochs=3), open_platform(device="cpu"))
+    first, last = (fitted.history[at]["terms"]["map"] for at in (0, -1))
+    assert last < first
