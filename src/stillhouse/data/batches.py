@@ -53,6 +53,8 @@ class Batches:
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise DataError(f"batch size {self.batch_size}: it must be at least 1")
+        if not len(self.table):
+            raise DataError("the table has no rows, so there is nothing to serve")
         self.batch_size = min(self.batch_size, len(self.table))
         if self.batch_size % self.world:
             raise DataError(

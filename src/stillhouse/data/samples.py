@@ -56,9 +56,10 @@ class _Views(Dataset[tuple[Tensor, int, int]]):
             np.random.seed(number % 2**32)
             torch.manual_seed(number)
             shown = self.transform(image)
-            if not isinstance(shown, Tensor):
+            if not isinstance(shown, Tensor) or not shown.is_floating_point():
+                what = shown.dtype if isinstance(shown, Tensor) else type(shown).__name__
                 raise DataError(
-                    f"the transform gave a {type(shown).__name__} for row {row}; it must give a "
+                    f"the transform gave a {what} for row {row}; it must give a "
                     "float tensor [C, H, W]"
                 )
             return shown

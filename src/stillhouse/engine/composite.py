@@ -10,9 +10,12 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from stillhouse.engine.layout import breaks_channels_last
 from stillhouse.engine.nodes import Node
 from stillhouse.engine.signals import Signals
 from stillhouse.engine.wiring import TurnPlan
+
+CPU = torch.device("cpu")
 
 
 class Composite(nn.Module):
@@ -32,21 +35,35 @@ class Composite(nn.Module):
         self.losses = nn.ModuleDict(
             {term.name: term.module for term in plan.turn.terms if term.module is not None}
         )
+        self._narrow = breaks_channels_last(self.learners, CPU)
         self._inside = plan.inside
         self._terms = tuple(plan.turn.terms)
+        self._reads = tuple({read: None for term in self._terms for read in term.reads})
 
     def forward(self, signals: Signals) -> Tensor:
         """Run the nodes inside and give the terms."""
+        known = dict(signals)
+        device = next(iter(known.values())).device
+        if self._narrow and device.type == CPU.type:
+            known = {name: value.contiguous() for name, value in known.items()}
         if self._autocast is None:
-            return self._terms_of(dict(signals))
-        device = next(iter(signals.values())).device.type
-        with torch.autocast(device, self._autocast):
-            return self._terms_of(dict(signals))
+            self._run(known)
+            return self._values(known)
+        with torch.autocast(device.type, self._autocast):
+            self._run(known)
+        return self._values({name: _whole(known[name]) for name in self._reads})
 
-    def _terms_of(self, known: Signals) -> Tensor:
+    def _run(self, known: Signals) -> None:
         for node in self._inside:
             known.update(node.run(known))
+
+    def _values(self, known: Signals) -> Tensor:
         return torch.stack([term.value(known).float() for term in self._terms])
+
+
+def _whole(value: Tensor) -> Tensor:
+    """Half precision ends where the terms begin: a product inside a loss needs all its digits."""
+    return value.float() if value.dtype in (torch.bfloat16, torch.float16) else value
 
 
 def run_outside(nodes: Iterable[Node], signals: Signals) -> Signals:

@@ -1,16 +1,16 @@
 """Files that are either whole or not there: written beside, flushed, then renamed."""
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 
-@contextmanager
+@contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A path to write to; it takes the place of ``path`` when the block ends well.
 
@@ -86,21 +86,23 @@ class Lines:
         self.path = path
 
     def append(self, value: Mapping[str, Any]) -> None:
-        """Add one line."""
+        """Add one line; after a torn one, on a line of its own."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(finite(value), ensure_ascii=False) + "\n")
+        line = json.dumps(finite(value), ensure_ascii=False).encode() + b"\n"
+        with self.path.open("a+b") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(size - 1, 0))
+            torn = file.read(1) not in (b"", b"\n")
+            file.write(b"\n" + line if torn else line)
 
     def read(self) -> list[dict[str, Any]]:
         """All whole lines."""
         if not self.path.exists():
             return []
         lines = []
-        for text in self.path.read_text(encoding="utf-8").splitlines():
-            try:
+        for text in self.path.read_bytes().split(b"\n"):  # text may hold other line separators
+            with contextlib.suppress(ValueError):  # torn, perhaps inside a character
                 lines.append(json.loads(text))
-            except json.JSONDecodeError:
-                break
         return lines
 
     def keep(self, wanted: Any) -> None:

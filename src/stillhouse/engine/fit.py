@@ -236,9 +236,15 @@ class _Run:
         if self.checkpoint is not None and self.platform.main:
             state = {**self.trainer.state_dict(), "progress": vars(self.progress)}
             self.checkpoint.save({**state, "history": self.history})
+            self._keep()
+        self._saved_at = time.monotonic()
+
+    def _keep(self) -> None:
+        """Remember where the checkpoint is that a bad loss cannot harm."""
+        if self.checkpoint is not None:
             at = f"epoch {self.progress.epoch + 1}, step {self.progress.step}"
             self._kept = f"the checkpoint of {at} is kept in {self.checkpoint.path}"
-        self._saved_at = time.monotonic()
+            self.trainer.keep(self._kept)
 
     def _resume(self) -> None:
         """Go back to the checkpoint, and forget metrics of epochs after it."""
@@ -251,6 +257,7 @@ class _Run:
                 for node, weights in self.progress.best.items()
             }
             self.history = state["history"]
+            self._keep()
         if self.lines is not None and self.platform.main:
             epoch = self.progress.epoch
             self.lines.keep(lambda line: line.get("epoch", 0) <= epoch)

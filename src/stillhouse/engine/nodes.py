@@ -55,7 +55,8 @@ class Role(Node):
     """A model with taps: ``student``, ``teacher``, a peer, a critic.
 
     Gives ``name.logits`` (what the model returns), ``name.embedding`` (what its head reads), any
-    tap (``name.layer3``, ``name.fc:in``) and any named output.
+    tap (``name.layer3``, ``name.fc:in``) and, of a model that returns several tensors, each one
+    under its key (``name.:hidden``, ``name.:1``).
 
     Args:
         name: how signals call it.
@@ -111,12 +112,16 @@ class Role(Node):
         """The tap behind a part; None for the model's own outputs."""
         if part == EMBEDDING and EMBEDDING not in self.aliases:
             return f"{self.head}:in"
+        if part == LOGITS and LOGITS not in self.aliases:
+            return None  # a module of that name need not be what the model returns
         tap = self.aliases.get(part, part)
         return None if tap_problem(self._module, tap, who=self.name) else tap
 
     def problem(self, part: str) -> str | None:
         """Say why a tap cannot be."""
-        if part == LOGITS or self.tap_of(part) is not None:
+        if part == LOGITS and LOGITS not in self.aliases:
+            return None
+        if self.tap_of(part) is not None:
             return None
         return tap_problem(self._module, self.aliases.get(part, part), who=self.name)
 

@@ -5,10 +5,12 @@ Autocast stays with the composite (so that it is compiled with it) and is decide
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
+
+from stillhouse.errors import RecipeError, nearest
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
@@ -37,9 +39,15 @@ def bf16_is_fast(device: torch.device) -> bool:
 def choose_precision(wanted: Precision, device: torch.device) -> Precision:
     """``auto`` becomes bf16 where the hardware is good at it, else fp32.
 
+    Raises:
+        RecipeError: there is no such precision.
+
     >>> choose_precision("fp32", torch.device("cpu"))
     'fp32'
     """
+    known = get_args(Precision)
+    if wanted not in known:
+        raise RecipeError("precision", [f"there is no '{wanted}'; {nearest(wanted, known)}"])
     if wanted != "auto":
         return wanted
     return "bf16" if bf16_is_fast(device) else "fp32"
@@ -105,6 +113,9 @@ class Platform:
 def open_platform(*, device: str = "auto", precision: Precision = "auto") -> Platform:
     """The platform of this process, launched alone or by ``accelerate launch`` / ``torchrun``.
 
+    Raises:
+        RecipeError: there is no such device here, or no such precision.
+
     >>> open_platform(device="cpu").world
     1
     """
@@ -112,7 +123,19 @@ def open_platform(*, device: str = "auto", precision: Precision = "auto") -> Pla
 
     # Precision "no" on purpose: autocast is ours, whatever the launcher's environment says.
     accelerator = Accelerator(cpu=device == "cpu", mixed_precision="no")
-    place = accelerator.device if device == "auto" else torch.device(device)
+    place = accelerator.device if device == "auto" else _existing(device)
     if accelerator.num_processes > 1:
         place = accelerator.device
     return Platform(accelerator, place, choose_precision(precision, place))
+
+
+def _existing(name: str) -> torch.device:
+    """The device of that name, if one can be used."""
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        said = str(error).strip().splitlines()[0]
+        problem = f"'{name}' cannot be used here ({said}); choose auto or cpu"
+        raise RecipeError("device", [problem]) from None
+    return device

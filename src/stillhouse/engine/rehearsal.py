@@ -54,28 +54,38 @@ def _head_problem(node: Node, signals: Mapping[str, Tensor]) -> str | None:
     embedding, logits = f"{node.name}.{EMBEDDING}", f"{node.name}.{LOGITS}"
     if not isinstance(node, Role) or embedding not in signals or EMBEDDING in node.aliases:
         return None
-    if logits not in signals or torch.allclose(
-        node.head_module()(signals[embedding]).float(),
-        signals[logits].float(),
-        atol=1e-4,
-        rtol=1e-3,
-    ):
+    if logits not in signals:
+        return None
+    given, wanted = node.head_module()(signals[embedding]).float(), signals[logits].float()
+    same = given.shape == wanted.shape
+    if same and torch.allclose(given, wanted, atol=1e-4, rtol=1e-3, equal_nan=True):
         return None
     return (
-        f"'{node.name}.{node.head}' is the last Linear, but its output is not the logits; "
+        f"'{node.name}.{node.head}' is taken for the head, but its output is not the logits; "
         "name the head (head: PATH)"
     )
 
 
+def _missing_problem(asker: str, read: str, signals: Mapping[str, Tensor]) -> str | None:
+    """A signal that its node did not give; None when the whole node failed and was reported."""
+    given = [name for name in signals if owner(name) == owner(read)]
+    return f"{asker} reads '{read}'; {nearest(read, given)}" if given else None
+
+
+def _measure_problem(label: str, signal: str, signals: Mapping[str, Tensor]) -> str | None:
+    """What is scored must be there, as logits."""
+    if signal not in signals:
+        return _missing_problem(f"measure '{label}'", signal, signals)
+    if signals[signal].ndim == 2:
+        return None
+    shape = shape_text(signals[signal])
+    return f"measure '{label}' scores logits [B, classes], but '{signal}' is {shape}"
+
+
 def _term_problem(term: Term, signals: Mapping[str, Tensor]) -> str | None:
-    missing = [read for read in term.reads if read not in signals]
-    if missing:
-        given = [name for name in signals if owner(name) == owner(missing[0])]
-        return (
-            f"term '{term.name}' reads '{missing[0]}'; {nearest(missing[0], given)}"
-            if given
-            else None
-        )
+    for read in term.reads:
+        if read not in signals:
+            return _missing_problem(f"term '{term.name}'", read, signals)
     try:
         value = term.value(signals)
     except Exception as error:
@@ -103,9 +113,9 @@ def rehearse(
                 problems += [found] if found else []
             for loss in losses:
                 loss.eval()  # a memory bank fills in training mode only
-            for term in stage.terms():
-                found = _term_problem(term, signals)
-                problems += [found] if found else []
+            asked = [_term_problem(term, signals) for term in stage.terms()]
+            asked += [_measure_problem(*measure, signals) for measure in stage.measures.items()]
+            problems += [found for found in asked if found]
     finally:
         for node in nodes:
             node.close()

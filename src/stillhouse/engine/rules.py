@@ -56,6 +56,14 @@ def _learner_problems(stage: Stage) -> list[str]:
             ):
                 kind = type(stage.node(name)).__name__
                 problems.append(f"{turn.name} trains '{name}', but a {kind} never learns")
+        if turn.every < 1:
+            problems.append(f"{turn.name} plays every {turn.every} steps; it must be at least 1")
+    for node in stage.nodes:
+        if isinstance(node, Ema) and node.of.module not in [other.module for other in stage.nodes]:
+            problems.append(f"'{node.name}' follows a '{node.of.name}' that is not in this stage; "
+                            "make it from the role that is")  # fmt: skip
+    if not stage.turns:
+        problems.append("it has no turn, so nothing would learn; add a Turn")
     if stage.keeps not in names:
         problems.append(f"keeps '{stage.keeps}', which is no node; {nearest(stage.keeps, names)}")
     return problems

@@ -1,7 +1,8 @@
 """Signals: the named tensors of one step, such as ``batch.label`` or ``student.layer3``.
 
 A name is ``node`` or ``node.part``: the part of a Role is ``logits``, ``embedding`` (the input of
-its head), a tap (``layer3``, ``fc:in``) or a named output. Node names hold no dot.
+its head), a tap (``layer3``, ``fc:in``) or one of several outputs (``:hidden``). Node names hold
+no dot.
 """
 
 from collections.abc import Iterable, Mapping

@@ -5,11 +5,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from stillhouse.data.batches import Batches
 from stillhouse.engine.flags import Flags, Frozen, Playing
+from stillhouse.engine.layout import Homes
 from stillhouse.engine.nodes import Ema, Node
 from stillhouse.engine.optimisers import OptimizerFactory, ScheduleFactory, cosine, sgd
 from stillhouse.engine.platform import Platform
@@ -134,10 +134,15 @@ class Trainer:
             follower.follow()
 
     def look(self, kept: str) -> None:
-        """Make sure that all terms so far are finite."""
+        """Make sure that all terms so far are finite; ``kept`` as in `keep`."""
+        self.keep(kept)
+        for player in self.players:
+            player.meter.look(kept)
+
+    def keep(self, kept: str) -> None:
+        """Know which checkpoint is good, to say so when a term is not finite."""
         for player in self.players:
             player.kept = kept
-            player.meter.look(kept)
 
     def _stateful(self) -> dict[str, nn.Module]:
         learners = set(self.wiring.stage.learners)
@@ -176,35 +181,6 @@ class Trainer:
             module.load_state_dict(weights[name])
 
 
-RISKY_CHANNELS = 16
-
-
-def _takes_channels_last(module: nn.Module, device: torch.device) -> bool:
-    """Whether a convolutional model can be laid out channels_last without danger.
-
-    On the CPU, oneDNN (issue 6035) corrupts memory in the weight gradient of a strided 1x1
-    convolution with few input channels in this layout: such models stay contiguous.
-    """
-    convolutions = [part for part in module.modules() if isinstance(part, nn.Conv2d)]
-    risky = any(
-        conv.kernel_size == (1, 1) and max(conv.stride) > 1 and conv.in_channels < RISKY_CHANNELS
-        for conv in convolutions
-    )
-    return bool(convolutions) and not (risky and device.type == "cpu")
-
-
-def _place(modules: list[nn.Module], platform: Platform, channels_last: bool) -> None:
-    for module in modules:
-        module.to(platform.device)
-        if channels_last and _takes_channels_last(module, platform.device):
-            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def _devices(modules: list[nn.Module]) -> list[tuple[nn.Module, torch.device]]:
-    first = [(module, next(module.parameters(), None)) for module in modules]
-    return [(module, p.device) for module, p in first if p is not None]
-
-
 @contextmanager
 def opened(
     stage: Stage, train: Batches, settings: Settings, platform: Platform
@@ -216,9 +192,10 @@ def opened(
     """
     nodes: list[Node] = list(stage.nodes)
     modules = [node.module for node in nodes if node.module is not None]
-    flags, homes = Flags(modules), _devices(modules)
+    modules += [term.module for term in stage.terms() if term.module is not None]
+    flags, homes = Flags(modules), Homes(modules)
     try:
-        _place(modules, platform, settings.channels_last)
+        homes.place(platform.device, channels_last=settings.channels_last)
         wiring = wire(stage, train.sample(), seed=settings.seed)
         for node in wiring.nodes:
             node.open([name for name in wiring.parts[node.name] if name])
@@ -227,10 +204,7 @@ def opened(
         for node in nodes:
             node.close()
         flags.restore()
-        for module, home in homes:
-            module.to(home)
-            if settings.channels_last:
-                module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        homes.restore()
 
 
 def measured(stage: Stage) -> str:

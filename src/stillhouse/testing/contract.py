@@ -35,14 +35,16 @@ def name_of(member: object) -> str:
     return str(getattr(member, "__name__", type(member).__name__))
 
 
-def first_line(error: BaseException) -> str:
-    """Kind and first line of somebody else's error.
+def told(error: BaseException) -> str:
+    """An error in a line: our own messages whole, of others the kind and the first line.
 
-    >>> first_line(ValueError("bad"))
-    'ValueError: bad'
+    >>> told(ValueError("bad")), told(StillhouseError("bad"))
+    ('ValueError: bad', 'bad')
     """
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if isinstance(error, StillhouseError):
+        return " ".join(lines)
+    return ": ".join([type(error).__name__, *lines[:1]])
 
 
 def positional(call: Callable[..., Any]) -> dict[str, inspect.Parameter]:

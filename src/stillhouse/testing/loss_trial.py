@@ -18,8 +18,9 @@ SHAPES: Mapping[str, tuple[int, ...]] = {"logits": (6, 5), "features": (6, 8), "
 class LossTrial:
     """A loss with inputs to try it on, and what it claims.
 
-    >>> trial = LossTrial(lambda s, t: (s - t).abs().sum(1), {}, (torch.ones(1, 2), torch.ones(1, 2)))
-    >>> trial.with_gradient(torch.tensor([[3.0, 0.0]]), torch.ones(1, 2))
+    >>> ones = torch.ones(1, 2)
+    >>> trial = LossTrial(lambda s, t: (s - t).abs().sum(1), {}, (ones, ones))
+    >>> trial.with_gradient(torch.tensor([[3.0, 0.0]]), ones)
     (tensor([3.]), tensor([[ 1., -1.]]))
     """
 

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from stillhouse.engine.signals import shape_text
 from stillhouse.testing.contract import (
     ContractError,
-    first_line,
     name_of,
     positional,
     setting_problem,
+    told,
 )
 from stillhouse.testing.loss_trial import SHAPES, Kind, LossTrial, draw_inputs
 
@@ -93,7 +93,7 @@ def check_loss(
             problem = broken(trial)
         except Exception as error:
             shapes = ", ".join(shape_text(value) for value in trial.inputs)
-            raise ContractError(who, promise, f"on {shapes}: {first_line(error)}") from error
+            raise ContractError(who, promise, f"on {shapes}: {told(error)}") from error
         if problem:
             raise ContractError(who, promise, problem)
 

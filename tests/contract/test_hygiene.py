@@ -1,0 +1,105 @@
+"""What a reader, a recipe and the docs can count on in every member of the catalogue."""
+
+import inspect
+import re
+from collections.abc import Callable
+from importlib import import_module
+from pkgutil import iter_modules
+
+import pytest
+
+from stillhouse import bridges, functional, methods
+from stillhouse.errors import RecipeError
+from stillhouse.methods import METHODS, Method, find_method
+
+LOSSES = [getattr(functional, name) for name in functional.__all__]
+
+
+def doc(member: Callable[..., object]) -> str:
+    return inspect.getdoc(member) or ""
+
+
+def section(member: Callable[..., object], title: str) -> str:
+    """What stands under a title, up to the next line that is not indented; empty when missing."""
+    found = re.search(rf"^{title}:(.*?)(?=^\S|\Z)", doc(member), re.MULTILINE | re.DOTALL)
+    return found[1].strip() if found else ""
+
+
+def keyword_only(member: Callable[..., object]) -> list[inspect.Parameter]:
+    parameters = inspect.signature(member).parameters.values()
+    return [p for p in parameters if p.kind is p.KEYWORD_ONLY]
+
+
+def public_functions(package: object) -> set[str]:
+    found = set()
+    for info in iter_modules(package.__path__):
+        module = import_module(f"{package.__name__}.{info.name}")
+        for name, value in vars(module).items():
+            mine = inspect.isfunction(value) and value.__module__ == module.__name__
+            found |= {name} if mine and not name.startswith("_") else set()
+    return found
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.__name__)
+def test_a_loss_says_what_it_is(loss: Callable[..., object]) -> None:
+    first = doc(loss).splitlines()[0]
+    assert first.endswith((".", "``.")), "the first line is a sentence"
+    assert "``" in doc(loss), "the equation in text"
+    assert "[B" in section(loss, "Shapes"), "shapes of inputs and result"
+    assert ">>>" in doc(loss), "an example with a number"
+    assert re.search(r"^-?[0-9.]+$", doc(loss), re.MULTILINE), "an example with a number"
+    names = list(inspect.signature(loss).parameters)
+    assert names[0] == "student", "learner first"
+    if "teacher" in names:
+        assert section(loss, "Paper")
+        assert section(loss, "Differs from the authors' code")
+    for p in keyword_only(loss):
+        assert re.search(rf"\b{p.name}:", section(loss, "Args")), f"{p.name} and its origin"
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+def test_a_method_says_what_it_is(method: Method) -> None:
+    assert method.line.endswith((".", "``."))
+    assert ">>>" in doc(method.build)
+    assert "``" in doc(method.build) or "::" in doc(method.build), "the objective in text"
+    if method.name != "plain":
+        assert re.search(r"\b(19|20)\d\d\b", method.paper), "the paper with its year"
+        assert section(method.build, "Paper")
+        assert section(method.build, "Differs from the authors' code")
+        for identifier in re.findall(r"\d{4}\.\d{5}", method.paper):
+            assert identifier in section(method.build, "Paper"), "one paper, not two"
+    for name in method.settings:
+        assert re.search(rf"\b{name}\b", section(method.build, "Args")), f"{name} and its origin"
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+def test_a_methods_settings_are_a_schema(method: Method) -> None:
+    """Typed and with defaults, so that a recipe may leave out all of them."""
+    for name, p in method.settings.items():
+        assert p.default is not p.empty, name
+        assert p.annotation is not p.empty, name
+    taken = [name for name in inspect.signature(method.build).parameters if name not in
+             method.settings]  # fmt: skip
+    assert taken in (["student"], ["student", "teacher"])
+    assert method.needs_teacher == ("teacher" in taken)
+
+
+def test_names_are_unique_and_found() -> None:
+    names = [method.name for method in METHODS]
+    assert len(set(names)) == len(names)
+    assert [find_method(name) for name in names] == list(METHODS)
+    assert not set(names) & set(functional.__all__), "a method and a loss of one name confuse"
+    with pytest.raises(RecipeError, match=r"no method 'kdd'; nearest: kd"):
+        find_method("kdd")
+
+
+def test_everything_public_is_in_the_catalogue() -> None:
+    assert functional.__all__ == sorted(functional.__all__)
+    assert set(functional.__all__) == public_functions(functional)
+    assert set(bridges.__all__) <= public_functions(bridges) | {
+        name for name in dir(bridges) if inspect.isclass(getattr(bridges, name))
+    }
+    for method in METHODS:
+        assert getattr(methods, method.name) is method.build
+        assert method.name in methods.__all__
+        assert method.build.__module__ == f"stillhouse.methods.{method.name}", "one file per paper"

@@ -1,0 +1,224 @@
+"""Every formula of the catalogue keeps the contract; each broken promise is caught and named."""
+
+import inspect
+import re
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stillhouse import functional
+from stillhouse.functional import kl, mse
+from stillhouse.testing import ContractError, check_loss
+
+CATALOGUE = [getattr(functional, name) for name in functional.__all__]
+NOT_ZERO_AT_EQUAL: tuple[str, ...] = ()
+"""Losses of a teacher that are not 0 at student == teacher; all others must be."""
+
+
+def kind_of(loss: Callable[..., Tensor]) -> str:
+    second = list(inspect.signature(loss).parameters)[1]
+    if second == "label":
+        return "labels"
+    return "logits" if loss.__module__.endswith(".logits") else "features"
+
+
+def shapes_of(loss: Callable[..., Tensor]) -> list[tuple[int, ...] | None]:
+    """The shapes that its docstring promises for the student: [B, ...] means any."""
+    found = re.search(r"student[^\[]*\[B, ([^\]]*)\]", inspect.getdoc(loss) or "")
+    assert found, f"{loss.__name__}: its docstring gives no shape of the student"
+    if found[1] == "...":
+        return [(6, 8), (4, 3, 2, 2), (4, 5, 3)]
+    return [{1: (6, 5), 2: (4, 5, 3), 3: (4, 3, 2, 2)}[len(found[1].split(","))]]
+
+
+@pytest.mark.parametrize("loss", CATALOGUE, ids=lambda loss: loss.__name__)
+def test_the_catalogue_keeps_the_contract(loss: Callable[..., Tensor]) -> None:
+    kind = kind_of(loss)
+    zero = kind != "labels" and loss.__name__ not in NOT_ZERO_AT_EQUAL
+    for shape in shapes_of(loss):
+        check_loss(loss, kind=kind, zero_at_equal=zero, shape=shape)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 20.0])
+def test_kl_keeps_the_contract_at_any_temperature(temperature: float) -> None:
+    check_loss(kl, zero_at_equal=True, options={"temperature": temperature})
+
+
+def test_soft_cross_entropy_is_minimal_but_not_zero() -> None:
+    def soft(student: Tensor, teacher: Tensor) -> Tensor:
+        return -(teacher.float().softmax(1) * student.float().log_softmax(1)).sum(1)
+
+    check_loss(soft, minimal_at_equal=True)
+    with pytest.raises(ContractError, match="where student == teacher, not 0"):
+        check_loss(soft, zero_at_equal=True)
+
+
+def test_a_relational_loss_with_a_kink_keeps_the_contract() -> None:
+    def distances(student: Tensor, teacher: Tensor) -> Tensor:
+        s, t = ((x.float() @ x.float().T) / x.shape[1] for x in (student, teacher))
+        return F.smooth_l1_loss(s, t)
+
+    def absolute(student: Tensor, teacher: Tensor) -> Tensor:
+        return (student.float() - teacher.float()).abs().mean(1)
+
+    check_loss(distances, kind="features", zero_at_equal=True)
+    check_loss(absolute, kind="features", zero_at_equal=True)
+
+
+class Learned(nn.Module):
+    """A loss with a parameter and a memory, which it fills as it is called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, student: Tensor, teacher: Tensor, index: Tensor, label: Tensor) -> Tensor:
+        assert index.dtype == label.dtype == torch.int64
+        self.seen += len(index)
+        return self.scale * mse(student, teacher) + 0.0 * self.seen
+
+
+def test_a_module_with_memory_keeps_the_contract_and_its_memory() -> None:
+    loss = Learned()
+    check_loss(loss, kind="features", zero_at_equal=True)
+    assert loss.seen == 0
+
+
+def test_a_loss_that_detaches_on_purpose_may_say_so() -> None:
+    def weighted(student: Tensor, teacher: Tensor) -> Tensor:
+        value = mse(student, teacher)
+        return value * value.detach()
+
+    check_loss(weighted, zero_at_equal=True, detaches=True)
+    with pytest.raises(ContractError, match="say detaches=True"):
+        check_loss(weighted, zero_at_equal=True)
+
+
+def squares(student: Tensor, teacher: Tensor) -> Tensor:
+    return (student.float() - teacher.float()).square()
+
+
+def by_position(student: Tensor, teacher: Tensor, temperature: float = 4.0) -> Tensor:
+    return kl(student, teacher, temperature=temperature)
+
+
+def no_default(student: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:
+    return kl(student, teacher, temperature=temperature)
+
+
+def unreduced(student: Tensor, teacher: Tensor) -> Tensor:
+    return squares(student, teacher)
+
+
+def a_number(student: Tensor, teacher: Tensor) -> float:
+    return squares(student, teacher).mean().item()
+
+
+def writes(student: Tensor, teacher: Tensor) -> Tensor:
+    teacher -= teacher.mean()
+    return mse(student, teacher)
+
+
+def half(student: Tensor, teacher: Tensor) -> Tensor:
+    return (student - teacher).square().mean(1)
+
+
+def half_inside(student: Tensor, teacher: Tensor) -> Tensor:
+    return (student - teacher).square().mean(1).float()
+
+
+def overflows(student: Tensor, teacher: Tensor) -> Tensor:
+    p, q = (x.float().exp() / x.float().exp().sum(1, True) for x in (teacher, student))
+    return (p * (p.log() - q.log())).sum(1)
+
+
+def root(student: Tensor, teacher: Tensor) -> Tensor:
+    return squares(student, teacher).sum(1).sqrt()
+
+
+def spread(student: Tensor, teacher: Tensor) -> Tensor:
+    return squares(student, teacher).sum() / (len(student) - 1)
+
+
+def offset(student: Tensor, teacher: Tensor) -> Tensor:
+    return mse(student, teacher) + 0.1
+
+
+def negative(student: Tensor, teacher: Tensor) -> Tensor:
+    return -mse(student, teacher)
+
+
+def detached(student: Tensor, teacher: Tensor) -> Tensor:
+    return mse(student.detach(), teacher)
+
+
+def partly_detached(student: Tensor, teacher: Tensor) -> Tensor:
+    log_s = student.float().log_softmax(1)
+    return kl(student, teacher) * (1 + 0.0 * log_s.sum(1)) * mse(student, teacher).detach()
+
+
+def ordered(student: Tensor, teacher: Tensor) -> Tensor:
+    return mse(student, teacher) * torch.arange(1, len(student) + 1)
+
+
+def over_the_batch(student: Tensor, teacher: Tensor) -> Tensor:
+    gap = squares(student, teacher).sum(1)
+    return gap / (gap.detach().mean() + 1.0)
+
+
+def breaks_the_graph(student: Tensor, teacher: Tensor) -> Tensor:
+    return mse(student, teacher) if student.sum().item() < 1e9 else mse(student, teacher) * 2
+
+
+CLAIM = {"zero_at_equal": True}
+BROKEN = [
+    (by_position, {}, "keyword-only", "'temperature' can be given by position"),
+    (no_default, {}, "keyword-only", "'temperature' has no default"),
+    (unreduced, {}, "shape", r"it gives \[6, 5\] for a batch of 6"),
+    (a_number, {}, "shape", "it gives a float, not a tensor"),
+    (writes, {}, "inputs unchanged", "it writes into its input 2"),
+    (half, {}, "float32", "it gives torch.bfloat16 for torch.bfloat16"),
+    (half_inside, {}, "float32", "it computes in torch.bfloat16"),
+    (overflows, {}, "finite", r"at 10000 it is nan"),
+    (root, {}, "finite", r"its gradient is nan"),
+    (spread, {}, "finite", r"for a batch of one example it is inf"),
+    (offset, CLAIM, "at equal", r"it is 0.1 where student == teacher, not 0"),
+    (negative, CLAIM, "at equal", "it is negative"),
+    (negative, {"minimal_at_equal": True}, "at equal", "lower beside student == teacher"),
+    (detached, {}, "gradient", "none reaches the student"),
+    (partly_detached, {}, "gradient", "finite differences give"),
+    (ordered, {}, "permutation", "permuted examples change it"),
+    (over_the_batch, {"detaches": True}, "independent", "a change of example 0 changes"),
+    (breaks_the_graph, {}, "compiles", r"on \[6, 5\], \[6, 5\]: "),
+]
+
+
+@pytest.mark.parametrize(
+    ("loss", "claims", "promise", "message"),
+    BROKEN,
+    ids=[f"{loss.__name__}-{promise}" for loss, _, promise, _ in BROKEN],
+)
+def test_a_broken_promise_is_caught_and_named(
+    loss: Callable[..., Tensor], claims: dict[str, object], promise: str, message: str
+) -> None:
+    with pytest.raises(ContractError, match=message) as caught:
+        check_loss(loss, **claims)
+    assert caught.value.promise == promise
+    assert f"loss '{loss.__name__}'" in str(caught.value)
+
+
+def test_a_claim_of_zero_against_labels_is_refused() -> None:
+    with pytest.raises(ContractError, match="class indices cannot equal the student"):
+        check_loss(functional.cross_entropy, kind="labels", zero_at_equal=True)
+
+
+def test_a_loss_that_fails_says_on_what() -> None:
+    def fails(student: Tensor, teacher: Tensor) -> Tensor:
+        return mse(student, teacher[:, :2])
+
+    with pytest.raises(ContractError, match=r"'shape': on \[6, 5\], \[6, 5\]: RuntimeError"):
+        check_loss(fails)

@@ -1,0 +1,35 @@
+"""Feature formulas against loops in Python's own float64, written from the equations."""
+
+import math
+
+import pytest
+import torch
+
+from stillhouse.functional import mse
+
+
+@pytest.mark.parametrize("shape", [(5, 8), (5, 3, 4, 4), (5, 6, 3)])
+def test_mse_equals_the_naive_loop(shape: tuple[int, ...]) -> None:
+    made = torch.Generator().manual_seed(0)
+    student, teacher = (torch.randn(shape, generator=made) for _ in range(2))
+    wanted = []
+    for mine, theirs in zip(student.flatten(1).tolist(), teacher.flatten(1).tolist(), strict=True):
+        squares = [(s - t) ** 2 for s, t in zip(mine, theirs, strict=True)]
+        wanted.append(math.fsum(squares) / len(squares))
+    value = mse(student, teacher)
+    assert value.shape == (5,)
+    assert value.tolist() == pytest.approx(wanted, rel=1e-6)
+
+
+def test_mse_weighs_maps_of_any_size_alike() -> None:
+    """Golden: the mean over all but the batch, neither the sum nor half of it."""
+    for shape in [(2, 3), (2, 3, 7, 7)]:
+        assert mse(torch.full(shape, 3.0), torch.ones(shape)).tolist() == [4.0, 4.0]
+
+
+def test_the_gradient_of_mse_is_the_closed_form() -> None:
+    """d/ds = 2 (s - t) / D."""
+    student, teacher = torch.tensor([[1.0, 3.0]], requires_grad=True), torch.tensor([[0.0, 1.0]])
+    mse(student, teacher).sum().backward()
+    assert student.grad is not None
+    assert student.grad.tolist() == [[1.0, 2.0]]

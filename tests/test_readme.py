@@ -1,0 +1,58 @@
+"""What the README shows is tried here."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stillhouse.recipes import make_recipe
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+PAGES += sorted((ROOT / "docs").glob("*.md"))
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+
+
+def test_the_recipe_is_valid_and_at_most_ten_lines() -> None:
+    (text,) = blocks("yaml")
+    assert len(text.splitlines()) <= 10
+    recipe = make_recipe(yaml.safe_load(text))
+    assert recipe.method.form == "paper"
+
+
+def test_the_first_python_example_runs_in_six_lines(tmp_path: Path, monkeypatch, capsys) -> None:
+    text = blocks("python")[0]
+    assert len([line for line in text.splitlines() if line.strip()]) <= 6
+    monkeypatch.chdir(tmp_path)
+    short = text.replace("epochs=20", "epochs=1, batch=256").replace("resnet20", "convnet-4-8")
+    assert short != text
+    exec(compile(short, "README.md", "exec"), {})
+    assert "points of test accuracy" in capsys.readouterr().out
+    assert (tmp_path / "runs/first/report.html").is_file()
+
+
+def test_all_python_examples_parse() -> None:
+    for text in blocks("python"):
+        ast.parse(text)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_and_result_files_exist(page: Path) -> None:
+    text = page.read_text()
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    missing = [link for link in links if not (page.parent / link).exists()]
+    results = re.findall(r"benchmarks/results/[\w.-]+\.json", text)
+    missing += [name for name in results if not (ROOT / name).exists()]
+    assert not missing
+
+
+def test_the_tree_names_every_room() -> None:
+    (tree,) = (text for text in blocks("text") if "src/stillhouse/" in text)
+    rooms = {p.name for p in (ROOT / "src/stillhouse").iterdir() if (p / "__init__.py").exists()}
+    named = set(re.findall(r"^  (\w+)/", tree, re.MULTILINE))
+    assert named == rooms
