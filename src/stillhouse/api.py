@@ -1,6 +1,6 @@
 """The main job in one call."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ def distill(
     epochs: int = 30,
     seeds: int | Sequence[int] = 3,
     transform: Callable[[Any], Tensor] | None = None,
+    eval_transform: Callable[[Any], Tensor] | None = None,
+    data_options: Mapping[str, Any] | None = None,
     shared: str | Path | None = None,
     allow_imports: bool = False,
     watcher: Watcher | None = None,
@@ -36,8 +38,9 @@ def distill(
         method: a name ('stillhouse ls methods') or {'name': ..., setting: ...}.
         out: the directory of the run; the same call goes on with it or finds it finished.
         epochs, seeds: the budget; 3 seeds are 0, 1 and 2.
-        transform: a function of one image that gives a float tensor, instead of the built-in
-            augmentation; it runs under the seed of each view.
+        transform, eval_transform: functions of one image that give a float tensor, instead of the
+            built-in augmentation; each view runs under its own seed. Both or none.
+        data_options: other keys of the data section: {'limit': 1000, 'augment': 'none'}, ...
         shared: where teachers and controls are kept for other runs; beside ``out`` by default.
         allow_imports: whether 'python:package:function' may be imported.
         watcher: hears of progress.
@@ -46,7 +49,7 @@ def distill(
     Raises:
         StillhouseError: what was asked, what exists, what to do.
     """
-    section: dict[str, Any] = dict(settings.pop("data_settings", {}))
+    section: dict[str, Any] = dict(data_options or {})
     named = isinstance(data, str | Path)
     section["source"] = str(data) if named else type(data).__name__
     recipe = make_recipe(
@@ -66,6 +69,7 @@ def distill(
         student=None if isinstance(student, str) else student,
         teacher=None if isinstance(teacher, str) else teacher,
         transform=transform,
+        eval_transform=eval_transform,
     )
     job = prepare(
         recipe,

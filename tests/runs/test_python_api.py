@@ -10,7 +10,7 @@ from conftest import tiny_net
 from torch import nn
 
 import stillhouse as sh
-from stillhouse.errors import DataError, WiringError
+from stillhouse.errors import DataError, RecipeError, WiringError
 
 
 class Coloured(torch.utils.data.Dataset):
@@ -59,7 +59,7 @@ def test_any_transform_runs_under_the_seed_of_its_view(tmp_path: Path) -> None:
     def run(folder: str):
         return sh.distill(
             data=(Coloured(60), Coloured(30)), teacher=tiny_net(8, 3), student=lambda: tiny_net(4),
-            transform=shake, out=tmp_path / folder, **{**BUDGET, "seeds": 1},
+            transform=shake, eval_transform=shake, out=tmp_path / folder, **{**BUDGET, "seeds": 1},
         )  # fmt: skip
 
     first, second = run("a/one"), run("b/one")
@@ -80,6 +80,12 @@ def test_problems_are_found_before_the_teacher_is_trained(tmp_path: Path) -> Non
         sh.distill(data=(Coloured(2), Coloured(30)), teacher=tiny_net(8), student=tiny_net(4),
                    out=tmp_path / "run", **BUDGET)  # fmt: skip
     assert not (tmp_path / "run").exists()
+
+
+def test_a_random_transform_never_meets_the_test_set_by_accident(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="eval_transform"):
+        sh.distill(data=(Coloured(60), Coloured(30)), teacher=tiny_net(8), student=tiny_net(4),
+                   transform=torch.as_tensor, out=tmp_path / "run", **BUDGET)  # fmt: skip
 
 
 def test_a_stage_of_ones_own_is_a_few_lines(train) -> None:

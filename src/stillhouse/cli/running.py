@@ -18,11 +18,14 @@ def run_recipe(
 
     from stillhouse.cli.progress import Bars, Plain
     from stillhouse.cli.table import print_outcome
+    from stillhouse.engine.platform import open_platform
     from stillhouse.runs.job import prepare, run
     from stillhouse.runs.watching import Quiet
 
     console = Console(highlight=False)
-    watcher: Watcher = Quiet() if quiet else Bars(console) if sys.stdout.isatty() else Plain()
+    watcher: Watcher = Quiet()
+    if not quiet and open_platform(device=recipe.device).main:
+        watcher = Bars(console) if sys.stdout.isatty() else Plain()
     watcher.say(recipe.title)
     job = prepare(recipe, out, shared=shared, allow_imports=allow_imports, watcher=watcher)
     try:

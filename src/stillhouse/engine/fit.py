@@ -153,7 +153,8 @@ class _Run:
         """All epochs that are left."""
         self._resume()
         done = self.progress.epoch * self.trainer.per_epoch + self.progress.step
-        self.observer.begin(self.stage.name, self.settings.epochs * self.trainer.per_epoch, done)
+        name = str(self.about.get("stage", self.stage.name))
+        self.observer.begin(name, self.settings.epochs * self.trainer.per_epoch, done)
         while self.progress.epoch < self.settings.epochs:
             self._epoch()
         last = self.trainer.weights()

@@ -132,6 +132,11 @@ class Role(Node):
         self._taps_of = {part: tap for part, tap in taps.items() if tap is not None}
         self._taps = Taps(self._module, self._taps_of.values(), who=self.name)
 
+    def watch(self) -> None:
+        """From now until `close`, refuse taps whose values are changed in place."""
+        if self._taps is not None:
+            self._taps.watching = True
+
     def close(self) -> None:
         """Remove the hooks."""
         if self._taps is not None:
@@ -143,7 +148,8 @@ class Role(Node):
         if self._taps is not None:
             self._taps.forget()
         output = self._module(*(signals[name] for name in self.reads))
-        given = named_outputs(output)
+        named = named_outputs(output)
+        given = {key if key == LOGITS else f":{key}": value for key, value in named.items()}
         if self._taps is not None:
             heard = self._taps.collect()
             given |= {part: heard[tap] for part, tap in self._taps_of.items()}

@@ -109,6 +109,8 @@ def rehearse(
                 if node.module is not None:
                     node.module.eval()
                 node.open(parts[node.name])
+                if isinstance(node, Role):
+                    node.watch()
                 found = _run_node(node, signals, seed) or _head_problem(node, signals)
                 problems += [found] if found else []
             for loss in losses:

@@ -60,6 +60,8 @@ class Taps:
         self.taps = tuple(dict.fromkeys(taps))
         self._heard: dict[str, Any] = {}
         self._again: set[str] = set()
+        self._versions: dict[str, int] = {}
+        self.watching = False  # whether to look for changes in place; costs a compiled graph
         self._handles = [self._listen(module, tap) for tap in self.taps]
 
     def _listen(self, module: nn.Module, tap: str) -> Any:
@@ -75,6 +77,8 @@ class Taps:
             if tap in self._heard:
                 self._again.add(tap)
             self._heard[tap] = args[0] if args else next(iter(kwargs.values()))
+            if self.watching:
+                self._versions[tap] = _version(self._heard[tap])
 
         return hook
 
@@ -83,6 +87,8 @@ class Taps:
             if tap in self._heard:
                 self._again.add(tap)
             self._heard[tap] = output
+            if self.watching:
+                self._versions[tap] = _version(output)
 
         return hook
 
@@ -90,12 +96,14 @@ class Taps:
         """Drop what was heard, so that a step that failed cannot leak into the next."""
         self._heard.clear()
         self._again.clear()
+        self._versions.clear()
 
     def collect(self) -> dict[str, Tensor]:
         """What was heard since the last call; every tap must have been filled exactly once.
 
         Raises:
-            WiringError: a tapped module did not run, ran several times, or returned no tensor.
+            WiringError: a tapped module did not run, ran several times, returned no tensor, or
+                (while `watching`) what it returned was changed in place later on.
         """
         heard = {tap: self._tensor(tap) for tap in self.taps}
         self.forget()
@@ -111,6 +119,12 @@ class Taps:
                 [f"module '{path}' runs several times in one step: tap the module around it"],
             )
         value = self._heard[tap]
+        if tap in self._versions and self._versions[tap] != _version(value):
+            raise WiringError(
+                self.who,
+                [f"tap '{tap}' is changed in place after '{path}' (by an in-place activation or "
+                 "'+='), so its values would be lost; set inplace=False or tap what changes it"],
+            )  # fmt: skip
         if isinstance(value, Tensor):
             return value
         named = named_outputs(value)
@@ -135,3 +149,8 @@ class Taps:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _version(value: Any) -> int:
+    """How often a tensor was changed in place; 0 for what is no tensor."""
+    return value._version if isinstance(value, Tensor) else 0

@@ -6,9 +6,10 @@ from stillhouse.engine.nodes import Node, Role
 from stillhouse.engine.stage import Stage, Turn
 from stillhouse.engine.terms import Term
 from stillhouse.functional import cross_entropy, kl
-from stillhouse.methods.settings import Positive, Weight
+from stillhouse.methods.settings import Positive, Weight, checked
 
 
+@checked
 def kd(
     student: nn.Module,
     teacher: nn.Module | Node,
@@ -30,6 +31,9 @@ def kd(
 
     Returns:
         A stage that keeps the student.
+
+    Raises:
+        RecipeError: a setting is out of its range.
 
     Paper: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", arXiv 1503.02531.
 

@@ -15,6 +15,7 @@ from stillhouse.methods import settings
 SHARED = "teacher_head"
 
 
+@settings.checked
 def th_kd(
     student: nn.Module,
     teacher: nn.Module | Role,
@@ -51,6 +52,15 @@ def th_kd(
         weight: of both KL terms together.
         label_weight: of the cross-entropy. 1.0: the released code.
         student_head, head: paths of the classifiers; found when not named.
+
+    Returns:
+        A stage that keeps the student; its bridge 'matched' is dropped unless the teacher's head is
+        used for inference.
+
+    Raises:
+        RecipeError: a setting is out of its range, or no such form.
+        WiringError: the teacher's role has another name.
+        ModelError: the teacher has no Linear that could be its head, and none is named.
 
     Paper: "It's All in the Head: Representation Knowledge Distillation through Classifier
         Sharing", arXiv 2201.06945, equations 1 and 2.

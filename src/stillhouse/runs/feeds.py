@@ -12,7 +12,7 @@ from stillhouse.data.load import Splits, load
 from stillhouse.data.resize import resize_table
 from stillhouse.data.tables import ImageTable
 from stillhouse.engine.platform import Platform
-from stillhouse.errors import DataError
+from stillhouse.errors import DataError, RecipeError
 from stillhouse.recipes.schema import AugmentSection, DataSection
 
 LEAST_STD = 1 / 255
@@ -56,11 +56,13 @@ class Feeds:
     batch: int
     platform: Platform
     transform: Callable[[Any], Tensor] | None = None
+    eval_transform: Callable[[Any], Tensor] | None = None
 
     def train(self, seed: int) -> Batches:
         """Training batches in the order of this seed; views belong to the data."""
         views = None if self.section.views == "live" else self.section.views
-        return replace(self._plain(self.splits.train), order_seed=seed, views=views)
+        plain = self._plain(self.splits.train)
+        return replace(plain, transform=self.transform, order_seed=seed, views=views)
 
     @property
     def validation(self) -> Batches | None:
@@ -77,7 +79,7 @@ class Feeds:
         return Batches(
             table,
             self.augment,
-            transform=self.transform,
+            transform=self.eval_transform,
             batch_size=self.batch,
             view_seed=self.section.view_seed,
             device=self.platform.device,
@@ -102,10 +104,22 @@ def open_feeds(
     *,
     source: Any | None = None,
     transform: Callable[[Any], Tensor] | None = None,
+    eval_transform: Callable[[Any], Tensor] | None = None,
 ) -> Feeds:
-    """Load the data and settle augmentation."""
+    """Load the data and settle augmentation.
+
+    Raises:
+        RecipeError: one transform without the other: a random one must not meet the test set.
+    """
+    if (transform is None) != (eval_transform is None):
+        raise RecipeError(
+            "data",
+            ["give transform and eval_transform together (the same function twice if it draws "
+             "nothing at random)"],
+        )  # fmt: skip
     splits = open_splits(section, source)
-    return Feeds(splits, settle_augment(section, splits), section, batch, platform, transform)
+    augment = settle_augment(section, splits)
+    return Feeds(splits, augment, section, batch, platform, transform, eval_transform)
 
 
 def settle_augment(section: DataSection, splits: Splits) -> Augment:

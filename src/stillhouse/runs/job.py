@@ -37,6 +37,7 @@ class Objects:
     student: Any = None
     teacher: Any = None
     transform: Callable[[Any], Tensor] | None = None
+    eval_transform: Callable[[Any], Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,12 @@ def prepare(
     given = objects or Objects()
     platform = open_platform(device=recipe.device, precision=recipe.precision)
     feeds = open_feeds(
-        recipe.data, recipe.batch, platform, source=given.data, transform=given.transform
+        recipe.data,
+        recipe.batch,
+        platform,
+        source=given.data,
+        transform=given.transform,
+        eval_transform=given.eval_transform,
     )
     chosen = AugmentSection(
         crop=feeds.augment.crop, flip=feeds.augment.flip, cutout=feeds.augment.cutout
