@@ -16,6 +16,7 @@ def distill(
     data: Any,
     student: str | nn.Module | Callable[[], nn.Module],
     teacher: str | nn.Module | Callable[[], nn.Module] | None = None,
+    teacher_input: Mapping[str, Any] | None = None,
     method: str | dict[str, Any] = "kd",
     out: str | Path,
     epochs: int = 30,
@@ -35,6 +36,8 @@ def distill(
         student: a name ('stillhouse ls models'), a function that makes a module (called once per
             seed), or a module (copied; then all seeds start from its weights).
         teacher: likewise; a module is taken as trained. A name or a function is trained first.
+        teacher_input: where the teacher wants another image than the student: {'size': 224,
+            'channels': 3, 'mean': [...], 'std': [...]}.
         method: a name ('stillhouse ls methods') or {'name': ..., setting: ...}.
         out: the directory of the run; the same call goes on with it or finds it finished.
         epochs, seeds: the budget; 3 seeds are 0, 1 and 2.
@@ -56,7 +59,7 @@ def distill(
         {
             "data": section,
             "student": _named(student),
-            "teacher": None if teacher is None else _named(teacher),
+            "teacher": None if teacher is None else _with_input(_named(teacher), teacher_input),
             "method": method,
             "epochs": epochs,
             "seeds": seeds if isinstance(seeds, int) else list(seeds),
@@ -80,6 +83,13 @@ def distill(
         watcher=watcher,
     )
     return run(job)
+
+
+def _with_input(teacher: Any, wanted: Mapping[str, Any] | None) -> Any:
+    if wanted is None:
+        return teacher
+    section = teacher if isinstance(teacher, dict) else {"model": teacher}
+    return {**section, "input": dict(wanted)}
 
 
 def _named(network: Any) -> Any:

@@ -5,8 +5,10 @@ import re
 from collections.abc import Callable
 from importlib import import_module
 from pkgutil import iter_modules
+from typing import Literal, get_origin, get_type_hints
 
 import pytest
+from torch import nn
 
 from stillhouse import bridges, functional, methods
 from stillhouse.errors import RecipeError
@@ -82,6 +84,19 @@ def test_a_methods_settings_are_a_schema(method: Method) -> None:
              method.settings]  # fmt: skip
     assert taken in (["student"], ["student", "teacher"])
     assert method.needs_teacher == ("teacher" in taken)
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+def test_a_method_refuses_what_a_recipe_would_refuse(method: Method) -> None:
+    """Also when it is called from Python: `checked` stands before each method with settings."""
+    hints = get_type_hints(method.build, include_extras=True)
+    nets = [nn.Linear(1, 1)] * (2 if method.needs_teacher else 1)
+    for name in method.settings:
+        bad = "no such choice" if get_origin(hints[name]) is Literal else -1.0
+        if bad == -1.0 and not hasattr(hints[name], "__metadata__"):
+            continue
+        with pytest.raises(RecipeError, match=rf"method '{method.name}': {name} is "):
+            method.build(*nets, **{name: bad})
 
 
 def test_names_are_unique_and_found() -> None:

@@ -196,7 +196,7 @@ class _Run:
         progress = self.progress
         players = self.trainer.players
         scores: Scores = {}
-        if self.validation is not None:
+        if self.validation is not None and self.stage.measures:
             scores = evaluate(self.trainer.wiring, self.validation, self.platform)
             accuracy = scores[measured(self.stage)]["accuracy"]
             if accuracy > progress.best_score:

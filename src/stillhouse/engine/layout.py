@@ -46,37 +46,33 @@ class Homes:
     """
 
     def __init__(self, modules: Iterable[nn.Module]) -> None:
-        self._before = [(module, _device(module), _layout(module)) for module in modules]
+        self._devices = [(module, _device(module)) for module in modules]
+        self._strides = {
+            p: p.stride() for module, _ in self._devices for p in module.parameters() if p.ndim == 4
+        }
 
     def place(self, device: torch.device, *, channels_last: bool) -> None:
         """Move all to a device; convolutional models to channels_last, if wanted and harmless."""
-        for module, _, before in self._before:
+        for module, _ in self._devices:
             module.to(device)
             if breaks_channels_last(module, device):
-                _lay_out(module, torch.contiguous_format)
-            else:
-                _lay_out(module, torch.channels_last if channels_last else before)
+                module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+            elif channels_last and any(isinstance(part, nn.Conv2d) for part in module.modules()):
+                module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def restore(self) -> None:
         """Put them back."""
-        for module, device, layout in self._before:
+        for module, device in self._devices:
             if device is not None:
                 module.to(device)
-            _lay_out(module, layout)
+        for parameter, strides in self._strides.items():
+            if parameter.stride() != strides:
+                before = torch.empty_strided(
+                    parameter.shape, strides, dtype=parameter.dtype, device=parameter.device
+                )
+                parameter.data = before.copy_(parameter.data)
 
 
 def _device(module: nn.Module) -> torch.device | None:
     first = next(chain(module.parameters(), module.buffers()), None)
     return None if first is None else first.device
-
-
-def _layout(module: nn.Module) -> torch.memory_format:
-    """The layout of the weights of convolutions."""
-    weights = [p for p in module.parameters() if p.ndim == 4 and not p.is_contiguous()]
-    last = any(p.is_contiguous(memory_format=torch.channels_last) for p in weights)
-    return torch.channels_last if last else torch.contiguous_format
-
-
-def _lay_out(module: nn.Module, layout: torch.memory_format) -> None:
-    if _layout(module) != layout and any(isinstance(p, nn.Conv2d) for p in module.modules()):
-        module.to(memory_format=layout)  # type: ignore[call-overload]

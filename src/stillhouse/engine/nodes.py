@@ -119,6 +119,10 @@ class Role(Node):
 
     def problem(self, part: str) -> str | None:
         """Say why a tap cannot be."""
+        if not part:
+            return (
+                f"'{self.name}' is a role; say which signal of it, such as '{self.name}.{LOGITS}'"
+            )
         if part == LOGITS and LOGITS not in self.aliases:
             return None
         if self.tap_of(part) is not None:

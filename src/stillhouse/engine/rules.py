@@ -95,15 +95,19 @@ def static_problems(stage: Stage) -> list[str]:
     problems = _twice([node.name for node in stage.nodes], "nodes")
     problems += _twice([term.name for term in stage.terms()], "terms")
     problems += _learner_problems(stage)
-    problems += [f"term '{term.name}' reads no signal" for term in stage.terms() if not term.reads]
+    blind = [f"term '{term.name}' reads no signal" for term in stage.terms() if not term.reads]
+    problems += blind
     asked = [_signal_problem(stage, signal, asker) for asker, signal in _reads(stage)]
     problems += [problem for problem in asked if problem]
-    if problems:
-        return problems
+    known = {BATCH, *(node.name for node in stage.nodes)}
+    if blind or any(owner(signal) not in known for _, signal in _reads(stage)):
+        return problems  # the reads cannot be walked
     try:
-        return [problem for turn in stage.turns for problem in _use_problems(stage, turn)]
+        for turn in stage.turns:
+            problems += _use_problems(stage, turn) if known.issuperset(turn.learners) else []
     except WiringError as error:
-        return list(error.problems)
+        problems += error.problems
+    return problems
 
 
 def shared_problems(stage: Stage, nodes: Iterable[Node]) -> list[str]:

@@ -1,5 +1,6 @@
 """Stage and Turn: who plays, who learns from which terms, what is measured and kept."""
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -75,6 +76,13 @@ class Stage:
         self.node(node.name)
         nodes = [node if old.name == node.name else old for old in self.nodes]
         return Stage(self.name, nodes, self.turns, self.measures, self.keeps)
+
+    def through(self, name: str, bridge: Node) -> "Stage":
+        """The same stage with a role that reads a bridge, such as its own form of the image."""
+        role = copy.copy(self.role(name))
+        role.reads = (bridge.name,)
+        stage = self.replace(role)
+        return Stage(self.name, [*stage.nodes, bridge], self.turns, self.measures, self.keeps)
 
     @property
     def learners(self) -> tuple[str, ...]:

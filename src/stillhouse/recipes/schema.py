@@ -64,13 +64,35 @@ class DataSection(Section):
     workers: Annotated[int, Field(ge=0)] = 0
 
 
+class InputSection(Section):
+    """A model's own input, where it differs from the batch's."""
+
+    size: Count | None = None
+    channels: Literal[1, 3] | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[Annotated[float, Field(gt=0)], ...] | None = None
+
+    @model_validator(mode="after")
+    def _both(self) -> "InputSection":
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("give mean and std together, one number per channel")
+        if self.mean and self.std and len(self.mean) != len(self.std):
+            raise ValueError("mean and std must have as many numbers as there are channels")
+        return self
+
+
 class ModelSection(Section):
     """A network by name, its weights if it has some, and its own budget if it is trained here."""
 
     model: str
     weights: Path | None = None
     epochs: Count | None = None
-    head: str | None = None
+
+
+class TeacherSection(ModelSection):
+    """A teacher may want its own normalisation, resolution and channels."""
+
+    input: InputSection | None = None
 
 
 def _short(key: str) -> BeforeValidator:
@@ -90,6 +112,7 @@ def _seeds(value: Any) -> Any:
 
 
 Model = Annotated[ModelSection, _short("model")]
+Teacher = Annotated[TeacherSection, _short("model")]
 
 
 class Recipe(Section):
@@ -102,7 +125,7 @@ class Recipe(Section):
 
     data: Annotated[DataSection, _short("source")]
     student: Model
-    teacher: Model | None = None
+    teacher: Teacher | None = None
     method: choices([method.build for method in METHODS]) = Field("kd", validate_default=True)  # type: ignore[valid-type]
     epochs: Count = 30
     batch: Count = 64

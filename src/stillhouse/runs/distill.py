@@ -7,14 +7,16 @@ from typing import Any
 
 from torch import nn
 
+from stillhouse.bridges import InputAdapter
 from stillhouse.data.batches import Batches
 from stillhouse.engine.fit import score
+from stillhouse.engine.nodes import Bridge
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Settings, Weights, opened
 from stillhouse.errors import RunError
 from stillhouse.methods import Method, find_method, plain
 from stillhouse.models import weights_fingerprint
-from stillhouse.recipes.schema import ModelSection, Recipe
+from stillhouse.recipes.schema import ModelSection, Recipe, TeacherSection
 from stillhouse.runs.feeds import Feeds, data_identity
 from stillhouse.runs.fingerprint import fingerprint
 from stillhouse.runs.networks import Network
@@ -49,6 +51,7 @@ class Distillation:
     shared: Path
     out: Path
     watcher: Watcher = field(default_factory=Quiet)
+    teacher_input: InputAdapter | None = None
 
     @property
     def method(self) -> Method:
@@ -73,9 +76,18 @@ class Distillation:
         """The method's stage on a fresh student."""
         options: dict[str, Any] = self.recipe.method.settings()
         student = self.student.make(seed)
-        if self.method.needs_teacher:
-            return self.method.build(student, teacher, **options)
-        return self.method.build(student, **options)
+        if not self.method.needs_teacher:
+            return self.method.build(student, **options)
+        return self._with_input(self.method.build(student, teacher, **options), "teacher")
+
+    def teacher_stage(self, teacher: nn.Module) -> Stage:
+        """The teacher alone, reading its own form of the image."""
+        return self._with_input(plain(teacher), "student")
+
+    def _with_input(self, stage: Stage, role: str) -> Stage:
+        if self.teacher_input is None:
+            return stage
+        return stage.through(role, Bridge("teacher_image", self.teacher_input, "batch.image"))
 
     def check(self) -> None:
         """Wire every stage once, before anything is trained.
@@ -86,7 +98,7 @@ class Distillation:
         teacher = None
         if self.teacher is not None:
             teacher = self.teacher.make(TEACHER_SEED)
-            self._rehearse(plain(teacher), TEACHER_SEED)
+            self._rehearse(self.teacher_stage(teacher), TEACHER_SEED)
         self._rehearse(self.student_stage(self.recipe.seeds[0], teacher), self.recipe.seeds[0])
 
     def _rehearse(self, stage: Stage, seed: int) -> None:
@@ -124,23 +136,30 @@ class Distillation:
         if self.teacher.given:
             return module, None
         settings = self.settings(TEACHER_SEED, self.teacher.section.epochs)
-        identity = self.identity("teacher", settings, self.teacher)
-        run = self._plain_run("teacher", self.teacher, settings, identity, module)
+        identity = self.identity("teacher", settings, self.teacher, **self._input_settings())
+        run = self._plain_run(
+            "teacher", self.teacher, settings, identity, self.teacher_stage(module)
+        )
         module.load_state_dict(run.weights("last")["student"])
         return module, run
+
+    def _input_settings(self) -> dict[str, Any]:
+        section = self.recipe.teacher and self.recipe.teacher.input
+        return {"teacher_input": section.model_dump()} if section else {}
 
     def run_control(self, seed: int) -> StageRun:
         """The student alone, same budget and seed; shared by all methods."""
         settings = self.settings(seed)
         identity = self.identity("control", settings, self.student)
-        return self._plain_run("control", self.student, settings, identity, self.student.make(seed))
+        stage = plain(self.student.make(seed))
+        return self._plain_run("control", self.student, settings, identity, stage)
 
     def _plain_run(
-        self, role: str, network: Network, settings: Settings, identity: str, module: nn.Module
+        self, role: str, network: Network, settings: Settings, identity: str, stage: Stage
     ) -> StageRun:
         name = "".join(c if c.isalnum() or c in "-_." else "-" for c in network.section.model)
         return run_stage(
-            lambda: plain(module),
+            lambda: stage,
             self.feeds,
             settings,
             self.shared / f"{role}-{name}-seed{settings.seed}-{identity}",
@@ -155,6 +174,7 @@ class Distillation:
         more = {
             "method": self.recipe.method.model_dump(),
             "teacher": None if teacher is None else weights_fingerprint(teacher),
+            **self._input_settings(),
         }
         return run_stage(
             lambda: self.student_stage(seed, teacher),
@@ -189,7 +209,7 @@ class Distillation:
             return
         if run is not None:
             self._noted("teacher", run)
-        accuracy = self.scores(plain(teacher), None, self.feeds.validation)
+        accuracy = self.scores(self.teacher_stage(teacher), None, self.feeds.validation)
         if not accuracy:
             return
         share, classes = accuracy["student"], len(self.feeds.splits.classes)
@@ -215,9 +235,11 @@ class Distillation:
 
     def _played_teacher(self, teacher: nn.Module, run: StageRun | None) -> Played:
         if run is not None:
-            return self._played("teacher", TEACHER_SEED, run, None, plain(teacher))
-        test = self.scores(plain(teacher), None, self.feeds.test)
-        validation = self.scores(plain(teacher), None, self.feeds.validation).get("student")
+            return self._played("teacher", TEACHER_SEED, run, None, self.teacher_stage(teacher))
+        test = self.scores(self.teacher_stage(teacher), None, self.feeds.test)
+        validation = self.scores(self.teacher_stage(teacher), None, self.feeds.validation).get(
+            "student"
+        )
         both = {"last": test["student"], "best": test["student"]}
         return Played(
             "teacher", TEACHER_SEED, None, {"student": both}, dict.fromkeys(both, validation)
@@ -243,11 +265,30 @@ class Distillation:
         return Played(role, seed, run, test, validation)
 
 
+def make_input(section: TeacherSection, feeds: Feeds) -> InputAdapter | None:
+    """The teacher's own form of the image, if its recipe asks for one."""
+    wanted = section.input
+    if wanted is None:
+        return None
+    augment = feeds.augment
+    mean, std = augment.mean, augment.std
+    if wanted.channels is not None and wanted.mean is None and wanted.channels != len(mean):
+        mean_of, std_of = sum(mean) / len(mean), sum(std) / len(std)
+        to_mean, to_std = (mean_of,) * wanted.channels, (std_of,) * wanted.channels
+    else:
+        to_mean, to_std = wanted.mean or mean, wanted.std or std
+    return InputAdapter(
+        mean, std, to_mean=to_mean, to_std=to_std, size=wanted.size, channels=wanted.channels
+    )
+
+
 def make_network(
     section: ModelSection, feeds: Feeds, source: Any = None, *, allow_imports: bool = False
 ) -> Network:
     """A network for the classes and images of the data."""
     channels, height, _ = feeds.image_shape
+    if isinstance(section, TeacherSection) and section.input is not None:
+        channels, height = section.input.channels or channels, section.input.size or height
     return Network(section, len(feeds.splits.classes), channels, height, source, allow_imports)
 
 

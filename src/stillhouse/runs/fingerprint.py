@@ -30,12 +30,17 @@ def first_difference(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> str 
 
     >>> first_difference({"a": {"b": 1}}, {"a": {"b": 2}})
     'a.b (there: 2, asked: 1)'
+    >>> first_difference({"a": {"b": 1, "new": None}}, {"a": {"b": 1}}) is None
+    True
     """
     for key in dict.fromkeys([*mine, *theirs]):
         here, there = mine.get(key), theirs.get(key)
         if here == there:
             continue
         if isinstance(here, Mapping) and isinstance(there, Mapping):
-            return f"{key}.{first_difference(here, there)}"
+            inner = first_difference(here, there)
+            if inner is None:  # a key that one side does not know and the other leaves empty
+                continue
+            return f"{key}.{inner}"
         return f"{key} (there: {there}, asked: {here})"
     return None

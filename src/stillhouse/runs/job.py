@@ -17,7 +17,7 @@ from stillhouse.errors import RunError
 from stillhouse.models import load_weights
 from stillhouse.recipes.schema import AugmentSection, Recipe, resolved
 from stillhouse.runs.directory import claimed
-from stillhouse.runs.distill import Distillation, Played, make_network, student_of
+from stillhouse.runs.distill import Distillation, Played, make_input, make_network, student_of
 from stillhouse.runs.environment import environment
 from stillhouse.runs.feeds import open_feeds
 from stillhouse.runs.fingerprint import file_hash
@@ -99,7 +99,10 @@ def prepare(
         teacher = make_network(recipe.teacher, feeds, given.teacher, allow_imports=allow_imports)
     student = make_network(recipe.student, feeds, given.student, allow_imports=allow_imports)
     shared = shared or out.resolve().parent / SHARED
-    job = Distillation(recipe, feeds, student, teacher, shared, out, watcher or Quiet())
+    adapter = None if recipe.teacher is None else make_input(recipe.teacher, feeds)
+    job = Distillation(
+        recipe, feeds, student, teacher, shared, out, watcher or Quiet(), teacher_input=adapter
+    )
     job.check()
     return job
 

@@ -8,7 +8,6 @@ from stillhouse.engine.composite import run_outside
 from stillhouse.engine.player import Player
 from stillhouse.engine.signals import shape_text
 from stillhouse.engine.trainer import opened
-from stillhouse.methods import plain
 from stillhouse.runs.distill import TEACHER_SEED, Distillation
 
 BATCHES = 2
@@ -44,7 +43,9 @@ def preflight(job: Distillation) -> Preflight:
     if job.teacher is not None:
         teacher = job.teacher.make(TEACHER_SEED)
         if job.teacher.given:
-            accuracy = job.scores(plain(teacher), None, job.feeds.validation).get("student")
+            accuracy = job.scores(job.teacher_stage(teacher), None, job.feeds.validation).get(
+                "student"
+            )
     seed = job.recipe.seeds[0]
     train = job.feeds.train(seed)
     stage = job.student_stage(seed, teacher)
