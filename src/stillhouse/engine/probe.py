@@ -1,7 +1,7 @@
 """Probe: run a model once and see what can be tapped."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from stillhouse.engine.flags import Flags
 from stillhouse.engine.heads import find_head
+from stillhouse.engine.signals import LOGITS, named_outputs
 from stillhouse.errors import ModelError
 
 PROBE_BATCH = 2
@@ -59,7 +60,7 @@ def probe_taps(module: nn.Module, image: Sequence[int]) -> list[TapRow]:
     try:
         module.eval()
         with torch.no_grad():
-            module(torch.zeros(PROBE_BATCH, *image))
+            output = module(torch.zeros(PROBE_BATCH, *image))
     except Exception as error:
         raise ModelError(
             f"{type(module).__name__} does not take images {list(image)}: {error}"
@@ -71,13 +72,19 @@ def probe_taps(module: nn.Module, image: Sequence[int]) -> list[TapRow]:
     rows = [
         TapRow(name, kinds[name], _shape(value)) for name, value in heard.items() if runs[name] == 1
     ]
-    return [*_embedding(module), *rows]
+    return [*_embedding(module, heard, named_outputs(output).get(LOGITS)), *rows]
 
 
-def _embedding(module: nn.Module) -> list[TapRow]:
+def _embedding(
+    module: nn.Module, heard: Mapping[str, Tensor], logits: Tensor | None
+) -> list[TapRow]:
+    """The input of the head; nothing when the last Linear does not give the logits."""
     try:
         head = find_head(module, who="model")
     except ModelError:
+        return []
+    given = heard.get(head, logits if head == "" else None)
+    if given is None or logits is None or not torch.equal(given, logits):
         return []
     width = getattr(module.get_submodule(head), "in_features", "?")
     return [TapRow("embedding", f"= input of the head, {head}:in", f"[B, {width}]")]
