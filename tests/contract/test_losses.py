@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stillhouse import functional
+from stillhouse.engine.terms import Term
 from stillhouse.functional import kl, mse
 from stillhouse.testing import ContractError, check_loss
 
@@ -40,6 +41,17 @@ def test_the_catalogue_keeps_the_contract(loss: Callable[..., Tensor]) -> None:
     zero = kind != "labels" and loss.__name__ not in NOT_ZERO_AT_EQUAL
     for shape in shapes_of(loss):
         check_loss(loss, kind=kind, zero_at_equal=zero, shape=shape)
+
+
+@pytest.mark.parametrize("loss", CATALOGUE, ids=lambda loss: loss.__name__)
+def test_a_term_keeps_gradients_from_the_targets(loss: Callable[..., Tensor]) -> None:
+    student, teacher = (torch.randn(4, 3, requires_grad=True) for _ in range(2))
+    target = torch.tensor([0, 1, 2, 0]) if kind_of(loss) == "labels" else teacher
+    Term("any", loss, ["student", "target"]).value(
+        {"student": student, "target": target}
+    ).backward()
+    assert student.grad is not None
+    assert teacher.grad is None
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 20.0])

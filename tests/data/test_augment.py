@@ -18,7 +18,7 @@ def pictures(height: int = 9, width: int = 7, channels: int = 3) -> torch.Tensor
 
 
 def naive(augment: Augment, image: np.ndarray, draws: list[float]) -> np.ndarray:
-    """One image: pad, cut, mirror, normalise, cut out. Draws: row, column, flip, cut row, cut column."""
+    """One image: pad, cut, mirror, normalise, cut out."""
     height, width, channels = image.shape
     row, column, flip, cut_row, cut_column = draws
     pad = augment.crop

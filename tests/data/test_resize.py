@@ -77,7 +77,7 @@ def test_halving_is_near_the_mean_of_four_pixels() -> None:
 
 
 def test_grey_and_colour_do_not_mix() -> None:
-    with pytest.raises(DataError, match="differ in channels after resizing.*make them all RGB"):
+    with pytest.raises(DataError, match=r"differ in channels after resizing.*make them all RGB"):
         resize_table(table_of(Image.new("RGB", (8, 8)), Image.new("L", (8, 8))), 4)
 
 

@@ -38,8 +38,13 @@ def test_mix_equals_big_integers() -> None:
 
 def test_mix_equals_the_published_sequence() -> None:
     """The first outputs of splitmix64 from state 1234567, as in Vigna's reference code."""
-    state = torch.tensor([1234567 + k * 0x9E3779B97F4A7C15 for k in range(2)][:1])
-    assert unsigned(mix(state)) == [6457827717110365317]
+    golden = 0x9E3779B97F4A7C15 - 2**64
+    states = torch.tensor(1234567) + torch.arange(3) * golden
+    assert unsigned(mix(states)) == [
+        6457827717110365317,
+        3203168211198807973,
+        9817491932198370423,
+    ]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -75,9 +80,8 @@ def test_a_draw_depends_on_the_sample_alone() -> None:
 @pytest.mark.parametrize("n", [1, 2, 3, 9, 1000, 2**20])
 def test_whole_numbers_stay_below(n: int) -> None:
     numbers = below(0, torch.arange(100_000), 0, 0, n)
-    assert numbers.min() == 0
-    assert numbers.max() == n - 1 or n > 1000
-    assert numbers.max() < n
+    assert 0 <= numbers.min() <= n // 1000
+    assert n - 1 - n // 1000 <= numbers.max() < n
 
 
 @pytest.mark.parametrize("change", ["seed", "view", "draw", "index"])

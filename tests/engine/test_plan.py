@@ -77,21 +77,22 @@ def test_each_turn_has_its_own_plan() -> None:
 
 
 def test_the_same_seed_sizes_bridges_equally_whatever_ran_before() -> None:
-    def bridge() -> nn.Module:
+    def bridge(before: int, seed: int) -> nn.Module:
         made = Bridge.sized(
-            "p", lambda s, t: nn.Linear(s[1], t[1]), "student.embedding",
+            "p",
+            lambda s, t: nn.Linear(s[1], t[1]),
+            "student.embedding",
             by=["student.embedding", "teacher.logits"],
-        )  # fmt: skip
-        wire(
-            stage(made, terms=[Term("p", lambda p: p.mean(1), ["p"])], learns=["student", "p"]),
-            DATA,
-            seed=3,
         )
+        term = Term("p", lambda p: p.mean(1), ["p"])
+        composed = stage(made, terms=[term], learns=["student", "p"])
+        torch.manual_seed(before)
+        wire(composed, DATA, seed=seed)
         return made.module
 
-    one = bridge()
-    torch.rand(7)
-    assert torch.equal(one.weight, bridge().weight)
+    one = bridge(before=0, seed=3)
+    assert torch.equal(one.weight, bridge(before=1, seed=3).weight)
+    assert not torch.equal(one.weight, bridge(before=0, seed=4).weight)
     assert one.weight.shape == (3, 4)
 
 

@@ -221,3 +221,10 @@ def test_class_counts_that_differ_are_refused(train: Batches, platform: Platform
     teacher.fc = nn.Linear(4, 5)
     with pytest.raises(WiringError, match=r"term 'kd' does not fit .*\[4, 3\].*\[4, 5\]"):
         fit(th_kd(tiny_net(4, 1), teacher), train, Settings(epochs=1), platform)
+
+
+def test_a_head_that_nothing_trains_is_not_judged_first() -> None:
+    assert next(iter(th_kd(tiny_net(), tiny_net(), form="paper", alpha=1.0).measures)) == (
+        "teacher head"
+    )
+    assert next(iter(th_kd(tiny_net(), tiny_net(), form="code", alpha=1.0).measures)) == "own head"

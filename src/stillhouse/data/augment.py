@@ -84,4 +84,4 @@ class Augment:
         columns = torch.arange(width, device=images.device) - column
         hit = ((rows >= 0) & (rows < self.cutout))[:, :, None]
         hit = hit & ((columns >= 0) & (columns < self.cutout))[:, None, :]
-        return images.masked_fill(hit[:, None], 0.0)
+        return images.masked_fill_(hit[:, None], 0.0)  # a copy would lose the layout

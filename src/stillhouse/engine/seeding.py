@@ -22,10 +22,18 @@ def derive_seed(*parts: object) -> int:
 
 
 def seed_everything(seed: int) -> None:
-    """Seed the generators of Python, NumPy and PyTorch (all devices)."""
+    """Seed the generators of Python, NumPy and PyTorch (all devices that are in use).
+
+    ``torch.manual_seed`` does the same, but takes 0.3 ms where CUDA is not in use (it notes a stack
+    trace for a later start of it), which each step would pay.
+    """
     random.seed(seed)
     np.random.seed(seed % 2**32)  # user transforms and models may draw from it
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(seed)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(seed)
 
 
 @contextmanager

@@ -79,7 +79,8 @@ class Trainer:
         self._learning = [n.module for n in wiring.nodes if n.name in learners and n.module]
         self._followers = [node for node in wiring.stage.nodes if isinstance(node, Ema)]
         self._seeds = StepSeeds(settings.seed, "step", platform.rank)
-        for module in self._learning:
+        losses = [term.module for term in wiring.stage.terms() if term.module is not None]
+        for module in [*self._learning, *losses]:
             module.train()
         self.players = [
             Player(

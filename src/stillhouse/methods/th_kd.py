@@ -48,6 +48,7 @@ def th_kd(
         form: 'code' (the default: the only settings that the authors released) or 'paper'.
         alpha: share of the teacher's head, in 0..1. 0.013 and weight 1.52: the released weights
             1.5 and 0.02 of the two KL terms (resnet32x4 -> resnet8x4), added and divided.
+            At 1 in the paper form the own head learns nothing: 'teacher head' is judged then.
         temperature: T > 0. 4.0: the released code, both heads.
         weight: of both KL terms together.
         label_weight: of the cross-entropy. 1.0: the released code.
@@ -98,8 +99,19 @@ def th_kd(
                 terms=_terms(form, alpha, temperature, weight, label_weight),
             )
         ],
-        measures={"own head": "student.logits", "teacher head": SHARED, "mixture": "mixture"},
+        measures=_inferences(form, alpha),
     )
+
+
+def _inferences(form: str, alpha: float) -> dict[str, str]:
+    """Own head, teacher's head, mixture; the one that is judged first.
+
+    At alpha 1 in the paper form nothing trains the student's own head: then it comes last.
+    """
+    others = {"teacher head": SHARED, "mixture": "mixture"}
+    own = {"own head": "student.logits"}
+    untrained = form == "paper" and alpha == 1.0
+    return {**others, **own} if untrained else {**own, **others}
 
 
 def _terms(
