@@ -82,6 +82,13 @@ def test_problems_are_found_before_the_teacher_is_trained(tmp_path: Path) -> Non
     assert not (tmp_path / "run").exists()
 
 
+def test_a_model_of_other_classes_is_refused(tmp_path: Path) -> None:
+    two = nn.Sequential(nn.Flatten(), nn.Linear(192, 2))
+    with pytest.raises(WiringError, match="tells 2 classes apart, the data has 3"):
+        sh.distill(data=(Coloured(60), Coloured(30)), teacher=two, student=lambda: two,
+                   out=tmp_path / "run", **BUDGET)  # fmt: skip
+
+
 def test_a_random_transform_never_meets_the_test_set_by_accident(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="eval_transform"):
         sh.distill(data=(Coloured(60), Coloured(30)), teacher=tiny_net(8), student=tiny_net(4),

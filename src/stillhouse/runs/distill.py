@@ -13,7 +13,7 @@ from stillhouse.engine.fit import score
 from stillhouse.engine.nodes import Bridge
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Settings, Weights, opened
-from stillhouse.errors import RunError
+from stillhouse.errors import RunError, WiringError
 from stillhouse.methods import Method, find_method, plain
 from stillhouse.models import weights_fingerprint
 from stillhouse.recipes.schema import ModelSection, Recipe, TeacherSection
@@ -102,8 +102,17 @@ class Distillation:
         self._rehearse(self.student_stage(self.recipe.seeds[0], teacher), self.recipe.seeds[0])
 
     def _rehearse(self, stage: Stage, seed: int) -> None:
-        with opened(stage, self.feeds.train(seed), self.settings(seed), self.feeds.platform):
-            pass  # opening is the check
+        train, platform = self.feeds.train(seed), self.feeds.platform
+        with opened(stage, train, self.settings(seed), platform) as trainer:  # opening is the check
+            classes = len(self.feeds.splits.classes)
+            for label, signal in stage.measures.items():
+                width = trainer.wiring.seen[signal].shape[1]
+                if width != classes:
+                    raise WiringError(
+                        f"stage '{stage.name}'",
+                        [f"'{label}' ({signal}) tells {width} classes apart, the data has "
+                         f"{classes}; give a model with {classes} outputs"],
+                    )  # fmt: skip
 
     def identity(self, kind: str, settings: Settings, network: Network, **more: Any) -> str:
         """The fingerprint of a stage: everything that decides its weights."""

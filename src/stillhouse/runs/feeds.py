@@ -10,10 +10,12 @@ from stillhouse.data.augment import Augment
 from stillhouse.data.batches import Batches
 from stillhouse.data.load import Splits, load
 from stillhouse.data.resize import resize_table
+from stillhouse.data.samples import image_to_tensor
 from stillhouse.data.tables import ImageTable
 from stillhouse.engine.platform import Platform
 from stillhouse.errors import DataError, RecipeError
 from stillhouse.recipes.schema import AugmentSection, DataSection
+from stillhouse.runs.fingerprint import code_identity
 
 LEAST_STD = 1 / 255
 """A channel that never changes is divided by one grey level, not by zero."""
@@ -130,7 +132,7 @@ def settle_augment(section: DataSection, splits: Splits) -> Augment:
     """
     table = splits.train
     if not isinstance(table, ImageTable):
-        channels = 3
+        channels = image_to_tensor(table.read(0)).shape[-1]
         mean, std = (0.5,) * channels, (0.25,) * channels
         section = section.model_copy(update={"augment": _written(section) or AugmentSection()})
     else:
@@ -154,6 +156,7 @@ def data_identity(feeds: Feeds) -> dict[str, Any]:
         "views": feeds.section.views,
         "view_seed": feeds.section.view_seed,
         "augment": vars(feeds.augment),
-        "transform": None if feeds.transform is None else repr(type(feeds.transform)),
+        "transform": code_identity(feeds.transform),
+        "eval_transform": code_identity(feeds.eval_transform),
         "batch": feeds.batch,
     }
