@@ -84,15 +84,16 @@ class MissingExtra(StillhouseError):  # noqa: N818  (the name says what is missi
 
 
 class NonFiniteLoss(StillhouseError):  # noqa: N818  (an event of the run, not of the input)
-    """A term became inf or nan; the last good checkpoint is kept."""
+    """A term (or a weight: no name) became inf or nan; the last good checkpoint is kept."""
 
     exit_code = 1
 
     def __init__(self, term: str, step: int, checkpoint: str) -> None:
         self.term = term
         self.step = step
+        what = f"term '{term}' is not finite" if term else "the weights are not finite"
         super().__init__(
-            f"term '{term}' is not finite at step {step}; {checkpoint}. "
+            f"{what} at step {step}; {checkpoint}. "
             "Lower the learning rate or the term's weight, or clip gradients (clip: 5.0)."
         )
 

@@ -18,6 +18,7 @@ from stillhouse.engine.terms import Term
 from stillhouse.engine.trainer import Settings
 from stillhouse.errors import NonFiniteLoss
 from stillhouse.functional import cross_entropy
+from stillhouse.methods import plain
 
 NEVER = -9
 EVERY_STEP = Settings(epochs=3, checkpoint_seconds=0.0)
@@ -92,3 +93,26 @@ def test_a_resumed_fit_still_knows_its_checkpoint(
     said = re.escape(f"the checkpoint of epoch 1, step 3 is kept in {tmp_path / CHECKPOINT}")
     with pytest.raises(NonFiniteLoss, match=f"at step 4; {said}"):
         fit(breaking(1), train, seldom, platform, directory=tmp_path)
+
+
+def test_weights_that_leave_the_range_in_the_last_step_are_found(
+    train: Batches, platform: Platform, tmp_path: Path
+) -> None:
+    """The loss was finite to the end, the last update was not: no such product is kept."""
+
+    class Leap(torch.optim.SGD):
+        """Sends the weights to inf in one chosen step."""
+
+        steps = 0
+
+        def step(self, closure=None):
+            super().step()
+            Leap.steps += 1
+            if Leap.steps == len(train):
+                for group in self.param_groups:
+                    group["params"][0].data.fill_(float("inf"))
+
+    settings = Settings(epochs=1, optimizer=lambda p: Leap(p, 0.01), checkpoint_seconds=0.0)
+    with pytest.raises(NonFiniteLoss, match="the weights are not finite at step 4") as caught:
+        fit(plain(tiny_net()), train, settings, platform, directory=tmp_path)
+    assert "the checkpoint of epoch 1, step 4 is kept" in str(caught.value)

@@ -14,6 +14,7 @@ from stillhouse.engine.platform import Platform
 from stillhouse.engine.seeding import seeded
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Settings, Trainer, Weights, measured, opened
+from stillhouse.errors import NonFiniteLoss
 
 CHECKPOINT = "checkpoint.pt"
 METRICS = "metrics.jsonl"
@@ -176,6 +177,9 @@ class _Run:
                 clock = self._count(clock)
                 self._save()
         self.trainer.look(self._kept)
+        if not self.trainer.finite:
+            done = progress.epoch * self.trainer.per_epoch + progress.step
+            raise NonFiniteLoss("", done - 1, self._kept)
         clock = self._count(clock)
         rate = self.trainer.per_epoch * images / max(progress.epoch_seconds, 1e-9)
         record = self._record(rate)
@@ -234,6 +238,8 @@ class _Run:
     def _save(self) -> None:
         """Write a checkpoint of a state that is known to be finite."""
         self.trainer.look(self._kept)
+        if not self.trainer.finite:
+            return  # keep the last good one; the next step will tell which term it was
         if self.checkpoint is not None and self.platform.main:
             state = {**self.trainer.state_dict(), "progress": vars(self.progress)}
             self.checkpoint.save({**state, "history": self.history})

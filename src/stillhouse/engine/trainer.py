@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from stillhouse.data.batches import Batches
@@ -144,6 +145,12 @@ class Trainer:
         """Know which checkpoint is good, to say so when a term is not finite."""
         for player in self.players:
             player.kept = kept
+
+    @property
+    def finite(self) -> bool:
+        """Whether all weights are: a finite loss can still send them to inf in its last step."""
+        values = (v for m in self._stateful().values() for v in m.state_dict().values())
+        return all(bool(torch.isfinite(v).all()) for v in values if v.is_floating_point())
 
     def _stateful(self) -> dict[str, nn.Module]:
         learners = set(self.wiring.stage.learners)
