@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
 from stillhouse.data.augment import Augment
 from stillhouse.data.batches import Batches
@@ -38,23 +37,3 @@ def table() -> ImageTable:
 @pytest.fixture
 def train(table: ImageTable) -> Batches:
     return Batches(table, Augment((0.5,) * 3, (0.25,) * 3, crop=1, flip=True), batch_size=8)
-
-
-def tiny_net(width: int = 4, seed: int = 0, *, dropout: float = 0.0) -> nn.Module:
-    """Convolution, batch norm, pooling, linear head ``fc``: all that matters, in no time."""
-    torch.manual_seed(seed)
-    return TinyNet(width, dropout)
-
-
-class TinyNet(nn.Module):
-    def __init__(self, width: int, dropout: float) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(3, width, 3, padding=1)
-        self.bn = nn.BatchNorm2d(width)
-        self.relu = nn.ReLU()
-        self.drop = nn.Dropout(dropout)
-        self.fc = nn.Linear(width, 3)
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        pooled = self.relu(self.bn(self.conv(image))).mean((2, 3))
-        return self.fc(self.drop(pooled))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from conftest import TinyNet, tiny_net
+from tiny import TinyNet, tiny_net
 from torch import Tensor, nn
 
 from stillhouse.engine.cache import Recording, Replay

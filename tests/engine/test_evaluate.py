@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import tiny_net
+from tiny import tiny_net
 
 from stillhouse.data.augment import Augment
 from stillhouse.data.batches import EVALUATION_BATCH, Batches

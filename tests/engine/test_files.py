@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import tiny_net
 from safetensors import safe_open
 from safetensors.torch import load_file
+from tiny import tiny_net
 
 from stillhouse.engine.files import Lines, replacing, save_tensors, write_json, write_text
 

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from conftest import tiny_net
+from tiny import tiny_net
 from torch import Tensor, nn
 
 from stillhouse.data.batches import Batches

@@ -4,7 +4,7 @@ import copy
 
 import torch
 import torch.nn.functional as F
-from conftest import tiny_net
+from tiny import tiny_net
 from torch import nn
 
 from stillhouse.data.batches import Batches

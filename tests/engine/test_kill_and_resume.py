@@ -18,7 +18,7 @@ SCRIPT = """
 import sys, time
 from pathlib import Path
 import torch
-from conftest import tiny_net
+from tiny import tiny_net
 from stillhouse.data.augment import Augment
 from stillhouse.data.batches import Batches
 from stillhouse.data.tables import ImageTable

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import tiny_net
+from tiny import tiny_net
 from torch import Tensor, nn
 
 from stillhouse.data.batches import Batches

@@ -4,8 +4,8 @@ import re
 
 import pytest
 import torch
-from conftest import tiny_net
 from mistakes import DATA, KD, LABEL, stage
+from tiny import tiny_net
 from torch import Tensor, nn
 
 from stillhouse.data.batches import Batches

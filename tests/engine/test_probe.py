@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import tiny_net
+from tiny import tiny_net
 from torch import Tensor, nn
 
 from stillhouse.engine.nodes import Role

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import tiny_net
+from tiny import tiny_net
 
 from stillhouse.data.batches import Batches
 from stillhouse.engine.cache import Replay, open_recording, record

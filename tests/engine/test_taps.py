@@ -4,7 +4,7 @@ from collections import OrderedDict
 
 import pytest
 import torch
-from conftest import tiny_net
+from tiny import tiny_net
 from torch import Tensor, nn
 
 from stillhouse.engine.nodes import Role

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from conftest import tiny_net
 from mistakes import DATA, DECLARED, KD, LABEL, REHEARSED, Grey, TwoHeads, stage, term, wide
+from tiny import tiny_net
 from torch import Tensor
 
 from stillhouse.data.batches import Batches

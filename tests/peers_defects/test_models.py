@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import tiny_net
 from safetensors.torch import load_file
+from tiny import tiny_net
 from torch import Tensor, nn
 
 from stillhouse.data.batches import Batches

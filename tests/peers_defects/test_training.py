@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from conftest import tiny_net
+from tiny import tiny_net
 from torch import Tensor, nn
 
 from stillhouse.data.batches import Batches

@@ -1,7 +1,7 @@
 """The main job: a teacher, a control and a student over seeds, and whether it helped."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,8 @@ class Distillation:
 
     def teacher_stage(self, teacher: nn.Module) -> Stage:
         """The teacher alone, reading its own form of the image."""
-        return self._with_input(plain(teacher), "student")
+        alone = replace(plain(teacher), name="teacher alone")  # messages say whose stage it is
+        return self._with_input(alone, "student")
 
     def _with_input(self, stage: Stage, role: str) -> Stage:
         if self.teacher_input is None:
