@@ -1,13 +1,14 @@
 """Stages that do not fit together, each with what must be said about it."""
 
 from collections.abc import Callable
+from pathlib import Path
 
-import numpy as np
 import torch
 from tiny import TinyNet, tiny_net
 from torch import Tensor, nn
 
-from stillhouse.engine.cache import Recording, Replay
+from stillhouse.cache import LOSSLESS, Recording, Replay
+from stillhouse.cache.shards import Shards
 from stillhouse.engine.nodes import Bridge, Ema, Node, Role
 from stillhouse.engine.stage import Stage, Turn
 from stillhouse.engine.terms import Term
@@ -54,7 +55,8 @@ def shared() -> Stage:
 
 
 def replay() -> Replay:
-    return Replay("teacher", Recording(None, {}, {"logits": np.zeros((1, 4, 3), np.float32)}))
+    shards = Shards(Path(), LOSSLESS, (3,), rows=4, per_shard=4)
+    return Replay("teacher", Recording(Path(), 1, {"logits": shards}))
 
 
 def ema(stage: Stage) -> Stage:

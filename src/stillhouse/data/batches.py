@@ -10,7 +10,7 @@ from torch import Tensor
 from stillhouse.data.augment import Augment
 from stillhouse.data.samples import SampleReader
 from stillhouse.data.tables import ImageTable, Table
-from stillhouse.data.views import PLAIN_VIEW, shuffled
+from stillhouse.data.views import LOOKUP, PLAIN_VIEW, lookup, shuffled
 from stillhouse.errors import DataError
 
 EVALUATION_BATCH = 512
@@ -123,4 +123,5 @@ class _TableReader:
                 "batch.label": self._labels[index],
                 "batch.index": index,
                 "batch.view": torch.full_like(index, view),
+                LOOKUP: lookup(cpu_rows, view),
             }

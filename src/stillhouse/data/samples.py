@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from stillhouse.data.augment import Augment
 from stillhouse.data.tables import ImageTable, Table
-from stillhouse.data.views import PLAIN_VIEW, sample_seed
+from stillhouse.data.views import LOOKUP, PLAIN_VIEW, lookup, sample_seed
 from stillhouse.errors import DataError
 
 
@@ -107,6 +107,7 @@ class SampleReader:
                 "batch.label": labels.to(self._device, non_blocking=True),
                 "batch.index": index.to(self._device, non_blocking=True),
                 "batch.view": torch.full_like(index, view).to(self._device),
+                LOOKUP: lookup(index, view),
             }
 
 

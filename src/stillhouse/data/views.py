@@ -10,6 +10,10 @@ from torch import Tensor
 PLAIN_VIEW = -1
 """The view number of an image that is not augmented."""
 
+LOOKUP = "batch.lookup"
+"""(row, view) of each image of a batch, on the CPU wherever the batch is: who looks something up
+there, such as a recorded teacher, never waits for the device."""
+
 _GOLDEN = 0x9E3779B97F4A7C15
 _FIRST = 0xBF58476D1CE4E5B9
 _SECOND = 0x94D049BB133111EB
@@ -89,3 +93,12 @@ def shuffled(seed: int, epoch: int, n: int) -> Tensor:
     [0, 1, 2, 3, 4]
     """
     return torch.argsort(keys(seed, torch.arange(n), epoch, _ORDER), stable=True)
+
+
+def lookup(rows: Tensor, view: int) -> Tensor:
+    """Where a batch is found in a recording.
+
+    Shapes:
+        rows: int64 [B] on the CPU; returns int64 [B, 2]: row, view.
+    """
+    return torch.stack([rows, torch.full_like(rows, view)], 1)

@@ -10,7 +10,7 @@ from stillhouse.engine.signals import BATCH, owner, part
 from stillhouse.engine.stage import Stage, Turn
 from stillhouse.errors import StillhouseError, WiringError, nearest
 
-BATCH_PARTS = ("image", "label", "index", "view")
+BATCH_PARTS = ("image", "label", "index", "view", "lookup")
 
 
 def _signal_problem(stage: Stage, signal: str, asker: str) -> str | None:

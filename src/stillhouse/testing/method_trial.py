@@ -10,11 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stillhouse.engine.cache import Replay, record
+from stillhouse.cache import Replay, needed, record, recorded_parts, replay_problems
 from stillhouse.engine.evaluate import Scores, evaluate
 from stillhouse.engine.fit import Fitted, Observer, Silent, fit
 from stillhouse.engine.nodes import Role
-from stillhouse.engine.order import parts_of
 from stillhouse.engine.platform import Platform, open_platform
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Settings, opened
@@ -211,13 +210,18 @@ class MethodTrial:
         """A run with a recorded teacher; None where no frozen role of the stage is the teacher."""
         played = self.begin()
         role = _teacher_role(played)
-        if role is None:
+        if role is None or replay_problems(played.stage, role.name):
             return None
-        with opened(played.stage, self.batches, self.settings, self.platform) as trainer:
-            parts = parts_of(played.stage, trainer.wiring.nodes).get(role.name, ())
+        parts, _ = recorded_parts(played.stage, role.name)
         if not parts:
             return None
-        recording = record(role, parts, self.batches, self.folder / "recorded", {})
+        other = self.begin().stage  # opening sizes bridges, under the seed of the opening
+        with opened(other, self.batches, self.settings, self.platform) as trainer:
+            need = needed(played.stage, role.name, trainer.wiring.seen)
+        recording = record(
+            role, parts, self.batches, self.folder / "recorded", {}, self.platform,
+            shapes=need.sizing,
+        )  # fmt: skip
         played.stage = played.stage.replace(Replay(role.name, recording))
         return self.train(played)
 

@@ -1,0 +1,103 @@
+"""Whether a stage can do with a recorded role, and which of its signals it would need."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from stillhouse.engine.nodes import Bridge, Ema, Node, Role
+from stillhouse.engine.order import order_nodes, parts_of
+from stillhouse.engine.signals import BATCH, owner, part
+from stillhouse.engine.stage import Stage
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a stage needs of a role.
+
+    Args:
+        parts: what it reads in each step, with the shape of one sample.
+        sizing: parts that only size a bridge.
+    """
+
+    parts: Mapping[str, tuple[int, ...]]
+    sizing: Mapping[str, tuple[int, ...]]
+
+
+def needed(stage: Stage, name: str, seen: Mapping[str, Tensor]) -> Need:
+    """What a stage needs of a role, by the signals that its rehearsal saw.
+
+    A stage that was opened once knows its bridges' sizes; the recorded role then only has to give
+    what is read. ``seen`` is the wiring's, of such an opening.
+    """
+    read, sizing = recorded_parts(stage, name)
+    shapes = {
+        key: tuple(seen[f"{name}.{key}"].shape[1:])
+        for key in (*read, *sizing)
+        if f"{name}.{key}" in seen
+    }
+    return Need({p: shapes[p] for p in read}, {p: shapes[p] for p in sizing if p in shapes})
+
+
+def nodes_before(stage: Stage, name: str) -> tuple[Node, ...]:
+    """What a role reads, such as its own form of the image; empty when it reads the batch."""
+    return tuple(n for n in order_nodes(stage, stage.node(name).reads) if n.name != name)
+
+
+def replay_problems(stage: Stage, name: str) -> list[str]:
+    """Why a role of a stage cannot be recorded; empty when it can.
+
+    A recorded role gives the same signals for the same sample and view for ever, and no gradient.
+    So it may not learn or follow a learner, and all that it reads must come from the batch alone.
+    Validation images are not recorded, so it may not be measured either.
+
+    >>> from torch import nn
+    >>> from stillhouse.methods import kd
+    >>> replay_problems(kd(nn.Linear(4, 2), nn.Linear(4, 2)), "teacher")
+    []
+    >>> replay_problems(kd(nn.Linear(4, 2), nn.Linear(4, 2)), "student")[0]
+    "'student' learns, so its signals change with each step"
+    """
+    node = stage.node(name)
+    if name in stage.learners:
+        return [f"'{name}' learns, so its signals change with each step"]
+    if isinstance(node, Ema):
+        return [f"'{name}' follows '{node.of.name}', so its signals change with each step"]
+    if not isinstance(node, Role):
+        return [f"'{name}' is a {type(node).__name__}, not a role"]
+    problems = []
+    for before in nodes_before(stage, name):
+        if before.name in stage.learners:
+            problems.append(
+                f"'{name}' reads '{before.name}', which learns: its gradient goes through '{name}'"
+            )
+        elif not isinstance(before, Bridge):
+            problems.append(f"'{name}' reads '{before.name}', which is no bridge of the batch")
+    measured = {label: s for label, s in stage.measures.items() if _needs(stage, s, name)}
+    problems += [
+        f"'{label}' ({signal}) is scored on validation images, which are not recorded"
+        for label, signal in measured.items()
+    ]
+    return problems
+
+
+def _needs(stage: Stage, signal: str, name: str) -> bool:
+    if owner(signal) == BATCH:
+        return False
+    return any(node.name == name for node in order_nodes(stage, [signal]))
+
+
+def recorded_parts(stage: Stage, name: str) -> tuple[list[str], list[str]]:
+    """The parts of a role that a fresh stage reads in each step, and those that size a bridge.
+
+    >>> from torch import nn
+    >>> from stillhouse.methods import th_kd
+    >>> recorded_parts(th_kd(nn.Linear(4, 2), nn.Linear(4, 2), student_head="", head=""), "teacher")
+    (['logits'], ['embedding'])
+    """
+    signals = [read for term in stage.terms() for read in term.reads]
+    nodes = order_nodes(stage, signals)
+    read = [need for node in nodes for need in node.reads] + signals
+    wanted = {part(signal): None for signal in read if owner(signal) == name}
+    sizing = [p for p in parts_of(stage, nodes).get(name, ()) if p and p not in wanted]
+    return list(wanted), sizing

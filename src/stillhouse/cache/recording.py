@@ -1,0 +1,185 @@
+"""A recording on disk: what made it, and the signals of a role that it holds.
+
+    recording-.../
+      recording.json                  identity: weights, data, view seed, transform, precision, ...
+      logits-float32/part.json        tap, shape, storage, samples per shard
+      logits-float32/view-0000-row-00000000-1f0c....safetensors
+
+Views and signals can be added later; the identity never changes.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stillhouse.cache.codec import LOSSLESS, Storage
+from stillhouse.cache.shards import Shards
+from stillhouse.engine.files import write_json
+from stillhouse.errors import CacheError
+
+MANIFEST = "recording.json"
+PART = "part.json"
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Signals of a role for every sample and view, checked.
+
+    Args:
+        directory: its files.
+        views: how many views are there (0..views-1).
+        parts: the shards of each recorded part.
+        shapes: of parts that are only known by shape, for bridges that are sized by them.
+    """
+
+    directory: Path
+    views: int
+    parts: Mapping[str, Shards]
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def bytes(self) -> int:
+        """Room that it takes on disk, all views."""
+        return sum(
+            path.stat().st_size
+            for shards in self.parts.values()
+            for path in shards.present().values()
+        )
+
+    @property
+    def seconds(self) -> float:
+        """What the recording of all that is there has taken, over all runs."""
+        return sum(shards.seconds() for shards in self.parts.values())
+
+
+def claim(directory: Path, identity: Mapping[str, Any]) -> None:
+    """Make a directory the recording of this identity, or make sure that it is.
+
+    Raises:
+        CacheError: it was made from something else; says which field differs.
+    """
+    wanted = json.loads(json.dumps(dict(identity)))
+    if not (directory / MANIFEST).exists():
+        write_json(directory / MANIFEST, wanted)
+        return
+    _compare(directory, _read(directory / MANIFEST), wanted)
+
+
+def open_recording(
+    directory: Path,
+    identity: Mapping[str, Any],
+    parts: Sequence[str],
+    views: int,
+    *,
+    storage: Mapping[str, Storage] | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+) -> Recording:
+    """Open what was recorded, after comparing every byte with its checksum.
+
+    Args:
+        directory: of the recording.
+        identity: of what this run would record.
+        parts: the signals wanted.
+        views: how many views are wanted.
+        storage: of parts that are not float32.
+        shapes: of parts that are wanted by shape only.
+
+    Raises:
+        CacheError: it was made from something else (says which field differs), a part or a view is
+            missing, or a shard is damaged.
+    """
+    if not (directory / MANIFEST).exists():
+        raise CacheError(f"{directory} holds no recording; record one first")
+    _compare(directory, _read(directory / MANIFEST), json.loads(json.dumps(dict(identity))))
+    held = {part: _held(directory, part, (storage or {}).get(part, LOSSLESS)) for part in parts}
+    for shards in held.values():
+        shards.check(views)
+    return Recording(directory, views, held, dict(shapes or {}))
+
+
+def part_folder(directory: Path, part: str, storage: Storage) -> Path:
+    """Where one signal lives; other storages of it live beside."""
+    safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in part)
+    return directory / f"{safe}-{storage.name}"
+
+
+def find_part(directory: Path, part: str, storage: Storage) -> Shards | None:
+    """The shards of a part that was begun before; None when it was not.
+
+    Raises:
+        CacheError: what says so is damaged.
+    """
+    folder = part_folder(directory, part, storage)
+    return _shards(folder, _read(folder / PART)) if (folder / PART).exists() else None
+
+
+def claim_part(
+    directory: Path,
+    part: str,
+    storage: Storage,
+    *,
+    tap: str,
+    shape: Sequence[int],
+    rows: int,
+    per_shard: int,
+) -> Shards:
+    """The shards of a part, begun if it is new; all parts are cut at the same samples.
+
+    Raises:
+        CacheError: it was begun from another tap, shape or number of samples.
+    """
+    folder = part_folder(directory, part, storage)
+    wanted = {
+        "part": part,
+        "tap": tap,
+        "shape": list(shape),
+        "dtype": storage.dtype,
+        "top": storage.top,
+        "rows": rows,
+    }
+    if not (folder / PART).exists():
+        there = [_read(path)["per_shard"] for path in directory.glob(f"*/{PART}")]
+        write_json(folder / PART, {**wanted, "per_shard": there[0] if there else per_shard})
+    found = _read(folder / PART)
+    _compare(folder, {key: found.get(key) for key in wanted}, wanted)
+    return _shards(folder, found)
+
+
+def _held(directory: Path, part: str, storage: Storage) -> Shards:
+    shards = find_part(directory, part, storage)
+    if shards is None:
+        there = sorted(path.parent.name for path in directory.glob(f"*/{PART}"))
+        raise CacheError(
+            f"{directory} does not hold '{part}' as {storage.name}; it holds {', '.join(there)}"
+        )
+    _compare(shards.folder, vars(shards.storage), vars(storage))
+    return shards
+
+
+def _shards(folder: Path, about: Mapping[str, Any]) -> Shards:
+    try:
+        storage = Storage(about["dtype"], about["top"])
+        return Shards(folder, storage, tuple(about["shape"]), about["rows"], about["per_shard"])
+    except (KeyError, TypeError) as error:
+        raise CacheError(f"{folder / PART} is damaged ({error!r}); delete {folder}") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CacheError(f"{path} is damaged ({error}); delete {path.parent}") from None
+    if not isinstance(found, dict):
+        raise CacheError(f"{path} is damaged: it is no mapping; delete {path.parent}")
+    return found
+
+
+def _compare(where: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    for name in dict.fromkeys([*wanted, *found]):
+        if wanted.get(name) != found.get(name):
+            raise CacheError(
+                f"{where} was recorded with {name} {found.get(name)!r}, this run has "
+                f"{wanted.get(name)!r}; use another directory or delete it"
+            )

@@ -1,0 +1,147 @@
+"""Shards of one recorded signal: whole files, named by what they hold and by their checksum.
+
+``view-0003-row-00004096-<sha256, 16 digits>.safetensors`` holds a run of samples under one view. A
+shard that has its name is whole: it was written beside and renamed. None is ever changed.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from stillhouse.cache.codec import Storage
+from stillhouse.engine.files import replacing
+from stillhouse.errors import CacheError
+
+DIGITS = 16
+KEPT_OPEN = 2
+"""Views whose shards stay mapped: the one that is served and the one before it."""
+
+_NAME = re.compile(r"view-(\d+)-row-(\d+)-([0-9a-f]{16})\.safetensors")
+
+Spot = tuple[int, int]
+"""(view, first row) of a shard."""
+
+
+class Shards:
+    """The shards of one signal in a folder.
+
+    Args:
+        folder: of this signal alone.
+        storage: how values are stored.
+        shape: of the signal of one sample.
+        rows: how many samples there are.
+        per_shard: how many of them a shard holds; the last one may hold fewer.
+    """
+
+    def __init__(
+        self, folder: Path, storage: Storage, shape: tuple[int, ...], rows: int, per_shard: int
+    ) -> None:
+        self.folder = folder
+        self.storage = storage
+        self.shape = shape
+        self.rows = rows
+        self.per_shard = per_shard
+        self._mapped: dict[int, list[dict[str, Tensor]]] = {}
+
+    def spots(self, views: int) -> list[Spot]:
+        """All shards of so many views, in order."""
+        return [(view, row) for view in range(views) for row in range(0, self.rows, self.per_shard)]
+
+    def present(self) -> dict[Spot, Path]:
+        """The shards that are there."""
+        found = {}
+        for path in sorted(self.folder.glob("view-*.safetensors")):
+            match = _NAME.fullmatch(path.name)
+            if match is not None:
+                found[int(match[1]), int(match[2])] = path
+        return found
+
+    def write(self, spot: Spot, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> int:
+        """Write a shard whole; gives its size in bytes."""
+        content = save(
+            {key: value.cpu().contiguous() for key, value in tensors.items()}, metadata=dict(about)
+        )
+        digest = hashlib.sha256(content).hexdigest()[:DIGITS]
+        name = f"view-{spot[0]:04d}-row-{spot[1]:08d}-{digest}.safetensors"
+        with replacing(self.folder / name) as fresh:
+            fresh.write_bytes(content)
+        return len(content)
+
+    def check(self, views: int) -> None:
+        """Compare each shard of these views with its checksum.
+
+        Raises:
+            CacheError: one is missing or was changed; says which.
+        """
+        there = self.present()
+        for spot in self.spots(views):
+            path = there.get(spot)
+            if path is None:
+                raise CacheError(
+                    f"{self.folder} lacks the shard of view {spot[0]}, row {spot[1]}; record it "
+                    "again"
+                )
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()[:DIGITS]
+            if digest not in path.name:
+                raise CacheError(
+                    f"{path} is damaged: its content does not fit the checksum in its name; "
+                    "delete this file, and only this shard will be recorded again"
+                )
+
+    def seconds(self) -> float:
+        """What recording all shards took, as they say themselves."""
+        return sum(float(_about(path).get("seconds", 0.0)) for path in self.present().values())
+
+    def gather(self, view: int, index: Tensor) -> Tensor:
+        """The signal of these samples under one view, float32 on the CPU.
+
+        Shapes:
+            index: int64 [B] on the CPU; returns [B, ...].
+        """
+        mapped = self._map(view)
+        if len(mapped) == 1:
+            return self._decoded({key: value[index] for key, value in mapped[0].items()})
+        taken: dict[str, Tensor] = {}
+        for number, (shard, places) in enumerate(_by_shard(index, self.per_shard)):
+            local = index[places] - shard * self.per_shard
+            for key, value in mapped[shard].items():
+                if number == 0:
+                    taken[key] = value.new_empty(len(index), *value.shape[1:])
+                taken[key][places] = value[local]
+        return self._decoded(taken)
+
+    def _decoded(self, stored: Mapping[str, Tensor]) -> Tensor:
+        return self.storage.decode(stored, self.shape)
+
+    def _map(self, view: int) -> list[dict[str, Tensor]]:
+        if view not in self._mapped:
+            there = self.present()
+            while len(self._mapped) >= KEPT_OPEN:
+                self._mapped.pop(next(iter(self._mapped)))
+            self._mapped[view] = [
+                _map_file(there[view, row]) for row in range(0, self.rows, self.per_shard)
+            ]
+        return self._mapped[view]
+
+
+def _by_shard(index: Tensor, per_shard: int) -> list[tuple[int, Tensor]]:
+    """Which places of a batch each shard fills."""
+    shards = index // per_shard
+    return [(int(s), (shards == s).nonzero().squeeze(1)) for s in shards.unique().tolist()]
+
+
+def _map_file(path: Path) -> dict[str, Tensor]:
+    """Tensors over the mapped file: what is not asked for is not read."""
+    with safe_open(path, framework="pt") as file:
+        return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+
+
+def _about(path: Path) -> dict[str, str]:
+    with safe_open(path, framework="pt") as file:
+        return dict(file.metadata() or {})
