@@ -33,6 +33,8 @@ def check(recipe: RecipeFile, settings: Set = None, allow_imports: AllowImports 
     )
     if job.teacher is not None:
         console.print(_teacher_line(found), highlight=False)
+    if found.teacher_plan is not None:
+        console.print(found.teacher_plan, markup=False, highlight=False)
     _print_tables(console, found)
     console.print("[green]the recipe fits together[/]")
 

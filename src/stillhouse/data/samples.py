@@ -28,7 +28,7 @@ def image_to_tensor(image: Any) -> Tensor:
 
 
 class _Views(Dataset[tuple[Tensor, int, int]]):
-    """Reads (row, view, seed) keys; transforms run under the seed of that view."""
+    """Reads (row, view, seed) keys; datasets and transforms run under the seed of that view."""
 
     def __init__(
         self, table: Table, augment: Augment, transform: Callable[[Any], Tensor] | None
@@ -42,6 +42,8 @@ class _Views(Dataset[tuple[Tensor, int, int]]):
 
     def __getitem__(self, key: Any) -> tuple[Tensor, int, int]:
         row, view, seed = key
+        if self.transform is not None or not isinstance(self.table, ImageTable):
+            _seed_all(sample_seed(seed, row, view))  # a dataset may draw too
         image: Any
         if isinstance(self.table, ImageTable):
             image = self.table.images[row].permute(2, 0, 1)
@@ -51,10 +53,6 @@ class _Views(Dataset[tuple[Tensor, int, int]]):
 
     def _shown(self, image: Any, row: int, view: int, seed: int) -> Tensor:
         if self.transform is not None:
-            number = sample_seed(seed, row, view)
-            random.seed(number)
-            np.random.seed(number % 2**32)
-            torch.manual_seed(number)
             shown = self.transform(image)
             if not isinstance(shown, Tensor) or not shown.is_floating_point():
                 what = shown.dtype if isinstance(shown, Tensor) else type(shown).__name__
@@ -69,6 +67,12 @@ class _Views(Dataset[tuple[Tensor, int, int]]):
         if view == PLAIN_VIEW:
             return self.augment(pixels)[0]
         return self.augment.view(pixels, seed=seed, index=torch.tensor([row]), view=view)[0]
+
+
+def _seed_all(number: int) -> None:
+    random.seed(number)
+    np.random.seed(number % 2**32)
+    torch.default_generator.manual_seed(number)  # torch.manual_seed also walks every accelerator
 
 
 class SampleReader:

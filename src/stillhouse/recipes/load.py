@@ -52,7 +52,7 @@ def override(values: Mapping[str, Any], settings: Sequence[str]) -> dict[str, An
     return result
 
 
-SHORT_KEYS = {"data": "source", "teacher": "model", "student": "model"}
+SHORT_KEYS = {"data": "source", "teacher": "model", "student": "model", "cache": "use"}
 """What a bare word in a section stands for; elsewhere it is the name."""
 
 

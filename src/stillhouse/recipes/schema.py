@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from stillhouse.cache.codec import DType, Storage
 from stillhouse.engine.optimisers import adamw, constant, cosine, multi_step, one_cycle, sgd
 from stillhouse.engine.platform import Precision
 from stillhouse.errors import nearest
@@ -58,10 +59,51 @@ class DataSection(Section):
     limit: Count | None = None
     split_seed: int = 0
     view_seed: int = 0
-    views: Count | Literal["live"] = "live"
+    views: Count | Literal["auto", "live"] = "auto"
     augment: Annotated[AugmentSection | Literal["auto"], BeforeValidator(_augment)] = "auto"
     size: Count | None = None
     workers: Annotated[int, Field(ge=0)] = 0
+
+
+class CacheSection(Section):
+    """Whether the teacher is recorded once instead of run in each step, and how it is stored.
+
+    float32 gives the same student as a live teacher, bit for bit, so ``auto`` may decide by time.
+    Another storage changes the student: it is then always recorded.
+    """
+
+    use: Literal["auto", "always", "never"] = "auto"
+    dtype: DType | dict[str, DType] = "float32"
+    top: Count | None = None
+    directory: Path | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lossy(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        dtype, top = values.get("dtype", "float32"), values.get("top")
+        dtypes = dtype.values() if isinstance(dtype, dict) else [dtype]
+        if top is None and all(each == "float32" for each in dtypes):
+            return values
+        if values.get("use") == "auto":
+            raise ValueError(
+                "'auto' decides by time, and float16, bfloat16 or top change the student; write "
+                "use: always (or never)"
+            )
+        return {"use": "always", **values}
+
+    def storage(self, part: str) -> Storage:
+        """How a signal of the teacher is stored; ``top`` is for its logits.
+
+        >>> CacheSection(dtype={"layer3": "float16"}).storage("layer3").name
+        'float16'
+        """
+        if isinstance(self.dtype, dict):
+            dtype: DType = self.dtype.get(part, "float32")
+        else:
+            dtype = self.dtype
+        return Storage(dtype, self.top if part == "logits" else None)
 
 
 class InputSection(Section):
@@ -132,6 +174,7 @@ class Recipe(Section):
     seeds: Annotated[tuple[int, ...], BeforeValidator(_seeds), Field(min_length=1)] = (0, 1, 2)
     optimizer: choices(OPTIMIZERS) = Field("sgd", validate_default=True)  # type: ignore[valid-type]
     schedule: choices(SCHEDULES) = Field("cosine", validate_default=True)  # type: ignore[valid-type]
+    cache: Annotated[CacheSection, _short("use")] = CacheSection()
     control: bool = True
     precision: Precision = "auto"
     device: str = "auto"

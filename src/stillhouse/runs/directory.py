@@ -15,7 +15,7 @@ from stillhouse.runs.fingerprint import first_difference
 RESOLVED = "resolved.yaml"
 ENVIRONMENT = "environment.json"
 
-FREE_KEYS = ("device", "checkpoint_seconds", "data.workers")
+FREE_KEYS = ("device", "checkpoint_seconds", "data.workers", "cache.use", "cache.directory")
 """Keys of a recipe that may change when a run goes on: they never change what it computes."""
 
 

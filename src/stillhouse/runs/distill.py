@@ -16,12 +16,14 @@ from stillhouse.engine.trainer import Settings, Weights, opened
 from stillhouse.errors import RunError, WiringError
 from stillhouse.methods import Method, find_method, plain
 from stillhouse.models import weights_fingerprint
-from stillhouse.recipes.schema import ModelSection, Recipe, TeacherSection
+from stillhouse.recipes.schema import Recipe
 from stillhouse.runs.feeds import Feeds, data_identity
 from stillhouse.runs.fingerprint import fingerprint
 from stillhouse.runs.networks import Network
 from stillhouse.runs.optimising import chosen_optimizer, chosen_schedule
 from stillhouse.runs.stage_run import StageRun, run_stage
+from stillhouse.runs.teacher_plan import Planner
+from stillhouse.runs.teaching import Served, Teaching, storage_identity
 from stillhouse.runs.watching import Quiet, Watcher
 
 TEACHER_SEED = 0
@@ -52,6 +54,7 @@ class Distillation:
     out: Path
     watcher: Watcher = field(default_factory=Quiet)
     teacher_input: InputAdapter | None = None
+    served: Served | None = None
 
     @property
     def method(self) -> Method:
@@ -101,6 +104,8 @@ class Distillation:
             teacher = self.teacher.make(TEACHER_SEED)
             self._rehearse(self.teacher_stage(teacher), TEACHER_SEED)
         self._rehearse(self.student_stage(self.recipe.seeds[0], teacher), self.recipe.seeds[0])
+        if teacher is not None and self.method.needs_teacher:
+            Planner(self, teacher).check()
 
     def _rehearse(self, stage: Stage, seed: int) -> None:
         train, platform = self.feeds.train(seed), self.feeds.platform
@@ -146,14 +151,15 @@ class Distillation:
         if self.teacher.given:
             return module, None
         settings = self.settings(TEACHER_SEED, self.teacher.section.epochs)
-        identity = self.identity("teacher", settings, self.teacher, **self._input_settings())
+        identity = self.identity("teacher", settings, self.teacher, **self.input_settings())
         run = self._plain_run(
             "teacher", self.teacher, settings, identity, self.teacher_stage(module)
         )
         module.load_state_dict(run.weights("last")["student"])
         return module, run
 
-    def _input_settings(self) -> dict[str, Any]:
+    def input_settings(self) -> dict[str, Any]:
+        """What a fingerprint must know of the teacher's own input; empty when it has none."""
         section = self.recipe.teacher and self.recipe.teacher.input
         return {"teacher_input": section.model_dump()} if section else {}
 
@@ -178,33 +184,53 @@ class Distillation:
             observer=self.watcher,
         )
 
-    def run_student(self, seed: int, teacher: nn.Module | None) -> StageRun:
-        """The student by the method."""
+    def student_directory(self, seed: int) -> Path:
+        """Where the student of a seed is trained."""
+        return self.out / "student" / f"seed{seed}"
+
+    def run_student(
+        self, seed: int, teacher: nn.Module | None, teaching: Teaching | None
+    ) -> StageRun:
+        """The student by the method; its teacher live or recorded gives the same bits."""
         settings = self.settings(seed)
         more = {
             "method": self.recipe.method.model_dump(),
             "teacher": None if teacher is None else weights_fingerprint(teacher),
-            **self._input_settings(),
+            "views": self.feeds.views or "a new one each epoch",
+            **self.input_settings(),
+            **storage_identity(self),
         }
+
+        def stage() -> Stage:
+            made = self.student_stage(seed, teacher)
+            return teaching.teach(made) if teaching else made
+
         return run_stage(
-            lambda: self.student_stage(seed, teacher),
+            stage,
             self.feeds,
             settings,
-            self.out / "student" / f"seed{seed}",
+            self.student_directory(seed),
             identity=self.identity("student", settings, self.student, **more),
             about={"stage": "student", "seed": seed},
             observer=self.watcher,
+            views=teaching.views if teaching else self.feeds.views,
         )
 
     def all_models(self) -> list[Played]:
         """Train everything, then read the test set once."""
         teacher, teacher_run = self.run_teacher()
         self._mention_teacher(teacher, teacher_run)
+        teaching = None
+        if teacher is not None and self.method.needs_teacher:
+            teaching = Teaching(self, teacher)
+            self.served = teaching.begin()
         runs: list[tuple[str, int, StageRun]] = []
         for seed in self.recipe.seeds:
             if self.recipe.control:
                 runs.append(("control", seed, self._noted("control", self.run_control(seed))))
-            runs.append(("student", seed, self._noted("student", self.run_student(seed, teacher))))
+            runs.append(
+                ("student", seed, self._noted("student", self.run_student(seed, teacher, teaching)))
+            )
         self.watcher.say("reading the test set, once")
         played = [] if teacher is None else [self._played_teacher(teacher, teacher_run)]
         return played + [self._played(role, seed, run, teacher) for role, seed, run in runs]
@@ -273,33 +299,6 @@ class Distillation:
                 test.setdefault(label, {})[which] = share
         validation = {which: run.validation(which) for which in ("last", "best")}
         return Played(role, seed, run, test, validation)
-
-
-def make_input(section: TeacherSection, feeds: Feeds) -> InputAdapter | None:
-    """The teacher's own form of the image, if its recipe asks for one."""
-    wanted = section.input
-    if wanted is None:
-        return None
-    augment = feeds.augment
-    mean, std = augment.mean, augment.std
-    if wanted.channels is not None and wanted.mean is None and wanted.channels != len(mean):
-        mean_of, std_of = sum(mean) / len(mean), sum(std) / len(std)
-        to_mean, to_std = (mean_of,) * wanted.channels, (std_of,) * wanted.channels
-    else:
-        to_mean, to_std = wanted.mean or mean, wanted.std or std
-    return InputAdapter(
-        mean, std, to_mean=to_mean, to_std=to_std, size=wanted.size, channels=wanted.channels
-    )
-
-
-def make_network(
-    section: ModelSection, feeds: Feeds, source: Any = None, *, allow_imports: bool = False
-) -> Network:
-    """A network for the classes and images of the data."""
-    channels, height, _ = feeds.image_shape
-    if isinstance(section, TeacherSection) and section.input is not None:
-        channels, height = section.input.channels or channels, section.input.size or height
-    return Network(section, len(feeds.splits.classes), channels, height, source, allow_imports)
 
 
 def student_of(played: Iterable[Played]) -> Played:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from stillhouse.data.augment import Augment
@@ -60,11 +61,44 @@ class Feeds:
     transform: Callable[[Any], Tensor] | None = None
     eval_transform: Callable[[Any], Tensor] | None = None
 
-    def train(self, seed: int) -> Batches:
-        """Training batches in the order of this seed; views belong to the data."""
-        views = None if self.section.views == "live" else self.section.views
+    def train(self, seed: int, views: int | None = None) -> Batches:
+        """Training batches in the order of this seed; ``views`` None: a new one each epoch."""
         plain = self._plain(self.splits.train)
         return replace(plain, transform=self.transform, order_seed=seed, views=views)
+
+    @property
+    def varies(self) -> bool:
+        """Whether two views of a sample may differ at all."""
+        augment = self.augment
+        built_in = bool(augment.crop or augment.flip or augment.cutout)
+        if self.transform is not None:
+            return True
+        return built_in or not isinstance(self.splits.train, ImageTable)
+
+    @property
+    def views(self) -> int | None:
+        """How many views the students see, whose teacher may be recorded; None: one each epoch.
+
+        Teacher and control always see a new view each epoch: a bound that only spares teacher
+        passes must not make the control weaker.
+        """
+        return self.section.views if isinstance(self.section.views, int) else None
+
+    def views_recorded(self, epochs: int) -> int:
+        """How many views a recording for so many epochs holds."""
+        if not self.varies:
+            return 1
+        return min(self.views or epochs, epochs)
+
+    def repeatable(self) -> bool:
+        """Whether a sample under one view is the same image each time it is read."""
+        train = self.train(0)
+        first, again = train.sample(2), train.sample(2)
+        return torch.equal(first["batch.image"], again["batch.image"])
+
+    def images_identity(self) -> dict[str, Any]:
+        """What makes an image out of a stored one, in training."""
+        return {"augment": vars(self.augment), "transform": code_identity(self.transform)}
 
     @property
     def validation(self) -> Batches | None:
@@ -150,13 +184,11 @@ def _written(section: DataSection) -> AugmentSection | None:
 
 
 def data_identity(feeds: Feeds) -> dict[str, Any]:
-    """What of the data decides a result: rows, splits, views, augmentation."""
+    """What of the data decides a result: rows, splits, view seed, augmentation."""
     return {
         "data": feeds.splits.fingerprint,
-        "views": feeds.section.views,
         "view_seed": feeds.section.view_seed,
-        "augment": vars(feeds.augment),
-        "transform": code_identity(feeds.transform),
+        **feeds.images_identity(),
         "eval_transform": code_identity(feeds.eval_transform),
         "batch": feeds.batch,
     }

@@ -4,13 +4,16 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Any
 
 from torch import nn
 
+from stillhouse.bridges import InputAdapter
 from stillhouse.engine.seeding import seeded
 from stillhouse.errors import ModelError, RecipeError
 from stillhouse.models import build_model, load_weights
-from stillhouse.recipes.schema import ModelSection
+from stillhouse.recipes.schema import ModelSection, TeacherSection
+from stillhouse.runs.feeds import Feeds
 
 IMPORT = "python:"
 
@@ -84,3 +87,30 @@ def _made_by(make: Callable[[], nn.Module], name: str) -> nn.Module:
     if not isinstance(module, nn.Module):
         raise ModelError(f"'{name}' gave a {type(module).__name__}, not a torch.nn.Module")
     return module
+
+
+def make_input(section: TeacherSection, feeds: Feeds) -> InputAdapter | None:
+    """The teacher's own form of the image, if its recipe asks for one."""
+    wanted = section.input
+    if wanted is None:
+        return None
+    augment = feeds.augment
+    mean, std = augment.mean, augment.std
+    if wanted.channels is not None and wanted.mean is None and wanted.channels != len(mean):
+        mean_of, std_of = sum(mean) / len(mean), sum(std) / len(std)
+        to_mean, to_std = (mean_of,) * wanted.channels, (std_of,) * wanted.channels
+    else:
+        to_mean, to_std = wanted.mean or mean, wanted.std or std
+    return InputAdapter(
+        mean, std, to_mean=to_mean, to_std=to_std, size=wanted.size, channels=wanted.channels
+    )
+
+
+def make_network(
+    section: ModelSection, feeds: Feeds, source: Any = None, *, allow_imports: bool = False
+) -> Network:
+    """A network for the classes and images of the data."""
+    channels, height, _ = feeds.image_shape
+    if isinstance(section, TeacherSection) and section.input is not None:
+        channels, height = section.input.channels or channels, section.input.size or height
+    return Network(section, len(feeds.splits.classes), channels, height, source, allow_imports)

@@ -9,6 +9,7 @@ from stillhouse.engine.player import Player
 from stillhouse.engine.signals import shape_text
 from stillhouse.engine.trainer import opened
 from stillhouse.runs.distill import TEACHER_SEED, Distillation
+from stillhouse.runs.teacher_plan import Planner
 
 BATCHES = 2
 
@@ -35,6 +36,7 @@ class Preflight:
     terms: tuple[TermLine, ...]
     steps_per_epoch: int
     teacher_accuracy: float | None
+    teacher_plan: str | None
 
 
 def preflight(job: Distillation) -> Preflight:
@@ -46,6 +48,9 @@ def preflight(job: Distillation) -> Preflight:
             accuracy = job.scores(job.teacher_stage(teacher), None, job.feeds.validation).get(
                 "student"
             )
+    plan = None
+    if teacher is not None and job.teacher is not None and job.method.needs_teacher:
+        plan = Planner(job, teacher).plan(timed=job.teacher.given).why
     seed = job.recipe.seeds[0]
     train = job.feeds.train(seed)
     stage = job.student_stage(seed, teacher)
@@ -53,7 +58,7 @@ def preflight(job: Distillation) -> Preflight:
         signals = tuple((name, shape_text(t)) for name, t in trainer.wiring.seen.items())
         batches = [batch for batch, _ in zip(train.epoch(0), range(BATCHES), strict=False)]
         lines = [line for player in trainer.players for line in _terms(player, batches)]
-        return Preflight(signals, tuple(lines), trainer.per_epoch, accuracy)
+        return Preflight(signals, tuple(lines), trainer.per_epoch, accuracy, plan)
 
 
 def _terms(player: Player, batches: list[dict[str, torch.Tensor]]) -> list[TermLine]:

@@ -1,6 +1,7 @@
 """scores.json: the table and the verdict of a run, as data."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -90,5 +91,6 @@ def describe_run(job: Distillation, played: Sequence[Played], seconds: float) ->
         },
         "method": _paper_line(job),
         "models": _models(job, played),
+        "teacher_served": None if job.served is None else asdict(job.served),
         "verdict": verdict_of(job.method.name, played).as_dict(),
     }

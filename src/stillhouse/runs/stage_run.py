@@ -78,6 +78,7 @@ def run_stage(
     identity: str,
     about: Mapping[str, Any],
     observer: Observer,
+    views: int | None = None,
 ) -> StageRun:
     """Run a stage to its end, whatever was there before.
 
@@ -100,7 +101,7 @@ def run_stage(
         made = stage()
         fitted = fit(
             made,
-            feeds.train(settings.seed),
+            feeds.train(settings.seed, views),
             settings,
             platform,
             validation=feeds.validation,

@@ -1,0 +1,113 @@
+"""What a recorded teacher would save, from the counts of passes and from a few timed steps."""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from stillhouse.data.batches import Batches
+from stillhouse.engine.composite import run_outside
+from stillhouse.engine.nodes import Node
+from stillhouse.engine.platform import Platform
+from stillhouse.engine.stage import Stage
+from stillhouse.engine.trainer import Settings, opened
+
+WARM, TIMED = 2, 5
+"""Steps that are run before timing and those that are timed: the median of five is steady enough
+for a choice between seconds and minutes."""
+LOOKUP_SECONDS = 2e-4
+"""Of finding a batch in mapped shards, whatever its size."""
+READ_RATE, WRITE_RATE = 1e9, 1e8
+"""Bytes per second of gathering from mapped files, and of encoding, hashing and writing shards."""
+WORTH = 0.97
+"""A recording that is predicted to save less than 3 % is not worth its disk."""
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds of one step with the live teacher, and of the teacher in it."""
+
+    step: float
+    teacher: float
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Seconds of all students of a run, with a live and with a recorded teacher."""
+
+    live: float
+    recorded: float
+
+    @property
+    def pays(self) -> bool:
+        """Whether recording is worth it."""
+        return self.recorded < WORTH * self.live
+
+
+def forecast(
+    times: Times, *, steps: int, live_passes: int, passes_left: float, batch_bytes: int
+) -> Forecast:
+    """Predict both ways.
+
+    Args:
+        times: of a step.
+        steps: per pass over the data.
+        live_passes: over all students that are still to be trained, so many epochs.
+        passes_left: views that are not recorded yet.
+        batch_bytes: of the signals of one batch.
+
+    >>> times = Times(step=0.3, teacher=0.1)
+    >>> made = forecast(times, steps=10, live_passes=90, passes_left=8, batch_bytes=25_600)
+    >>> round(made.live), round(made.recorded)
+    (270, 188)
+    """
+    lookup = LOOKUP_SECONDS + batch_bytes / READ_RATE
+    write = times.teacher + batch_bytes / WRITE_RATE
+    cached = max(times.step - times.teacher, 0.0) + lookup
+    return Forecast(
+        live=live_passes * steps * times.step,
+        recorded=live_passes * steps * cached + passes_left * steps * write,
+    )
+
+
+def time_steps(
+    stage: Stage,
+    teacher: Sequence[Node],
+    train: Batches,
+    settings: Settings,
+    platform: Platform,
+) -> Times:
+    """Time some steps of a stage that is thrown away afterwards.
+
+    Args:
+        stage: with the live teacher; its learners are trained for these steps.
+        teacher: the nodes that a recording would replace.
+        train, settings, platform: as in the fit.
+    """
+    with opened(stage, train, settings, platform) as trainer:
+        count = min(WARM + TIMED, trainer.per_epoch)
+        steps = trainer.steps(0)
+        step = _median(lambda: next(steps), count, platform)
+        batches = train.epoch(0)
+
+        def run() -> None:
+            batch = next(batches)
+            dtype = platform.autocast_dtype
+            with torch.autocast(platform.device.type, dtype, enabled=dtype is not None):
+                run_outside(teacher, batch)
+
+        parts = settings.accumulate
+        return Times(step / parts, _median(run, count, platform))
+
+
+def _median(call: Callable[[], object], count: int, platform: Platform) -> float:
+    seconds = []
+    for _ in range(count):
+        began = time.perf_counter()
+        call()
+        if platform.device.type == "cuda":
+            torch.cuda.synchronize(platform.device)
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds[min(WARM, count - 1) :])

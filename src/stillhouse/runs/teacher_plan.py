@@ -1,0 +1,241 @@
+"""Whether the teacher of a run is recorded: what stands against it, its size, if it pays."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from stillhouse.cache import (
+    Need,
+    Storage,
+    check_room,
+    in_words,
+    needed,
+    nodes_before,
+    passes_left,
+    replay_problems,
+    room_in,
+    size_of,
+)
+from stillhouse.engine.stage import Stage
+from stillhouse.engine.trainer import opened
+from stillhouse.errors import RecipeError, nearest
+from stillhouse.models import weights_fingerprint
+from stillhouse.runs.fingerprint import fingerprint
+from stillhouse.runs.forecast import Forecast, Times, forecast, time_steps
+from stillhouse.runs.stage_run import DONE
+
+if TYPE_CHECKING:
+    from stillhouse.runs.distill import Distillation
+
+TEACHER = "teacher"
+DISK_SHARE = 0.5
+"""Of the free disk, what a recording may take that nobody asked for."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the teacher will serve, and why in one line; what a recording would hold, if known.
+
+    Args:
+        recorded: or live.
+        why: for the user.
+        parts, sizing: signals that are recorded, and that are wanted by shape only.
+        storage, views, bytes: of the recording.
+    """
+
+    recorded: bool
+    why: str
+    parts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    sizing: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    storage: Mapping[str, Storage] = field(default_factory=dict)
+    views: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Plans for one teacher of a run; it only reads, and trains nothing but what it throws away."""
+
+    job: "Distillation"
+    teacher: nn.Module
+
+    def problems(self) -> list[str]:
+        """Why a recording that the recipe demands cannot be made; empty when it can."""
+        section = self.job.recipe.cache
+        if section.use != "always":
+            return []
+        found = replay_problems(self.stage(), TEACHER)
+        if self.job.recipe.data.views == "live":
+            found.append(
+                "unbounded views cannot be recorded; set data.views to a number, or to auto for "
+                "as many as there are epochs"
+            )
+        if not self.job.feeds.repeatable():
+            found.append(
+                "an image is not the same when it is read twice under one seed: draw from torch, "
+                "numpy.random or random, which are seeded for each view"
+            )
+        return found
+
+    def check(self) -> None:
+        """Make sure that a demanded recording can be made and has room.
+
+        Raises:
+            RecipeError: with all that stands against it.
+            CacheError: the disk is short.
+        """
+        problems = self.problems()
+        if problems:
+            raise RecipeError("cache: always", problems)
+        if self.job.recipe.cache.use == "always":
+            plan = self.plan(timed=False)
+            check_room(self.job.recipe.cache.directory or self.job.shared, plan.bytes)
+
+    def plan(self, *, timed: bool = True) -> Plan:
+        """Decide, and say why in one line."""
+        recipe, feeds = self.job.recipe, self.job.feeds
+        if recipe.cache.use == "never":
+            return Plan(False, "teacher: live in each step (cache: never)")
+        if recipe.cache.use == "auto":
+            against = self._against()
+            if against:
+                return Plan(False, f"teacher: live in each step ({against})")
+        views = feeds.views_recorded(recipe.epochs)
+        need = self._need()
+        storage = {part: recipe.cache.storage(part) for part in need.parts}
+        self._check_names(need)
+        size = size_of(need.parts, storage, rows=len(feeds.splits.train), views=views)
+        planned = Plan(True, "", need.parts, need.sizing, storage, views, size)
+        if recipe.cache.use == "always":
+            return self._because(planned, "cache: always")
+        if size > DISK_SHARE * room_in(self.job.shared):
+            return self._live(planned, "more than half of what the disk has left")
+        return self._by_cost(planned, timed=timed)
+
+    def _against(self) -> str:
+        """What makes an unasked recording impossible; empty when nothing does."""
+        problems = replay_problems(self.stage(), TEACHER)
+        if problems:
+            return problems[0]
+        if self.job.recipe.data.views == "live":
+            return "data.views: live shows a new view in each epoch"
+        return "" if self.job.feeds.repeatable() else "images differ each time they are read"
+
+    def _by_cost(self, planned: Plan, *, timed: bool) -> Plan:
+        """Compare passes first; time steps only where they decide."""
+        recipe = self.job.recipe
+        students = self.students_left()
+        passes = len(students) * recipe.epochs
+        left = float(planned.views)
+        if timed:  # else the teacher may not be the trained one yet
+            left = passes_left(
+                self.directory(), list(planned.parts), planned.storage, planned.views
+            )
+        if not passes:
+            return self._live(planned, "no student is left to train")
+        if left >= passes:
+            return self._live(
+                planned, f"{passes:g} passes to train, {left:g} to record: nothing to save"
+            )
+        if not timed:
+            return self._because(
+                planned, f"{left:g} passes of the teacher instead of {passes}, if time says so too"
+            )
+        found = self._forecast(planned, passes, left)
+        said = f"about {_time(found.recorded)} instead of {_time(found.live)} live"
+        if found.pays:
+            return self._because(planned, said)
+        return self._live(planned, f"{_time(found.live)} live, {_time(found.recorded)} recorded")
+
+    def _forecast(self, planned: Plan, passes: int, left: float) -> Forecast:
+        job, seed = self.job, self.job.recipe.seeds[0]
+        stage, train = self.stage(), job.feeds.train(seed, job.feeds.views)
+        nodes = [*nodes_before(stage, TEACHER), stage.node(TEACHER)]
+        times = time_steps(stage, nodes, train, job.settings(seed), job.feeds.platform)
+        rows = len(job.feeds.splits.train)
+        each = planned.bytes // max(rows * planned.views, 1)
+        here = torch.tensor([times.step, times.teacher], device=job.feeds.platform.device)
+        step, alone = job.feeds.platform.sum(here * job.feeds.platform.main).tolist()
+        return forecast(
+            Times(step, alone),  # of the main process, so that all decide alike
+            steps=len(train),
+            live_passes=passes,
+            passes_left=left,
+            batch_bytes=each * train.batch_size,
+        )
+
+    def _because(self, planned: Plan, why: str) -> Plan:
+        views = "1 view" if planned.views == 1 else f"{planned.views} views"
+        said = f"teacher: recorded once, {views}, {in_words(planned.bytes)} ({why})"
+        return replace(planned, why=said)
+
+    def _live(self, planned: Plan, why: str) -> Plan:
+        return Plan(False, f"teacher: live in each step ({why})", views=planned.views)
+
+    def _check_names(self, need: Need) -> None:
+        dtype = self.job.recipe.cache.dtype
+        unknown = (
+            [part for part in dtype if part not in need.parts] if isinstance(dtype, dict) else []
+        )
+        if unknown:
+            problems = [
+                f"the method does not read '{part}' of the teacher; {nearest(part, need.parts)}"
+                for part in unknown
+            ]
+            raise RecipeError("cache.dtype", problems)
+
+    def stage(self) -> Stage:
+        """A stage to look at, of networks that are thrown away; the teacher is only read."""
+        return self.job.student_stage(self.job.recipe.seeds[0], self.teacher)
+
+    def _need(self) -> Need:
+        seed = self.job.recipe.seeds[0]
+        train = self.job.feeds.train(seed)
+        with opened(self.stage(), train, self.job.settings(seed), self.job.feeds.platform) as t:
+            return needed(self.stage(), TEACHER, t.wiring.seen)
+
+    def students_left(self) -> list[int]:
+        """The seeds whose student is not finished."""
+        return [
+            seed for seed in self.job.recipe.seeds
+            if not (self.job.student_directory(seed) / DONE).exists()
+        ]  # fmt: skip
+
+    def identity(self) -> dict[str, Any]:
+        """What decides every value of a recording, but not how many views there are."""
+        job, feeds = self.job, self.job.feeds
+        return {
+            "teacher": weights_fingerprint(self.teacher),
+            "model": job.recipe.teacher.model if job.recipe.teacher else "",
+            "data": feeds.splits.fingerprint,
+            "view_seed": feeds.section.view_seed,
+            **feeds.images_identity(),
+            **job.input_settings(),
+            "batch": feeds.batch // feeds.platform.world,
+            "precision": feeds.platform.precision,
+            "device": feeds.platform.device.type,
+        }
+
+    def directory(self) -> Path:
+        """Where the recording is, or will be."""
+        given = self.job.recipe.cache.directory
+        if given is not None:
+            return given
+        identity = self.identity()
+        name = "".join(c if c.isalnum() or c in "-_." else "-" for c in identity["model"])
+        return self.job.shared / f"recording-{name}-{fingerprint(identity)}"
+
+
+def _time(seconds: float) -> str:
+    """Seconds for people.
+
+    >>> _time(42.3), _time(750)
+    ('42 s', '12.5 min')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

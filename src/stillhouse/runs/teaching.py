@@ -1,0 +1,103 @@
+"""The teacher of a run at work: recorded once if that is the plan, or live in each step."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from stillhouse.cache import Recording, Replay, nodes_before, record
+from stillhouse.engine.files import write_json
+from stillhouse.engine.stage import Stage
+from stillhouse.runs.teacher_plan import TEACHER, Plan, Planner
+
+if TYPE_CHECKING:
+    from stillhouse.runs.distill import Distillation
+
+SERVED = "teacher.json"
+
+
+@dataclass(frozen=True)
+class Served:
+    """How the teacher served, for scores and report; ``seconds`` of recording, over all runs."""
+
+    recorded: bool
+    why: str
+    views: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    students: int = 0
+
+
+class Teaching:
+    """Gives each student's stage its teacher: the live one, or the recording of it."""
+
+    def __init__(self, job: "Distillation", teacher: nn.Module) -> None:
+        self.job = job
+        self.planner = Planner(job, teacher)
+        self._recording: Recording | None = None
+
+    @property
+    def views(self) -> int | None:
+        """How many views the students are shown: those of the recording, if there is one."""
+        return self._recording.views if self._recording else self.job.feeds.views
+
+    def begin(self) -> Served:
+        """Plan, say so, and record what is missing."""
+        plan = self.planner.plan()
+        if not self.planner.students_left():
+            return self._before(plan)
+        self.job.watcher.say(plan.why)
+        served = Served(False, plan.why, students=len(self.job.recipe.seeds))
+        if plan.recorded:
+            self._recording = self._record(plan)
+            served = Served(
+                True,
+                plan.why,
+                plan.views,
+                plan.bytes,
+                self._recording.seconds,
+                len(self.job.recipe.seeds),
+            )
+        if self.job.feeds.platform.main:
+            write_json(self.job.out / SERVED, asdict(served))
+        return served
+
+    def _before(self, plan: Plan) -> Served:
+        """What an earlier session of this run wrote; all students are there."""
+        path = self.job.out / SERVED
+        if not path.exists():
+            return Served(False, plan.why)
+        return Served(**json.loads(path.read_text()))
+
+    def _record(self, plan: Plan) -> Recording:
+        job, stage = self.job, self.planner.stage()
+        return record(
+            stage.role(TEACHER),
+            list(plan.parts),
+            job.feeds.train(job.recipe.seeds[0]),
+            self.planner.directory(),
+            self.planner.identity(),
+            job.feeds.platform,
+            before=nodes_before(stage, TEACHER),
+            storage=plan.storage,
+            views=plan.views,
+            shapes=plan.sizing,
+            observer=job.watcher,
+            say=job.watcher.say,
+        )
+
+    def teach(self, stage: Stage) -> Stage:
+        """The stage with the teacher as it serves in this run."""
+        if self._recording is None:
+            return stage
+        return stage.replace(Replay(TEACHER, self._recording))
+
+
+def storage_identity(job: "Distillation") -> dict[str, Any]:
+    """What of the storage changes a student; empty for float32 and for a live teacher."""
+    section = job.recipe.cache
+    plain = section.top is None and section.dtype == "float32"
+    if plain or section.use == "never":
+        return {}
+    return {"cache": section.model_dump(include={"dtype", "top"})}
