@@ -1,6 +1,6 @@
 """Whether a stage can do with a recorded role, and which of its signals it would need."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -82,9 +82,19 @@ def replay_problems(stage: Stage, name: str) -> list[str]:
 
 
 def _needs(stage: Stage, signal: str, name: str) -> bool:
-    if owner(signal) == BATCH:
-        return False
-    return any(node.name == name for node in order_nodes(stage, [signal]))
+    return any(node.name == name for node in _running(stage, [signal]))
+
+
+def _running(stage: Stage, signals: Iterable[str]) -> tuple[Node, ...]:
+    """The nodes behind signals once bridges have their sizes: by what is read, not to size."""
+    found: dict[str, Node] = {}
+    waiting = [signal for signal in signals if owner(signal) != BATCH]
+    while waiting:
+        node = stage.node(owner(waiting.pop()))
+        if node.name not in found:
+            found[node.name] = node
+            waiting += [read for read in node.reads if owner(read) != BATCH]
+    return tuple(found.values())
 
 
 def recorded_parts(stage: Stage, name: str) -> tuple[list[str], list[str]]:
@@ -96,8 +106,8 @@ def recorded_parts(stage: Stage, name: str) -> tuple[list[str], list[str]]:
     (['logits'], ['embedding'])
     """
     signals = [read for term in stage.terms() for read in term.reads]
-    nodes = order_nodes(stage, signals)
-    read = [need for node in nodes for need in node.reads] + signals
+    read = [need for node in _running(stage, signals) for need in node.reads] + signals
     wanted = {part(signal): None for signal in read if owner(signal) == name}
-    sizing = [p for p in parts_of(stage, nodes).get(name, ()) if p and p not in wanted]
+    known = parts_of(stage, order_nodes(stage, signals)).get(name, ())
+    sizing = [p for p in known if p and p not in wanted]
     return list(wanted), sizing
