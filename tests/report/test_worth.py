@@ -94,3 +94,16 @@ def test_an_unfinished_run_is_not_judged(made):
     made.scores["finished"] = False
 
     assert worth(read_run(made.write())).answer == "Not finished: this cannot be answered yet."
+
+
+def test_a_recorded_teacher_is_told_and_its_recording_counted(made):
+    made.scores["teacher_served"] = {
+        "recorded": True,
+        "why": "teacher: recorded once, 8 views, 1.04 MB (about 4 s instead of 5 s live)",
+        "seconds": 6.0,
+        "students": 3,
+    }
+    found = worth(read_run(made.write()))
+    assert found.cost == pytest.approx((20.1 + 6.0 / 3 + 12.0) / 10.0)
+    assert found.sentences[-1].startswith("Teacher: recorded once, 8 views")
+    assert found.sentences[-1].endswith("Recording took 6.0 s, shared by all students.")

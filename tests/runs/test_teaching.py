@@ -34,8 +34,8 @@ class Said:
         self.lines.append(text)
 
     def teacher(self) -> str:
-        return next(line for line in self.lines if line.startswith("teacher: recorded")
-                    or line.startswith("teacher: live"))  # fmt: skip
+        heads = ("teacher: recorded", "teacher: live")
+        return next(line for line in self.lines if line.startswith(heads))
 
 
 def images(count: int) -> list[tuple[np.ndarray, int]]:

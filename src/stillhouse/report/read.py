@@ -12,6 +12,7 @@ from stillhouse.report.scores import (
     read_method,
     read_model,
     read_product,
+    read_served,
     read_verdict,
 )
 from stillhouse.report.values import number, rows, text
@@ -43,6 +44,7 @@ def read_run(directory: Path) -> RunRecord:
         method=read_method(scores.get("method")),
         models=tuple(read_model(model) for model in rows(scores.get("models"))),
         verdict=read_verdict(scores.get("verdict")),
+        served=read_served(scores.get("teacher_served")),
         epochs=epochs,
         recipe=_text(directory / "resolved.yaml"),
         environment=read_groups(_json(directory / "environment.json")),

@@ -79,6 +79,16 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Served:
+    """How the teacher served: live or recorded, why, and what recording it took."""
+
+    recorded: bool = False
+    why: str = ""
+    seconds: float | None = None
+    students: int | None = None
+
+
+@dataclass(frozen=True)
 class Epoch:
     """One line of metrics.jsonl: the state of one stage and seed after one epoch (1-based)."""
 
@@ -118,6 +128,7 @@ class RunRecord:
     method: Method = Method()
     models: tuple[ModelRecord, ...] = ()
     verdict: Verdict | None = None
+    served: Served | None = None
     epochs: tuple[Epoch, ...] = ()
     recipe: str = ""
     environment: Groups = ()

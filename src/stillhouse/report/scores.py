@@ -7,6 +7,7 @@ from stillhouse.report.record import (
     Method,
     ModelRecord,
     Product,
+    Served,
     TrainedRun,
     Verdict,
 )
@@ -87,6 +88,19 @@ def read_verdict(value: object) -> Verdict | None:
         measure=text(found.get("measure")),
         gains=tuple(number(gain) for gain in rows(found.get("gains"))),
         sentence=text(found.get("sentence")),
+    )
+
+
+def read_served(value: object) -> Served | None:
+    """Read ``teacher_served`` of scores.json; None where no teacher served."""
+    found = table(value)
+    if not found:
+        return None
+    return Served(
+        recorded=found.get("recorded") is True,
+        why=text(found.get("why")),
+        seconds=number(found.get("seconds")),
+        students=whole(found.get("students")),
     )
 
 

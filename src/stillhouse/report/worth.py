@@ -65,7 +65,7 @@ def worth(record: RunRecord) -> Worth:
     learning = mean_seconds(student)
     spent = None if before is None or learning is None else before + learning
     cost = _ratio(spent, alone)
-    sentences = (_stands_in(record, kept, smaller), _time(record, spent, alone))
+    sentences = (_stands_in(record, kept, smaller), _time(record, spent, alone), _served(record))
     return Worth(
         answer=_answer(record, cost),
         sentences=tuple(sentence for sentence in sentences if sentence),
@@ -80,9 +80,12 @@ def _ratio(above: float | None, below: float | None) -> float | None:
 
 
 def _seconds_before(record: RunRecord) -> float | None:
-    """Sum what was trained before the student: teachers, and assistants between."""
+    """Sum what came before a student: teachers, assistants between, its share of the recording."""
     earlier = [model for model in record.models if model.role not in ("student", "control")]
     times_told = [mean_seconds(model) for model in earlier]
+    served = record.served
+    if served is not None and served.recorded and served.seconds and served.students:
+        times_told.append(served.seconds / served.students)
     return None if None in times_told else sum(told for told in times_told if told is not None)
 
 
@@ -122,6 +125,17 @@ def _stands_in(record: RunRecord, kept: float | None, smaller: float | None) -> 
     if smaller is None:
         return sentence + "."
     return sentence + f" and is {compared(smaller, 'smaller', 'larger', 'of the same size')}."
+
+
+def _served(record: RunRecord) -> str:
+    """How the teacher served, as the run said it."""
+    served = record.served
+    if served is None or not served.why:
+        return ""
+    sentence = served.why[:1].upper() + served.why[1:] + "."
+    if served.recorded and served.seconds:
+        sentence += f" Recording took {duration(served.seconds)}, shared by all students."
+    return sentence
 
 
 def _time(record: RunRecord, spent: float | None, alone: float | None) -> str:
