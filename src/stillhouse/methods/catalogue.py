@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 from stillhouse.engine.stage import Stage
 from stillhouse.errors import RecipeError, nearest
+from stillhouse.methods.dkd import dkd
 from stillhouse.methods.kd import kd
 from stillhouse.methods.plain import plain
+from stillhouse.methods.rkd import rkd
 from stillhouse.methods.th_kd import th_kd
 
 
@@ -47,6 +49,8 @@ class Method:
 METHODS: tuple[Method, ...] = (
     Method(plain, paper=""),
     Method(kd, paper="Hinton, Vinyals & Dean 2015, arXiv 1503.02531"),
+    Method(dkd, paper="Zhao et al. 2022, arXiv 2203.08679"),
+    Method(rkd, paper="Park et al. 2019, arXiv 1904.05068"),
     Method(th_kd, paper="It's All in the Head 2022, arXiv 2201.06945"),
 )
 

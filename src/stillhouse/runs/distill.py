@@ -17,6 +17,7 @@ from stillhouse.errors import RunError, WiringError
 from stillhouse.methods import Method, find_method, plain
 from stillhouse.models import weights_fingerprint
 from stillhouse.recipes.schema import Recipe
+from stillhouse.runs.compiling import settle_compile
 from stillhouse.runs.feeds import Feeds, data_identity
 from stillhouse.runs.fingerprint import fingerprint
 from stillhouse.runs.networks import Network
@@ -55,15 +56,19 @@ class Distillation:
     watcher: Watcher = field(default_factory=Quiet)
     teacher_input: InputAdapter | None = None
     served: Served | None = None
+    compiled: bool = False
 
     @property
     def method(self) -> Method:
         """The method of the recipe."""
         return find_method(self.recipe.method.name)
 
-    def settings(self, seed: int, epochs: int | None = None) -> Settings:
+    def settings(
+        self, seed: int, epochs: int | None = None, *, compile: bool | None = None
+    ) -> Settings:
         """The same budget and rules for the student and its control."""
         recipe = self.recipe
+        chosen = self.compiled if recipe.compile == "auto" else recipe.compile
         return Settings(
             epochs=epochs or recipe.epochs,
             seed=seed,
@@ -71,7 +76,7 @@ class Distillation:
             schedule=chosen_schedule(recipe),
             accumulate=recipe.accumulate,
             clip=recipe.clip,
-            compile=recipe.compile,
+            compile=chosen if compile is None else compile,
             checkpoint_seconds=recipe.checkpoint_seconds,
         )
 
@@ -150,7 +155,11 @@ class Distillation:
         module = self.teacher.make(TEACHER_SEED)
         if self.teacher.given:
             return module, None
-        settings = self.settings(TEACHER_SEED, self.teacher.section.epochs)
+        settings = self.settings(
+            TEACHER_SEED,
+            self.teacher.section.epochs,
+            compile=self.recipe.compile is True,  # 'auto' asks what is best for the student
+        )
         identity = self.identity("teacher", settings, self.teacher, **self.input_settings())
         run = self._plain_run(
             "teacher", self.teacher, settings, identity, self.teacher_stage(module)
@@ -220,6 +229,7 @@ class Distillation:
         """Train everything, then read the test set once."""
         teacher, teacher_run = self.run_teacher()
         self._mention_teacher(teacher, teacher_run)
+        self.compiled = settle_compile(self)
         teaching = None
         if teacher is not None and self.method.needs_teacher:
             teaching = Teaching(self, teacher)
