@@ -68,6 +68,11 @@ class Batches:
             return _TableReader(self.table, self.augment, self.device)
         return SampleReader(self.table, self.augment, self.transform, self.device, self.workers)
 
+    @property
+    def loading(self) -> int:
+        """Loader processes that share the cores with compute; none for whole-batch tables."""
+        return self.workers if isinstance(self._reader, SampleReader) else 0
+
     def __len__(self) -> int:
         """Steps per epoch."""
         return len(self.table) // self.batch_size

@@ -18,6 +18,7 @@ from stillhouse.engine.player import Player
 from stillhouse.engine.seeding import StepSeeds
 from stillhouse.engine.signals import Signals
 from stillhouse.engine.stage import Stage
+from stillhouse.engine.threads import thread_budget
 from stillhouse.engine.wiring import Wiring, wire
 from stillhouse.errors import WiringError
 
@@ -207,7 +208,8 @@ def opened(
         wiring = wire(stage, train.sample(), seed=settings.seed)
         for node in wiring.nodes:
             node.open([name for name in wiring.parts[node.name] if name])
-        yield Trainer(wiring, train, settings, platform)
+        with thread_budget(train.loading, platform):
+            yield Trainer(wiring, train, settings, platform)
     finally:
         for node in nodes:
             node.close()

@@ -62,7 +62,7 @@ class DataSection(Section):
     views: Count | Literal["auto", "live"] = "auto"
     augment: Annotated[AugmentSection | Literal["auto"], BeforeValidator(_augment)] = "auto"
     size: Count | None = None
-    workers: Annotated[int, Field(ge=0)] = 0
+    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
 
 
 class CacheSection(Section):

@@ -16,7 +16,8 @@ RESOLVED = "resolved.yaml"
 ENVIRONMENT = "environment.json"
 
 FREE_KEYS = ("device", "checkpoint_seconds", "data.workers", "cache.use", "cache.directory")
-"""Keys of a recipe that may change when a run goes on: they never change what it computes."""
+"""Keys of a recipe that may change when a run goes on: they never change what it computes (but two
+loader processes or more leave fewer threads to compute on, and that may change the last bits)."""
 
 
 def same_run(recipe: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from stillhouse.data.resize import resize_table
 from stillhouse.data.samples import image_to_tensor
 from stillhouse.data.tables import ImageTable
 from stillhouse.engine.platform import Platform
+from stillhouse.engine.threads import chosen_workers
 from stillhouse.errors import DataError, RecipeError
 from stillhouse.recipes.schema import AugmentSection, DataSection
 from stillhouse.runs.fingerprint import code_identity
@@ -121,8 +122,13 @@ class Feeds:
             device=self.platform.device,
             rank=self.platform.rank,
             world=self.platform.world,
-            workers=self.section.workers,
+            workers=self._workers,
         )
+
+    @property
+    def _workers(self) -> int:
+        wanted = self.section.workers
+        return chosen_workers(self.platform.device) if wanted == "auto" else wanted
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
