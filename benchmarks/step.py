@@ -1,51 +1,50 @@
-"""Cost of the engine: its step against the same step written by hand, and a research-style loop.
+"""Cost of a step: the engine against a step by hand, and a recorded against a live teacher.
 
     python benchmarks/step.py            # writes benchmarks/results/step.json
 
-Blocks of steps of the contenders are interleaved, so that a busy machine slows all of them; the
-medians over blocks are compared. One training at a time.
+Blocks of steps of the contenders are interleaved, so that a busy machine slows all of them; medians
+over blocks, and medians of the ratios within a round. One training at a time.
 """
 
 import argparse
-import json
-import random
-import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
 
+from result_files import keep, median_ratio
+from stillhouse.cache import Replay, record
 from stillhouse.data import Augment, Batches, ImageTable
-from stillhouse.engine.platform import open_platform
+from stillhouse.engine.nodes import Role
+from stillhouse.engine.platform import Platform, open_platform
 from stillhouse.engine.trainer import Settings, Trainer, opened
 from stillhouse.methods import kd, plain
 from stillhouse.models import build_model
-from stillhouse.runs.environment import environment
 
 MEAN, STD = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
 BATCH = 64
-ROWS = 6400
-RESULTS = Path(__file__).parent / "results"
+ROWS = 1280
+PAIRS = {"resnet20": "resnet56", "wrn_16_2": "wrn_40_2"}
+"""Student: teacher."""
 
 Block = Callable[[int], None]
 
 
-def pair() -> tuple[nn.Module, nn.Module]:
-    """Student resnet20, teacher resnet56, 100 classes."""
+def batches() -> Batches:
+    """Random images of 100 classes, cropped and flipped; one view, so that a recording is short."""
+    made = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (ROWS, 32, 32, 3), generator=made).to(torch.uint8)
+    table = ImageTable(images, torch.randint(0, 100, (ROWS,), generator=made))
+    return Batches(table, Augment(MEAN, STD, crop=4, flip=True), batch_size=BATCH, views=1)
+
+
+def networks(student: str) -> tuple[nn.Module, nn.Module]:
     torch.manual_seed(0)
-    return build_model("resnet20", classes=100), build_model("resnet56", classes=100).eval()
-
-
-def sgd(model: nn.Module, *, fused: bool) -> torch.optim.Optimizer:
-    return torch.optim.SGD(
-        model.parameters(), 0.05, momentum=0.9, weight_decay=5e-4, fused=fused or None
-    )
+    return build_model(student, classes=100), build_model(PAIRS[student], classes=100).eval()
 
 
 def loss_of(scores: Tensor, label: Tensor, target: Tensor | None) -> Tensor:
@@ -57,13 +56,15 @@ def loss_of(scores: Tensor, label: Tensor, target: Tensor | None) -> Tensor:
     return 0.1 * hard + 0.9 * 16 * soft
 
 
-def by_hand(batches: Batches, *, distil: bool) -> Block:
+def by_hand(student_name: str, data: Batches, *, distil: bool) -> Block:
     """The same step without an engine: same batches, layout, optimiser kernel and schedule."""
-    student, teacher = pair()
-    student, teacher = (net.to(memory_format=torch.channels_last) for net in (student, teacher))
-    optimizer = sgd(student, fused=True)
+    layout = torch.channels_last
+    student, teacher = (net.to(memory_format=layout) for net in networks(student_name))
+    optimizer = torch.optim.SGD(
+        student.parameters(), 0.05, momentum=0.9, weight_decay=5e-4, fused=True
+    )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 10**6)
-    stream = endless(batches)
+    stream = endless(data)
     student.train()
 
     def block(steps: int) -> None:
@@ -84,10 +85,24 @@ def by_hand(batches: Batches, *, distil: bool) -> Block:
     return block
 
 
-def endless(batches: Batches) -> Iterator[dict[str, Tensor]]:
+def teacher_alone(student_name: str, data: Batches) -> Block:
+    """The forward pass of the teacher on the same batches."""
+    _, teacher = networks(student_name)
+    teacher = teacher.to(memory_format=torch.channels_last)
+    stream = endless(data)
+
+    def block(steps: int) -> None:
+        for _ in range(steps):
+            with torch.no_grad():
+                teacher(next(stream)["batch.image"])
+
+    return block
+
+
+def endless(data: Batches) -> Iterator[dict[str, Tensor]]:
     epoch = 0
     while True:
-        yield from batches.epoch(epoch)
+        yield from data.epoch(epoch)
         epoch += 1
 
 
@@ -107,56 +122,6 @@ def by_engine(trainer: Trainer) -> Block:
     return block
 
 
-class PillowImages(Dataset[tuple[Tensor, int]]):
-    """Per-sample PIL transforms, as scripts of the field do them."""
-
-    def __init__(self, table: ImageTable) -> None:
-        self.images = [Image.fromarray(image.numpy()) for image in table.images]
-        self.labels = table.labels.tolist()
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, row: int) -> tuple[Tensor, int]:
-        image = ImageOps.expand(self.images[row], 4)
-        left, top = random.randint(0, 8), random.randint(0, 8)
-        image = image.crop((left, top, left + 32, top + 32))
-        if random.random() < 0.5:
-            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous().float() / 255
-        mean, std = torch.tensor(MEAN)[:, None, None], torch.tensor(STD)[:, None, None]
-        return (pixels - mean) / std, self.labels[row]
-
-
-def research_loop(table: ImageTable) -> Block:
-    """fp32, NCHW, live teacher, two loader workers, ``.item()`` in each step."""
-    student, teacher = pair()
-    optimizer = sgd(student, fused=False)
-    loader = DataLoader(
-        PillowImages(table), BATCH, shuffle=True, num_workers=2, persistent_workers=True
-    )
-
-    def stream() -> Iterator[tuple[Tensor, Tensor]]:
-        while True:
-            yield from loader
-
-    batches = stream()
-    student.train()
-
-    def block(steps: int) -> None:
-        for _ in range(steps):
-            image, label = next(batches)
-            with torch.no_grad():
-                target = teacher(image)
-            loss = loss_of(student(image), label, target)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            loss.item()
-
-    return block
-
-
 def measure(blocks: dict[str, Block], rounds: int, steps: int) -> dict[str, list[float]]:
     """Seconds per step of each contender in each round, in an order that turns."""
     for block in blocks.values():
@@ -165,72 +130,85 @@ def measure(blocks: dict[str, Block], rounds: int, steps: int) -> dict[str, list
     names = list(blocks)
     for turn in range(rounds):
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            blocks[name](1)  # what the contender before left in the caches is not its cost
             start = time.perf_counter()
             blocks[name](steps)
             seconds[name].append((time.perf_counter() - start) / steps)
     return seconds
 
 
+def contest(
+    student_name: str, platform: Platform, rounds: int, steps: int
+) -> dict[str, list[float]]:
+    data, settings = batches(), Settings(epochs=10_000)
+    student, teacher = networks(student_name)
+    again, alone = networks(student_name)[0], networks(student_name)[0]
+    with tempfile.TemporaryDirectory() as folder:
+        recording = record(
+            Role("teacher", teacher), ["logits"], data, Path(folder), {}, platform
+        )  # fmt: skip
+        cached = kd(again, teacher).replace(Replay("teacher", recording))
+        with (
+            opened(plain(alone), data, settings, platform) as control,
+            opened(kd(student, teacher), data, settings, platform) as live,
+            opened(cached, data, settings, platform) as replayed,
+        ):
+            blocks = {
+                "plain, engine": by_engine(control),
+                "plain, by hand": by_hand(student_name, data, distil=False),
+                "kd live, engine": by_engine(live),
+                "kd live, by hand": by_hand(student_name, data, distil=True),
+                "kd recorded, engine": by_engine(replayed),
+                "teacher forward": teacher_alone(student_name, data),
+            }
+            return measure(blocks, rounds, steps)
+
+
+def ratios(seconds: dict[str, list[float]]) -> dict[str, float]:
+    """The goals, as medians of ratios within rounds."""
+    both = [
+        a + b for a, b in zip(seconds["plain, engine"], seconds["teacher forward"], strict=True)
+    ]
+    return {
+        "recorded step / plain step": median_ratio(
+            seconds["kd recorded, engine"], seconds["plain, engine"]
+        ),
+        "live step / (plain step + teacher forward)": median_ratio(
+            seconds["kd live, engine"], both
+        ),
+        "engine / by hand, plain": median_ratio(
+            seconds["plain, engine"], seconds["plain, by hand"]
+        ),
+        "engine / by hand, kd live": median_ratio(
+            seconds["kd live, engine"], seconds["kd live, by hand"]
+        ),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--steps", type=int, default=5)
     arguments = parser.parse_args()
-    made = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (ROWS, 32, 32, 3), generator=made).to(torch.uint8)
-    table = ImageTable(images, torch.randint(0, 100, (ROWS,), generator=made))
-    batches = Batches(table, Augment(MEAN, STD, crop=4, flip=True), batch_size=BATCH)
-    platform = open_platform(device="cpu", precision="fp32")
-    settings = Settings(epochs=10_000)
-    student, teacher = pair()
-    alone, _ = pair()
-    with (
-        opened(plain(alone), batches, settings, platform) as control,
-        opened(kd(student, teacher), batches, settings, platform) as distilling,
-    ):
-        seconds = measure(
-            {
-                "plain, engine": by_engine(control),
-                "plain, by hand": by_hand(batches, distil=False),
-                "kd, engine": by_engine(distilling),
-                "kd, by hand": by_hand(batches, distil=True),
-                "kd, research loop": research_loop(table),
+    platform = open_platform(device="auto")
+    results = {}
+    for student, teacher in PAIRS.items():
+        seconds = contest(student, platform, arguments.rounds, arguments.steps)
+        medians = {name: sorted(values)[len(values) // 2] for name, values in seconds.items()}
+        found = {name: round(value, 4) for name, value in ratios(seconds).items()}
+        results[f"{teacher} -> {student}"] = {
+            "images_per_second": {name: round(BATCH / m, 1) for name, m in medians.items()},
+            "ratios": found,
+            "seconds_per_step": {
+                name: [round(value, 5) for value in values] for name, values in seconds.items()
             },
-            arguments.rounds,
-            arguments.steps,
-        )
-    report(seconds, arguments.rounds, arguments.steps, environment(platform))
-
-
-def report(
-    seconds: dict[str, list[float]], rounds: int, steps: int, where: dict[str, object]
-) -> None:
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
-    pairs = {
-        name: statistics.median(
-            a / b
-            for a, b in zip(seconds[f"{name}, engine"], seconds[f"{name}, by hand"], strict=True)
-        )
-        for name in ("plain", "kd")
-    }
-    result = {
-        "command": f"python benchmarks/step.py --rounds {rounds} --steps {steps}",
-        "what": f"resnet20 (teacher resnet56), batch {BATCH}, 32x32, median over {rounds} rounds",
-        "images_per_second": {name: round(BATCH / value, 1) for name, value in medians.items()},
-        "overhead": {name: round(ratio - 1, 4) for name, ratio in pairs.items()},
-        "speedup_over_research_loop": round(
-            medians["kd, research loop"] / medians["kd, engine"], 3
-        ),
-        "seconds_per_step": {
-            name: [round(value, 5) for value in values] for name, values in seconds.items()
-        },
-        "environment": where,
-    }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "step.json").write_text(json.dumps(result, indent=1) + "\n")
-    for name, rate in result["images_per_second"].items():
-        print(f"{name:<20} {rate:>8.1f} images/s")
-    print(f"overhead of the engine: plain {pairs['plain'] - 1:+.2%}, kd {pairs['kd'] - 1:+.2%}")
+        }
+        print(f"{teacher} -> {student}")
+        for name, median in medians.items():
+            print(f"  {name:<20} {BATCH / median:>8.1f} images/s")
+        for name, ratio in found.items():
+            print(f"  {name:<44} {ratio:.3f}")
+    keep("step", f"batch {BATCH}, 32x32, medians over {arguments.rounds} rounds", pairs=results)
 
 
 if __name__ == "__main__":

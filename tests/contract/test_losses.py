@@ -11,12 +11,16 @@ from torch import Tensor, nn
 
 from stillhouse import functional
 from stillhouse.engine.terms import Term
-from stillhouse.functional import kl, mse
+from stillhouse.functional import decoupled_kl, kl, mse, rkd_angle, rkd_distance
 from stillhouse.testing import ContractError, check_loss
+from stillhouse.testing.contract import positional
+from stillhouse.testing.loss_trial import draw_inputs
 
 CATALOGUE = [getattr(functional, name) for name in functional.__all__]
 NOT_ZERO_AT_EQUAL: tuple[str, ...] = ()
 """Losses of a teacher that are not 0 at student == teacher; all others must be."""
+RELATIONAL = ("rkd_angle", "rkd_distance")
+"""Losses that give one value for the batch, []; all others give one per example, [B]."""
 
 
 def kind_of(loss: Callable[..., Tensor]) -> str:
@@ -44,14 +48,51 @@ def test_the_catalogue_keeps_the_contract(loss: Callable[..., Tensor]) -> None:
 
 
 @pytest.mark.parametrize("loss", CATALOGUE, ids=lambda loss: loss.__name__)
+def test_a_loss_is_of_the_kind_that_its_docstring_says(loss: Callable[..., Tensor]) -> None:
+    value = loss(*inputs_of(loss))
+    assert value.shape == (() if loss.__name__ in RELATIONAL else (6,))
+    said = "returns []" if loss.__name__ in RELATIONAL else "returns [B]"
+    assert said in " ".join((inspect.getdoc(loss) or "").split())
+
+
+def inputs_of(loss: Callable[..., Tensor]) -> tuple[Tensor, ...]:
+    return draw_inputs(list(positional(loss)), kind_of(loss), (6, 5))
+
+
+@pytest.mark.parametrize("loss", CATALOGUE, ids=lambda loss: loss.__name__)
 def test_a_term_keeps_gradients_from_the_targets(loss: Callable[..., Tensor]) -> None:
-    student, teacher = (torch.randn(4, 3, requires_grad=True) for _ in range(2))
-    target = torch.tensor([0, 1, 2, 0]) if kind_of(loss) == "labels" else teacher
-    Term("any", loss, ["student", "target"]).value(
-        {"student": student, "target": target}
-    ).backward()
-    assert student.grad is not None
-    assert teacher.grad is None
+    inputs = [x.requires_grad_(x.is_floating_point()) for x in inputs_of(loss)]
+    signals = dict(zip("abc", inputs, strict=False))
+    value = Term("any", loss, list(signals)).value(signals)
+    assert value.shape == ()
+    value.backward()
+    assert inputs[0].grad is not None
+    assert [x.grad for x in inputs[1:]] == [None] * len(inputs[1:])
+
+
+@pytest.mark.parametrize(
+    "loss", [x for x in CATALOGUE if kind_of(x) != "labels"], ids=lambda loss: loss.__name__
+)
+def test_a_term_through_everything_moves_the_targets_too(loss: Callable[..., Tensor]) -> None:
+    inputs = [x.requires_grad_(x.is_floating_point()) for x in inputs_of(loss)]
+    signals = dict(zip("abc", inputs, strict=False))
+    Term("any", loss, list(signals), through=True).value(signals).backward()
+    for x in inputs[:2]:
+        assert x.grad is not None
+        assert x.grad.isfinite().all()
+        assert x.grad.any()
+
+
+@pytest.mark.parametrize("loss", [rkd_angle, rkd_distance])
+def test_a_relational_loss_takes_any_batch(loss: Callable[..., Tensor]) -> None:
+    for shape in [(3, 4), (17, 3)]:
+        check_loss(loss, kind="features", zero_at_equal=True, shape=shape)
+
+
+@pytest.mark.parametrize("settings", [{"alpha": 0.0}, {"beta": 0.0}, {"temperature": 0.5}])
+@pytest.mark.parametrize("classes", [3, 50])
+def test_decoupled_kl_keeps_the_contract(settings: dict[str, float], classes: int) -> None:
+    check_loss(decoupled_kl, zero_at_equal=True, options=settings, shape=(6, classes))
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 20.0])
@@ -182,6 +223,27 @@ def over_the_batch(student: Tensor, teacher: Tensor) -> Tensor:
     return gap / (gap.detach().mean() + 1.0)
 
 
+def mean_of_all(student: Tensor, teacher: Tensor) -> Tensor:
+    return F.mse_loss(student.float(), teacher.float())
+
+
+def sum_of_all(student: Tensor, teacher: Tensor) -> Tensor:
+    return squares(student, teacher).sum()
+
+
+def squeezes(student: Tensor, teacher: Tensor) -> Tensor:
+    return squares(student, teacher).mean(1, keepdim=True).squeeze()
+
+
+def distances_by_root(student: Tensor, teacher: Tensor) -> Tensor:
+    def between(x: Tensor) -> Tensor:
+        rows, columns = torch.triu_indices(len(x), len(x), offset=1)
+        apart = (x.float()[rows] - x.float()[columns]).square().sum(1)
+        return (apart + 1e-3 * (apart < 1e-12).all()).sqrt()  # safe only where all are equal
+
+    return squares(between(student), between(teacher)).sum() / len(student) ** 2
+
+
 def breaks_the_graph(student: Tensor, teacher: Tensor) -> Tensor:
     return mse(student, teacher) if student.sum().item() < 1e9 else mse(student, teacher) * 2
 
@@ -205,6 +267,10 @@ BROKEN = [
     (partly_detached, {}, "gradient", "finite differences give"),
     (ordered, {}, "permutation", "permuted examples change it"),
     (over_the_batch, {"detaches": True}, "independent", "a change of example 0 changes"),
+    (squeezes, {}, "shape", r"it gives \[6\] for a batch of 6 and \[\] for a batch of one"),
+    (distances_by_root, {}, "finite", "two examples of the student are equal its gradient is "),
+    (mean_of_all, CLAIM, "related", r"it is the mean of .* return these values, \[6\]"),
+    (sum_of_all, CLAIM, "related", "it is the sum of what its examples give alone"),
     (breaks_the_graph, {}, "compiles", r"on \[6, 5\], \[6, 5\]: "),
 ]
 

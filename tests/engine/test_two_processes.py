@@ -31,7 +31,17 @@ labels = torch.arange(50) % 3
 images = torch.randint(0, 255, (50, 8, 8, 3), generator=made).to(torch.uint8)
 batches = Batches(ImageTable(images, labels), Augment((.5,)*3, (.25,)*3, 1, True), batch_size=8,
                   rank=platform.rank, world=platform.world)
-fitted = fit(make_stage(sys.argv[2]), batches,
+stage = make_stage(sys.argv[2].removesuffix(" recorded"))
+if sys.argv[2].endswith("recorded"):
+    from dataclasses import replace
+    from stillhouse.cache import Replay, record
+    sys.modules["stillhouse.cache.record"].ROWS_PER_SHARD = 8
+    batches = replace(batches, views=2)
+    folder = Path(sys.argv[1]) / f"recorded-by-{platform.world}"
+    made = record(stage.role("teacher"), ["logits"], batches, folder, {}, platform,
+                  shapes={"embedding": (6,)})
+    stage = stage.replace(Replay("teacher", made))
+fitted = fit(stage, batches,
              Settings(epochs=3, seed=5, optimizer=sgd(0.05), accumulate=int(sys.argv[3])), platform,
              validation=batches)
 state = {f"{node}/{key}": v for node, w in fitted.last.items() for key, v in w.items()}
@@ -117,3 +127,15 @@ def test_two_processes_equal_one_when_the_head_is_unused(tmp_path: Path) -> None
     launch(tmp_path, "hint", 1, accumulate=2)
     launch(tmp_path, "hint", 2, accumulate=2)
     compare(tmp_path)
+
+
+def test_two_processes_record_half_each_and_serve_the_same(tmp_path: Path) -> None:
+    launch(tmp_path, "th_kd recorded", 1)
+    launch(tmp_path, "th_kd recorded", 2)
+    compare(tmp_path)
+    by_one, by_two = (
+        {path.name[:22] for path in tmp_path.glob(f"recorded-by-{world}/*/view-*")}
+        for world in (1, 2)
+    )
+    assert len(by_one) == 14  # two views of seven shards: each is there once
+    assert by_one == by_two

@@ -1,0 +1,35 @@
+"""Results of benchmarks: JSON under benchmarks/results/, each with its command and its machine."""
+
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+from stillhouse.engine.files import write_json
+from stillhouse.engine.platform import open_platform
+from stillhouse.runs.environment import environment
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+PICTURES = ROOT / "docs" / "pictures"
+
+
+def keep(name: str, what: str, **numbers: Any) -> None:
+    """Write results/NAME.json."""
+    command = f"python benchmarks/{Path(sys.argv[0]).name} {' '.join(sys.argv[1:])}".strip()
+    where = environment(open_platform(device="auto"))
+    write_json(
+        RESULTS / f"{name}.json",
+        {"command": command, "what": what, **numbers, "environment": where},
+    )
+
+
+def median_ratio(above: list[float], below: list[float]) -> float:
+    """Median over rounds of the ratio of two contenders that were timed side by side."""
+    return statistics.median(a / b for a, b in zip(above, below, strict=True))
+
+
+def picture(name: str) -> Path:
+    """Where a plot of the docs lives."""
+    PICTURES.mkdir(exist_ok=True)
+    return PICTURES / f"{name}.png"
