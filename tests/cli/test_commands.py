@@ -77,3 +77,16 @@ def test_importing_and_help_load_nothing_heavy() -> None:
 def test_the_module_runs_like_the_command() -> None:
     code = [sys.executable, "-m", "stillhouse", "ls", "methods"]
     assert "th_kd" in subprocess.check_output(code, text=True)
+
+
+def test_a_log_hears_of_long_recordings(capsys, monkeypatch) -> None:
+    from stillhouse.cli import progress
+
+    clock = iter([0.0, 10.0, 70.0, 70.0, 80.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    plain = progress.Plain()
+    plain.begin("record teacher", 400, 10)
+    plain.step(4096)
+    plain.step(4096)
+    plain.step(4096)
+    assert capsys.readouterr().out == "record teacher: step 12 of 400\n"

@@ -17,6 +17,9 @@ from rich.progress import (
 LINE_EVERY = 10.0
 """Least seconds between plain lines, so that a log stays readable."""
 
+STEPS_EVERY = 60.0
+"""Seconds after which a log says how far a long epoch or a recording is."""
+
 
 def _accuracy(record: Mapping[str, Any]) -> str:
     scores = list(record["validation"].values())
@@ -77,14 +80,20 @@ class Plain:
     def __init__(self) -> None:
         self._last = 0.0
         self._steps = 0
+        self._done = 0
+        self._stage = ""
 
     def begin(self, stage: str, steps: int, done: int) -> None:
         """Remember how long the stage is."""
-        self._steps = steps
+        self._stage, self._steps, self._done = stage, steps, done
         self._last = time.monotonic()
 
     def step(self, images: int) -> None:
-        """Nothing: steps are for bars."""
+        """A line where no other came for a while."""
+        self._done += 1
+        if time.monotonic() - self._last >= STEPS_EVERY:
+            self._last = time.monotonic()
+            print(f"{self._stage}: step {self._done:,} of {self._steps:,}", flush=True)
 
     def epoch(self, record: Mapping[str, Any]) -> None:
         """A line, if it is time or the stage is done."""

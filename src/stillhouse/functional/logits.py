@@ -124,15 +124,13 @@ def _decoupled_kl(
     target_s, others_s = _split(student.float() / temperature, label, is_label)
     target_t, others_t = _split(teacher.float() / temperature, label, is_label)
     tckd = F.kl_div(target_s, target_t, reduction="none", log_target=True).sum(1)
-    nckd = F.kl_div(others_s, others_t, reduction="none", log_target=True)
-    # Summed without the target, whose log-probability among the others is near minus infinity.
-    nckd = nckd.masked_fill(is_label, 0.0).sum(1)
+    nckd = F.kl_div(others_s, others_t, reduction="none", log_target=True).sum(1)
     return (alpha * tckd + beta * nckd) * temperature**2
 
 
 def _split(scaled: Tensor, label: Tensor, is_label: Tensor) -> tuple[Tensor, Tensor]:
     """Log-probabilities of label and rest [B, 2], and of each other class among the others."""
-    never = torch.finfo(scaled.dtype).min
+    never = torch.finfo(scaled.dtype).min  # finite: 0 * (never - never) is 0, of -inf it is nan
     log_p = F.log_softmax(scaled, dim=1)
     rest = log_p.masked_fill(is_label, never).logsumexp(1, keepdim=True)
     target = torch.cat([log_p.gather(1, label[:, None]), rest], dim=1)
