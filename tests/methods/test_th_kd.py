@@ -228,3 +228,14 @@ def test_a_head_that_nothing_trains_is_not_judged_first() -> None:
         "teacher head"
     )
     assert next(iter(th_kd(tiny_net(), tiny_net(), form="code", alpha=1.0).measures)) == "own head"
+
+
+def test_a_head_that_is_not_there_is_named_not_a_traceback(train, platform) -> None:
+    stage = th_kd(tiny_net(4, 1), tiny_net(4, 2), student_head="classifier")
+    with pytest.raises(WiringError, match="student has no module 'classifier'"):
+        fit(stage, train, Settings(epochs=1), platform)
+
+
+def test_a_head_of_a_role_is_named_in_the_role() -> None:
+    with pytest.raises(WiringError, match="name it in the node"):
+        th_kd(tiny_net(4, 1), Role("teacher", tiny_net(4, 2)), head="fc")

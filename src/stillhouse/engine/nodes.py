@@ -125,6 +125,9 @@ class Role(Node):
             )
         if part == LOGITS and LOGITS not in self.aliases:
             return None
+        if part == EMBEDDING and EMBEDDING not in self.aliases:
+            problem = tap_problem(self._module, self.head, who=self.name)
+            return f"head: {problem}" if problem else None
         if self.tap_of(part) is not None:
             return None
         return tap_problem(self._module, self.aliases.get(part, part), who=self.name)

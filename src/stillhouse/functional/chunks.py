@@ -199,6 +199,6 @@ def _with_graph(
 
 def _no_autocast(device: torch.device) -> AbstractContextManager[Any]:
     """Backward may meet another autocast state than forward; both use none."""
-    if not torch.amp.is_autocast_available(device.type):
-        return nullcontext()
-    return torch.autocast(device.type, enabled=False)
+    if torch.compiler.is_compiling() or torch.amp.is_autocast_available(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()

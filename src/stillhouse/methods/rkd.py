@@ -5,8 +5,8 @@ from torch import nn
 from stillhouse.engine.nodes import Node, Role
 from stillhouse.engine.stage import Stage, Turn
 from stillhouse.engine.terms import Term
-from stillhouse.errors import WiringError
 from stillhouse.functional import cross_entropy, rkd_angle, rkd_distance
+from stillhouse.methods.kd import as_teacher
 from stillhouse.methods.settings import Weight, checked
 
 
@@ -53,9 +53,8 @@ def rkd(
     >>> [(term.name, term.weight) for term in stage.terms()]
     [('label', 1.0), ('distance', 25.0), ('angle', 50.0)]
     """
-    if isinstance(teacher, Node) and head is not None:
-        said = f"head {head!r} is asked of a teacher that comes as a node; name it in the node"
-        raise WiringError("rkd", [f"{said}: Role('teacher', model, head={head!r})"])
+    if isinstance(teacher, Node):
+        teacher = as_teacher(teacher, head)
     embeddings = ["student.embedding", "teacher.embedding"]
     return Stage(
         "rkd",

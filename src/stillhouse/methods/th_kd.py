@@ -11,6 +11,7 @@ from stillhouse.engine.terms import Term
 from stillhouse.errors import WiringError
 from stillhouse.functional import cross_entropy, kl
 from stillhouse.methods import settings
+from stillhouse.methods.kd import as_teacher
 
 SHARED = "teacher_head"
 
@@ -60,7 +61,7 @@ def th_kd(
 
     Raises:
         RecipeError: a setting is out of its range, or no such form.
-        WiringError: the teacher's role has another name.
+        WiringError: the teacher's role has another name, or a head is named for a role.
         ModelError: the teacher has no Linear that could be its head, and none is named.
 
     Paper: "It's All in the Head: Representation Knowledge Distillation through Classifier
@@ -74,8 +75,8 @@ def th_kd(
     >>> [(term.name, term.weight) for term in stage.terms()]
     [('label', 1.0), ('kd', 0.76), ('kd_teacher_head', 0.76)]
     """
-    role = teacher if isinstance(teacher, Role) else Role("teacher", teacher, head=head)
-    if role.name != "teacher":
+    role = as_teacher(teacher, head)
+    if not isinstance(role, Role) or role.name != "teacher":
         raise WiringError(
             "th_kd", [f"the teacher's role must be called 'teacher', not {role.name!r}"]
         )
