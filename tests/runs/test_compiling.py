@@ -1,10 +1,13 @@
 """compile: auto is decided by measure, once, and kept."""
 
 import json
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
+from stillhouse.errors import RunError
 from stillhouse.recipes import make_recipe
 from stillhouse.runs import compiling
 from stillhouse.runs.compiling import settle_compile
@@ -78,3 +81,31 @@ def test_real_steps_are_timed(tmp_path: Path) -> None:
     step, first = compiling._seconds_per_step(prepared(tmp_path), compile=False)
     assert 0 < step < 10
     assert first > 0
+
+
+@pytest.mark.parametrize("text", ["{", "{}", "[]"])
+def test_a_damaged_decision_is_said(text: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(compiling, "_seconds_per_step", lambda job, *, compile: (0.001, 0.001))
+    settle_compile(prepared(tmp_path))
+    next((tmp_path / "shared").glob("compile-*.json")).write_text(text)
+    with pytest.raises(RunError, match=r"compile-.*\.json is damaged"):
+        settle_compile(prepared(tmp_path))
+
+
+def test_two_runs_decide_once(tmp_path: Path, monkeypatch) -> None:
+    """Two answers would be two controls, and a run that cannot be resumed."""
+    asked = []
+
+    def seconds(job, *, compile: bool):
+        asked.append(compile)
+        time.sleep(0.2)
+        return 0.001, 0.001
+
+    monkeypatch.setattr(compiling, "_seconds_per_step", seconds)
+    jobs = [prepared(tmp_path), prepared(tmp_path)]
+    threads = [threading.Thread(target=settle_compile, args=[job]) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(asked) == 1

@@ -197,7 +197,7 @@ def test_half_precision_is_measured_against_float32(tmp_path: Path) -> None:
         ({"cache": {"use": "auto", "dtype": "float16"}}, RecipeError, "write use: always"),
         ({"cache": "sometimes"}, RecipeError, "'cache.use' is 'sometimes'"),
         ({"cache": {"dtype": {"layer9": "float16"}}}, RecipeError, "does not read 'layer9'"),
-        ({"cache": {"top": 3}}, CacheError, "top 3 of 3 scores saves nothing"),
+        ({"cache": {"top": 3}}, RecipeError, "top 3 of 3 scores saves nothing"),
         (
             {"cache": "always", "data_options": {"views": "live"}},
             RecipeError,

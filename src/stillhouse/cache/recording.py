@@ -9,7 +9,7 @@ Views and signals can be added later; the identity never changes.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,17 +54,56 @@ class Recording:
         return sum(shards.seconds() for shards in self.parts.values())
 
 
+def check_directory(
+    directory: Path, identity: Mapping[str, Any] | None = None, *, unknown: Collection[str] = ()
+) -> None:
+    """Make sure that a directory is, or can become, the recording of an identity.
+
+    Args:
+        directory: may exist.
+        identity: None: not known yet.
+        unknown: fields of it that are not known yet.
+
+    Raises:
+        CacheError: it is a file, holds other files, lost what says what made it, or was made from
+            something else (says which field differs).
+    """
+    there = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise CacheError(f"{there} is a file; give a directory (cache.directory)")
+    if (directory / MANIFEST).exists():
+        if identity is not None:
+            found, wanted = _read(directory / MANIFEST), _plain(identity)
+            for field in unknown:
+                wanted[field] = found.get(field)
+            _compare(directory, found, wanted)
+        return
+    inside = [path for path in directory.glob("*") if not path.name.startswith(".")]
+    if any(any(path.glob("view-*-row-*")) for path in inside):
+        raise CacheError(
+            f"{directory} holds shards but no {MANIFEST}, so nothing says what made them; delete "
+            "it, or choose another (cache.directory)"
+        )
+    if inside:
+        raise CacheError(
+            f"{directory} holds other files ({inside[0].name}); a recording wants a directory of "
+            "its own: choose a new or an empty one (cache.directory)"
+        )
+
+
 def claim(directory: Path, identity: Mapping[str, Any]) -> None:
     """Make a directory the recording of this identity, or make sure that it is.
 
+    What a killed run left unfinished is removed; call it while no other run records there.
+
     Raises:
-        CacheError: it was made from something else; says which field differs.
+        CacheError: as of `check_directory`.
     """
-    wanted = json.loads(json.dumps(dict(identity)))
+    check_directory(directory, identity)
     if not (directory / MANIFEST).exists():
-        write_json(directory / MANIFEST, wanted)
-        return
-    _compare(directory, _read(directory / MANIFEST), wanted)
+        write_json(directory / MANIFEST, _plain(identity))
+    for unfinished in directory.glob("*/.view-*.part"):
+        unfinished.unlink(missing_ok=True)
 
 
 def open_recording(
@@ -92,7 +131,7 @@ def open_recording(
     """
     if not (directory / MANIFEST).exists():
         raise CacheError(f"{directory} holds no recording; record one first")
-    _compare(directory, _read(directory / MANIFEST), json.loads(json.dumps(dict(identity))))
+    check_directory(directory, identity)
     held = {part: _held(directory, part, (storage or {}).get(part, LOSSLESS)) for part in parts}
     for shards in held.values():
         shards.check(views)
@@ -125,10 +164,13 @@ def claim_part(
     rows: int,
     per_shard: int,
 ) -> Shards:
-    """The shards of a part, begun if it is new; all parts are cut at the same samples.
+    """The shards of a part, begun if it is new.
+
+    It is cut like a part that is there, if that one's shards are not too many samples for it:
+    parts that are cut alike are recorded in one pass.
 
     Raises:
-        CacheError: it was begun from another tap, shape or number of samples.
+        CacheError: it was begun from another tap, shape or number of samples, or is damaged.
     """
     folder = part_folder(directory, part, storage)
     wanted = {
@@ -140,8 +182,13 @@ def claim_part(
         "rows": rows,
     }
     if not (folder / PART).exists():
-        there = [_read(path)["per_shard"] for path in directory.glob(f"*/{PART}")]
-        write_json(folder / PART, {**wanted, "per_shard": there[0] if there else per_shard})
+        if any(folder.glob("view-*")):
+            raise CacheError(
+                f"{folder} holds shards but no {PART}, so nothing says what they are; delete it"
+            )
+        there = [_shards(p.parent, _read(p)).per_shard for p in directory.glob(f"*/{PART}")]
+        fitting = [cut for cut in there if cut <= per_shard]
+        write_json(folder / PART, {**wanted, "per_shard": max(fitting, default=per_shard)})
     found = _read(folder / PART)
     _compare(folder, {key: found.get(key) for key in wanted}, wanted)
     return _shards(folder, found)
@@ -161,9 +208,19 @@ def _held(directory: Path, part: str, storage: Storage) -> Shards:
 def _shards(folder: Path, about: Mapping[str, Any]) -> Shards:
     try:
         storage = Storage(about["dtype"], about["top"])
-        return Shards(folder, storage, tuple(about["shape"]), about["rows"], about["per_shard"])
+        shape, rows, per_shard = tuple(about["shape"]), about["rows"], about["per_shard"]
     except (KeyError, TypeError) as error:
         raise CacheError(f"{folder / PART} is damaged ({error!r}); delete {folder}") from None
+    for number in (*shape, rows, per_shard):
+        if not isinstance(number, int) or number < 1:
+            raise CacheError(f"{folder / PART} is damaged ({number!r}); delete {folder}")
+    return Shards(folder, storage, shape, rows, per_shard)
+
+
+def _plain(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """An identity as it is after it was written and read."""
+    plain: dict[str, Any] = json.loads(json.dumps(dict(identity)))
+    return plain
 
 
 def _read(path: Path) -> dict[str, Any]:

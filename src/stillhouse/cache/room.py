@@ -36,13 +36,13 @@ def room_in(directory: Path) -> int:
 
 
 def check_room(directory: Path, needed: int) -> None:
-    """Make sure that the disk has room, before anything is run.
+    """Make sure that the disk has room, before anything is run; what is there needs none.
 
     Raises:
         CacheError: it has not; says how much is needed and how much there is.
     """
     free = room_in(directory)
-    if needed + SPARE > free:
+    if needed and needed + SPARE > free:
         raise CacheError(
             f"the recording takes {in_words(needed)}, but {directory} has room for "
             f"{in_words(max(free - SPARE, 0))} ({in_words(SPARE)} stay free): show fewer views "

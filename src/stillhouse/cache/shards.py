@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from stillhouse.cache.codec import Storage
+from stillhouse.cache.codec import VALUE, Storage
 from stillhouse.engine.files import replacing
 from stillhouse.errors import CacheError
 
@@ -64,7 +64,8 @@ class Shards:
     def write(self, spot: Spot, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> int:
         """Write a shard whole; gives its size in bytes."""
         content = save(
-            {key: value.cpu().contiguous() for key, value in tensors.items()}, metadata=dict(about)
+            {key: value.cpu().contiguous() for key, value in tensors.items()},
+            metadata={**about, "spot": _spot_text(spot)},
         )
         digest = hashlib.sha256(content).hexdigest()[:DIGITS]
         name = f"view-{spot[0]:04d}-row-{spot[1]:08d}-{digest}.safetensors"
@@ -86,13 +87,30 @@ class Shards:
                     f"{self.folder} lacks the shard of view {spot[0]}, row {spot[1]}; record it "
                     "again"
                 )
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()[:DIGITS]
+            try:
+                with path.open("rb") as file:
+                    digest = hashlib.file_digest(file, "sha256").hexdigest()[:DIGITS]
+            except OSError as error:
+                raise CacheError(f"{path} cannot be read ({error}); delete it") from None
             if digest not in path.name:
                 raise CacheError(
                     f"{path} is damaged: its content does not fit the checksum in its name; "
                     "delete this file, and only this shard will be recorded again"
                 )
+            self._check_content(spot, path)
+
+    def _check_content(self, spot: Spot, path: Path) -> None:
+        """A whole shard, but of this place and cut? Files are renamed, part.json is edited."""
+        with safe_open(path, framework="pt") as file:
+            about, held = file.metadata() or {}, file.get_slice(VALUE).get_shape()
+        each = self.shape if self.storage.top is None else (self.storage.top,)
+        wanted = [min(self.per_shard, self.rows - spot[1]), *each]
+        if held != wanted or about.get("spot", _spot_text(spot)) != _spot_text(spot):
+            raise CacheError(
+                f"{path} is of another place ({about.get('spot', 'unknown')}; {held} values, "
+                f"wanted {wanted}): it was renamed, or part.json beside it was edited; delete "
+                f"{self.folder}"
+            )
 
     def seconds(self) -> float:
         """What recording all shards took, as they say themselves."""
@@ -122,12 +140,22 @@ class Shards:
     def _map(self, view: int) -> list[dict[str, Tensor]]:
         if view not in self._mapped:
             there = self.present()
+            for row in range(0, self.rows, self.per_shard):
+                if (view, row) not in there:
+                    raise CacheError(
+                        f"the shard of view {view}, row {row} was removed from {self.folder} while "
+                        "it is in use; run again to record it again"
+                    )
             while len(self._mapped) >= KEPT_OPEN:
                 self._mapped.pop(next(iter(self._mapped)))
             self._mapped[view] = [
                 _map_file(there[view, row]) for row in range(0, self.rows, self.per_shard)
             ]
         return self._mapped[view]
+
+
+def _spot_text(spot: Spot) -> str:
+    return f"view {spot[0]}, row {spot[1]}"
 
 
 def _by_shard(index: Tensor, per_shard: int) -> list[tuple[int, Tensor]]:

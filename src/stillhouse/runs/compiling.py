@@ -10,9 +10,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import torch
+from filelock import FileLock
 
 from stillhouse.engine.files import write_json
 from stillhouse.engine.trainer import opened
+from stillhouse.errors import RunError
 from stillhouse.methods import plain
 from stillhouse.runs.fingerprint import fingerprint
 
@@ -33,13 +35,20 @@ def settle_compile(job: "Distillation") -> bool:
     if wanted != "auto":
         return wanted
     path = job.shared / f"compile-{fingerprint(_key(job))}.json"
-    if job.feeds.platform.main and not path.exists():
-        write_json(path, {**_key(job), **_decide(job)})
+    if job.feeds.platform.main:
+        job.shared.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):  # two runs must not decide differently
+            if not path.exists():
+                write_json(path, {**_key(job), **_decide(job)})
     job.feeds.platform.wait()
-    found: dict[str, Any] = json.loads(path.read_text())
-    if found["compile"]:
-        job.watcher.say(f"compiled: {found['why']}")
-    return bool(found["compile"])
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        chosen, why = bool(found["compile"]), str(found["why"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise RunError(f"{path} is damaged ({error!r}); delete it") from None
+    if chosen:
+        job.watcher.say(f"compiled: {why}")
+    return chosen
 
 
 def _key(job: "Distillation") -> dict[str, Any]:

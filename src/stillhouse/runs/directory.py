@@ -17,7 +17,8 @@ ENVIRONMENT = "environment.json"
 
 FREE_KEYS = ("device", "checkpoint_seconds", "data.workers", "cache.use", "cache.directory")
 """Keys of a recipe that may change when a run goes on: they never change what it computes (but two
-loader processes or more leave fewer threads to compute on, and that may change the last bits)."""
+loader processes or more leave fewer threads to compute on, and that may change the last bits).
+But ``cache.use`` does where the recording is not float32: see `same_run`."""
 
 
 def same_run(recipe: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,7 +32,18 @@ def same_run(recipe: Mapping[str, Any]) -> dict[str, Any]:
         section, _, key = dotted.partition(".")
         if key and isinstance(kept.get(section), Mapping):
             kept[section] = {k: v for k, v in kept[section].items() if k != key}
+    if _lossy(recipe):  # then a recorded teacher makes another student than a live one
+        kept["cache"]["use"] = recipe["cache"].get("use")
     return kept
+
+
+def _lossy(recipe: Mapping[str, Any]) -> bool:
+    section = recipe.get("cache")
+    if not isinstance(section, Mapping):
+        return False
+    dtype = section.get("dtype", "float32")
+    dtypes = dtype.values() if isinstance(dtype, Mapping) else [dtype]
+    return section.get("top") is not None or any(each != "float32" for each in dtypes)
 
 
 @contextmanager

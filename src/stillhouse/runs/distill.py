@@ -1,6 +1,5 @@
 """The main job: a teacher, a control and a student over seeds, and whether it helped."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from stillhouse.engine.fit import score
 from stillhouse.engine.nodes import Bridge
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Settings, Weights, opened
-from stillhouse.errors import RunError, WiringError
+from stillhouse.errors import WiringError
 from stillhouse.methods import Method, find_method, plain
 from stillhouse.models import weights_fingerprint
 from stillhouse.recipes.schema import Recipe
@@ -21,7 +20,8 @@ from stillhouse.runs.compiling import settle_compile
 from stillhouse.runs.feeds import Feeds, data_identity
 from stillhouse.runs.fingerprint import fingerprint
 from stillhouse.runs.networks import Network
-from stillhouse.runs.optimising import chosen_optimizer, chosen_schedule
+from stillhouse.runs.optimising import budget_identity, chosen_optimizer, chosen_schedule
+from stillhouse.runs.played import Played
 from stillhouse.runs.stage_run import StageRun, run_stage
 from stillhouse.runs.teacher_plan import Planner
 from stillhouse.runs.teaching import Served, Teaching, storage_identity
@@ -30,17 +30,6 @@ from stillhouse.runs.watching import Quiet, Watcher
 TEACHER_SEED = 0
 CHANCE_FACTOR = 2.0
 """A teacher under so many times the accuracy of guessing deserves a warning."""
-
-
-@dataclass(frozen=True)
-class Played:
-    """One model of the run: its stage and its accuracies (label of the inference -> share)."""
-
-    role: str
-    seed: int
-    run: StageRun | None
-    test: dict[str, dict[str, float]]
-    validation: dict[str, float | None]
 
 
 @dataclass
@@ -110,7 +99,7 @@ class Distillation:
             self._rehearse(self.teacher_stage(teacher), TEACHER_SEED)
         self._rehearse(self.student_stage(self.recipe.seeds[0], teacher), self.recipe.seeds[0])
         if teacher is not None and self.method.needs_teacher:
-            Planner(self, teacher).check()
+            Planner(self, teacher, trained=self.teacher is not None and self.teacher.given).check()
 
     def _rehearse(self, stage: Stage, seed: int) -> None:
         train, platform = self.feeds.train(seed), self.feeds.platform
@@ -127,23 +116,15 @@ class Distillation:
 
     def identity(self, kind: str, settings: Settings, network: Network, **more: Any) -> str:
         """The fingerprint of a stage: everything that decides its weights."""
-        recipe = self.recipe
+        start = network.make(settings.seed)
         return fingerprint(
             {
                 "kind": kind,
                 "data": data_identity(self.feeds),
                 "network": network.section.model,
-                "start": weights_fingerprint(network.make(settings.seed)),
-                "seed": settings.seed,
-                "epochs": settings.epochs,
-                "optimizer": recipe.optimizer.model_dump(),
-                "schedule": recipe.schedule.model_dump(),
-                "accumulate": settings.accumulate,
-                "clip": settings.clip,
-                "compile": settings.compile,
-                "precision": self.feeds.platform.precision,
-                "device": self.feeds.platform.device.type,
-                "processes": self.feeds.platform.world,
+                "start": weights_fingerprint(start),
+                **network.code(start),
+                **budget_identity(self.recipe, settings, self.feeds.platform),
                 **more,
             }
         )
@@ -166,6 +147,11 @@ class Distillation:
         )
         module.load_state_dict(run.weights("last")["student"])
         return module, run
+
+    def teacher_identity(self, module: nn.Module) -> str:
+        """The teacher's weights, and its code where these do not say what they are for."""
+        code = self.teacher.code(module) if self.teacher else {}
+        return "-".join([weights_fingerprint(module), *code.values()])
 
     def input_settings(self) -> dict[str, Any]:
         """What a fingerprint must know of the teacher's own input; empty when it has none."""
@@ -204,7 +190,7 @@ class Distillation:
         settings = self.settings(seed)
         more = {
             "method": self.recipe.method.model_dump(),
-            "teacher": None if teacher is None else weights_fingerprint(teacher),
+            "teacher": None if teacher is None else self.teacher_identity(teacher),
             "views": self.feeds.views or "a new one each epoch",
             **self.input_settings(),
             **storage_identity(self),
@@ -309,11 +295,3 @@ class Distillation:
                 test.setdefault(label, {})[which] = share
         validation = {which: run.validation(which) for which in ("last", "best")}
         return Played(role, seed, run, test, validation)
-
-
-def student_of(played: Iterable[Played]) -> Played:
-    """The first student of a run, whose weights are the run's product."""
-    for one in played:
-        if one.role == "student":
-            return one
-    raise RunError("the run has no student")

@@ -17,10 +17,12 @@ from stillhouse.engine.platform import Platform
 from stillhouse.engine.threads import chosen_workers
 from stillhouse.errors import DataError, RecipeError
 from stillhouse.recipes.schema import AugmentSection, DataSection
-from stillhouse.runs.fingerprint import code_identity
+from stillhouse.runs.code import code_identity
 
 LEAST_STD = 1 / 255
 """A channel that never changes is divided by one grey level, not by zero."""
+READ_TWICE = 16
+"""Samples that are read twice: a flip that no seed brings back must not pass by luck."""
 
 
 def open_splits(section: DataSection, source: Any | None = None) -> Splits:
@@ -93,8 +95,9 @@ class Feeds:
 
     def repeatable(self) -> bool:
         """Whether a sample under one view is the same image each time it is read."""
-        train = self.train(0)
-        first, again = train.sample(2), train.sample(2)
+        # In this process: loader processes start alike, whatever their datasets draw from.
+        train = replace(self.train(0), workers=0)
+        first, again = train.sample(READ_TWICE), train.sample(READ_TWICE)
         return torch.equal(first["batch.image"], again["batch.image"])
 
     def images_identity(self) -> dict[str, Any]:

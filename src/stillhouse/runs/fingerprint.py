@@ -1,10 +1,8 @@
 """Fingerprints: what made a product, in a word."""
 
 import hashlib
-import inspect
 import json
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,31 +17,6 @@ def fingerprint(value: Mapping[str, Any]) -> str:
     """
     text = json.dumps(value, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]
-
-
-def code_identity(function: Callable[..., Any] | None) -> str | None:
-    """What a user's function does, as far as can be told: its name, source and settings.
-
-    A change inside something that the source only calls is not seen: then use another directory.
-
-    >>> code_identity(None) is None
-    True
-    >>> code_identity(lambda x: x) == code_identity(lambda x: -x)
-    False
-    """
-    if function is None:
-        return None
-    code = getattr(function, "__code__", None)
-    known = function if code is not None else type(function)
-    try:
-        source = inspect.getsource(known)
-    except (OSError, TypeError):
-        source = ""
-    bytecode = "" if code is None else code.co_code.hex() + repr(code.co_consts)
-    settings = repr(sorted(vars(function).items())) if hasattr(function, "__dict__") else ""
-    name = f"{known.__module__}.{known.__qualname__}"
-    plain = re.sub(r" at 0x[0-9a-f]+", "", f"{source}{bytecode}{settings}")
-    return f"{name}-{hashlib.sha256(plain.encode()).hexdigest()[:LENGTH]}"
 
 
 def file_hash(path: Path) -> str:

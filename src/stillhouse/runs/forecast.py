@@ -2,8 +2,10 @@
 
 import statistics
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -11,6 +13,7 @@ from stillhouse.data.batches import Batches
 from stillhouse.engine.composite import run_outside
 from stillhouse.engine.nodes import Node
 from stillhouse.engine.platform import Platform
+from stillhouse.engine.signals import Signals
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Settings, opened
 
@@ -27,10 +30,11 @@ WORTH = 0.97
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds of one step with the live teacher, and of the teacher in it."""
+    """Seconds of one step with the live teacher, of the teacher in it, and of making its batch."""
 
     step: float
     teacher: float
+    batch: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,8 @@ def forecast(
     (270, 188)
     """
     lookup = LOOKUP_SECONDS + batch_bytes / READ_RATE
-    write = times.teacher + batch_bytes / WRITE_RATE
-    cached = max(times.step - times.teacher, 0.0) + lookup
+    write = times.batch + times.teacher + batch_bytes / WRITE_RATE
+    cached = max(times.step - times.teacher, times.batch) + lookup
     return Forecast(
         live=live_passes * steps * times.step,
         recorded=live_passes * steps * cached + passes_left * steps * write,
@@ -88,18 +92,16 @@ def time_steps(
     """
     with opened(stage, train, settings, platform) as trainer:
         count = min(WARM + TIMED, trainer.per_epoch)
-        steps = trainer.steps(0)
-        step = _median(lambda: next(steps), count, platform)
-        batches = train.epoch(0)
+        step = _median(partial(next, trainer.steps(0)), count, platform)
+        batches, shown = train.epoch(0), deque[Signals](maxlen=1)
+        batch = _median(lambda: shown.append(next(batches)), count, platform)
 
         def run() -> None:
-            batch = next(batches)
             dtype = platform.autocast_dtype
             with torch.autocast(platform.device.type, dtype, enabled=dtype is not None):
-                run_outside(teacher, batch)
+                run_outside(teacher, shown[0])
 
-        parts = settings.accumulate
-        return Times(step / parts, _median(run, count, platform))
+        return Times(step / settings.accumulate, _median(run, count, platform), batch)
 
 
 def _median(call: Callable[[], object], count: int, platform: Platform) -> float:

@@ -17,11 +17,12 @@ from stillhouse.errors import RunError
 from stillhouse.models import load_weights
 from stillhouse.recipes.schema import AugmentSection, Recipe, resolved
 from stillhouse.runs.directory import claimed
-from stillhouse.runs.distill import Distillation, Played, student_of
+from stillhouse.runs.distill import Distillation
 from stillhouse.runs.environment import environment
 from stillhouse.runs.feeds import open_feeds
 from stillhouse.runs.fingerprint import file_hash
 from stillhouse.runs.networks import make_input, make_network
+from stillhouse.runs.played import Played, student_of
 from stillhouse.runs.scores import SCORES, describe_run
 from stillhouse.runs.stage_run import BEST, LAST, product_file
 from stillhouse.runs.watching import Quiet, Watcher

@@ -13,6 +13,7 @@ from stillhouse.engine.seeding import seeded
 from stillhouse.errors import ModelError, RecipeError
 from stillhouse.models import build_model, load_weights
 from stillhouse.recipes.schema import ModelSection, TeacherSection
+from stillhouse.runs.code import module_identity
 from stillhouse.runs.feeds import Feeds
 
 IMPORT = "python:"
@@ -54,6 +55,12 @@ class Network:
     def given(self) -> bool:
         """Whether it comes trained: with a weights file, or as a module."""
         return self.section.weights is not None or isinstance(self.source, nn.Module)
+
+    def code(self, module: nn.Module) -> dict[str, str]:
+        """What a fingerprint must know of it beside name and weights; empty for one of ours."""
+        if self.source is None and not self.section.model.startswith(IMPORT):
+            return {}
+        return {"code": module_identity(module)}
 
     def _new(self) -> nn.Module:
         if isinstance(self.source, nn.Module):

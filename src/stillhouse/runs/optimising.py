@@ -1,8 +1,10 @@
-"""Optimiser and schedule of a recipe, as the engine's factories."""
+"""Optimiser and schedule of a recipe, as the engine's factories and as part of an identity."""
 
 from typing import Any
 
 from stillhouse.engine.optimisers import OptimizerFactory, ScheduleFactory
+from stillhouse.engine.platform import Platform
+from stillhouse.engine.trainer import Settings
 from stillhouse.recipes.schema import OPTIMIZERS, SCHEDULES, Recipe
 
 
@@ -21,3 +23,19 @@ def chosen_schedule(recipe: Recipe) -> ScheduleFactory:
     """The recipe's schedule."""
     made: ScheduleFactory = _call(SCHEDULES, recipe.schedule)
     return made
+
+
+def budget_identity(recipe: Recipe, settings: Settings, platform: Platform) -> dict[str, Any]:
+    """What of budget, rules and platform decides the weights of a stage."""
+    return {
+        "seed": settings.seed,
+        "epochs": settings.epochs,
+        "optimizer": recipe.optimizer.model_dump(),
+        "schedule": recipe.schedule.model_dump(),
+        "accumulate": settings.accumulate,
+        "clip": settings.clip,
+        "compile": settings.compile,
+        "precision": platform.precision,
+        "device": platform.device.type,
+        "processes": platform.world,
+    }

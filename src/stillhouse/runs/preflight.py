@@ -50,7 +50,8 @@ def preflight(job: Distillation) -> Preflight:
             )
     plan = None
     if teacher is not None and job.teacher is not None and job.method.needs_teacher:
-        plan = Planner(job, teacher).plan(timed=job.teacher.given).why
+        planner = Planner(job, teacher, trained=job.teacher.given)
+        plan = planner.plan(timed=job.teacher.given).why
     seed = job.recipe.seeds[0]
     train = job.feeds.train(seed)
     stage = job.student_stage(seed, teacher)

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from stillhouse.models import describe
-from stillhouse.runs.distill import Distillation, Played
+from stillhouse.runs.distill import Distillation
+from stillhouse.runs.played import Played
 from stillhouse.runs.verdict import Verdict, judge
 
 SCORES = "scores.json"

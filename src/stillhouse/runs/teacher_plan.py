@@ -11,6 +11,8 @@ from torch import nn
 from stillhouse.cache import (
     Need,
     Storage,
+    batch_problem,
+    check_directory,
     check_room,
     in_words,
     needed,
@@ -22,10 +24,10 @@ from stillhouse.cache import (
 )
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import opened
-from stillhouse.errors import RecipeError, nearest
-from stillhouse.models import weights_fingerprint
+from stillhouse.errors import RecipeError
 from stillhouse.runs.fingerprint import fingerprint
 from stillhouse.runs.forecast import Forecast, Times, forecast, time_steps
+from stillhouse.runs.objections import image_problems, storage_problems
 from stillhouse.runs.stage_run import DONE
 
 if TYPE_CHECKING:
@@ -58,42 +60,48 @@ class Plan:
 
 @dataclass(frozen=True)
 class Planner:
-    """Plans for one teacher of a run; it only reads, and trains nothing but what it throws away."""
+    """Plans for one teacher of a run; it only reads, and trains nothing but what it throws away.
+
+    Args:
+        job: the run.
+        teacher: its module.
+        trained: whether it has the weights that would be recorded.
+    """
 
     job: "Distillation"
     teacher: nn.Module
+    trained: bool = True
 
     def problems(self) -> list[str]:
         """Why a recording that the recipe demands cannot be made; empty when it can."""
         section = self.job.recipe.cache
         if section.use != "always":
             return []
-        found = replay_problems(self.stage(), TEACHER)
-        if self.job.recipe.data.views == "live":
-            found.append(
-                "unbounded views cannot be recorded; set data.views to a number, or to auto for "
-                "as many as there are epochs"
-            )
-        if not self.job.feeds.repeatable():
-            found.append(
-                "an image is not the same when it is read twice under one seed: draw from torch, "
-                "numpy.random or random, which are seeded for each view"
-            )
-        return found
+        found = replay_problems(self.stage(), TEACHER) + image_problems(self.job.feeds)
+        shared = None if found else self._shared_signals()
+        return [*found, shared] if shared else found
 
     def check(self) -> None:
         """Make sure that a demanded recording can be made and has room.
 
         Raises:
             RecipeError: with all that stands against it.
-            CacheError: the disk is short.
+            CacheError: the directory holds something else, or the disk is short.
         """
         problems = self.problems()
         if problems:
             raise RecipeError("cache: always", problems)
-        if self.job.recipe.cache.use == "always":
-            plan = self.plan(timed=False)
-            check_room(self.job.recipe.cache.directory or self.job.shared, plan.bytes)
+        section = self.job.recipe.cache
+        if section.use != "never" and section.directory is not None:
+            self._check_directory(section.directory)
+        if section.use == "always":
+            check_room(self._place, self._bytes_left(self.plan(timed=False)))
+
+    def _check_directory(self, directory: Path) -> None:
+        if directory.resolve() in (self.job.out.resolve(), self.job.shared.resolve()):
+            said = f"{directory} holds the run's own files; give the recording one of its own"
+            raise RecipeError("cache.directory", [said])
+        check_directory(directory, self.identity(), unknown=() if self.trained else ("teacher",))
 
     def plan(self, *, timed: bool = True) -> Plan:
         """Decide, and say why in one line."""
@@ -107,14 +115,21 @@ class Planner:
         views = feeds.views_recorded(recipe.epochs)
         need = self._need()
         storage = {part: recipe.cache.storage(part) for part in need.parts}
-        self._check_names(need)
+        wrong = storage_problems(recipe.cache, need)
+        if wrong:
+            raise RecipeError("cache", wrong)
         size = size_of(need.parts, storage, rows=len(feeds.splits.train), views=views)
         planned = Plan(True, "", need.parts, need.sizing, storage, views, size)
         if recipe.cache.use == "always":
             return self._because(planned, "cache: always")
-        if size > DISK_SHARE * room_in(self.job.shared):
+        if self._agreed(self._bytes_left(planned) > DISK_SHARE * room_in(self._place)):
             return self._live(planned, "more than half of what the disk has left")
-        return self._by_cost(planned, timed=timed)
+        chosen = self._by_cost(planned, timed=timed)
+        if chosen.recorded and timed:
+            shared = self._shared_signals()
+            if self._agreed(shared is not None):
+                return self._live(planned, shared or "so says the main process")
+        return chosen
 
     def _against(self) -> str:
         """What makes an unasked recording impossible; empty when nothing does."""
@@ -132,9 +147,7 @@ class Planner:
         passes = len(students) * recipe.epochs
         left = float(planned.views)
         if timed:  # else the teacher may not be the trained one yet
-            left = passes_left(
-                self.directory(), list(planned.parts), planned.storage, planned.views
-            )
+            left = self._agreed(self._passes_left(planned))
         if not passes:
             return self._live(planned, "no student is left to train")
         if left >= passes:
@@ -158,14 +171,47 @@ class Planner:
         times = time_steps(stage, nodes, train, job.settings(seed), job.feeds.platform)
         rows = len(job.feeds.splits.train)
         each = planned.bytes // max(rows * planned.views, 1)
-        here = torch.tensor([times.step, times.teacher], device=job.feeds.platform.device)
-        step, alone = job.feeds.platform.sum(here * job.feeds.platform.main).tolist()
         return forecast(
-            Times(step, alone),  # of the main process, so that all decide alike
+            Times(*map(self._agreed, (times.step, times.teacher, times.batch))),
             steps=len(train),
             live_passes=passes,
             passes_left=left,
             batch_bytes=each * train.batch_size,
+        )
+
+    def _agreed(self, value: float) -> float:
+        """What the main process found, so that all decide alike."""
+        platform = self.job.feeds.platform
+        if platform.world == 1:
+            return value
+        here = torch.tensor(float(value) if platform.main else 0.0, device=platform.device)
+        return float(platform.sum(here))
+
+    @property
+    def _place(self) -> Path:
+        """A directory on the disk that the recording is, or will be, on."""
+        return self.job.recipe.cache.directory or self.job.shared
+
+    def _passes_left(self, planned: Plan) -> float:
+        return passes_left(self.directory(), list(planned.parts), planned.storage, planned.views)
+
+    def _bytes_left(self, planned: Plan) -> int:
+        """Bytes that are still to be written, as far as can be known."""
+        if self.trained or self.job.recipe.cache.directory is not None:
+            return round(planned.bytes * self._passes_left(planned) / planned.views)
+        # It may be of this teacher, which is yet to be trained or found; `record` will know.
+        there = any(self.job.shared.glob(self._folder("*")))
+        return 0 if there else planned.bytes
+
+    def _shared_signals(self) -> str | None:
+        """Why a sample's signals are not its own; None when they are."""
+        stage, feeds = self.stage(), self.job.feeds
+        return batch_problem(
+            stage.role(TEACHER),
+            list(self._need().parts),
+            feeds.train(self.job.recipe.seeds[0]),
+            feeds.platform,
+            before=nodes_before(stage, TEACHER),
         )
 
     def _because(self, planned: Plan, why: str) -> Plan:
@@ -175,18 +221,6 @@ class Planner:
 
     def _live(self, planned: Plan, why: str) -> Plan:
         return Plan(False, f"teacher: live in each step ({why})", views=planned.views)
-
-    def _check_names(self, need: Need) -> None:
-        dtype = self.job.recipe.cache.dtype
-        unknown = (
-            [part for part in dtype if part not in need.parts] if isinstance(dtype, dict) else []
-        )
-        if unknown:
-            problems = [
-                f"the method does not read '{part}' of the teacher; {nearest(part, need.parts)}"
-                for part in unknown
-            ]
-            raise RecipeError("cache.dtype", problems)
 
     def stage(self) -> Stage:
         """A stage to look at, of networks that are thrown away; the teacher is only read."""
@@ -209,7 +243,7 @@ class Planner:
         """What decides every value of a recording, but not how many views there are."""
         job, feeds = self.job, self.job.feeds
         return {
-            "teacher": weights_fingerprint(self.teacher),
+            "teacher": job.teacher_identity(self.teacher),
             "model": job.recipe.teacher.model if job.recipe.teacher else "",
             "data": feeds.splits.fingerprint,
             "view_seed": feeds.section.view_seed,
@@ -225,9 +259,11 @@ class Planner:
         given = self.job.recipe.cache.directory
         if given is not None:
             return given
-        identity = self.identity()
-        name = "".join(c if c.isalnum() or c in "-_." else "-" for c in identity["model"])
-        return self.job.shared / f"recording-{name}-{fingerprint(identity)}"
+        return self.job.shared / self._folder(fingerprint(self.identity()))
+
+    def _folder(self, of: str) -> str:
+        model = self.job.recipe.teacher.model if self.job.recipe.teacher else ""
+        return f"recording-{''.join(c if c.isalnum() or c in '-_.' else '-' for c in model)}-{of}"
 
 
 def _time(seconds: float) -> str:

@@ -9,6 +9,7 @@ from torch import nn
 from stillhouse.cache import Recording, Replay, nodes_before, record
 from stillhouse.engine.files import write_json
 from stillhouse.engine.stage import Stage
+from stillhouse.errors import RunError
 from stillhouse.runs.teacher_plan import TEACHER, Plan, Planner
 
 if TYPE_CHECKING:
@@ -68,7 +69,10 @@ class Teaching:
         path = self.job.out / SERVED
         if not path.exists():
             return Served(False, plan.why)
-        return Served(**json.loads(path.read_text()))
+        try:
+            return Served(**json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise RunError(f"{path} is damaged ({error}); delete it") from None
 
     def _record(self, plan: Plan) -> Recording:
         job, stage = self.job, self.planner.stage()

@@ -1,0 +1,26 @@
+"""What became of each model of a run."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from stillhouse.errors import RunError
+from stillhouse.runs.stage_run import StageRun
+
+
+@dataclass(frozen=True)
+class Played:
+    """One model of the run: its stage and its accuracies (label of the inference -> share)."""
+
+    role: str
+    seed: int
+    run: StageRun | None
+    test: dict[str, dict[str, float]]
+    validation: dict[str, float | None]
+
+
+def student_of(played: Iterable[Played]) -> Played:
+    """The first student of a run, whose weights are the run's product."""
+    for one in played:
+        if one.role == "student":
+            return one
+    raise RunError("the run has no student")
