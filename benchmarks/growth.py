@@ -106,7 +106,8 @@ def draw(found: Mapping[str, list[dict[str, float]]]) -> None:
         panel.set_xlabel("times the first")
         panel.set_ylabel(label)
         panel.spines[["top", "right"]].set_visible(False)
-    panels[0].legend(frameon=False, fontsize=8)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
     figure.savefig(picture("growth"), dpi=150)
 
 

@@ -51,12 +51,15 @@ def test_json_holds_no_nan(tmp_path: Path) -> None:
 
 def test_saved_tensors_load_strictly_into_the_bare_module(tmp_path: Path) -> None:
     net, bare = tiny_net(4, 1).to(memory_format=torch.channels_last), tiny_net(4, 2)
-    save_tensors(tmp_path / "a.safetensors", net.state_dict(), {"model": "tiny"})
+    about = {"model": "tiny", "seed": "0", "epoch": "3"}
+    for name in ("a", "again"):
+        save_tensors(tmp_path / f"{name}.safetensors", net.state_dict(), about)
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
     bare.load_state_dict(load_file(tmp_path / "a.safetensors"), strict=True)
     for name, value in net.state_dict().items():
         assert torch.equal(value, bare.state_dict()[name]), name
     with safe_open(tmp_path / "a.safetensors", "pt") as file:
-        assert file.metadata() == {"model": "tiny"}
+        assert json.loads(file.metadata()["stillhouse"]) == about
 
 
 def test_tensors_that_share_memory_are_saved(tmp_path: Path) -> None:

@@ -76,7 +76,18 @@ def test_the_signature_of_a_method_is_its_schema(method) -> None:
         ({"optimizer": {"name": "sgd", "lr": "fast"}}, "'optimizer.lr' is 'fast'"),
         ({"device": 3}, "'device' is 3"),
         ({"seeds": []}, "seeds"),
+        ({"cache": "sometimes"}, "'cache.use' is 'sometimes'"),
+        ({"cache": {"dtype": {"logits": "float61"}}}, "'cache.dtype.logits' is 'float61'"),
+        ({"cache": {"use": "auto", "top": 5}}, "write use: always"),
+        ({"method": "plain", "cache": "always"}, "'plain' has no teacher to record"),
     ],
 )
 def test_a_problem_names_its_key(change: dict, expected: str) -> None:
     assert expected in problems({**SMALL, **change})
+
+
+def test_cache_takes_yes_and_no_which_yaml_reads_as_truth_values() -> None:
+    assert make_recipe({**SMALL, "cache": False}).cache.use == "never"
+    assert make_recipe({**SMALL, "cache": True}).cache.use == "always"
+    assert make_recipe({**SMALL, "cache": {"dtype": "float16"}}).cache.use == "always"
+    assert make_recipe(SMALL).cache.use == "auto"

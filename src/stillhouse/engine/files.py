@@ -25,7 +25,7 @@ def replacing(path: Path) -> Iterator[Path]:
     fresh = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield fresh
-        with fresh.open("rb") as written:
+        with fresh.open("rb+") as written:  # Windows flushes only what is open for writing
             os.fsync(written.fileno())
         os.replace(fresh, path)
     finally:
@@ -66,8 +66,10 @@ def save_tensors(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str,
     from safetensors.torch import save_file
 
     plain = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
+    # safetensors writes its keys in any order: under one key, equal products are equal files.
+    about = {"stillhouse": json.dumps(dict(metadata), sort_keys=True)}
     with replacing(path) as fresh:
-        save_file(plain, fresh, metadata=dict(metadata))
+        save_file(plain, fresh, metadata=about)
 
 
 class Lines:

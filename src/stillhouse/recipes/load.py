@@ -144,4 +144,4 @@ def _walk(place: Sequence[str]) -> tuple[list[str], type[BaseModel]]:
         options = _models(here.model_fields[name].annotation) if name in here.model_fields else {}
         if len(options) == 1:
             here = next(iter(options.values()))
-    return [name for name in written if not name.startswith("literal[")], here
+    return [name for name in written if not name.startswith(("literal[", "dict["))], here

@@ -146,6 +146,13 @@ def _short(key: str) -> BeforeValidator:
     return BeforeValidator(expand)
 
 
+def _cache(value: Any) -> Any:
+    """A bare word is ``use``; ``no`` and ``yes``, which YAML reads as truth values, too."""
+    if isinstance(value, bool):
+        return {"use": "always" if value else "never"}
+    return {"use": value} if isinstance(value, str) else value
+
+
 def _seeds(value: Any) -> Any:
     """``3`` is short for ``[0, 1, 2]``."""
     if isinstance(value, int) and not isinstance(value, bool):
@@ -174,7 +181,7 @@ class Recipe(Section):
     seeds: Annotated[tuple[int, ...], BeforeValidator(_seeds), Field(min_length=1)] = (0, 1, 2)
     optimizer: choices(OPTIMIZERS) = Field("sgd", validate_default=True)  # type: ignore[valid-type]
     schedule: choices(SCHEDULES) = Field("cosine", validate_default=True)  # type: ignore[valid-type]
-    cache: Annotated[CacheSection, _short("use")] = CacheSection()
+    cache: Annotated[CacheSection, BeforeValidator(_cache)] = CacheSection()
     control: bool = True
     precision: Precision = "auto"
     device: str = "auto"
@@ -190,6 +197,10 @@ class Recipe(Section):
             raise ValueError(
                 f"method '{self.method.name}' needs a teacher; "
                 "add teacher: MODEL ('stillhouse ls models' lists them)"
+            )
+        if not needs and self.cache.use == "always":
+            raise ValueError(
+                f"method '{self.method.name}' has no teacher to record; leave cache out"
             )
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds {list(self.seeds)}: each seed may come once")
