@@ -53,9 +53,10 @@ def main() -> None:
     )  # fmt: skip
     teacher = networks("resnet20")[1]
 
-    def need(stage: Stage) -> Need:
-        with opened(stage, data, settings, platform) as trainer:
-            return needed(stage, "teacher", trainer.wiring.seen)
+    def need(method: Callable[..., Stage]) -> Need:
+        with opened(method(student(), teacher), data, settings, platform) as trainer:
+            fresh = method(student(), teacher)  # its bridges are still to be sized
+            return needed(fresh, "teacher", trainer.wiring.seen)
 
     with tempfile.TemporaryDirectory() as folder:
 
@@ -67,7 +68,7 @@ def main() -> None:
 
         times: dict[str, list[float]] = {"alone": [], "recording": [], "distilled": []}
         for method in (kd, th_kd):
-            shapes = need(method(student(), teacher))
+            shapes = need(method)
             for _ in range(arguments.seeds):
                 times["recording"].append(seconds_of(lambda shapes=shapes: recorded(shapes)))
                 replay = Replay("teacher", recorded(shapes))

@@ -1,4 +1,4 @@
-"""One budget of threads for loader and compute: more of both than cores is worse than either."""
+"""One budget of threads for loader and compute: who asks for loaders says that loading decides."""
 
 import os
 from collections.abc import Iterator
@@ -22,8 +22,8 @@ def cores() -> int:
 def chosen_workers(device: torch.device) -> int:
     """Loader processes where the recipe leaves it open, for transforms of single samples.
 
-    An accelerator computes while the cores load. On the CPU both share the cores: there none is as
-    fast, and steadier (measured: benchmarks/results/loader.json).
+    An accelerator computes while the cores load. On the CPU both share the cores, and which division
+    is fastest depends on which of the two is slow (benchmarks/results/loader.json): none is safe.
 
     >>> chosen_workers(torch.device("cpu"))
     0
