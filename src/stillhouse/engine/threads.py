@@ -22,8 +22,8 @@ def cores() -> int:
 def chosen_workers(device: torch.device) -> int:
     """Loader processes where the recipe leaves it open, for transforms of single samples.
 
-    An accelerator computes while the cores load. On the CPU both share the cores, and which division
-    is fastest depends on which of the two is slow (benchmarks/results/loader.json): none is safe.
+    An accelerator computes while the cores load. On the CPU both share the cores, and which
+    division is fastest depends on which of the two is slow (benchmarks/results/loader.json).
 
     >>> chosen_workers(torch.device("cpu"))
     0
