@@ -17,9 +17,11 @@ from stillhouse.testing.contract import positional
 from stillhouse.testing.loss_trial import draw_inputs
 
 CATALOGUE = [getattr(functional, name) for name in functional.__all__]
-NOT_ZERO_AT_EQUAL: tuple[str, ...] = ()
+NOT_ZERO_AT_EQUAL = ("contrastive", "log_correlation", "log_sum")
 """Losses of a teacher that are not 0 at student == teacher; all others must be."""
-RELATIONAL = ("rkd_angle", "rkd_distance")
+MINIMAL_AT_EQUAL = ("log_sum",)
+"""Those of them that are smallest there."""
+RELATIONAL = ("contrastive", "log_correlation", "log_sum", "rkd_angle", "rkd_distance")
 """Losses that give one value for the batch, []; all others give one per example, [B]."""
 
 
@@ -43,8 +45,9 @@ def shapes_of(loss: Callable[..., Tensor]) -> list[tuple[int, ...] | None]:
 def test_the_catalogue_keeps_the_contract(loss: Callable[..., Tensor]) -> None:
     kind = kind_of(loss)
     zero = kind != "labels" and loss.__name__ not in NOT_ZERO_AT_EQUAL
+    minimal = loss.__name__ in MINIMAL_AT_EQUAL
     for shape in shapes_of(loss):
-        check_loss(loss, kind=kind, zero_at_equal=zero, shape=shape)
+        check_loss(loss, kind=kind, zero_at_equal=zero, minimal_at_equal=minimal, shape=shape)
 
 
 @pytest.mark.parametrize("loss", CATALOGUE, ids=lambda loss: loss.__name__)

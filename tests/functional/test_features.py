@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from stillhouse.functional import mse
+from stillhouse.functional import mse, smooth_l1
 
 
 @pytest.mark.parametrize("shape", [(5, 8), (5, 3, 4, 4), (5, 6, 3)])
@@ -33,3 +33,24 @@ def test_the_gradient_of_mse_is_the_closed_form() -> None:
     mse(student, teacher).sum().backward()
     assert student.grad is not None
     assert student.grad.tolist() == [[1.0, 2.0]]
+
+
+@pytest.mark.parametrize("shape", [(5, 8), (5, 3, 4, 4)])
+def test_smooth_l1_equals_the_naive_loop(shape: tuple[int, ...]) -> None:
+    made = torch.Generator().manual_seed(0)
+    student, teacher = (torch.randn(shape, generator=made) for _ in range(2))
+    wanted, seen = [], []
+    for mine, theirs in zip(student.flatten(1).tolist(), teacher.flatten(1).tolist(), strict=True):
+        gaps = [abs(s - t) for s, t in zip(mine, theirs, strict=True)]
+        seen += gaps
+        sizes = [gap * gap / 2 if gap < 1 else gap - 0.5 for gap in gaps]
+        wanted.append(math.fsum(sizes) / len(sizes))
+    assert min(seen) < 1 < max(seen), "both branches are met"
+    assert smooth_l1(student, teacher).tolist() == pytest.approx(wanted, rel=1e-6)
+
+
+def test_smooth_l1_pulls_no_harder_than_1() -> None:
+    student = torch.tensor([[0.5, 100.0]], requires_grad=True)
+    smooth_l1(student, torch.zeros(1, 2)).sum().backward()
+    assert student.grad is not None
+    assert student.grad.tolist() == [[0.25, 0.5]]

@@ -3,8 +3,26 @@
 Relational losses, which compare examples with each other, give a single value, [].
 """
 
-from stillhouse.functional.features import mse
+from stillhouse.functional.embeddings import contrastive, cosine_distance, normalised_l2
+from stillhouse.functional.features import mse, smooth_l1
+from stillhouse.functional.log_sum import log_correlation, log_sum
 from stillhouse.functional.logits import cross_entropy, decoupled_kl, kl
 from stillhouse.functional.relations import rkd_angle, rkd_distance
+from stillhouse.functional.targets import smoothed_cross_entropy, virtual_kl
 
-__all__ = ["cross_entropy", "decoupled_kl", "kl", "mse", "rkd_angle", "rkd_distance"]
+__all__ = [
+    "contrastive",
+    "cosine_distance",
+    "cross_entropy",
+    "decoupled_kl",
+    "kl",
+    "log_correlation",
+    "log_sum",
+    "mse",
+    "normalised_l2",
+    "rkd_angle",
+    "rkd_distance",
+    "smooth_l1",
+    "smoothed_cross_entropy",
+    "virtual_kl",
+]

@@ -8,8 +8,11 @@ from stillhouse.engine.stage import Stage
 from stillhouse.errors import RecipeError, nearest
 from stillhouse.methods.dkd import dkd
 from stillhouse.methods.kd import kd
+from stillhouse.methods.label_smoothing import label_smoothing
 from stillhouse.methods.plain import plain
+from stillhouse.methods.projector_logsum import projector_logsum
 from stillhouse.methods.rkd import rkd
+from stillhouse.methods.tf_kd_reg import tf_kd_reg
 from stillhouse.methods.th_kd import th_kd
 
 
@@ -52,6 +55,12 @@ METHODS: tuple[Method, ...] = (
     Method(dkd, paper="Zhao et al. 2022, arXiv 2203.08679"),
     Method(rkd, paper="Park et al. 2019, arXiv 1904.05068"),
     Method(th_kd, paper="It's All in the Head 2022, arXiv 2201.06945"),
+    Method(
+        projector_logsum,
+        paper="Understanding the Role of the Projector 2023, arXiv 2303.11098",
+    ),
+    Method(label_smoothing, paper="Szegedy et al. 2016, arXiv 1512.00567"),
+    Method(tf_kd_reg, paper="Yuan et al. 2020, arXiv 1909.11723"),
 )
 
 
