@@ -19,7 +19,7 @@ def taps(
 
     from stillhouse.engine.probe import probe_taps
     from stillhouse.errors import RecipeError
-    from stillhouse.recipes.schema import ModelSection
+    from stillhouse.recipes.networks import ModelSection
     from stillhouse.runs.networks import Network
 
     sizes = image.split(",")

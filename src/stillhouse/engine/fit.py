@@ -14,7 +14,7 @@ from stillhouse.engine.platform import Platform
 from stillhouse.engine.seeding import seeded
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Settings, Trainer, Weights, measured, opened
-from stillhouse.errors import NonFiniteLoss
+from stillhouse.errors import NonFiniteLoss, RunError, WiringError
 
 CHECKPOINT = "checkpoint.pt"
 METRICS = "metrics.jsonl"
@@ -103,8 +103,13 @@ def fit(
     Raises:
         WiringError: the stage does not fit together; nothing was run.
         NonFiniteLoss: a term became nan or inf; the last good checkpoint is kept.
-        RunError: the checkpoint is damaged or belongs to another fit.
+        RunError: the checkpoint is damaged or belongs to another fit, or the accuracy that was
+            waited for never came.
     """
+    if settings.until_accuracy is not None and validation is None:
+        raise WiringError(
+            "settings", ["until_accuracy is read from validation data, and there are none"]
+        )
     with seeded(settings.seed, "fit"), opened(stage, train, settings, platform) as trainer:
         run = _Run(trainer, validation, directory, identity, about or {}, observer or Silent())
         return run.through()
@@ -155,16 +160,36 @@ class _Run:
         self._resume()
         done = self.progress.epoch * self.trainer.per_epoch + self.progress.step
         name = str(self.about.get("stage", self.stage.name))
-        self.observer.begin(name, self.settings.epochs * self.trainer.per_epoch, done)
-        while self.progress.epoch < self.settings.epochs:
+        self.observer.begin(name, self.settings.last_epoch * self.trainer.per_epoch, done)
+        while self.progress.epoch < self.settings.last_epoch and not self._good_enough():
             self._epoch()
+        if self.settings.until_accuracy is not None and not self._good_enough():
+            raise RunError(self._never(self.settings.until_accuracy))
         last = self.trainer.weights()
         return Fitted(
             last,
             self.progress.best or last,
-            self.progress.best_epoch or self.settings.epochs,
+            self.progress.best_epoch or self.progress.epoch,
             self.history,
             self.progress.seconds,
+        )
+
+    def _good_enough(self) -> bool:
+        """Whether the validation accuracy that was waited for is reached."""
+        target = self.settings.until_accuracy
+        if target is None or not self.history:
+            return False
+        return bool(self._accuracy(self.history[-1]["validation"]) >= target)
+
+    def _accuracy(self, scores: Scores) -> float:
+        return scores[measured(self.stage)]["accuracy"]
+
+    def _never(self, target: float) -> str:
+        best = max(self._accuracy(record["validation"]) for record in self.history)
+        return (
+            f"{self.about.get('stage', self.stage.name)}: waited for {100 * target:.2f} % of "
+            f"validation accuracy and reached {100 * best:.2f} % in {len(self.history)} epochs; "
+            "ask for less or give it more epochs"
         )
 
     def _epoch(self) -> None:
@@ -191,7 +216,7 @@ class _Run:
             self.lines.append(record)
         for player in self.trainer.players:
             player.meter.reset()
-        if self._due() and progress.epoch < self.settings.epochs:
+        if self._due() and progress.epoch < self.settings.last_epoch:
             self._save()
         self.observer.epoch(record)
 
@@ -202,7 +227,7 @@ class _Run:
         scores: Scores = {}
         if self.validation is not None and self.stage.measures:
             scores = evaluate(self.trainer.wiring, self.validation, self.platform)
-            accuracy = scores[measured(self.stage)]["accuracy"]
+            accuracy = self._accuracy(scores)
             if accuracy > progress.best_score:
                 progress.best_score, progress.best_epoch = accuracy, progress.epoch + 1
                 progress.best = self.trainer.weights()

@@ -64,6 +64,9 @@ class Role(Node):
         reads: its inputs, in order.
         head: path of the Linear that gives the logits; found when not named (the last Linear).
         aliases: other names for taps, such as ``{"hint": "layer2.1"}``.
+        frozen: paths of submodules that keep their bits while the rest learns, such as a classifier
+            that was taken over; they are in eval mode and no optimiser (so no weight decay) sees
+            them.
 
     >>> role = Role("student", nn.Sequential(nn.Flatten(), nn.Linear(4, 2)))
     >>> role.open(["logits", "embedding"])
@@ -81,11 +84,13 @@ class Role(Node):
         reads: str | Iterable[str] = "batch.image",
         head: str | None = None,
         aliases: Mapping[str, str] | None = None,
+        frozen: str | Iterable[str] = (),
     ) -> None:
         super().__init__(name, reads)
         self._module = module
         self._head = head
         self.aliases = dict(aliases or {})
+        self.frozen = as_names(frozen)
         self._taps: Taps | None = None
         self._taps_of: dict[str, str] = {}
 
@@ -107,6 +112,14 @@ class Role(Node):
         if problem:
             raise ModelError(f"head: {problem}")
         return self._module.get_submodule(self.head)
+
+    def frozen_parts(self) -> list[nn.Module]:
+        """The submodules that keep their bits. Raises ModelError when one is not there."""
+        for path in self.frozen:
+            problem = tap_problem(self._module, path, who=self.name)
+            if problem:
+                raise ModelError(f"frozen: {problem}")
+        return [self._module.get_submodule(path) for path in self.frozen]
 
     def tap_of(self, part: str) -> str | None:
         """The tap behind a part; None for the model's own outputs."""

@@ -90,11 +90,21 @@ def _use_problems(stage: Stage, turn: Turn) -> list[str]:
     return problems
 
 
+def _frozen_problems(stage: Stage) -> list[str]:
+    problems = []
+    for node in stage.nodes:
+        try:
+            _ = node.frozen_parts() if isinstance(node, Role) else []
+        except StillhouseError as error:
+            problems.append(str(error))
+    return problems
+
+
 def static_problems(stage: Stage) -> list[str]:
     """All that is wrong with the declarations."""
     problems = _twice([node.name for node in stage.nodes], "nodes")
     problems += _twice([term.name for term in stage.terms()], "terms")
-    problems += _learner_problems(stage)
+    problems += _learner_problems(stage) + _frozen_problems(stage)
     blind = [f"term '{term.name}' reads no signal" for term in stage.terms() if not term.reads]
     problems += blind
     asked = [_signal_problem(stage, signal, asker) for asker, signal in _reads(stage)]

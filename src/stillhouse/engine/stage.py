@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from stillhouse.engine.nodes import Node, Role
 from stillhouse.engine.optimisers import OptimizerFactory, ScheduleFactory
@@ -75,14 +75,26 @@ class Stage:
         """The same stage with the node of that name swapped, such as a Replay for a teacher."""
         self.node(node.name)
         nodes = [node if old.name == node.name else old for old in self.nodes]
-        return Stage(self.name, nodes, self.turns, self.measures, self.keeps)
+        return replace(self, nodes=nodes)
+
+    def freeze(self, name: str, paths: Iterable[str]) -> "Stage":
+        """The same stage with a role some of whose submodules keep their bits.
+
+        >>> from torch import nn
+        >>> stage = Stage("s", [Role("student", nn.Sequential(nn.Linear(2, 2)))], [])
+        >>> stage.freeze("student", ["0"]).role("student").frozen
+        ('0',)
+        """
+        role = copy.copy(self.role(name))
+        role.frozen = (*role.frozen, *paths)
+        return self.replace(role)
 
     def through(self, name: str, bridge: Node) -> "Stage":
         """The same stage with a role that reads a bridge, such as its own form of the image."""
         role = copy.copy(self.role(name))
         role.reads = (bridge.name,)
         stage = self.replace(role)
-        return Stage(self.name, [*stage.nodes, bridge], self.turns, self.measures, self.keeps)
+        return replace(stage, nodes=[*stage.nodes, bridge])
 
     @property
     def learners(self) -> tuple[str, ...]:

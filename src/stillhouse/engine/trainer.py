@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from stillhouse.data.batches import Batches
 from stillhouse.engine.flags import Flags, Frozen, Playing
 from stillhouse.engine.layout import Homes
-from stillhouse.engine.nodes import Ema, Node
+from stillhouse.engine.nodes import Ema, Node, Role
 from stillhouse.engine.optimisers import OptimizerFactory, ScheduleFactory, cosine, sgd
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.player import Player
@@ -39,6 +39,9 @@ class Settings:
         compile: compile the composite of each turn.
         channels_last: memory layout of convolutional models (faster on most hardware).
         checkpoint_seconds: least time between checkpoints; they never change the result.
+        until_epoch, until_accuracy: stop earlier, after this epoch or after the first whose
+            validation accuracy is at least this share. The schedule stays that of all epochs, so
+            what is kept is a snapshot of the whole training.
     """
 
     epochs: int = 30
@@ -50,6 +53,13 @@ class Settings:
     compile: bool = False
     channels_last: bool = True
     checkpoint_seconds: float = 30.0
+    until_epoch: int | None = None
+    until_accuracy: float | None = None
+
+    @property
+    def last_epoch(self) -> int:
+        """The epoch after which it ends at the latest."""
+        return min(self.epochs, self.until_epoch or self.epochs)
 
     def __post_init__(self) -> None:
         for name in ("epochs", "accumulate"):
@@ -77,13 +87,20 @@ class Trainer:
         self._train = train
         learners = set(wiring.stage.learners)
         modules = [node.module for node in wiring.nodes if node.name not in learners]
-        self._frozen = Frozen([module for module in modules if module is not None])
+        parts = [
+            part
+            for node in wiring.nodes
+            if isinstance(node, Role) and node.name in learners
+            for part in node.frozen_parts()
+        ]
+        self._frozen = Frozen([*(module for module in modules if module is not None), *parts])
         self._learning = [n.module for n in wiring.nodes if n.name in learners and n.module]
         self._followers = [node for node in wiring.stage.nodes if isinstance(node, Ema)]
         self._seeds = StepSeeds(settings.seed, "step", platform.rank)
         losses = [term.module for term in wiring.stage.terms() if term.module is not None]
         for module in [*self._learning, *losses]:
             module.train()
+        self._frozen.keep()
         self.players = [
             Player(
                 plan,

@@ -52,7 +52,13 @@ def override(values: Mapping[str, Any], settings: Sequence[str]) -> dict[str, An
     return result
 
 
-SHORT_KEYS = {"data": "source", "teacher": "model", "student": "model", "cache": "use"}
+SHORT_KEYS = {
+    "data": "source",
+    "teacher": "model",
+    "student": "model",
+    "cache": "use",
+    "head": "model",
+}
 """What a bare word in a section stands for; elsewhere it is the name."""
 
 

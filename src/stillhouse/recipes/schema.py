@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from stillhouse.cache.codec import DType, Storage
 from stillhouse.engine.optimisers import adamw, constant, cosine, multi_step, one_cycle, sgd
@@ -12,18 +12,20 @@ from stillhouse.engine.platform import Precision
 from stillhouse.errors import nearest
 from stillhouse.methods import METHODS
 from stillhouse.recipes.choices import choices
+from stillhouse.recipes.networks import (
+    Count,
+    Methods,
+    Section,
+    Student,
+    Teacher,
+    method_problem,
+    short,
+)
 
 OPTIMIZERS = (sgd, adamw)
 SCHEDULES = (cosine, multi_step, one_cycle, constant)
 
-Count = Annotated[int, Field(ge=1)]
 Pixels = Annotated[int, Field(ge=0)]
-
-
-class Section(BaseModel):
-    """A part of a recipe: unknown keys are errors, nothing changes after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class AugmentSection(Section):
@@ -106,46 +108,6 @@ class CacheSection(Section):
         return Storage(dtype, self.top if part == "logits" else None)
 
 
-class InputSection(Section):
-    """A model's own input, where it differs from the batch's."""
-
-    size: Count | None = None
-    channels: Literal[1, 3] | None = None
-    mean: tuple[float, ...] | None = None
-    std: tuple[Annotated[float, Field(gt=0)], ...] | None = None
-
-    @model_validator(mode="after")
-    def _both(self) -> "InputSection":
-        if (self.mean is None) != (self.std is None):
-            raise ValueError("give mean and std together, one number per channel")
-        if self.mean and self.std and len(self.mean) != len(self.std):
-            raise ValueError("mean and std must have as many numbers as there are channels")
-        return self
-
-
-class ModelSection(Section):
-    """A network by name, its weights if it has some, and its own budget if it is trained here."""
-
-    model: str
-    weights: Path | None = None
-    epochs: Count | None = None
-
-
-class TeacherSection(ModelSection):
-    """A teacher may want its own normalisation, resolution and channels."""
-
-    input: InputSection | None = None
-
-
-def _short(key: str) -> BeforeValidator:
-    """A bare word stands for the section with that one key."""
-
-    def expand(value: Any) -> Any:
-        return {key: value} if isinstance(value, str | Path) else value
-
-    return BeforeValidator(expand)
-
-
 def _cache(value: Any) -> Any:
     """A bare word is ``use``; ``no`` and ``yes``, which YAML reads as truth values, too."""
     if isinstance(value, bool):
@@ -160,10 +122,6 @@ def _seeds(value: Any) -> Any:
     return value
 
 
-Model = Annotated[ModelSection, _short("model")]
-Teacher = Annotated[TeacherSection, _short("model")]
-
-
 class Recipe(Section):
     """A distillation with its control.
 
@@ -172,10 +130,10 @@ class Recipe(Section):
     (4.0, (0, 1, 2), 0.05)
     """
 
-    data: Annotated[DataSection, _short("source")]
-    student: Model
+    data: Annotated[DataSection, short("source")]
+    student: Student
     teacher: Teacher | None = None
-    method: choices([method.build for method in METHODS]) = Field("kd", validate_default=True)  # type: ignore[valid-type]
+    method: Methods = Field("kd", validate_default=True)
     epochs: Count = 30
     batch: Count = 64
     seeds: Annotated[tuple[int, ...], BeforeValidator(_seeds), Field(min_length=1)] = (0, 1, 2)
@@ -193,10 +151,13 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _fits(self) -> "Recipe":
         needs = any(m.name == self.method.name and m.needs_teacher for m in METHODS)
-        if needs and self.teacher is None:
+        problem = method_problem(self.method, self.teacher)
+        if problem:
+            raise ValueError(problem)
+        if self.student.head != "own" and self.teacher is None:
             raise ValueError(
-                f"method '{self.method.name}' needs a teacher; "
-                "add teacher: MODEL ('stillhouse ls models' lists them)"
+                f"student.head '{self.student.head}' is the teacher's classifier, and there is no "
+                "teacher; add one, or leave head out"
             )
         if not needs and self.cache.use == "always":
             raise ValueError(

@@ -16,12 +16,13 @@ from stillhouse.engine.platform import open_platform
 from stillhouse.errors import RunError
 from stillhouse.models import load_weights
 from stillhouse.recipes.schema import AugmentSection, Recipe, resolved
+from stillhouse.runs.ancestors import make_ancestor
 from stillhouse.runs.directory import claimed
 from stillhouse.runs.distill import Distillation
 from stillhouse.runs.environment import environment
 from stillhouse.runs.feeds import open_feeds
 from stillhouse.runs.fingerprint import file_hash
-from stillhouse.runs.networks import make_input, make_network
+from stillhouse.runs.networks import make_network
 from stillhouse.runs.played import Played, student_of
 from stillhouse.runs.scores import SCORES, describe_run
 from stillhouse.runs.stage_run import BEST, LAST, product_file
@@ -98,13 +99,10 @@ def prepare(
     )
     teacher = None
     if recipe.teacher is not None:
-        teacher = make_network(recipe.teacher, feeds, given.teacher, allow_imports=allow_imports)
+        teacher = make_ancestor(recipe.teacher, feeds, given.teacher, allow_imports=allow_imports)
     student = make_network(recipe.student, feeds, given.student, allow_imports=allow_imports)
     shared = shared or out.resolve().parent / SHARED
-    adapter = None if recipe.teacher is None else make_input(recipe.teacher, feeds)
-    job = Distillation(
-        recipe, feeds, student, teacher, shared, out, watcher or Quiet(), teacher_input=adapter
-    )
+    job = Distillation(recipe, feeds, student, teacher, shared, out, watcher or Quiet())
     job.check()
     return job
 
@@ -162,7 +160,7 @@ def _write(job: Distillation, played: list[Played], scores: Mapping[str, Any]) -
         )
     write_json(out / PRODUCTS, {"products": products})
     lines = [
-        json.dumps(line, ensure_ascii=False)
+        json.dumps({**line, "stage": one.role, "seed": one.seed}, ensure_ascii=False)
         for one in played
         if one.run is not None
         for line in Lines(one.run.directory / METRICS).read()

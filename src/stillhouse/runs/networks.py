@@ -12,7 +12,7 @@ from stillhouse.bridges import InputAdapter
 from stillhouse.engine.seeding import seeded
 from stillhouse.errors import ModelError, RecipeError
 from stillhouse.models import build_model, load_weights
-from stillhouse.recipes.schema import ModelSection, TeacherSection
+from stillhouse.recipes.networks import ModelSection, TeacherSection
 from stillhouse.runs.code import module_identity
 from stillhouse.runs.feeds import Feeds
 

@@ -8,7 +8,8 @@ from stillhouse.engine.composite import run_outside
 from stillhouse.engine.player import Player
 from stillhouse.engine.signals import shape_text
 from stillhouse.engine.trainer import opened
-from stillhouse.runs.distill import TEACHER_SEED, Distillation
+from stillhouse.runs.distill import Distillation
+from stillhouse.runs.scoring import accuracies
 from stillhouse.runs.teacher_plan import Planner
 
 BATCHES = 2
@@ -43,11 +44,10 @@ def preflight(job: Distillation) -> Preflight:
     """Dry-run the student's stage; the teacher, when it comes trained, is evaluated first."""
     teacher, accuracy = None, None
     if job.teacher is not None:
-        teacher = job.teacher.make(TEACHER_SEED)
+        teacher = job.teacher.make(job.recipe.seeds[0])
         if job.teacher.given:
-            accuracy = job.scores(job.teacher_stage(teacher), None, job.feeds.validation).get(
-                "student"
-            )
+            alone = job.teacher_stage(teacher)
+            accuracy = accuracies(job, alone, None, job.feeds.validation).get("student")
     plan = None
     if teacher is not None and job.teacher is not None and job.method.needs_teacher:
         planner = Planner(job, teacher, trained=job.teacher.given)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from stillhouse.models import describe
+from stillhouse.runs.ancestors import family
 from stillhouse.runs.distill import Distillation
 from stillhouse.runs.played import Played
 from stillhouse.runs.verdict import Verdict, judge
@@ -23,7 +24,7 @@ def verdict_of(method: str, played: Sequence[Played]) -> Verdict:
     last = {
         (one.role, one.seed): one.test[first_label(one)]["last"]
         for one in played
-        if one.role != "teacher"
+        if one.role in ("control", "student")
     }
     seeds = [one.seed for one in played if one.role == "student"]
     control = [last["control", seed] for seed in seeds if ("control", seed) in last]
@@ -50,11 +51,11 @@ def _run(one: Played) -> dict[str, Any]:
 
 
 def _models(job: Distillation, played: Iterable[Played]) -> list[dict[str, Any]]:
+    networks = {each.role: each.network for each in family(job.teacher)}
+    networks |= {"control": job.student, "student": job.student}
     rows: dict[str, dict[str, Any]] = {}
     for one in played:
-        network = job.teacher if one.role == "teacher" else job.student
-        if network is None:
-            continue
+        network = networks[one.role]
         if one.role not in rows:
             size = describe(network.make(one.seed))
             rows[one.role] = {

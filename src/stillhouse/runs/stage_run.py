@@ -111,19 +111,19 @@ def run_stage(
             observer=observer,
         )
         if platform.main:
-            _keep(directory, made.keeps, identity, fitted, settings, about)
+            _keep(directory, made.keeps, identity, fitted, about)
         platform.wait()
-        return _of(fitted, directory, made.keeps, settings)
+        return _of(fitted, directory, made.keeps)
     finally:
         lock.release()
 
 
-def _of(fitted: Fitted, directory: Path, keeps: str, settings: Settings) -> StageRun:
+def _of(fitted: Fitted, directory: Path, keeps: str) -> StageRun:
     return StageRun(
         directory,
         keeps,
         fitted.best_epoch,
-        settings.epochs,
+        len(fitted.history),
         fitted.seconds,
         fitted.history,
         reused=False,
@@ -135,13 +135,12 @@ def _keep(
     keeps: str,
     identity: str,
     fitted: Fitted,
-    settings: Settings,
     about: Mapping[str, Any],
 ) -> None:
     """Write the products, then the mark that says the stage is done, then drop the checkpoint."""
     facts = {"identity": identity, **{key: str(value) for key, value in about.items()}}
     for which, weights in ((LAST, fitted.last), (BEST, fitted.best)):
-        epoch = settings.epochs if which == LAST else fitted.best_epoch
+        epoch = len(fitted.history) if which == LAST else fitted.best_epoch
         facts_of = {**facts, "epoch": str(epoch)}
         save_tensors(product_file(directory, keeps, which), weights[keeps], facts_of)
         others = {
@@ -159,7 +158,7 @@ def _keep(
             "identity": identity,
             "keeps": keeps,
             "nodes": list(fitted.last),
-            "epochs": settings.epochs,
+            "epochs": len(fitted.history),
             "best_epoch": fitted.best_epoch,
             "seconds": fitted.seconds,
             "history": fitted.history,

@@ -66,11 +66,13 @@ class Planner:
         job: the run.
         teacher: its module.
         trained: whether it has the weights that would be recorded.
+        seeds: of the students that it teaches; None: all of the run.
     """
 
     job: "Distillation"
     teacher: nn.Module
     trained: bool = True
+    seeds: tuple[int, ...] | None = None
 
     def problems(self) -> list[str]:
         """Why a recording that the recipe demands cannot be made; empty when it can."""
@@ -235,7 +237,7 @@ class Planner:
     def students_left(self) -> list[int]:
         """The seeds whose student is not finished."""
         return [
-            seed for seed in self.job.recipe.seeds
+            seed for seed in self.seeds or self.job.recipe.seeds
             if not (self.job.student_directory(seed) / DONE).exists()
         ]  # fmt: skip
 

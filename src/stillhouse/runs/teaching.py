@@ -1,7 +1,9 @@
 """The teacher of a run at work: recorded once if that is the plan, or live in each step."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -10,6 +12,7 @@ from stillhouse.cache import Recording, Replay, nodes_before, record
 from stillhouse.engine.files import write_json
 from stillhouse.engine.stage import Stage
 from stillhouse.errors import RunError
+from stillhouse.recipes.networks import each_student_its_own
 from stillhouse.runs.teacher_plan import TEACHER, Plan, Planner
 
 if TYPE_CHECKING:
@@ -33,9 +36,12 @@ class Served:
 class Teaching:
     """Gives each student's stage its teacher: the live one, or the recording of it."""
 
-    def __init__(self, job: "Distillation", teacher: nn.Module) -> None:
+    def __init__(
+        self, job: "Distillation", teacher: nn.Module, seeds: Sequence[int] | None = None
+    ) -> None:
         self.job = job
-        self.planner = Planner(job, teacher)
+        self.seeds = tuple(job.recipe.seeds if seeds is None else seeds)
+        self.planner = Planner(job, teacher, seeds=self.seeds)
         self._recording: Recording | None = None
 
     @property
@@ -49,7 +55,7 @@ class Teaching:
         if not self.planner.students_left():
             return self._before(plan)
         self.job.watcher.say(plan.why)
-        served = Served(False, plan.why, students=len(self.job.recipe.seeds))
+        served = Served(False, plan.why, students=len(self.seeds))
         if plan.recorded:
             self._recording = self._record(plan)
             served = Served(
@@ -58,15 +64,21 @@ class Teaching:
                 plan.views,
                 plan.bytes,
                 self._recording.seconds,
-                len(self.job.recipe.seeds),
+                len(self.seeds),
             )
         if self.job.feeds.platform.main:
-            write_json(self.job.out / SERVED, asdict(served))
+            write_json(self._path, asdict(served))
         return served
+
+    @property
+    def _path(self) -> Path:
+        if self.seeds == self.job.recipe.seeds:
+            return self.job.out / SERVED
+        return self.job.out / SERVED.replace(".", f"-{'-'.join(map(str, self.seeds))}.")
 
     def _before(self, plan: Plan) -> Served:
         """What an earlier session of this run wrote; all students are there."""
-        path = self.job.out / SERVED
+        path = self._path
         if not path.exists():
             return Served(False, plan.why)
         try:
@@ -96,6 +108,39 @@ class Teaching:
         if self._recording is None:
             return stage
         return stage.replace(Replay(TEACHER, self._recording))
+
+
+class Lessons:
+    """The teachers of a run at work: one for all students, or one for each."""
+
+    def __init__(self, job: "Distillation") -> None:
+        self.job = job
+        self._known: dict[nn.Module, tuple[Teaching, Served]] = {}
+
+    def by(self, teacher: nn.Module | None, seed: int) -> Teaching | None:
+        """How this teacher serves the student of this seed; None where no teacher is read."""
+        if teacher is None or not self.job.method.needs_teacher:
+            return None
+        if teacher not in self._known:
+            own = each_student_its_own(self.job.recipe.teacher)
+            teaching = Teaching(self.job, teacher, (seed,) if own else None)
+            self._known[teacher] = teaching, teaching.begin()
+        return self._known[teacher][0]
+
+    def served(self) -> Served | None:
+        """How they served, all together."""
+        all_served = [served for _, served in self._known.values()]
+        if not all_served:
+            return None
+        first = all_served[0]
+        return Served(
+            any(served.recorded for served in all_served),
+            first.why,
+            first.views,
+            sum(served.bytes for served in all_served),
+            sum(served.seconds for served in all_served),
+            sum(served.students for served in all_served),
+        )
 
 
 def storage_identity(job: "Distillation") -> dict[str, Any]:

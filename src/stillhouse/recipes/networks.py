@@ -1,0 +1,160 @@
+"""The networks of a recipe: by name, with weights, or trained before the student is.
+
+Sections nest: a teacher may take its classifier from a network that is trained first, or learn
+from a teacher of its own. So a chain of stages is written as what it is made of.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from stillhouse.methods import METHODS
+from stillhouse.recipes.choices import choices
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+if TYPE_CHECKING:
+    from stillhouse.recipes.choices import Choice
+
+    Methods = Choice  # what the choice below gives
+else:
+    Methods = choices([method.build for method in METHODS])
+
+
+class Section(BaseModel):
+    """A part of a recipe: unknown keys are errors, nothing changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def short(key: str) -> BeforeValidator:
+    """A bare word stands for the section with that one key."""
+
+    def expand(value: Any) -> Any:
+        return {key: value} if isinstance(value, str | Path) else value
+
+    return BeforeValidator(expand)
+
+
+class InputSection(Section):
+    """A model's own input, where it differs from the batch's."""
+
+    size: Count | None = None
+    channels: Literal[1, 3] | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[Annotated[float, Field(gt=0)], ...] | None = None
+
+    @model_validator(mode="after")
+    def _both(self) -> "InputSection":
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("give mean and std together, one number per channel")
+        if self.mean and self.std and len(self.mean) != len(self.std):
+            raise ValueError("mean and std must have as many numbers as there are channels")
+        return self
+
+
+class ModelSection(Section):
+    """A network by name, and its weights if it has some.
+
+    ``head_path`` names the module that gives the logits, where it is not the last Linear.
+    """
+
+    model: str
+    weights: Path | None = None
+    head_path: str | None = None
+
+
+class StudentSection(ModelSection):
+    """The student, and whose classifier it has.
+
+    ``own``: it learns its own. ``shared``: the teacher's, frozen. ``copied``: it starts from the
+    teacher's and learns. Its control always learns its own.
+    """
+
+    head: Literal["own", "shared", "copied"] = "own"
+
+
+class UntilSection(Section):
+    """A snapshot of a training: after an epoch, or once a validation accuracy is reached.
+
+    The schedule stays that of the whole training.
+    """
+
+    epoch: Count | None = None
+    accuracy: Share | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> "UntilSection":
+        if (self.epoch is None) == (self.accuracy is None):
+            raise ValueError("say one: {epoch: 1} or {accuracy: 0.15} (a share, not percent)")
+        return self
+
+
+class TeacherSection(ModelSection):
+    """A network that others learn from: given with its weights, or trained here first.
+
+    ``epochs``: its own budget. ``seed``: one number for all students, or ``student``: each student
+    has one of its own seed. ``until``: a snapshot instead of the whole training. ``head``: the
+    network whose classifier it takes over and keeps, bit for bit. ``method`` and ``teacher``: it
+    is itself distilled. ``input``: its own normalisation, resolution and channels.
+    """
+
+    epochs: Count | None = None
+    seed: int | Literal["student"] = 0
+    until: UntilSection | None = None
+    head: "Teacher | None" = None
+    method: Methods | None = None
+    teacher: "Teacher | None" = None
+    input: InputSection | None = None
+
+    @model_validator(mode="after")
+    def _trained_or_given(self) -> "TeacherSection":
+        asked = [name for name in ("until", "head", "method", "teacher") if getattr(self, name)]
+        if self.weights is not None and asked:
+            raise ValueError(
+                f"it has weights and is not trained here, so {asked[0]} says nothing; leave "
+                "out one of them"
+            )
+        if self.until and self.until.epoch and self.epochs and self.until.epoch > self.epochs:
+            raise ValueError(f"until.epoch is {self.until.epoch} and it has {self.epochs} epochs")
+        problem = method_problem(self.method, self.teacher)
+        if problem:
+            raise ValueError(problem)
+        return self
+
+
+def method_problem(method: Any, teacher: TeacherSection | None) -> str | None:
+    """Whether a method that needs a teacher has one; None when all is well."""
+    needy = {each.name for each in METHODS if each.needs_teacher}
+    if method is not None and method.name in needy and teacher is None:
+        return (
+            f"method '{method.name}' needs a teacher; add teacher: MODEL ('stillhouse ls models' "
+            "lists them)"
+        )
+    if method is None and teacher is not None:
+        return "it has a teacher and no method; add method: kd"
+    return None
+
+
+Student = Annotated[StudentSection, short("model")]
+Teacher = Annotated[TeacherSection, short("model")]
+TeacherSection.model_rebuild()
+
+
+def ancestors(section: TeacherSection | None) -> Sequence[TeacherSection]:
+    """A teacher and all networks that it comes from, itself first.
+
+    >>> head = {"model": "resnet8", "epochs": 3}
+    >>> [each.model for each in ancestors(TeacherSection(model="resnet20", head=head))]
+    ['resnet20', 'resnet8']
+    """
+    if section is None:
+        return []
+    return [section, *ancestors(section.head), *ancestors(section.teacher)]
+
+
+def each_student_its_own(section: TeacherSection | None) -> bool:
+    """Whether every student seed has a teacher of its own."""
+    return any(each.seed == "student" for each in ancestors(section))

@@ -1,0 +1,219 @@
+"""Networks that are trained before the student: its teacher, and whoever that comes from."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from stillhouse.bridges import InputAdapter
+from stillhouse.engine.nodes import Bridge
+from stillhouse.engine.stage import Stage
+from stillhouse.engine.trainer import Settings
+from stillhouse.methods import find_method, plain
+from stillhouse.models import weights_fingerprint
+from stillhouse.recipes.networks import TeacherSection, each_student_its_own
+from stillhouse.runs.feeds import Feeds
+from stillhouse.runs.heads import check_kept, head_fingerprint, take_head
+from stillhouse.runs.networks import Network, make_input, make_network
+from stillhouse.runs.stage_run import StageRun
+
+if TYPE_CHECKING:
+    from stillhouse.runs.distill import Distillation
+
+GENERATION = 1000
+"""Between the seed of a student and that of its own teacher, so that they never start alike."""
+
+
+@dataclass(frozen=True)
+class Ancestor:
+    """A network that others learn from or take their classifier from.
+
+    Args:
+        section: its part of the recipe.
+        network: how it is made.
+        role: what tables call it.
+        depth: 1 for the student's teacher, 2 for whom that comes from.
+        input: its own form of the image.
+        head: whose classifier it takes over.
+        teacher: from whom it is distilled.
+    """
+
+    section: TeacherSection
+    network: Network
+    role: str = "teacher"
+    depth: int = 1
+    input: InputAdapter | None = None
+    head: "Ancestor | None" = None
+    teacher: "Ancestor | None" = None
+
+    @property
+    def given(self) -> bool:
+        """Whether it comes trained."""
+        return self.network.given
+
+    def seed_for(self, student_seed: int) -> int:
+        """Its seed: its own, or one that no student of the run has."""
+        if self.section.seed == "student":
+            return GENERATION * self.depth + student_seed
+        return self.section.seed
+
+    def make(self, student_seed: int) -> nn.Module:
+        """Its module before training, or with its weights if it has some."""
+        return self.network.make(self.seed_for(student_seed))
+
+    def stage(self, module: nn.Module, teacher: nn.Module | None = None) -> Stage:
+        """How it is trained (or evaluated): alone or by its method, reading its own image."""
+        method = self.section.method
+        if method is None:
+            stage = replace(plain(module), name=f"{self.role} alone")
+        elif teacher is None or self.teacher is None:
+            stage = find_method(method.name).build(module, **method.settings())
+        else:
+            stage = find_method(method.name).build(module, teacher, **method.settings())
+            stage = reading(stage, "teacher", self.teacher.input)
+        return reading(stage, "student", self.input)
+
+    def input_settings(self) -> dict[str, Any]:
+        """What a fingerprint must know of its own input; empty when it has none."""
+        section = self.section.input
+        return {"teacher_input": section.model_dump()} if section else {}
+
+
+def reading(stage: Stage, role: str, adapter: InputAdapter | None) -> Stage:
+    """The stage with a role that reads its own form of the image."""
+    if adapter is None:
+        return stage
+    return stage.through(role, Bridge(f"{role}_image", adapter, "batch.image"))
+
+
+def make_ancestor(
+    section: TeacherSection,
+    feeds: Feeds,
+    source: Any = None,
+    *,
+    allow_imports: bool = False,
+    role: str = "teacher",
+    depth: int = 1,
+) -> Ancestor:
+    """A teacher and all that it comes from; only itself can be given as an object."""
+
+    def before(inner: TeacherSection | None, role: str) -> Ancestor | None:
+        if inner is None:
+            return None
+        return make_ancestor(inner, feeds, allow_imports=allow_imports, role=role, depth=depth + 1)
+
+    return Ancestor(
+        section,
+        make_network(section, feeds, source, allow_imports=allow_imports),
+        role,
+        depth,
+        make_input(section, feeds),
+        before(section.head, "temporary"),
+        before(section.teacher, "teacher's teacher" if depth == 1 else f"teacher {depth + 1}"),
+    )
+
+
+@dataclass(frozen=True)
+class Trained:
+    """An ancestor that is ready to be learnt from."""
+
+    ancestor: Ancestor
+    seed: int
+    module: nn.Module
+    run: StageRun | None
+
+
+@dataclass
+class Ancestry:
+    """Trains ancestors, each once; ``all`` are those that were asked for so far."""
+
+    job: "Distillation"
+    known: dict[tuple[int, int], Trained] = field(default_factory=dict)
+
+    def trained(self, ancestor: Ancestor, student_seed: int) -> Trained:
+        """An ancestor of the student of this seed, given, found or trained, in eval mode."""
+        own = ancestor.seed_for(student_seed)
+        # Its own ancestors may differ by student although its own seed does not.
+        key = (id(ancestor), student_seed if each_student_its_own(ancestor.section) else own)
+        if key not in self.known:
+            before = [
+                None if other is None else self.trained(other, student_seed)
+                for other in (ancestor.head, ancestor.teacher)
+            ]
+            self.known[key] = self._train(ancestor, student_seed, *before)
+        return self.known[key]
+
+    def _train(
+        self, ancestor: Ancestor, student_seed: int, head: Trained | None, teacher: Trained | None
+    ) -> Trained:
+        seed = ancestor.seed_for(student_seed)
+        module = ancestor.make(student_seed)
+        if ancestor.given:
+            return Trained(ancestor, seed, module, None)
+        stage, more = self.stage(ancestor, module, head, teacher)
+        job, section = self.job, ancestor.section
+        settings = self._settings(ancestor, seed)
+        identity = job.identity("teacher", settings, ancestor.network, start=module, **more)
+        run = job.train_alone(ancestor.role, ancestor.network, settings, identity, stage)
+        module.load_state_dict(run.weights("last")["student"])
+        if section.head is not None and head is not None:
+            check_kept(module, section, head.module, head.ancestor.section)
+        return Trained(ancestor, seed, module.eval(), run)
+
+    def stage(
+        self, ancestor: Ancestor, module: nn.Module, head: Trained | None, teacher: Trained | None
+    ) -> tuple[Stage, dict[str, Any]]:
+        """Its stage, with the classifier that it takes over; and what its identity must know."""
+        more: dict[str, Any] = ancestor.input_settings()
+        stage = ancestor.stage(module, None if teacher is None else teacher.module)
+        if head is not None:
+            path = take_head(module, ancestor.section, head.module, head.ancestor.section)
+            stage = stage.freeze("student", [path])
+            more["head"] = head_fingerprint(head.module, head.ancestor.section)
+        if ancestor.section.method is not None:
+            more["method"] = ancestor.section.method.model_dump()
+        if teacher is not None:
+            more["teacher"] = self.identity_of(teacher)
+        return stage, more
+
+    def identity_of(self, trained: Trained) -> str:
+        """The weights, and the code where these do not say what they are for."""
+        code = trained.ancestor.network.code(trained.module)
+        return "-".join([weights_fingerprint(trained.module), *code.values()])
+
+    def _settings(self, ancestor: Ancestor, seed: int) -> Settings:
+        # 'compile: auto' asks what is best for the student.
+        recipe, until = self.job.recipe, ancestor.section.until
+        settings = self.job.settings(seed, ancestor.section.epochs, compile=recipe.compile is True)
+        if until is None:
+            return settings
+        return replace(settings, until_epoch=until.epoch, until_accuracy=until.accuracy)
+
+    def untrained(self, ancestor: Ancestor) -> Iterator[tuple[Ancestor, Stage]]:
+        """The stage of each ancestor on networks that are not trained yet, to be checked."""
+        before: dict[str, Trained | None] = {}
+        seed = self.job.recipe.seeds[0]
+        for name, other in (("head", ancestor.head), ("teacher", ancestor.teacher)):
+            before[name] = None
+            if other is not None:
+                yield from self.untrained(other)
+                before[name] = Trained(other, other.seed_for(seed), other.make(seed), None)
+        module = ancestor.make(seed)
+        yield ancestor, self.stage(ancestor, module, before["head"], before["teacher"])[0]
+
+
+def family(ancestor: Ancestor | None) -> list[Ancestor]:
+    """A teacher and all that it comes from, itself first."""
+    if ancestor is None:
+        return []
+    return [ancestor, *family(ancestor.head), *family(ancestor.teacher)]
+
+
+def file_name(text: str) -> str:
+    """A text as part of a file's name.
+
+    >>> file_name("python:nets:small")
+    'python-nets-small'
+    """
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in text)

@@ -1,0 +1,81 @@
+"""Classifiers that one network takes over from another, and keeps."""
+
+import torch
+from torch import nn
+
+from stillhouse.engine.heads import find_head
+from stillhouse.engine.taps import tap_problem
+from stillhouse.errors import ModelError, RunError
+from stillhouse.models import weights_fingerprint
+from stillhouse.recipes.networks import ModelSection
+from stillhouse.runs.fingerprint import fingerprint
+
+
+def head_path(module: nn.Module, section: ModelSection) -> str:
+    """Where a network's classifier is: as named, or the last Linear.
+
+    Raises:
+        ModelError: it was named and is not there, or there is no Linear.
+    """
+    path = section.head_path
+    if path is None:
+        return find_head(module, who=section.model)
+    problem = tap_problem(module, path, who=section.model)
+    if problem:
+        raise ModelError(f"head_path: {problem}")
+    return path
+
+
+def head_of(module: nn.Module, section: ModelSection) -> nn.Module:
+    """A network's classifier."""
+    return module.get_submodule(head_path(module, section))
+
+
+def take_head(
+    module: nn.Module, section: ModelSection, source: nn.Module, source_section: ModelSection
+) -> str:
+    """Copy the weights of another network's classifier; gives the path of the one that has them.
+
+    Raises:
+        ModelError: the two differ in kind or shape.
+    """
+    path = head_path(module, section)
+    mine, theirs = module.get_submodule(path), head_of(source, source_section)
+    here, there = _shapes(mine), _shapes(theirs)
+    if here != there:
+        raise ModelError(
+            f"{section.model} cannot take over the classifier of {source_section.model}: its own "
+            f"has {_text(here)}, the other {_text(there)}; choose networks whose embeddings are "
+            "equally wide (and classifiers alike)"
+        )
+    with torch.no_grad():
+        mine.load_state_dict(theirs.state_dict())
+    return path
+
+
+def head_fingerprint(module: nn.Module, section: ModelSection) -> str:
+    """What decides the bits of a classifier."""
+    return fingerprint({"head": weights_fingerprint(head_of(module, section))})
+
+
+def check_kept(
+    module: nn.Module, section: ModelSection, source: nn.Module, source_section: ModelSection
+) -> None:
+    """Make sure that a classifier that was taken over has kept its bits.
+
+    Raises:
+        RunError: it has not, so what was trained is not what the recipe asks for.
+    """
+    if head_fingerprint(module, section) != head_fingerprint(source, source_section):
+        raise RunError(
+            f"the classifier of {section.model} was taken over from {source_section.model} and "
+            "has changed in training; its code writes to its own weights, which cannot be frozen"
+        )
+
+
+def _shapes(module: nn.Module) -> dict[str, list[int]]:
+    return {key: list(value.shape) for key, value in module.state_dict().items()}
+
+
+def _text(shapes: dict[str, list[int]]) -> str:
+    return ", ".join(f"{key} {shape}" for key, shape in shapes.items()) or "no weights"
