@@ -36,6 +36,7 @@ def distill(
         student: a name ('stillhouse ls models'), a function that makes a module (called once per
             seed), or a module (copied; then all seeds start from its weights).
         teacher: likewise; a module is taken as trained. A name or a function is trained first.
+            Either may be a section of a recipe instead: {'model': 'resnet20', 'epochs': 5}.
         teacher_input: where the teacher wants another image than the student: {'size': 224,
             'channels': 3, 'mean': [...], 'std': [...]}.
         method: a name ('stillhouse ls methods') or {'name': ..., setting: ...}.
@@ -69,8 +70,8 @@ def distill(
     )
     objects = Objects(
         data=None if named else data,
-        student=None if isinstance(student, str) else student,
-        teacher=None if isinstance(teacher, str) else teacher,
+        student=None if isinstance(student, str | dict) else student,
+        teacher=None if isinstance(teacher, str | dict) else teacher,
         transform=transform,
         eval_transform=eval_transform,
     )

@@ -27,7 +27,9 @@ def chosen_schedule(recipe: Recipe) -> ScheduleFactory:
 
 def budget_identity(recipe: Recipe, settings: Settings, platform: Platform) -> dict[str, Any]:
     """What of budget, rules and platform decides the weights of a stage."""
+    until = {"epoch": settings.until_epoch, "accuracy": settings.until_accuracy}
     return {
+        **({"until": until} if any(until.values()) else {}),
         "seed": settings.seed,
         "epochs": settings.epochs,
         "optimizer": recipe.optimizer.model_dump(),
