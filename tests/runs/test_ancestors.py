@@ -121,7 +121,10 @@ def test_classifiers_that_do_not_fit_are_told_before_anything_is_trained(tmp_pat
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"teacher": {"model": LARGE, "weights": "w.pt", "until": {"epoch": 1}}}, "until says nothing"),
+        (
+            {"teacher": {"model": LARGE, "weights": "w.pt", "until": {"epoch": 1}}},
+            "until says nothing",
+        ),
         ({"teacher": {"model": LARGE, "until": {"epoch": 1, "accuracy": 0.1}}}, "say one"),
         ({"teacher": {"model": LARGE, "until": {"epoch": 9}, "epochs": 4}}, "9 and it has 4"),
         ({"teacher": {"model": LARGE, "teacher": SMALL}}, "no method; add method: kd"),
