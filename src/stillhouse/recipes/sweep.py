@@ -77,4 +77,6 @@ def _said(value: Any) -> str:
         return "(" + " ".join([*names, *rest]) + ")"
     if isinstance(value, list):
         return "[" + " ".join(map(_said, value)) + "]"
-    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return (
+        "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    )
