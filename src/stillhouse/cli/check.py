@@ -15,10 +15,15 @@ def check(recipe: RecipeFile, settings: Set = None, allow_imports: AllowImports 
     """Validate a recipe and dry-run it on two batches; trains nothing, writes nothing."""
     from rich.console import Console
 
-    from stillhouse.recipes import load_recipe
+    from stillhouse.cli.studying import check_study
+    from stillhouse.recipes import is_study, load_recipe, load_study, read_yaml
     from stillhouse.runs.job import prepare
     from stillhouse.runs.preflight import preflight
 
+    if is_study(read_yaml(recipe)):
+        study = load_study(recipe, settings or [])
+        check_study(study, Path("runs") / recipe.stem, allow_imports=allow_imports)
+        return
     loaded = load_recipe(recipe, settings or [])
     job = prepare(loaded, Path("runs") / recipe.stem, allow_imports=allow_imports)
     found = preflight(job)

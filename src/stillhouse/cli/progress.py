@@ -69,6 +69,12 @@ class Bars:
         """A line above the bars, marked."""
         self._progress.console.print(f"warning: {text}", style="yellow", markup=False)
 
+    def clear(self) -> None:
+        """Take away the bars of stages that are done."""
+        for task in self._progress.task_ids:
+            self._progress.remove_task(task)
+        self._task = None
+
     def stop(self) -> None:
         """Leave the terminal as it was."""
         self._progress.stop()

@@ -18,10 +18,15 @@ def run(
     allow_imports: AllowImports = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run a recipe, or go on with it; ends with a table and a verdict."""
+    """Run a recipe or a study, or go on with it; ends with a table and a verdict."""
     from stillhouse.cli.running import run_recipe
-    from stillhouse.recipes import load_recipe
+    from stillhouse.cli.studying import run_a_study
+    from stillhouse.recipes import is_study, load_recipe, load_study, read_yaml
 
-    loaded = load_recipe(recipe, settings or [])
     folder = out or Path("runs") / recipe.stem
+    if is_study(read_yaml(recipe)):
+        study = load_study(recipe, settings or [])
+        run_a_study(study, folder, shared=shared, allow_imports=allow_imports, quiet=quiet)
+        return
+    loaded = load_recipe(recipe, settings or [])
     run_recipe(loaded, folder, shared=shared, allow_imports=allow_imports, quiet=quiet)

@@ -41,15 +41,24 @@ def override(values: Mapping[str, Any], settings: Sequence[str]) -> dict[str, An
     """
     result = dict(values)
     for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals or not key:
-            raise RecipeError("--set", [f"'{setting}' is not of the form key=value"])
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise RecipeError("--set", [f"'{text}' (for {key}) is not a YAML value"]) from None
+        key, value = read_setting(setting)
         _put(result, key.split("."), value)
     return result
+
+
+def read_setting(setting: str) -> tuple[str, Any]:
+    """Key and value of ``key=value``.
+
+    >>> read_setting("data.augment=[crop, flip]")
+    ('data.augment', ['crop', 'flip'])
+    """
+    key, equals, text = setting.partition("=")
+    if not equals or not key:
+        raise RecipeError("--set", [f"'{setting}' is not of the form key=value"])
+    try:
+        return key, yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise RecipeError("--set", [f"'{text}' (for {key}) is not a YAML value"]) from None
 
 
 SHORT_KEYS = {
@@ -67,7 +76,7 @@ def _put(values: dict[str, Any], path: list[str], value: Any) -> None:
     if not rest:
         values[head] = value
         return
-    inner = values.get(head, _default(head))
+    inner = values.get(head, default_word(head))
     if isinstance(inner, str):
         inner = {SHORT_KEYS.get(head, "name"): inner}
     inner = dict(inner) if isinstance(inner, dict) else {}
@@ -75,7 +84,7 @@ def _put(values: dict[str, Any], path: list[str], value: Any) -> None:
     values[head] = inner
 
 
-def _default(key: str) -> Any:
+def default_word(key: str) -> str | None:
     """The word that stands in a section when the recipe says nothing of it."""
     field = Recipe.model_fields.get(key)
     return field.default if field is not None and isinstance(field.default, str) else None

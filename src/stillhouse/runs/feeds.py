@@ -150,8 +150,9 @@ def open_feeds(
     source: Any | None = None,
     transform: Callable[[Any], Tensor] | None = None,
     eval_transform: Callable[[Any], Tensor] | None = None,
+    splits: Splits | None = None,
 ) -> Feeds:
-    """Load the data and settle augmentation.
+    """Load the data (or take what was loaded before) and settle augmentation.
 
     Raises:
         RecipeError: one transform without the other: a random one must not meet the test set.
@@ -162,7 +163,8 @@ def open_feeds(
             ["give transform and eval_transform together (the same function twice if it draws "
              "nothing at random)"],
         )  # fmt: skip
-    splits = open_splits(section, source)
+    if splits is None:
+        splits = open_splits(section, source)
     augment = settle_augment(section, splits)
     return Feeds(splits, augment, section, batch, platform, transform, eval_transform)
 

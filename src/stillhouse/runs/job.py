@@ -20,7 +20,7 @@ from stillhouse.runs.ancestors import make_ancestor
 from stillhouse.runs.directory import claimed
 from stillhouse.runs.distill import Distillation
 from stillhouse.runs.environment import environment
-from stillhouse.runs.feeds import open_feeds
+from stillhouse.runs.feeds import Feeds, open_feeds
 from stillhouse.runs.fingerprint import file_hash
 from stillhouse.runs.networks import make_network
 from stillhouse.runs.played import Played, student_of
@@ -76,14 +76,17 @@ def prepare(
     shared: Path | None = None,
     allow_imports: bool = False,
     watcher: Watcher | None = None,
+    feeds: Feeds | None = None,
 ) -> Distillation:
-    """Load the data, settle what 'auto' means, and check that everything fits; trains nothing."""
+    """Load the data, settle what 'auto' means, and check that everything fits; trains nothing.
+
+    ``feeds`` are the recipe's, where several runs of one process share what was loaded.
+    """
     given = objects or Objects()
-    platform = open_platform(device=recipe.device, precision=recipe.precision)
-    feeds = open_feeds(
+    feeds = feeds or open_feeds(
         recipe.data,
         recipe.batch,
-        platform,
+        open_platform(device=recipe.device, precision=recipe.precision),
         source=given.data,
         transform=given.transform,
         eval_transform=given.eval_transform,
@@ -94,7 +97,7 @@ def prepare(
     recipe = recipe.model_copy(
         update={
             "data": recipe.data.model_copy(update={"augment": chosen}),
-            "precision": platform.precision,
+            "precision": feeds.platform.precision,
         }
     )
     teacher = None

@@ -1,0 +1,76 @@
+"""Run or check a study for the terminal."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stillhouse.runs.watching import Watcher
+
+if TYPE_CHECKING:
+    from stillhouse.recipes import Study
+
+
+def run_a_study(
+    study: "Study", out: Path, *, shared: Path | None, allow_imports: bool, quiet: bool
+) -> None:
+    """Prepare, run, print a line per arm and the table at the end."""
+    from rich.console import Console
+
+    from stillhouse.cli.progress import Bars, Plain
+    from stillhouse.cli.study_table import print_study
+    from stillhouse.engine.platform import open_platform
+    from stillhouse.runs.study import prepare_study, run_study
+    from stillhouse.runs.study_table import arm_line
+    from stillhouse.runs.watching import Quiet
+
+    console = Console(highlight=False)
+    main = open_platform(device=next(iter(study.arms.values())).device).main
+    watcher: Watcher = Quiet()
+    if not quiet and main:
+        watcher = Bars(console) if sys.stdout.isatty() else Plain()
+    watcher.say(study.title)
+
+    def done(entry: Mapping[str, Any]) -> None:
+        if isinstance(watcher, Bars):
+            watcher.clear()
+        console.print(arm_line(entry), markup=False, soft_wrap=True)
+
+    try:
+        prepared = prepare_study(
+            study, out, shared=shared, allow_imports=allow_imports, watcher=watcher
+        )
+        outcome = run_study(prepared, done=done)
+    finally:
+        if isinstance(watcher, Bars):
+            watcher.stop()
+    if main:
+        print_study(console, outcome.table, out)
+
+
+def check_study(study: "Study", out: Path, *, allow_imports: bool) -> None:
+    """Dry-run every arm; a line for each, and how many trainings there would be."""
+    from rich.console import Console
+
+    from stillhouse.runs.preflight import preflight
+    from stillhouse.runs.study import prepare_study
+    from stillhouse.runs.study_count import count_trainings
+
+    console = Console(highlight=False, soft_wrap=True)
+    prepared = prepare_study(study, out, allow_imports=allow_imports)
+    console.print(study.title, style="bold", markup=False)
+    for name, job in prepared.jobs.items():
+        found = preflight(job)
+        shares = ", ".join(f"{t.name} {100 * t.gradient_share:.0f} %" for t in found.terms)
+        recipe = job.recipe
+        console.print(
+            f"{name}: {recipe.title}, {recipe.epochs} epochs of {found.steps_per_epoch} steps, "
+            f"{_seeds(len(recipe.seeds))}; pull of its terms: {shares}",
+            markup=False,
+        )
+    console.print(count_trainings(prepared.jobs.values()), markup=False)
+    console.print(f"[green]all {len(prepared.jobs)} arms fit together[/]")
+
+
+def _seeds(count: int) -> str:
+    return "1 seed" if count == 1 else f"{count} seeds"

@@ -1,0 +1,171 @@
+"""A study from start to end: check every arm, run one after the other, compare them."""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from stillhouse.engine.files import write_json
+from stillhouse.errors import NonFiniteLoss, ProblemsError, RecipeError, StillhouseError
+from stillhouse.recipes.schema import resolved
+from stillhouse.recipes.study import Study, by_arm
+from stillhouse.runs.directory import same_run
+from stillhouse.runs.distill import Distillation
+from stillhouse.runs.job import SHARED, prepare, run
+from stillhouse.runs.study_data import SharedData
+from stillhouse.runs.study_directory import TABLE, arm_directories, held, read_study_table
+from stillhouse.runs.study_table import DIVERGED, FINISHED, WAITING, arm_line, study_table
+from stillhouse.runs.watching import Quiet, Watcher
+
+State = dict[str, str]
+
+
+@dataclass(frozen=True)
+class PreparedStudy:
+    """A study whose arms all fit together. Made by `prepare_study`."""
+
+    study: Study
+    out: Path
+    jobs: Mapping[str, Distillation]
+    watcher: Watcher = field(default_factory=Quiet)
+
+
+@dataclass(frozen=True)
+class StudyOutcome:
+    """A finished study.
+
+    Args:
+        directory: all its files.
+        table: the content of study.json.
+    """
+
+    directory: Path
+    table: Mapping[str, Any]
+
+
+def prepare_study(
+    study: Study,
+    out: Path,
+    *,
+    shared: Path | None = None,
+    allow_imports: bool = False,
+    watcher: Watcher | None = None,
+) -> PreparedStudy:
+    """Load the data once and check every arm; trains nothing.
+
+    Raises:
+        StillhouseError: with the problems of all arms.
+    """
+    watcher = watcher or Quiet()
+    shared = shared or out.resolve().parent / SHARED
+    data, directories = SharedData(), arm_directories(out, study.arms)
+    jobs: dict[str, Distillation] = {}
+    problems: dict[str, list[str]] = {}
+    for name, recipe in study.arms.items():
+        try:
+            jobs[name] = prepare(
+                recipe,
+                directories[name],
+                shared=shared,
+                allow_imports=allow_imports,
+                watcher=watcher,
+                feeds=data.feeds(recipe),
+            )
+        except ProblemsError as error:
+            problems[name] = [f"{error.where}: {problem}" for problem in error.problems]
+        except StillhouseError as error:
+            problems[name] = [str(error)]
+    if problems:
+        raise RecipeError(study.title, by_arm(problems, of=len(study.arms)))
+    return PreparedStudy(study, out, jobs, watcher)
+
+
+def run_study(
+    prepared: PreparedStudy, *, done: Callable[[Mapping[str, Any]], None] | None = None
+) -> StudyOutcome:
+    """Run every arm, or go on with the study, or find it finished.
+
+    An arm whose loss becomes nan or inf is a row that says so; any other error stops the study.
+
+    Args:
+        prepared: the study.
+        done: hears of each arm that has ended, as its part of study.json.
+
+    Raises:
+        RunError: the directory belongs to something else, or is in use.
+    """
+    study, out, watcher = prepared.study, prepared.out, prepared.watcher
+    platform = next(iter(prepared.jobs.values())).feeds.platform
+    hear = done or (lambda entry: watcher.say(arm_line(entry)))
+    with held(out, study.values) if platform.main else nullcontext():
+        notes = _Notes(prepared)
+        platform.wait()  # all have read what was there before anything is written
+        table = notes.write() if platform.main else {}
+        for position, (name, job) in enumerate(prepared.jobs.items(), start=1):
+            watcher.say(f"arm {position} of {len(prepared.jobs)}: {name}")
+            notes.states[name] = _run_arm(job, notes.states[name])
+            if platform.main:
+                table = notes.write()
+                hear(next(entry for entry in table["arms"] if entry["name"] == name))
+        return StudyOutcome(out, table)
+
+
+def _run_arm(job: Distillation, before: State) -> State:
+    """Run one arm, unless this study has recorded it as finished under the same fingerprint."""
+    mark = arm_fingerprint(job)
+    if before == {"state": FINISHED, "fingerprint": mark}:
+        return before
+    try:
+        run(job)
+    except NonFiniteLoss as error:
+        job.watcher.warn(str(error))
+        return {"state": DIVERGED, "fingerprint": mark, "message": str(error)}
+    return {"state": FINISHED, "fingerprint": mark}
+
+
+def arm_fingerprint(job: Distillation) -> str:
+    """What decides the numbers of an arm, as far as is known before its teacher is trained."""
+    seed = job.recipe.seeds[0]
+    teacher = None if job.teacher is None else job.teacher_identity(job.teacher.make(seed))
+    recipe = same_run(resolved(job.recipe))
+    return job.identity("arm", job.settings(seed), job.student, recipe=recipe, starts=teacher)
+
+
+class _Notes:
+    """What is known of the arms, kept in study.json."""
+
+    def __init__(self, prepared: PreparedStudy) -> None:
+        self._prepared = prepared
+        self._began = time.perf_counter()
+        before = read_study_table(prepared.out)
+        self._created = before.get("created") or datetime.now(UTC).isoformat(timespec="seconds")
+        self._spent = float(before.get("seconds") or 0.0)
+        known = {entry.get("name"): entry for entry in before.get("arms", [])}
+        self.states: dict[str, State] = {
+            name: _state(known.get(name, {}), job) for name, job in prepared.jobs.items()
+        }
+
+    def write(self) -> dict[str, Any]:
+        """Rewrite study.json."""
+        prepared = self._prepared
+        table = study_table(
+            prepared.study,
+            prepared.out,
+            {name: job.out for name, job in prepared.jobs.items()},
+            self.states,
+            created=self._created,
+            seconds=self._spent + time.perf_counter() - self._began,
+        )
+        write_json(prepared.out / TABLE, table)
+        return table
+
+
+def _state(entry: Mapping[str, Any], job: Distillation) -> State:
+    """What study.json said of an arm; nothing counts without the numbers themselves."""
+    there = entry.get("state") == FINISHED and (job.out / "scores.json").is_file()
+    if not there:
+        return {"state": WAITING}
+    return {"state": FINISHED, "fingerprint": str(entry.get("fingerprint"))}
