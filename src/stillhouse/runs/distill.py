@@ -294,4 +294,4 @@ class Distillation:
             for label, share in self.scores(made, run.weights(which), self.feeds.test).items():
                 test.setdefault(label, {})[which] = share
         validation = {which: run.validation(which) for which in ("last", "best")}
-        return Played(role, seed, run, test, validation)
+        return Played(role, seed, run, test, validation, teacher)
