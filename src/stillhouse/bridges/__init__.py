@@ -1,6 +1,7 @@
 """Bridges: modules that derive one signal from others."""
 
 from stillhouse.bridges.heads import match_width, mixture
+from stillhouse.bridges.inference import MixtureHead, folded, joined, with_head
 from stillhouse.bridges.inputs import InputAdapter
 from stillhouse.bridges.normalisation import (
     BatchStatistics,
@@ -15,10 +16,14 @@ __all__ = [
     "BatchStatistics",
     "GroupStatistics",
     "InputAdapter",
+    "MixtureHead",
     "UnitLength",
     "Whiten",
+    "folded",
+    "joined",
     "match_width",
     "mixture",
     "normaliser",
     "projector",
+    "with_head",
 ]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -34,11 +35,11 @@ def mixture(alpha: float) -> Callable[[Tensor, Tensor], Tensor]:
     >>> [round(p, 2) for p in mixed.exp()[0].tolist()]
     [0.75, 0.25]
     """
+    return partial(_mix, alpha=alpha)
 
-    def mix(own: Tensor, other: Tensor) -> Tensor:
-        log_own, log_other = F.log_softmax(own.float(), 1), F.log_softmax(other.float(), 1)
-        if alpha in (0.0, 1.0):
-            return log_other if alpha else log_own
-        return torch.logaddexp(log_own + math.log1p(-alpha), log_other + math.log(alpha))
 
-    return mix
+def _mix(own: Tensor, other: Tensor, *, alpha: float) -> Tensor:
+    log_own, log_other = F.log_softmax(own.float(), 1), F.log_softmax(other.float(), 1)
+    if alpha in (0.0, 1.0):
+        return log_other if alpha else log_own
+    return torch.logaddexp(log_own + math.log1p(-alpha), log_other + math.log(alpha))

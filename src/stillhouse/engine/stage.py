@@ -1,8 +1,10 @@
 """Stage and Turn: who plays, who learns from which terms, what is measured and kept."""
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+
+from torch import nn
 
 from stillhouse.engine.nodes import Node, Role
 from stillhouse.engine.optimisers import OptimizerFactory, ScheduleFactory
@@ -47,6 +49,9 @@ class Stage:
         measures: what is scored on validation, as label -> signal; the first one selects the best
             epoch. Each is a signal of logits (or of log-probabilities, which are logits too).
         keeps: the role whose weights are the product.
+        products: of a measure that the kept role alone cannot give, what its inference needs: label
+            -> a function that, once the stage is trained and closed, gives a plain module from
+            images to those logits, which shares nothing with the nodes.
     """
 
     name: str
@@ -54,6 +59,7 @@ class Stage:
     turns: Sequence[Turn]
     measures: Mapping[str, str] = field(default_factory=lambda: {"student": "student.logits"})
     keeps: str = "student"
+    products: Mapping[str, Callable[[], nn.Module]] = field(default_factory=dict)
 
     def node(self, name: str) -> Node:
         """The node of that name. Raises WiringError when there is none."""
@@ -80,7 +86,6 @@ class Stage:
     def freeze(self, name: str, paths: Iterable[str]) -> "Stage":
         """The same stage with a role some of whose submodules keep their bits.
 
-        >>> from torch import nn
         >>> stage = Stage("s", [Role("student", nn.Sequential(nn.Linear(2, 2)))], [])
         >>> stage.freeze("student", ["0"]).role("student").frozen
         ('0',)

@@ -1,10 +1,12 @@
 """TH-KD: the teacher's classifier, frozen, also judges the student's embedding."""
 
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from torch import nn
 
 from stillhouse.bridges.heads import match_width, mixture
+from stillhouse.bridges.inference import MixtureHead, joined, with_head
 from stillhouse.engine.nodes import Bridge, Role
 from stillhouse.engine.stage import Stage, Turn
 from stillhouse.engine.terms import Term
@@ -56,8 +58,8 @@ def th_kd(
         student_head, head: paths of the classifiers; found when not named.
 
     Returns:
-        A stage that keeps the student; its bridge 'matched' is dropped unless the teacher's head is
-        used for inference.
+        A stage that keeps the student with its own head; the bridge 'matched' is no part of it. Its
+        products give the other two inferences, the bridge folded into the teacher's head.
 
     Raises:
         RecipeError: a setting is out of its range, or no such form.
@@ -80,17 +82,19 @@ def th_kd(
         raise WiringError(
             "th_kd", [f"the teacher's role must be called 'teacher', not {role.name!r}"]
         )
+    learner = Role("student", student, head=student_head)
+    matched = Bridge.sized(
+        "matched",
+        match_width,
+        "student.embedding",
+        by=["student.embedding", "teacher.embedding"],
+    )
     return Stage(
         "th_kd",
         nodes=[
-            Role("student", student, head=student_head),
+            learner,
             role,
-            Bridge.sized(
-                "matched",
-                match_width,
-                "student.embedding",
-                by=["student.embedding", "teacher.embedding"],
-            ),
+            matched,
             Bridge(SHARED, role.head_module(), "matched"),
             Bridge("mixture", mixture(alpha), ["student.logits", SHARED]),
         ],
@@ -101,6 +105,7 @@ def th_kd(
             )
         ],
         measures=_inferences(form, alpha),
+        products=_products(learner, matched, role, alpha),
     )
 
 
@@ -113,6 +118,26 @@ def _inferences(form: str, alpha: float) -> dict[str, str]:
     own = {"own head": "student.logits"}
     untrained = form == "paper" and alpha == 1.0
     return {**others, **own} if untrained else {**own, **others}
+
+
+def _products(
+    student: Role, matched: Bridge, teacher: Role, alpha: float
+) -> Mapping[str, Callable[[], nn.Module]]:
+    """The student with the teacher's head, and with both heads, each a model by itself."""
+
+    def other() -> nn.Module:
+        if matched.module is None:
+            raise WiringError("th_kd", ["the bridge 'matched' was not sized yet; train the stage"])
+        return joined(matched.module, teacher.head_module())
+
+    def mixed() -> nn.Module:
+        both = MixtureHead(student.head_module(), other(), alpha)
+        return with_head(student.module, student.head, both)
+
+    return {
+        "teacher head": lambda: with_head(student.module, student.head, other()),
+        "mixture": mixed,
+    }
 
 
 def _terms(

@@ -1,7 +1,6 @@
 """A run from start to end: claim the directory, train, score, write everything down."""
 
 import json
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,14 +20,13 @@ from stillhouse.runs.directory import claimed
 from stillhouse.runs.distill import Distillation
 from stillhouse.runs.environment import environment
 from stillhouse.runs.feeds import Feeds, open_feeds
-from stillhouse.runs.fingerprint import file_hash
 from stillhouse.runs.networks import make_network
 from stillhouse.runs.played import Played, student_of
+from stillhouse.runs.products import write_products
 from stillhouse.runs.scores import SCORES, describe_run
-from stillhouse.runs.stage_run import BEST, LAST, product_file
+from stillhouse.runs.stage_run import LAST, product_file
 from stillhouse.runs.watching import Quiet, Watcher
 
-PRODUCTS = "products.json"
 SHARED = "shared"
 
 
@@ -144,24 +142,7 @@ def _write(job: Distillation, played: list[Played], scores: Mapping[str, Any]) -
     from stillhouse.report import write_report
 
     out = job.out
-    first = student_of(played)
-    products = []
-    for which in (LAST, BEST):
-        if first.run is None:
-            continue
-        target = product_file(out, "student", which)
-        shutil.copyfile(product_file(first.run.directory, first.run.keeps, which), target)
-        epoch = first.run.epochs if which == LAST else first.run.best_epoch
-        products.append(
-            {
-                "name": target.stem,
-                "file": target.name,
-                "bytes": target.stat().st_size,
-                "sha256": file_hash(target),
-                "what": f"weights of seed {first.seed}, {which} epoch ({epoch})",
-            }
-        )
-    write_json(out / PRODUCTS, {"products": products})
+    write_products(job, played)
     lines = [
         json.dumps({**line, "stage": one.role, "seed": one.seed}, ensure_ascii=False)
         for one in played

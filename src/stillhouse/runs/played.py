@@ -3,19 +3,26 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from torch import nn
+
 from stillhouse.errors import RunError
 from stillhouse.runs.stage_run import StageRun
 
 
 @dataclass(frozen=True)
 class Played:
-    """One model of the run: its stage and its accuracies (label of the inference -> share)."""
+    """One model of the run: its stage and its accuracies (label of the inference -> share).
+
+    Args:
+        teacher: the trained teacher of a student, if it had one.
+    """
 
     role: str
     seed: int
     run: StageRun | None
     test: dict[str, dict[str, float]]
     validation: dict[str, float | None]
+    teacher: nn.Module | None = None
 
 
 def student_of(played: Iterable[Played]) -> Played:

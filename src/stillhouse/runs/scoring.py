@@ -1,5 +1,6 @@
 """Accuracies of the networks of a run: on validation for people, on the test set once."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from torch import nn
@@ -68,7 +69,8 @@ def played(
     """A control or a student with its accuracies, by every inference that it has."""
     if role == "control":
         return _scored(job, role, seed, run, plain(job.student.make(seed)))
-    return _scored(job, role, seed, run, job.student_stage(seed, teacher))
+    found = _scored(job, role, seed, run, job.student_stage(seed, teacher))
+    return replace(found, teacher=teacher)
 
 
 def _alone(trained: Trained) -> Stage:
