@@ -2,8 +2,9 @@
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from stillhouse.engine.gauges import Gauge
 from stillhouse.engine.nodes import Node, Role
 from stillhouse.engine.optimisers import OptimizerFactory, ScheduleFactory
 from stillhouse.engine.signals import as_names
@@ -47,6 +48,7 @@ class Stage:
         measures: what is scored on validation, as label -> signal; the first one selects the best
             epoch. Each is a signal of logits (or of log-probabilities, which are logits too).
         keeps: the role whose weights are the product.
+        gauges: what is read off after each epoch, on validation rows; no step depends on them.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Stage:
     turns: Sequence[Turn]
     measures: Mapping[str, str] = field(default_factory=lambda: {"student": "student.logits"})
     keeps: str = "student"
+    gauges: Sequence[Gauge] = ()
 
     def node(self, name: str) -> Node:
         """The node of that name. Raises WiringError when there is none."""
@@ -75,14 +78,14 @@ class Stage:
         """The same stage with the node of that name swapped, such as a Replay for a teacher."""
         self.node(node.name)
         nodes = [node if old.name == node.name else old for old in self.nodes]
-        return Stage(self.name, nodes, self.turns, self.measures, self.keeps)
+        return replace(self, nodes=nodes)
 
     def through(self, name: str, bridge: Node) -> "Stage":
         """The same stage with a role that reads a bridge, such as its own form of the image."""
         role = copy.copy(self.role(name))
         role.reads = (bridge.name,)
         stage = self.replace(role)
-        return Stage(self.name, [*stage.nodes, bridge], self.turns, self.measures, self.keeps)
+        return replace(stage, nodes=[*stage.nodes, bridge])
 
     @property
     def learners(self) -> tuple[str, ...]:
