@@ -24,7 +24,7 @@ def evaluate(wiring: Wiring, table: Batches, platform: Platform) -> Scores:
         label -> {"accuracy": share of rows whose largest score is the label, "loss": mean
         cross-entropy in nats}.
     """
-    with _eval_mode(wiring):
+    with _eval_mode(wiring), torch.inference_mode():
         return _scores(wiring, table, platform, Gathered(()))
 
 
@@ -34,8 +34,9 @@ def examine(
     """Score as `evaluate` does, and read the gauges off the same pass."""
     gauges = wiring.stage.gauges
     gathered = Gathered(reads_of(gauges))
-    with _eval_mode(wiring):
-        scores = _scores(wiring, table, platform, gathered)
+    with _eval_mode(wiring), torch.no_grad():
+        with torch.inference_mode():
+            scores = _scores(wiring, table, platform, gathered)
         return scores, read_off(gauges, gathered.signals())
 
 
@@ -45,7 +46,7 @@ def gather(wiring: Wiring, reads: Iterable[str], table: Batches, platform: Platf
     Each must be read by a measure or a gauge of the stage.
     """
     gathered = Gathered(reads)
-    with _eval_mode(wiring):
+    with _eval_mode(wiring), torch.inference_mode():
         for batch in table.once():
             gathered.add(_measured(wiring, batch, platform))
             if gathered.full:
@@ -55,14 +56,13 @@ def gather(wiring: Wiring, reads: Iterable[str], table: Batches, platform: Platf
 
 @contextmanager
 def _eval_mode(wiring: Wiring) -> Iterator[None]:
-    """All modules of the stage in eval mode, without autograd; then as before."""
+    """All modules of the stage in eval mode; then as before."""
     roots = [node.module for node in wiring.nodes if node.module is not None]
     training = [(part, part.training) for root in roots for part in root.modules()]
     for root in roots:
         root.eval()
     try:
-        with torch.inference_mode():
-            yield
+        yield
     finally:
         for part, was in training:
             part.training = was

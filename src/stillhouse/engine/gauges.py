@@ -74,7 +74,7 @@ class Gathered:
         self._left -= count
 
     def signals(self) -> Signals:
-        """All rows so far."""
+        """All rows so far, as new tensors."""
         return {read: torch.cat(pieces) for read, pieces in self._pieces.items()}
 
 
