@@ -19,6 +19,7 @@ from stillhouse.recipes.schema import Recipe
 from stillhouse.runs.compiling import settle_compile
 from stillhouse.runs.feeds import Feeds, data_identity
 from stillhouse.runs.fingerprint import fingerprint
+from stillhouse.runs.likeness import Likeness, gauged, gauges_of, look_at
 from stillhouse.runs.networks import Network
 from stillhouse.runs.optimising import budget_identity, chosen_optimizer, chosen_schedule
 from stillhouse.runs.played import Played
@@ -46,6 +47,7 @@ class Distillation:
     teacher_input: InputAdapter | None = None
     served: Served | None = None
     compiled: bool = False
+    likeness: Likeness | None = None
 
     @property
     def method(self) -> Method:
@@ -197,7 +199,7 @@ class Distillation:
         }
 
         def stage() -> Stage:
-            made = self.student_stage(seed, teacher)
+            made = gauged(self.likeness, self.student_stage(seed, teacher))
             return teaching.teach(made) if teaching else made
 
         return run_stage(
@@ -216,6 +218,7 @@ class Distillation:
         teacher, teacher_run = self.run_teacher()
         self._mention_teacher(teacher, teacher_run)
         self.compiled = settle_compile(self)
+        self.likeness = look_at(self, teacher)
         teaching = None
         if teacher is not None and self.method.needs_teacher:
             teaching = Teaching(self, teacher)
@@ -294,4 +297,4 @@ class Distillation:
             for label, share in self.scores(made, run.weights(which), self.feeds.test).items():
                 test.setdefault(label, {})[which] = share
         validation = {which: run.validation(which) for which in ("last", "best")}
-        return Played(role, seed, run, test, validation)
+        return Played(role, seed, run, test, validation, gauges_of(self, role, seed, run))

@@ -1,21 +1,27 @@
 """What became of each model of a run."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from stillhouse.engine.gauges import Reading
 from stillhouse.errors import RunError
 from stillhouse.runs.stage_run import StageRun
 
 
 @dataclass(frozen=True)
 class Played:
-    """One model of the run: its stage and its accuracies (label of the inference -> share)."""
+    """One model of the run: its stage and its accuracies (label of the inference -> share).
+
+    ``gauges``: on validation, by the weights of the last epoch; of students and controls beside a
+    teacher.
+    """
 
     role: str
     seed: int
     run: StageRun | None
     test: dict[str, dict[str, float]]
     validation: dict[str, float | None]
+    gauges: dict[str, Reading] = field(default_factory=dict)
 
 
 def student_of(played: Iterable[Played]) -> Played:
