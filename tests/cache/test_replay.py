@@ -9,9 +9,10 @@ import torch
 from tiny import tiny_net
 
 from stillhouse.bridges import InputAdapter
-from stillhouse.cache import Replay, needed, nodes_before, record
+from stillhouse.cache import Replay, needed, nodes_before, record, replay_problems
 from stillhouse.data.batches import Batches
 from stillhouse.engine.fit import fit
+from stillhouse.engine.gauges import Gauge
 from stillhouse.engine.nodes import Bridge, Role
 from stillhouse.engine.platform import Platform, open_platform
 from stillhouse.engine.stage import Stage
@@ -123,6 +124,21 @@ def test_what_was_not_recorded_is_refused(
     with_embedding = th_kd(tiny_net(4, 1), teacher).replace(Replay("teacher", recording))
     with pytest.raises(WiringError, match="'embedding' of 'teacher' was not recorded"):
         fit(with_embedding, two, Settings(epochs=1), platform)
+
+
+def test_what_is_read_on_validation_cannot_be_recorded() -> None:
+    teacher = Bridge("soft", lambda z: z.softmax(1), "teacher.logits")
+    stage = kd(tiny_net(4, 1), tiny_net(6, 2))
+    stage = replace(stage, nodes=[*stage.nodes, teacher])
+    assert replay_problems(stage, "teacher") == []
+    own = replace(stage, gauges=[Gauge("own", lambda z: z.mean(), ("student.embedding",))])
+    assert replay_problems(own, "teacher") == []
+    gauged = replace(stage, gauges=[Gauge("soft", lambda z: z.mean(), ("soft",))])
+    said = "'soft' (soft) is gauged on validation images, which are not recorded"
+    assert replay_problems(gauged, "teacher") == [said]
+    scored = replace(stage, measures={"teacher": "teacher.logits"})
+    said = "'teacher' (teacher.logits) is scored on validation images, which are not recorded"
+    assert replay_problems(scored, "teacher") == [said]
 
 
 def test_recording_leaves_the_teacher_as_it_was(

@@ -1,13 +1,13 @@
 """Whether a stage can do with a recorded role, and which of its signals it would need."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from stillhouse.engine.nodes import Bridge, Ema, Node, Role
-from stillhouse.engine.order import order_nodes, parts_of
-from stillhouse.engine.signals import BATCH, owner, part
+from stillhouse.engine.order import nodes_behind, order_nodes, parts_of
+from stillhouse.engine.signals import owner, part
 from stillhouse.engine.stage import Stage
 
 
@@ -73,28 +73,14 @@ def replay_problems(stage: Stage, name: str) -> list[str]:
             )
         elif not isinstance(before, Bridge):
             problems.append(f"'{name}' reads '{before.name}', which is no bridge of the batch")
-    measured = {label: s for label, s in stage.measures.items() if _needs(stage, s, name)}
+    scored = [(label, signal, "scored") for label, signal in stage.measures.items()]
+    scored += [(gauge.name, read, "gauged") for gauge in stage.gauges for read in gauge.reads]
     problems += [
-        f"'{label}' ({signal}) is scored on validation images, which are not recorded"
-        for label, signal in measured.items()
+        f"'{label}' ({signal}) is {done} on validation images, which are not recorded"
+        for label, signal, done in scored
+        if node in nodes_behind(stage, [signal])
     ]
     return problems
-
-
-def _needs(stage: Stage, signal: str, name: str) -> bool:
-    return any(node.name == name for node in _running(stage, [signal]))
-
-
-def _running(stage: Stage, signals: Iterable[str]) -> tuple[Node, ...]:
-    """The nodes behind signals once bridges have their sizes: by what is read, not to size."""
-    found: dict[str, Node] = {}
-    waiting = [signal for signal in signals if owner(signal) != BATCH]
-    while waiting:
-        node = stage.node(owner(waiting.pop()))
-        if node.name not in found:
-            found[node.name] = node
-            waiting += [read for read in node.reads if owner(read) != BATCH]
-    return tuple(found.values())
 
 
 def recorded_parts(stage: Stage, name: str) -> tuple[list[str], list[str]]:
@@ -106,7 +92,7 @@ def recorded_parts(stage: Stage, name: str) -> tuple[list[str], list[str]]:
     (['logits'], ['embedding'])
     """
     signals = [read for term in stage.terms() for read in term.reads]
-    read = [need for node in _running(stage, signals) for need in node.reads] + signals
+    read = [need for node in nodes_behind(stage, signals) for need in node.reads] + signals
     wanted = {part(signal): None for signal in read if owner(signal) == name}
     known = parts_of(stage, order_nodes(stage, signals)).get(name, ())
     sizing = [p for p in known if p and p not in wanted]

@@ -22,6 +22,8 @@ class Replay(Node):
         CacheError: a view was asked for that was not recorded.
     """
 
+    recorded = True
+
     def __init__(self, name: str, recording: Recording) -> None:
         super().__init__(name, [LOOKUP, "batch.index"])
         self.recording = recording

@@ -1,12 +1,16 @@
-"""Evaluation: accuracy and cross-entropy of the measured signals, once over a table."""
+"""Evaluation: accuracy and cross-entropy of the measured signals, and gauges, once over a table."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 from stillhouse.data.batches import Batches
 from stillhouse.engine.composite import run_outside
+from stillhouse.engine.gauges import Gathered, Reading, read_off, reads_of
 from stillhouse.engine.platform import Platform
+from stillhouse.engine.signals import Signals
 from stillhouse.engine.wiring import Wiring
 from stillhouse.functional import cross_entropy
 
@@ -20,32 +24,69 @@ def evaluate(wiring: Wiring, table: Batches, platform: Platform) -> Scores:
         label -> {"accuracy": share of rows whose largest score is the label, "loss": mean
         cross-entropy in nats}.
     """
-    roots = [node.module for node in wiring.measuring if node.module is not None]
+    with _eval_mode(wiring), torch.inference_mode():
+        return _scores(wiring, table, platform, Gathered(()))
+
+
+def examine(
+    wiring: Wiring, table: Batches, platform: Platform
+) -> tuple[Scores, dict[str, Reading]]:
+    """Score as `evaluate` does, and read the gauges off the same pass."""
+    gauges = wiring.stage.gauges
+    gathered = Gathered(reads_of(gauges))
+    with _eval_mode(wiring), torch.no_grad():
+        with torch.inference_mode():
+            scores = _scores(wiring, table, platform, gathered)
+        return scores, read_off(gauges, gathered.signals())
+
+
+def gather(wiring: Wiring, reads: Iterable[str], table: Batches, platform: Platform) -> Signals:
+    """These signals of the first rows of a table, as gauges see them, and no pass over the rest.
+
+    Each must be read by a measure or a gauge of the stage.
+    """
+    gathered = Gathered(reads)
+    with _eval_mode(wiring), torch.inference_mode():
+        for batch in table.once():
+            gathered.add(_measured(wiring, batch, platform))
+            if gathered.full:
+                break
+    return gathered.signals()
+
+
+@contextmanager
+def _eval_mode(wiring: Wiring) -> Iterator[None]:
+    """All modules of the stage in eval mode; then as before."""
+    roots = [node.module for node in wiring.nodes if node.module is not None]
     training = [(part, part.training) for root in roots for part in root.modules()]
     for root in roots:
         root.eval()
     try:
-        with torch.inference_mode():
-            return _scores(wiring, table, platform)
+        yield
     finally:
         for part, was in training:
             part.training = was
 
 
-def _scores(wiring: Wiring, table: Batches, platform: Platform) -> Scores:
-    measures: Mapping[str, str] = wiring.stage.measures
+def _measured(wiring: Wiring, batch: Signals, platform: Platform) -> Signals:
+    dtype = platform.autocast_dtype
+    with torch.autocast(platform.device.type, dtype, enabled=dtype is not None):
+        return run_outside(wiring.measuring, batch)
+
+
+def _scores(wiring: Wiring, table: Batches, platform: Platform, gathered: Gathered) -> Scores:
+    measures = wiring.stage.measures
     totals = torch.zeros(len(measures), 2, device=platform.device)
     rows = torch.zeros(1, device=platform.device)
-    dtype = platform.autocast_dtype
     for batch in table.once():
-        with torch.autocast(platform.device.type, dtype, enabled=dtype is not None):
-            known = run_outside(wiring.measuring, batch)
-        label = known["batch.label"]
+        known = _measured(wiring, batch, platform)
+        label: Tensor = known["batch.label"]
         for at, signal in enumerate(measures.values()):
             logits = known[signal]
             totals[at, 0] += (logits.argmax(1) == label).sum()
             totals[at, 1] += cross_entropy(logits, label).sum()
         rows += len(label)
+        gathered.add(known)
     means = (platform.sum(totals) / platform.sum(rows)).tolist()
     return {
         label: {"accuracy": accuracy, "loss": loss}

@@ -8,8 +8,9 @@ from typing import Any, Protocol
 
 from stillhouse.data.batches import Batches
 from stillhouse.engine.checkpoint import Checkpoint
-from stillhouse.engine.evaluate import Scores, evaluate
+from stillhouse.engine.evaluate import Scores, evaluate, examine
 from stillhouse.engine.files import Lines
+from stillhouse.engine.gauges import Reading
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.seeding import seeded
 from stillhouse.engine.stage import Stage
@@ -93,7 +94,7 @@ def fit(
         train: training batches.
         settings: budget and rules.
         platform: device, precision, processes.
-        validation: scored after each epoch.
+        validation: scored after each epoch; gauges are read off it too.
         directory: for checkpoints and metrics.jsonl; None keeps both in memory only.
         identity: fingerprint of everything that decides the result; a checkpoint of another one is
             refused.
@@ -225,8 +226,10 @@ class _Run:
         progress = self.progress
         players = self.trainer.players
         scores: Scores = {}
-        if self.validation is not None and self.stage.measures:
-            scores = evaluate(self.trainer.wiring, self.validation, self.platform)
+        gauges: dict[str, Reading] = {}
+        if self.validation is not None and (self.stage.measures or self.stage.gauges):
+            scores, gauges = examine(self.trainer.wiring, self.validation, self.platform)
+        if scores:
             accuracy = self._accuracy(scores)
             if accuracy > progress.best_score:
                 progress.best_score, progress.best_epoch = accuracy, progress.epoch + 1
@@ -245,6 +248,7 @@ class _Run:
             "weights": weights,
             "lr": players[0].lr,
             "validation": scores,
+            **({"gauges": gauges} if gauges else {}),
             "images_per_second": round(rate, 1),
         }
 

@@ -20,6 +20,8 @@ from stillhouse.errors import ModelError, WiringError
 class Node(ABC):
     """Reads signals, returns signals under its own name."""
 
+    recorded = False  # whether it knows training rows only, so that validation cannot read it
+
     def __init__(self, name: str, reads: str | Iterable[str]) -> None:
         if not name.isidentifier():
             raise WiringError(f"node '{name}'", ["a node's name is a word without dots or spaces"])

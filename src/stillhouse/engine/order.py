@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from stillhouse.engine.gauges import reads_of
 from stillhouse.engine.nodes import Node
 from stillhouse.engine.signals import BATCH, owner, part
 from stillhouse.engine.stage import Stage
@@ -33,12 +34,24 @@ def order_nodes(stage: Stage, wanted: Iterable[str]) -> tuple[Node, ...]:
     return tuple(ordered.values())
 
 
+def nodes_behind(stage: Stage, signals: Iterable[str]) -> tuple[Node, ...]:
+    """The nodes behind signals once bridges have their sizes: by what is read, not to size."""
+    found: dict[str, Node] = {}
+    waiting = [signal for signal in signals if owner(signal) != BATCH]
+    while waiting:
+        node = stage.node(owner(waiting.pop()))
+        if node.name not in found:
+            found[node.name] = node
+            waiting += [read for read in node.reads if owner(read) != BATCH]
+    return tuple(found.values())
+
+
 def parts_of(stage: Stage, nodes: Iterable[Node]) -> dict[str, tuple[str, ...]]:
-    """Which parts of each node anyone among these nodes, the terms and the measures reads."""
+    """Which parts of each node anyone among these nodes, the terms, measures and gauges reads."""
     running = list(nodes)
     signals = [need for node in running for need in node.needs]
     signals += [read for term in stage.terms() for read in term.reads]
-    signals += list(stage.measures.values())
+    signals += [*stage.measures.values(), *reads_of(stage.gauges)]
     parts: dict[str, dict[str, None]] = {node.name: {} for node in running}
     for signal in signals:
         if owner(signal) in parts:

@@ -117,6 +117,12 @@ def rehearse(
                 loss.eval()  # a memory bank fills in training mode only
             asked = [_term_problem(term, signals) for term in stage.terms()]
             asked += [_measure_problem(*measure, signals) for measure in stage.measures.items()]
+            asked += [
+                _missing_problem(f"gauge '{gauge.name}'", read, signals)
+                for gauge in stage.gauges
+                for read in gauge.reads
+                if read not in signals
+            ]
             problems += [found for found in asked if found]
     finally:
         for node in nodes:

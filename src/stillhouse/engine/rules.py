@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from torch import nn
 
 from stillhouse.engine.nodes import Bridge, Ema, Node, Role
-from stillhouse.engine.order import order_nodes
+from stillhouse.engine.order import nodes_behind, order_nodes
 from stillhouse.engine.signals import BATCH, owner, part
 from stillhouse.engine.stage import Stage, Turn
 from stillhouse.errors import StillhouseError, WiringError, nearest
@@ -35,6 +35,7 @@ def _reads(stage: Stage) -> list[tuple[str, str]]:
     found = [(f"node '{node.name}'", need) for node in stage.nodes for need in node.needs]
     found += [(f"term '{term.name}'", read) for term in stage.terms() for read in term.reads]
     found += [(f"measure '{label}'", read) for label, read in stage.measures.items()]
+    found += [(f"gauge '{gauge.name}'", read) for gauge in stage.gauges for read in gauge.reads]
     return found
 
 
@@ -100,10 +101,23 @@ def _frozen_problems(stage: Stage) -> list[str]:
     return problems
 
 
+def _recorded_problems(stage: Stage) -> list[str]:
+    """Gauges of what was recorded: a recording knows training rows, a gauge sees others."""
+    return [
+        f"gauge '{gauge.name}' reads '{read}', which needs the recorded '{node.name}': only "
+        f"training rows were recorded, and gauges see validation rows; use the live '{node.name}'"
+        for gauge in stage.gauges
+        for read in gauge.reads
+        for node in nodes_behind(stage, [read])
+        if node.recorded
+    ]
+
+
 def static_problems(stage: Stage) -> list[str]:
     """All that is wrong with the declarations."""
     problems = _twice([node.name for node in stage.nodes], "nodes")
     problems += _twice([term.name for term in stage.terms()], "terms")
+    problems += _twice([gauge.name for gauge in stage.gauges], "gauges")
     problems += _learner_problems(stage) + _frozen_problems(stage)
     blind = [f"term '{term.name}' reads no signal" for term in stage.terms() if not term.reads]
     problems += blind
@@ -112,6 +126,7 @@ def static_problems(stage: Stage) -> list[str]:
     known = {BATCH, *(node.name for node in stage.nodes)}
     if blind or any(owner(signal) not in known for _, signal in _reads(stage)):
         return problems  # the reads cannot be walked
+    problems += _recorded_problems(stage)
     try:
         for turn in stage.turns:
             problems += _use_problems(stage, turn) if known.issuperset(turn.learners) else []

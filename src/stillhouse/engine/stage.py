@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from torch import nn
 
+from stillhouse.engine.gauges import Gauge
 from stillhouse.engine.nodes import Node, Role
 from stillhouse.engine.optimisers import OptimizerFactory, ScheduleFactory
 from stillhouse.engine.signals import as_names
@@ -52,6 +53,7 @@ class Stage:
         products: of a measure that the kept role alone cannot give, what its inference needs: label
             -> a function that, once the stage is trained and closed, gives a plain module from
             images to those logits, which shares nothing with the nodes.
+        gauges: what is read off after each epoch, on validation rows; no step depends on them.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Stage:
     measures: Mapping[str, str] = field(default_factory=lambda: {"student": "student.logits"})
     keeps: str = "student"
     products: Mapping[str, Callable[[], nn.Module]] = field(default_factory=dict)
+    gauges: Sequence[Gauge] = ()
 
     def node(self, name: str) -> Node:
         """The node of that name. Raises WiringError when there is none."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from stillhouse.engine.gauges import reads_of
 from stillhouse.engine.nodes import Node
 from stillhouse.engine.order import order_nodes, parts_of
 from stillhouse.engine.rehearsal import rehearse
@@ -29,7 +30,10 @@ class TurnPlan:
 
 @dataclass(frozen=True)
 class Wiring:
-    """A checked stage: plans, taps per role, and the signals of the batch it was checked on."""
+    """A checked stage: plans, taps per role, and the signals of the batch it was checked on.
+
+    ``measuring`` runs on validation, for measures and gauges; no gauge adds a node to a turn.
+    """
 
     stage: Stage
     turns: tuple[TurnPlan, ...]
@@ -59,14 +63,14 @@ def wire(stage: Stage, batch: Mapping[str, Tensor], *, seed: int = 0) -> Wiring:
     problems = static_problems(stage)
     if problems:
         raise WiringError(where, problems)
-    wanted = [read for term in stage.terms() for read in term.reads] + list(stage.measures.values())
-    nodes = order_nodes(stage, wanted)
+    watched = [*stage.measures.values(), *reads_of(stage.gauges)]
+    nodes = order_nodes(stage, [*(read for term in stage.terms() for read in term.reads), *watched])
     signals = rehearse(stage, nodes, dict(batch), seed, problems)
     problems += shared_problems(stage, nodes)
     if problems:
         raise WiringError(where, problems)
     plans = tuple(_plan(stage, turn) for turn in stage.turns)
-    measuring = order_nodes(stage, stage.measures.values())
+    measuring = order_nodes(stage, watched)
     running = {node: None for plan in plans for node in (*plan.outside, *plan.inside)}
     parts = parts_of(stage, dict.fromkeys([*running, *measuring]))
     return Wiring(stage, plans, measuring, parts, signals)

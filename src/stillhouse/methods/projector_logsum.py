@@ -10,6 +10,8 @@ from torch import Size, nn
 from stillhouse.bridges.normalisation import Normalisation, normaliser
 from stillhouse.bridges.projectors import Projector
 from stillhouse.bridges.projectors import projector as make_projector
+from stillhouse.diagnostics.projector import end_gauges, spectrum_gauges
+from stillhouse.engine.gauges import Gauge
 from stillhouse.engine.nodes import Bridge, Node, Role
 from stillhouse.engine.stage import Stage, Turn
 from stillhouse.engine.terms import Term
@@ -70,7 +72,8 @@ def projector_logsum(
         student_head, head: paths of the classifiers; found when not named.
 
     Returns:
-        A stage that keeps the student; the bridge 'projected' learns with it and is dropped.
+        A stage that keeps the student; the bridge 'projected' learns with it and is dropped. Its
+        gauges say what the projector does: see `stillhouse.diagnostics.projector`.
 
     Raises:
         RecipeError: a setting is out of its range, or the distance does not fit the normalisation.
@@ -105,20 +108,36 @@ def projector_logsum(
         soft = {"temperature": temperature}
         both = ["student.logits", "teacher.logits"]
         terms.append(Term("kd", kl, both, weight=kd_weight, options=soft))
+    projected = Bridge.sized(
+        "projected", _projection(projector, normalise), EMBEDDINGS[0], by=EMBEDDINGS
+    )
     return Stage(
         "projector_logsum",
         nodes=[
             _role("student", student, student_head),
             teacher if isinstance(teacher, Node) else _role("teacher", teacher, head),
-            Bridge.sized(
-                "projected", _projection(projector, normalise), EMBEDDINGS[0], by=EMBEDDINGS
-            ),
+            projected,
             Bridge.sized(
                 "target", lambda t: normaliser(normalise, t[-1]), EMBEDDINGS[1], by=EMBEDDINGS[1]
             ),
         ],
         turns=[Turn(learns=["student", "projected"], terms=terms)],
+        gauges=_gauges(projector, projected),
     )
+
+
+def _gauges(kind: Projector, projected: Bridge) -> list[Gauge]:
+    """What the projector does, before the normalisation; nothing where there is none."""
+
+    def module() -> nn.Module:
+        if projected.module is None:
+            raise WiringError("projector_logsum", ["'projected' has no size yet; open the stage"])
+        return projected.module.get_submodule("projector")
+
+    if kind == "none":
+        return []
+    ends = end_gauges(module, EMBEDDINGS[0])
+    return [*spectrum_gauges(module), *ends] if kind == "linear" else ends
 
 
 def _projection(kind: Projector, normalise: Normalisation) -> Callable[[Size, Size], nn.Module]:

@@ -18,6 +18,7 @@ from stillhouse.runs.compiling import settle_compile
 from stillhouse.runs.feeds import Feeds, data_identity
 from stillhouse.runs.fingerprint import fingerprint
 from stillhouse.runs.heads import check_kept, take_head
+from stillhouse.runs.likeness import Likeness, gauged, look_at
 from stillhouse.runs.networks import Network
 from stillhouse.runs.optimising import budget_identity, chosen_optimizer, chosen_schedule
 from stillhouse.runs.played import Played
@@ -41,6 +42,7 @@ class Distillation:
     watcher: Watcher = field(default_factory=Quiet)
     served: Served | None = None
     compiled: bool = False
+    likenesses: dict[nn.Module, Likeness | None] = field(default_factory=dict)
 
     @property
     def method(self) -> Method:
@@ -183,7 +185,7 @@ class Distillation:
         }
 
         def stage() -> Stage:
-            made = self.student_stage(seed, teacher)
+            made = gauged(look_at(self, teacher), self.student_stage(seed, teacher))
             return teaching.teach(made) if teaching else made
 
         run = run_stage(
@@ -211,10 +213,10 @@ class Distillation:
         self.compiled = settle_compile(self)
         runs: list[tuple[str, int, StageRun, nn.Module | None]] = []
         for seed in seeds:
+            teacher = self._teacher(ancestry, seed)
             if self.recipe.control:
                 control = self.noted("control", self.run_control(seed))
-                runs.append(("control", seed, control, None))
-            teacher = self._teacher(ancestry, seed)
+                runs.append(("control", seed, control, teacher))
             student = self.run_student(seed, teacher, taught.by(teacher, seed))
             runs.append(("student", seed, self.noted("student", student), teacher))
         self.served = taught.served()

@@ -1,10 +1,11 @@
 """What became of each model of a run."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import nn
 
+from stillhouse.engine.gauges import Reading
 from stillhouse.errors import RunError
 from stillhouse.runs.stage_run import StageRun
 
@@ -15,6 +16,8 @@ class Played:
 
     Args:
         teacher: the trained teacher of a student, if it had one.
+        gauges: on validation, by the weights of the last epoch; of students and controls beside a
+            teacher.
     """
 
     role: str
@@ -23,6 +26,7 @@ class Played:
     test: dict[str, dict[str, float]]
     validation: dict[str, float | None]
     teacher: nn.Module | None = None
+    gauges: dict[str, Reading] = field(default_factory=dict)
 
 
 def student_of(played: Iterable[Played]) -> Played:

@@ -45,6 +45,8 @@ def _run(one: Played) -> dict[str, Any]:
     others = {name: scores for name, scores in one.test.items() if name != label}
     if others:
         entry["heads"] = others
+    if one.gauges:
+        entry["gauges"] = one.gauges
     if one.run is None:
         entry["given"] = True
     return entry

@@ -11,6 +11,7 @@ from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Weights
 from stillhouse.methods import plain
 from stillhouse.runs.ancestors import Trained, reading
+from stillhouse.runs.likeness import gauges_of
 from stillhouse.runs.played import Played
 from stillhouse.runs.stage_run import BEST, LAST, StageRun
 
@@ -67,10 +68,11 @@ def played(
     job: "Distillation", role: str, seed: int, run: StageRun, teacher: nn.Module | None
 ) -> Played:
     """A control or a student with its accuracies, by every inference that it has."""
+    stage = job.student_stage(seed, teacher)
     if role == "control":
-        return _scored(job, role, seed, run, plain(job.student.make(seed)))
-    found = _scored(job, role, seed, run, job.student_stage(seed, teacher))
-    return replace(found, teacher=teacher)
+        stage = plain(job.student.make(seed))
+    found = _scored(job, role, seed, run, stage)
+    return replace(found, teacher=teacher, gauges=gauges_of(job, seed, run, teacher))
 
 
 def _alone(trained: Trained) -> Stage:

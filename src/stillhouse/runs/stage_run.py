@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from stillhouse.engine.files import save_tensors, write_json
 from stillhouse.engine.fit import CHECKPOINT, Fitted, Observer, fit
+from stillhouse.engine.gauges import Reading
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Settings, Weights
 from stillhouse.errors import RunError
@@ -57,6 +58,11 @@ class StageRun:
         record = self.history[self.best_epoch - 1 if which == BEST else -1]
         scores = list(record["validation"].values())
         return float(scores[0]["accuracy"]) if scores else None
+
+    @property
+    def gauges(self) -> dict[str, Reading]:
+        """What its gauges showed after the last epoch; empty when it had none."""
+        return dict(self.history[-1].get("gauges", {}))
 
 
 def product_file(directory: Path, keeps: str, which: str) -> Path:

@@ -1,0 +1,64 @@
+"""Gauges of a projector at work: into how many directions it maps, and what of its input stays."""
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from stillhouse.diagnostics.representations import linear_cka, mean_correlation
+from stillhouse.diagnostics.spectrum import effective_rank, share_small, singular_values
+from stillhouse.engine.gauges import Gauge
+
+
+def spectrum_gauges(layer: Callable[[], nn.Module]) -> list[Gauge]:
+    """The singular values of a linear projector's weight, after each epoch.
+
+    ``projector_singular_values``, largest first; ``projector_effective_rank``;
+    ``projector_share_small``, the share of them below a tenth of the largest.
+
+    Args:
+        layer: gives the layer; a bridge has it only once it was sized.
+
+    >>> layer = nn.Linear(2, 2)
+    >>> _ = layer.load_state_dict({"weight": Tensor([[3.0, 0.0], [0.0, 4.0]])}, strict=False)
+    >>> [gauge.of() for gauge in spectrum_gauges(lambda: layer)[::2]]
+    [tensor([4., 3.], dtype=torch.float64), 0.0]
+    """
+
+    def sigma() -> Tensor:
+        return singular_values(layer().get_parameter("weight"))
+
+    return [
+        Gauge("projector_singular_values", sigma),
+        Gauge("projector_effective_rank", lambda: effective_rank(sigma())),
+        Gauge("projector_share_small", lambda: share_small(sigma())),
+    ]
+
+
+def end_gauges(projector: Callable[[], nn.Module], reads: str) -> list[Gauge]:
+    """How alike the two ends of a projector are, after each epoch.
+
+    ``projector_in_out_cka`` (`linear_cka`) and ``projector_in_out_correlation``
+    (`mean_correlation`), between the signal that it reads and what it makes of that. Low values say
+    that it decorrelates them, so that less of what it is taught reaches the student.
+
+    Args:
+        projector: gives the module; a bridge has it only once it was sized.
+        reads: the signal that goes in.
+
+    >>> turn = nn.Linear(2, 2, bias=False)
+    >>> _ = turn.load_state_dict({"weight": Tensor([[0.0, 1.0], [1.0, 0.0]])})
+    >>> ends = end_gauges(lambda: turn, "student.embedding")
+    >>> [round(gauge.of(Tensor([[0.0, 1.0], [2.0, 1.0], [1.0, 5.0]])), 3) for gauge in ends]
+    [1.0, 0.5]
+    """
+
+    def out(z: Tensor) -> Tensor:
+        module = projector()
+        place = next(module.parameters()).device
+        result: Tensor = module(z.to(place)).cpu()
+        return result
+
+    return [
+        Gauge("projector_in_out_cka", lambda z: linear_cka(z, out(z)), (reads,)),
+        Gauge("projector_in_out_correlation", lambda z: mean_correlation(z, out(z)), (reads,)),
+    ]

@@ -1,0 +1,116 @@
+"""Gauges: numbers that are read off a stage after each epoch, on validation rows.
+
+They tell how a training goes and decide nothing: no term, no step, no choice depends on them.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stillhouse.engine.files import finite
+from stillhouse.engine.signals import Signals, shape_text
+from stillhouse.errors import WiringError
+
+ROWS = 2048
+"""Rows that gauges see, the first ones of the table: representations are compared well on some
+times more samples than they have dimensions, and all is held in memory."""
+
+Reading = float | None | list[float | None]
+"""What a gauge showed; None for nan and inf, so that JSON stays valid."""
+
+
+@dataclass(frozen=True)
+class Gauge:
+    """Something to look at after each epoch.
+
+    Args:
+        name: how metrics call it.
+        of: a function of the signals in ``reads``, in their order, each of up to `ROWS` rows in the
+            order of the table, on the CPU; numbers with a fraction as float32. It runs without
+            gradients, all modules in eval mode. It gives a number or a list of numbers.
+        reads: its signals; with none, ``of`` takes nothing (a function of a module's weights).
+
+    >>> height = Gauge("height", lambda z: z.max(), reads=("student.logits",))
+    >>> read_off([height], {"student.logits": torch.tensor([[1.0, 2.5]])})
+    {'height': 2.5}
+    """
+
+    name: str
+    of: Callable[..., float | Tensor | Sequence[float]]
+    reads: tuple[str, ...] = ()
+
+
+class Gathered:
+    """The first rows of some signals, kept batch by batch while somebody goes through a table.
+
+    Of several processes each gathers from its own share of the rows, which is a fair sample of
+    them; what is written is what the main process saw.
+
+    >>> kept = Gathered(["x"], rows=3)
+    >>> for batch in torch.arange(6.0).split(2):
+    ...     kept.add({"x": batch})
+    >>> kept.signals()["x"].tolist(), kept.full
+    ([0.0, 1.0, 2.0], True)
+    """
+
+    def __init__(self, reads: Iterable[str], *, rows: int = ROWS) -> None:
+        self._pieces: dict[str, list[Tensor]] = {read: [] for read in reads}
+        self._left = rows
+
+    @property
+    def full(self) -> bool:
+        """Whether further rows would be left out."""
+        return self._left == 0
+
+    def add(self, known: Mapping[str, Tensor]) -> None:
+        """Keep what there is room for."""
+        count = 0
+        for read, pieces in self._pieces.items():
+            rows = known[read][: self._left].detach()
+            pieces.append((rows.float() if rows.is_floating_point() else rows).cpu())
+            count = len(rows)
+        self._left -= count
+
+    def signals(self) -> Signals:
+        """All rows so far, as new tensors."""
+        return {read: torch.cat(pieces) for read, pieces in self._pieces.items()}
+
+
+def reads_of(gauges: Iterable[Gauge]) -> tuple[str, ...]:
+    """The signals that these gauges read, each once."""
+    return tuple(dict.fromkeys(read for gauge in gauges for read in gauge.reads))
+
+
+def read_off(gauges: Iterable[Gauge], signals: Mapping[str, Tensor]) -> dict[str, Reading]:
+    """What each gauge shows on these signals.
+
+    Raises:
+        WiringError: a gauge fails, or gives neither a number nor a list of numbers.
+    """
+    return {gauge.name: _reading(gauge, signals) for gauge in gauges}
+
+
+def _reading(gauge: Gauge, signals: Mapping[str, Tensor]) -> Reading:
+    given = [signals[read] for read in gauge.reads]
+    try:
+        shown = gauge.of(*given)
+    except Exception as error:
+        shapes = ", ".join(f"{r} {shape_text(v)}" for r, v in zip(gauge.reads, given, strict=True))
+        raise WiringError(
+            f"gauge '{gauge.name}'", [f"it fails on {shapes or 'no signals'}: {error}"]
+        ) from error
+    value = torch.as_tensor(shown, dtype=torch.float64).detach() if _numbers(shown) else None
+    if value is None or value.ndim > 1:
+        what = shape_text(shown) if isinstance(shown, Tensor) else type(shown).__name__
+        said = f"it gives a {what}; a gauge gives a number or a list of numbers"
+        raise WiringError(f"gauge '{gauge.name}'", [said])
+    reading: Reading = finite(value.tolist())
+    return reading
+
+
+def _numbers(shown: object) -> bool:
+    if isinstance(shown, Sequence) and not isinstance(shown, str):
+        return all(isinstance(one, int | float) for one in shown)
+    return isinstance(shown, int | float | Tensor)

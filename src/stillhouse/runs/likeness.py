@@ -1,0 +1,175 @@
+"""How alike student and teacher are: gauges for any method, and the same numbers for given weights.
+
+The teacher's embedding of the validation rows is computed once, by the live teacher, and serves
+all students and controls of a run.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from stillhouse.data.batches import Batches
+from stillhouse.diagnostics.representations import head_cosine, linear_cka, mean_cosine
+from stillhouse.engine.evaluate import gather
+from stillhouse.engine.gauges import Gauge, Reading, read_off, reads_of
+from stillhouse.engine.nodes import Role
+from stillhouse.engine.signals import EMBEDDING, LOGITS
+from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.terms import Term
+from stillhouse.engine.trainer import Settings, opened
+from stillhouse.errors import ModelError, WiringError
+from stillhouse.functional import cross_entropy
+from stillhouse.methods import plain
+from stillhouse.runs.feeds import Feeds
+from stillhouse.runs.stage_run import LAST, StageRun
+
+if TYPE_CHECKING:
+    from stillhouse.runs.distill import Distillation
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """What of a teacher is compared; made by `likeness_to`.
+
+    Args:
+        feeds, settings: of the run; the settings size and place what is opened.
+        validation: the rows.
+        embedding: the teacher's, [rows, width].
+        head: the weights of its head, one row per class; None where that is no matrix.
+    """
+
+    feeds: Feeds
+    settings: Settings
+    validation: Batches
+    embedding: Tensor
+    head: Tensor | None
+
+    def gauging(self, stage: Stage) -> Stage:
+        """The stage with gauges of its product's likeness, beside those that it has.
+
+        ``embedding_cka``; ``embedding_cosine`` where the widths agree; ``head_cosine``, one number
+        per class, where the heads have one shape. A product without a head gets none.
+        """
+        role = stage.role(stage.keeps)
+        own = {gauge.name for gauge in stage.gauges}
+        more = [gauge for gauge in self._gauges(role) if gauge.name not in own]
+        return replace(stage, gauges=[*stage.gauges, *more])
+
+    def of(self, student: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Reading]:
+        """The same numbers for a student with these weights, which are put into it."""
+        student.load_state_dict(weights)
+        stage = self.gauging(plain(student))
+        if not stage.gauges:
+            return {}
+        reads = reads_of(stage.gauges)
+        train, platform = self.feeds.train(self.settings.seed), self.feeds.platform
+        with opened(stage, train, self.settings, platform) as trainer:
+            return read_off(stage.gauges, gather(trainer.wiring, reads, self.validation, platform))
+
+    def _gauges(self, role: Role) -> list[Gauge]:
+        width = _embedding_width(_alone(role), self.feeds, self.settings)
+        if width is None:
+            return []
+        theirs, reads = self.embedding, (f"{role.name}.{EMBEDDING}",)
+        gauges = [Gauge("embedding_cka", lambda z: linear_cka(z, theirs), reads)]
+        if width == theirs.shape[1]:
+            gauges.append(Gauge("embedding_cosine", lambda z: mean_cosine(z, theirs), reads))
+        mine, head = _head_weight(role), self.head
+        if mine is not None and head is not None and mine.shape == head.shape:
+            # Read anew each time: placing a model may give it another tensor.
+            gauges.append(Gauge("head_cosine", lambda: _heads(role, head)))
+        return gauges
+
+
+def likeness_to(teacher_stage: Stage, feeds: Feeds, settings: Settings) -> Likeness | None:
+    """Look at a teacher once; its stage keeps it and includes its own form of the image.
+
+    None without a validation table, and for a teacher whose head cannot be found or whose embedding
+    is not [B, width].
+    """
+    validation, settings = feeds.validation, replace(settings, compile=False)
+    if validation is None or _embedding_width(teacher_stage, feeds, settings) is None:
+        return None
+    stage, read = _watched(teacher_stage)
+    with opened(stage, feeds.train(settings.seed), settings, feeds.platform) as trainer:
+        seen = gather(trainer.wiring, [read], validation, feeds.platform)[read]
+        head = _head_weight(stage.role(stage.keeps))
+    return Likeness(feeds, settings, validation, seen, head)
+
+
+def look_at(job: "Distillation", teacher: nn.Module | None) -> Likeness | None:
+    """The likeness to a run's teacher, whether its method needs one or not; None without one."""
+    if teacher is None:
+        return None
+    if teacher not in job.likenesses:
+        settings = job.settings(job.recipe.seeds[0])
+        job.likenesses[teacher] = likeness_to(job.teacher_stage(teacher), job.feeds, settings)
+    return job.likenesses[teacher]
+
+
+def gauged(likeness: Likeness | None, stage: Stage) -> Stage:
+    """The stage with gauges of likeness, where there is something to be like."""
+    return stage if likeness is None else likeness.gauging(stage)
+
+
+def gauges_of(
+    job: "Distillation", seed: int, run: StageRun, teacher: nn.Module | None
+) -> dict[str, Reading]:
+    """What the gauges show of a student or control with the weights of the last epoch.
+
+    A control was trained without gauges, since runs with other teachers share it: it is looked at
+    here. So is a student that was trained before there were gauges.
+    """
+    likeness = look_at(job, teacher)
+    if run.gauges or likeness is None:
+        return run.gauges
+    return likeness.of(job.student.make(seed), run.weights(LAST)[run.keeps])
+
+
+def _watched(stage: Stage) -> tuple[Stage, str]:
+    """The stage, made to give the embedding of its product on validation, and that signal."""
+    read = f"{stage.keeps}.{EMBEDDING}"
+    return replace(stage, gauges=[Gauge("embedding", lambda z: z.shape[1], (read,))]), read
+
+
+def _alone(role: Role) -> Stage:
+    """A stage around this role and nothing else, so that looking at it sizes no bridge."""
+    label = Term("label", cross_entropy, [f"{role.name}.{LOGITS}", "batch.label"])
+    return Stage(
+        "likeness",
+        [role],
+        [Turn(role.name, [label])],
+        measures={role.name: f"{role.name}.{LOGITS}"},
+        keeps=role.name,
+    )
+
+
+def _embedding_width(stage: Stage, feeds: Feeds, settings: Settings) -> int | None:
+    """Width of the product's embedding; None when it has none or is no vector per sample."""
+    watched, read = _watched(stage)
+    with (
+        suppress(WiringError, ModelError),  # no head, or one that does not give the logits
+        opened(watched, feeds.train(settings.seed), settings, feeds.platform) as trainer,
+    ):
+        seen = trainer.wiring.seen[read]
+        return seen.shape[1] if seen.ndim == 2 else None
+    return None
+
+
+def _head_weight(role: Role) -> Tensor | None:
+    """A copy on the CPU of the head's weights [classes, width]; None where that is no matrix."""
+    with suppress(ModelError):
+        weight = getattr(role.head_module(), "weight", None)
+        if isinstance(weight, Tensor) and weight.ndim == 2:
+            return weight.detach().float().cpu().clone()
+    return None
+
+
+def _heads(role: Role, theirs: Tensor) -> Tensor:
+    mine = _head_weight(role)
+    if mine is None:
+        raise ModelError(f"the head of '{role.name}' was there before training and is gone")
+    return head_cosine(mine, theirs)
