@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -116,6 +117,15 @@ def keeps_the_teacher(student: nn.Module, teacher: nn.Module) -> Stage:
     return Stage(stage.name, stage.nodes, stage.turns, stage.measures, keeps="teacher")
 
 
+def hands_over_the_bare_student(student: nn.Module, teacher: nn.Module) -> Stage:
+    stage = th_kd(student, teacher)
+    return replace(stage, products={"teacher head": lambda: student})
+
+
+def hands_over_what_nobody_measures(student: nn.Module, teacher: nn.Module) -> Stage:
+    return replace(kd(student, teacher), products={"other": lambda: student})
+
+
 SECRET = itertools.count()
 
 
@@ -153,6 +163,8 @@ BROKEN = [
     (leaves_a_hook, "hooks", "of the student, module 'fc' had 0 hooks and has 1"),
     (wraps_the_student, "product", "do not load into the bare student: .*inner.conv.weight"),
     (keeps_the_teacher, "product", "it keeps 'teacher', which does not learn"),
+    (hands_over_the_bare_student, "products", "'teacher head' and its measure differ by"),
+    (hands_over_what_nobody_measures, "products", "no measure is called 'other'.* there is stud"),
     (draws_its_own_numbers, "same seed", "a second run with the same seed ends with other"),
     (remembers_in_an_attribute, "resume", "stopped and resumed ends .*in buffers or parameters"),
 ]
