@@ -13,7 +13,7 @@ from stillhouse.engine.player import Player
 from stillhouse.engine.stage import Stage, Turn
 from stillhouse.engine.terms import Term
 from stillhouse.functional import cross_entropy, kl, mse
-from stillhouse.methods import METHODS, Method, kd, plain, tf_kd_reg, th_kd
+from stillhouse.methods import METHODS, Method, embedding_kd, kd, plain, tf_kd_reg, th_kd
 from stillhouse.testing import ContractError, check_method
 
 
@@ -25,6 +25,11 @@ def test_the_catalogue_keeps_the_contract(method: Method) -> None:
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
 def test_th_kd_keeps_the_contract_in_its_paper_form(alpha: float) -> None:
     check_method(th_kd, options={"form": "paper", "alpha": alpha}, widths=[(4, 6)])
+
+
+@pytest.mark.parametrize("distance", ["l2", "cosine", "contrastive"])
+def test_embedding_kd_keeps_the_contract_with_each_distance(distance: str) -> None:
+    check_method(embedding_kd, options={"distance": distance}, widths=[(4, 6)])
 
 
 def test_tf_kd_reg_keeps_the_contract_in_its_paper_form() -> None:
