@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from stillhouse.engine.player import Player
 from stillhouse.engine.stage import Stage, Turn
 from stillhouse.engine.terms import Term
 from stillhouse.functional import cross_entropy, kl, mse
-from stillhouse.methods import METHODS, Method, kd, plain, tf_kd_reg, th_kd
+from stillhouse.methods import METHODS, Method, embedding_kd, kd, plain, tf_kd_reg, th_kd
 from stillhouse.testing import ContractError, check_method
 
 
@@ -24,6 +25,11 @@ def test_the_catalogue_keeps_the_contract(method: Method) -> None:
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
 def test_th_kd_keeps_the_contract_in_its_paper_form(alpha: float) -> None:
     check_method(th_kd, options={"form": "paper", "alpha": alpha}, widths=[(4, 6)])
+
+
+@pytest.mark.parametrize("distance", ["l2", "cosine", "contrastive"])
+def test_embedding_kd_keeps_the_contract_with_each_distance(distance: str) -> None:
+    check_method(embedding_kd, options={"distance": distance}, widths=[(4, 6)])
 
 
 def test_tf_kd_reg_keeps_the_contract_in_its_paper_form() -> None:
@@ -116,6 +122,15 @@ def keeps_the_teacher(student: nn.Module, teacher: nn.Module) -> Stage:
     return Stage(stage.name, stage.nodes, stage.turns, stage.measures, keeps="teacher")
 
 
+def hands_over_the_bare_student(student: nn.Module, teacher: nn.Module) -> Stage:
+    stage = th_kd(student, teacher)
+    return replace(stage, products={"teacher head": lambda: student})
+
+
+def hands_over_what_nobody_measures(student: nn.Module, teacher: nn.Module) -> Stage:
+    return replace(kd(student, teacher), products={"other": lambda: student})
+
+
 SECRET = itertools.count()
 
 
@@ -153,6 +168,8 @@ BROKEN = [
     (leaves_a_hook, "hooks", "of the student, module 'fc' had 0 hooks and has 1"),
     (wraps_the_student, "product", "do not load into the bare student: .*inner.conv.weight"),
     (keeps_the_teacher, "product", "it keeps 'teacher', which does not learn"),
+    (hands_over_the_bare_student, "products", "'teacher head' and its measure differ by"),
+    (hands_over_what_nobody_measures, "products", "no measure is called 'other'.* there is stud"),
     (draws_its_own_numbers, "same seed", "a second run with the same seed ends with other"),
     (remembers_in_an_attribute, "resume", "stopped and resumed ends .*in buffers or parameters"),
 ]

@@ -1,6 +1,7 @@
 """What runs, where and when: the plan that wiring makes of a stage that fits together."""
 
 import re
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -138,3 +139,14 @@ def test_a_named_node_is_found_or_its_neighbours_are_named() -> None:
     swapped = made.replace(other)
     assert swapped.node("teacher") is other
     assert made.node("teacher") is not other, "the stage itself is not changed"
+
+
+def test_a_stage_with_another_node_keeps_everything_else() -> None:
+    made = replace(stage(), products={"student": tiny_net}, measures={"own": "student.logits"})
+    for other in (
+        made.replace(Role("teacher", tiny_net())),
+        made.through("teacher", Bridge("larger", lambda x: x, "batch.image")),
+    ):
+        for one in fields(made):
+            same = getattr(other, one.name) is getattr(made, one.name)
+            assert same or one.name == "nodes", one.name

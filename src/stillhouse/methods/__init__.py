@@ -2,6 +2,7 @@
 
 from stillhouse.methods.catalogue import METHODS, Method, find_method
 from stillhouse.methods.dkd import dkd
+from stillhouse.methods.embedding_kd import embedding_kd
 from stillhouse.methods.kd import kd
 from stillhouse.methods.label_smoothing import label_smoothing
 from stillhouse.methods.plain import plain
@@ -14,6 +15,7 @@ __all__ = [
     "METHODS",
     "Method",
     "dkd",
+    "embedding_kd",
     "equivalent_smoothing",
     "find_method",
     "kd",

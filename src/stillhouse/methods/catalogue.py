@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from stillhouse.engine.stage import Stage
 from stillhouse.errors import RecipeError, nearest
 from stillhouse.methods.dkd import dkd
+from stillhouse.methods.embedding_kd import embedding_kd
 from stillhouse.methods.kd import kd
 from stillhouse.methods.label_smoothing import label_smoothing
 from stillhouse.methods.plain import plain
@@ -54,6 +55,7 @@ METHODS: tuple[Method, ...] = (
     Method(kd, paper="Hinton, Vinyals & Dean 2015, arXiv 1503.02531"),
     Method(dkd, paper="Zhao et al. 2022, arXiv 2203.08679"),
     Method(rkd, paper="Park et al. 2019, arXiv 1904.05068"),
+    Method(embedding_kd, paper="It's All in the Head 2022, arXiv 2201.06945"),
     Method(th_kd, paper="It's All in the Head 2022, arXiv 2201.06945"),
     Method(
         projector_logsum,

@@ -9,6 +9,7 @@ import torch
 
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Weights
+from stillhouse.functional import cross_entropy
 from stillhouse.methods import Method
 from stillhouse.testing.contract import (
     ContractError,
@@ -23,6 +24,9 @@ from stillhouse.testing.toy import untaught
 LOSS_FALLS = 0.2
 ACCURACY_GAINS = 0.2
 """What counts as having learned the toy problem: either of the two shares."""
+
+SAME_LOSS = 1e-4
+"""How far a product may be from what was measured: the rounding of a folded head."""
 
 
 def check_method(
@@ -45,6 +49,7 @@ def check_method(
       parameter of the student keeps its bits;
     - ``hooks``: none is left on either;
     - ``product``: the weights that it keeps load strictly into the bare student, and are it;
+    - ``products``: each further product is the inference that the measure of its label scores;
     - ``metrics``: each term has a mean and a weight, each measure a score;
     - ``same seed``: a second run ends with the same bits;
     - ``resume``: so does a run that was stopped amid an epoch and went on from its checkpoint;
@@ -175,6 +180,24 @@ def _product(trial: MethodTrial) -> str | None:
     return f"the product differs from the student that was trained by {gap:.4g}" if gap else None
 
 
+def _products(trial: MethodTrial) -> str | None:
+    played = trial.first
+    measured = played.result.history[-1]["validation"]
+    for label, make in played.stage.products.items():
+        if label not in measured:
+            return (
+                f"no measure is called '{label}', as a product is; there is {', '.join(measured)}"
+            )
+        module = make().eval()
+        with torch.no_grad():
+            pairs = [(module(b["batch.image"]), b["batch.label"]) for b in trial.batches.once()]
+        logits, truth = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+        gap = abs(cross_entropy(logits, truth).mean().item() - measured[label]["loss"])
+        if not gap <= SAME_LOSS:
+            return f"the product '{label}' and its measure differ by {gap:.4g} in their mean loss"
+    return None
+
+
 def _metrics(trial: MethodTrial) -> str | None:
     stage, record = trial.first.stage, trial.first.result.history[-1]
     for key, names in {
@@ -232,6 +255,7 @@ PROMISES: Mapping[str, Callable[[MethodTrial], str | None]] = {
     "flags": _flags,
     "hooks": _hooks,
     "product": _product,
+    "products": _products,
     "metrics": _metrics,
     "same seed": _same_seed,
     "resume": _resume,
