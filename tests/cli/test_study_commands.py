@@ -29,7 +29,7 @@ def test_a_study_from_check_to_table(command) -> None:
 
     said = command("run", "two.yaml", "--set", "arms.th [x].method.alpha=0.25")
     assert said.code == 0, said.err
-    for part in ("arm 3 of 3", "over weight=1", "by teacher head", "control (convnet-4, 1 epochs)"):
+    for part in ("arm 3 of 3", "over weight=1", "by teacher head", "control (convnet-4, 1 epoch)"):
         assert part in said.out
     table = json.loads(Path("runs/two/study.json").read_text())
     assert table["arms"][0]["settings"]["method.alpha"] == 0.25
@@ -38,7 +38,7 @@ def test_a_study_from_check_to_table(command) -> None:
     assert again.code == 0, again.err
     assert again.out.split("Two weights")[-1] == said.out.split("Two weights")[-1]
     shown = command("show", "runs/two")
-    assert "after correction" in shown.out
+    assert "corrected" in shown.out
     assert "th [x]" in shown.out
     assert "weight: 2.0" in command("show", "two.yaml").out
 

@@ -40,12 +40,12 @@ def run_a_study(
         prepared = prepare_study(
             study, out, shared=shared, allow_imports=allow_imports, watcher=watcher
         )
-        outcome = run_study(prepared, done=done)
+        run_study(prepared, done=done)
     finally:
         if isinstance(watcher, Bars):
             watcher.stop()
     if main:
-        print_study(console, outcome.table, out)
+        print_study(console, out)
 
 
 def check_study(study: "Study", out: Path, *, allow_imports: bool) -> None:

@@ -12,8 +12,9 @@ from stillhouse.engine.files import write_json
 from stillhouse.errors import NonFiniteLoss, ProblemsError, RecipeError, StillhouseError
 from stillhouse.recipes.schema import resolved
 from stillhouse.recipes.study import Study, by_arm
+from stillhouse.report import write_study_report
 from stillhouse.runs.directory import same_run
-from stillhouse.runs.distill import TEACHER_SEED, Distillation
+from stillhouse.runs.distill import Distillation
 from stillhouse.runs.job import SHARED, prepare, run
 from stillhouse.runs.study_data import SharedData
 from stillhouse.runs.study_directory import TABLE, arm_directories, held, read_study_table
@@ -106,8 +107,11 @@ def run_study(
         table = notes.write() if platform.main else {}
         for position, (name, job) in enumerate(prepared.jobs.items(), start=1):
             watcher.say(f"arm {position} of {len(prepared.jobs)}: {name}")
-            notes.states[name] = _run_arm(job, notes.states[name])
-            if platform.main:
+            before = notes.states[name]
+            notes.states[name] = _run_arm(job, before)
+            if notes.states[name] == before:
+                watcher.say("finished before")
+            elif platform.main:
                 table = notes.write()
                 hear(next(entry for entry in table["arms"] if entry["name"] == name))
         return StudyOutcome(out, table)
@@ -129,7 +133,7 @@ def _run_arm(job: Distillation, before: State) -> State:
 def arm_fingerprint(job: Distillation) -> str:
     """What decides the numbers of an arm, as far as is known before its teacher is trained."""
     seed = job.recipe.seeds[0]
-    teacher = None if job.teacher is None else job.teacher_identity(job.teacher.make(TEACHER_SEED))
+    teacher = None if job.teacher is None else job.teacher_identity(job.teacher.make(seed))
     recipe = same_run(resolved(job.recipe))
     return job.identity("arm", job.settings(seed), job.student, recipe=recipe, starts=teacher)
 
@@ -160,6 +164,8 @@ class _Notes:
             seconds=self._spent + time.perf_counter() - self._began,
         )
         write_json(prepared.out / TABLE, table)
+        if any(entry["state"] != WAITING for entry in table["arms"]):
+            write_study_report(prepared.out)
         return table
 
 
