@@ -110,13 +110,14 @@ def own_text(name: str) -> str:
     return files("stillhouse.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def page_style() -> "Markup":
-    """Colours, fonts and rules of a page."""
+def page_style(*more: str) -> "Markup":
+    """Colours, fonts and rules of a page; ``more`` names further files of rules."""
     from markupsafe import Markup
 
     names = {**COLOURS, "font": FONT, "mono": MONO}
     root = "".join(f"  --{name}: {value};\n" for name, value in names.items())
-    return Markup(f":root {{\n{root}}}\n{own_text('page.css')}")  # noqa: S704  (our own text)
+    rules = "".join(own_text(name) for name in ("page.css", *more))
+    return Markup(f":root {{\n{root}}}\n{rules}")  # noqa: S704  (our own text)
 
 
 def _flow(record: RunRecord) -> Mapping[str, dict[str, Any]]:

@@ -14,6 +14,8 @@ from stillhouse.report.values import number, text
 
 TEACHER = "teacher"
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "cross")
+MANY = 6
+ALONE = "other arms, by name"
 DECADES = 50.0
 """Ratio of largest to smallest setting above which the axis is logarithmic."""
 
@@ -41,7 +43,7 @@ def axis_figure(record: StudyRecord) -> Any | None:
         return None
     figure = Figure()
     for position, (name, points) in enumerate(series.items()):
-        _add_series(figure, name, points, position)
+        _add_series(figure, name, points, position, joined=name != ALONE)
     level = control_level(record)
     values = [point.at for points in series.values() for point in points]
     if level is not None:
@@ -83,6 +85,9 @@ def _series(record: StudyRecord, place: Callable[[Arm], _Point | None]) -> Serie
         point = place(arm)
         if point is not None:
             found.setdefault(_others(arm, record), []).append(point)
+    alone = [name for name, points in found.items() if len(points) == 1]
+    if len(found) > MANY and len(alone) > 1:  # as many colours as arms tell nothing
+        found[ALONE] = [found.pop(name)[0] for name in alone]
     for points in found.values():
         points.sort(key=lambda point: (isinstance(point.at, str), point.at))
     return found
@@ -110,15 +115,27 @@ def _others(arm: Arm, record: StudyRecord) -> str:
         if key != record.axis and not (record.axis == TEACHER and key.startswith("teacher."))
     }
     method = rest.pop("method.name", arm.method)
-    return ", ".join([method, *(f"{key.split('.')[-1]}={value}" for key, value in rest.items())])
+    return ", ".join([method, *(f"{_short(key)}={value}" for key, value in rest.items())])
 
 
-def _add_series(figure: Any, name: str, points: Sequence[_Point], position: int) -> None:
+def _short(key: str) -> str:
+    """The last part of a dotted key, or the one before where the last only names.
+
+    >>> _short("teacher.model"), _short("method.alpha")
+    ('teacher', 'alpha')
+    """
+    *above, last = key.split(".")
+    return above[-1] if above and last in ("name", "model", "source") else last
+
+
+def _add_series(
+    figure: Any, name: str, points: Sequence[_Point], position: int, *, joined: bool
+) -> None:
     from plotly.graph_objects import Scatter
 
     colour = TINTS[position % (len(TINTS) - 1)]
     many = any(point.teacher and point.teacher.half is not None for point in points)
-    joined = len({point.at for point in points}) == len(points) > 1
+    joined &= len({point.at for point in points}) == len(points) > 1
     figure.add_trace(
         Scatter(
             x=[point.at for point in points],

@@ -46,7 +46,7 @@ def render_study(record: StudyRecord) -> str:
         maps=maps(record),
         over_teacher=record.axis == TEACHER,
         figures=embedded(_figures(record)),
-        style=page_style() + own_text("study.css"),
+        style=page_style("study.css"),
     )
 
 

@@ -46,6 +46,11 @@ class StudyOutcome:
     directory: Path
     table: Mapping[str, Any]
 
+    @property
+    def report(self) -> Path:
+        """The report."""
+        return self.directory / "report.html"
+
 
 def prepare_study(
     study: Study,

@@ -98,8 +98,8 @@ def study_of_twelve(axis: str = "teacher") -> dict[str, Any]:
                 method="features", at=None)
         )  # fmt: skip
     wild = arm("rate 30", 0.1, draw)
-    wild |= {"state": "diverged", "runs": [], "controls": [], "teacher": [],
-             "message": "term 'kd' is not finite at step 12; the last checkpoint is kept"}  # fmt: skip
+    wild |= {"state": "diverged", "runs": [], "controls": [], "teacher": []}
+    wild["message"] = "term 'kd' is not finite at step 12; the last good checkpoint is kept"
     arms.append(wild)
     for each in arms:
         each |= {"gain": None, "over_against": None}
