@@ -9,7 +9,13 @@ from stillhouse.recipes import is_study, load_recipe, load_study, make_recipe, m
 from stillhouse.recipes.merge import arm_values, merged
 from stillhouse.recipes.study import override_study
 
+SHIPPED = sorted((Path(__file__).resolve().parents[2] / "recipes/studies").glob("*.yaml"))
 COMMON = {"data": "digits", "teacher": "resnet8", "student": "convnet-4"}
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
+def test_shipped_studies_are_valid(path: Path) -> None:
+    assert len(load_study(path).arms) > 1
 
 
 def problems(values: dict) -> str:

@@ -18,11 +18,12 @@ def study_score_table(record: StudyRecord) -> Table:
     """Arms and controls by mean test accuracy; in percent, gains in points."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("arm", overflow="fold")
-    for title in ("test last", "over its control", "corrected"):
-        table.add_column(title, no_wrap=True)
+    table.add_column("test last", no_wrap=True)
+    for title in ("over its control", "corrected"):
+        table.add_column(title)
     if record.against:
-        table.add_column(f"over {escape(record.against)}", no_wrap=True)
-        table.add_column("corrected", no_wrap=True)
+        table.add_column(f"over {escape(record.against)}")
+        table.add_column("corrected")
     for name in gauge_names(record):
         table.add_column(name.replace("_", " "), justify="right")
     table.add_column("s/run", justify="right", no_wrap=True)
@@ -33,7 +34,7 @@ def study_score_table(record: StudyRecord) -> Table:
 
 def _cells(row: StudyRow, record: StudyRecord) -> list[str]:
     if row.kind == "failed":
-        return [escape(row.name), f"[red]{escape(row.note)}[/]"]
+        return [escape(row.name), f"[red]{escape(row.note.split(':')[0])}[/]"]
     name = {"control": f"control ({row.note})", "head": f"  by {row.name}"}.get(row.kind, row.name)
     cells = [escape(name), row.test, _gain(row.gain), _word(row.gain, {})]
     if record.against:

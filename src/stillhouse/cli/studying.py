@@ -34,7 +34,8 @@ def run_a_study(
     def done(entry: Mapping[str, Any]) -> None:
         if isinstance(watcher, Bars):
             watcher.clear()
-        console.print(arm_line(entry), markup=False, soft_wrap=True)
+        if not quiet:
+            console.print(arm_line(entry), markup=False, soft_wrap=True)
 
     try:
         prepared = prepare_study(
