@@ -45,6 +45,7 @@ class Arm:
     controls: tuple[TrainedRun, ...] = ()
     teachers: tuple[TrainedRun, ...] = ()
     gauges: Mapping[str, Spread] = field(default_factory=dict)
+    control_gauges: Mapping[str, Spread] = field(default_factory=dict)
     gain: Gain | None = None
     over_against: Gain | None = None
 
@@ -126,7 +127,8 @@ def _arm(value: object) -> Arm:
         runs=read_model({"runs": found.get("runs")}).runs,
         controls=read_model({"runs": found.get("controls")}).runs,
         teachers=read_model({"runs": found.get("teacher")}).runs,
-        gauges=_gauges(rows(found.get("runs"))),
+        gauges=_gauges(found.get("runs")),
+        control_gauges=_gauges(found.get("controls")),
         gain=_gain(found.get("gain")),
         over_against=_gain(found.get("over_against")),
     )

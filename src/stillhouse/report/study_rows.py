@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
-from stillhouse.diagnostics.spread import spread
+from stillhouse.diagnostics.spread import Spread, spread
 from stillhouse.report.record import Accuracy, TrainedRun
 from stillhouse.report.study_record import Arm, Gain, StudyRecord, tested
 from stillhouse.report.wording import NOTHING, duration, interval, points
@@ -84,18 +84,20 @@ def _why(arm: Arm) -> str:
 
 
 def _control_row(one: Control, record: StudyRecord) -> StudyRow:
+    """Its gauges are shown where they are the same beside all arms: they may look at the teacher."""
+    beside = [arm.control_gauges for arm in record.arms if arm.name in one.arms]
+    shown = [{_gauge(each.get(name)) for each in beside} for name in gauge_names(record)]
     return StudyRow(
         "control",
         "control",
         one.about,
         test=interval(tested(one.runs)),
-        gauges=("",) * len(gauge_names(record)),
+        gauges=tuple(said.pop() if len(said) == 1 else NOTHING for said in shown),
         seconds=_seconds(one.runs),
     )
 
 
 def _arm_rows(arm: Arm, record: StudyRecord) -> list[StudyRow]:
-    shown = (arm.gauges.get(name) for name in gauge_names(record))
     row = StudyRow(
         "arm",
         arm.name,
@@ -104,7 +106,7 @@ def _arm_rows(arm: Arm, record: StudyRecord) -> list[StudyRow]:
         test=interval(arm.test),
         gain=said(arm.gain),
         against=Said(NOTHING) if arm.name == record.against else said(arm.over_against),
-        gauges=tuple(NOTHING if each is None else f"{each.mean:.3g}" for each in shown),
+        gauges=tuple(_gauge(arm.gauges.get(name)) for name in gauge_names(record)),
         seconds=_seconds(arm.runs),
     )
     heads = dict.fromkeys(head for run in arm.runs for head in run.heads)
@@ -113,6 +115,10 @@ def _arm_rows(arm: Arm, record: StudyRecord) -> list[StudyRow]:
         StudyRow("head", head, "another way of inference", test=_head(arm, head), gauges=blank)
         for head in heads
     ]
+
+
+def _gauge(found: Spread | None) -> str:
+    return NOTHING if found is None else f"{found.mean:.3g}"
 
 
 def _head(arm: Arm, head: str) -> str:
