@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stillhouse.recipes import make_recipe
+from stillhouse.recipes import make_recipe, make_study
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
@@ -19,10 +19,15 @@ def blocks(language: str) -> list[str]:
 
 
 def test_the_recipe_is_valid_and_at_most_ten_lines() -> None:
-    (text,) = blocks("yaml")
+    text = blocks("yaml")[0]
     assert len(text.splitlines()) <= 10
     recipe = make_recipe(yaml.safe_load(text))
     assert recipe.method.form == "paper"
+
+
+def test_the_study_is_valid() -> None:
+    (text,) = blocks("yaml")[1:]
+    assert len(make_study(yaml.safe_load(text)).arms) == 6
 
 
 def test_the_first_python_example_runs_in_six_lines(tmp_path: Path, monkeypatch, capsys) -> None:

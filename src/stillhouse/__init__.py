@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stillhouse import functional, methods, models
-    from stillhouse.api import distill
+    from stillhouse.api import distill, study
     from stillhouse.engine.fit import fit
     from stillhouse.engine.nodes import Bridge, Ema, Role
     from stillhouse.engine.stage import Stage, Turn
@@ -28,6 +28,7 @@ _HOMES = {
     "Turn": "stillhouse.engine.stage",
     "distill": "stillhouse.api",
     "fit": "stillhouse.engine.fit",
+    "study": "stillhouse.api",
 }
 _ROOMS = ("functional", "methods", "models")
 
@@ -44,6 +45,7 @@ __all__ = [
     "functional",
     "methods",
     "models",
+    "study",
 ]
 
 

@@ -1,4 +1,4 @@
-"""The main job in one call."""
+"""The main jobs in one call each."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -6,8 +6,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from stillhouse.recipes import make_recipe
+from stillhouse.recipes import load_study, make_recipe, make_study
 from stillhouse.runs.job import Objects, Outcome, prepare, run
+from stillhouse.runs.study import StudyOutcome, prepare_study, run_study
 from stillhouse.runs.watching import Watcher
 
 
@@ -84,6 +85,37 @@ def distill(
         watcher=watcher,
     )
     return run(job)
+
+
+def study(
+    recipe: str | Path | Mapping[str, Any],
+    *,
+    out: str | Path,
+    shared: str | Path | None = None,
+    allow_imports: bool = False,
+    watcher: Watcher | None = None,
+) -> StudyOutcome:
+    """Compare many arms under one budget, each with its control, corrected for their number.
+
+    Args:
+        recipe: a file with ``arms`` or ``sweep``, or the same as a mapping.
+        out: the directory of the study; the same call goes on with it or finds it finished.
+        shared: where teachers and controls are kept for other runs; beside ``out`` by default.
+        allow_imports: whether 'python:package:function' may be imported.
+        watcher: hears of progress.
+
+    Raises:
+        StillhouseError: with the problems of all arms, before anything is trained.
+    """
+    loaded = load_study(Path(recipe)) if isinstance(recipe, str | Path) else make_study(recipe)
+    prepared = prepare_study(
+        loaded,
+        Path(out),
+        shared=Path(shared) if shared else None,
+        allow_imports=allow_imports,
+        watcher=watcher,
+    )
+    return run_study(prepared)
 
 
 def _with_input(teacher: Any, wanted: Mapping[str, Any] | None) -> Any:

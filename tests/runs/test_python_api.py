@@ -118,3 +118,16 @@ def test_a_stage_of_ones_own_is_a_few_lines(train) -> None:
     fitted = sh.fit(stage, train, Settings(epochs=3), open_platform(device="cpu"))
     first, last = (fitted.history[at]["terms"]["map"] for at in (0, -1))
     assert last < first
+
+
+def test_a_study_from_a_mapping_or_a_file_is_the_same(tmp_path: Path) -> None:
+    values = {
+        "data": {"source": "digits", "limit": 64}, "teacher": {"model": "convnet-4", "epochs": 1},
+        "student": "convnet-4", "arms": {"kd": None, "dkd": {"method": "dkd"}}, "axis": "teacher",
+        **BUDGET, "epochs": 1, "seeds": 1, "cache": "never", "compile": False,
+    }  # fmt: skip
+    outcome = sh.study(values, out=tmp_path / "s")
+    assert [arm["name"] for arm in outcome.table["arms"]] == ["kd", "dkd"]
+    assert outcome.report.is_file()
+    again = sh.study(tmp_path / "s/study.yaml", out=tmp_path / "s")
+    assert again.table["arms"] == outcome.table["arms"]

@@ -29,10 +29,5 @@ def _show_table(directory: Path) -> None:
     from rich.console import Console
 
     from stillhouse.cli.study_table import print_study
-    from stillhouse.errors import RunError
-    from stillhouse.runs.study_directory import read_study_table
 
-    table = read_study_table(directory)
-    if not table:
-        raise RunError(f"no arm of {directory} was begun; 'stillhouse resume {directory}' goes on")
-    print_study(Console(highlight=False), table, directory)
+    print_study(Console(highlight=False), directory)

@@ -1,123 +1,77 @@
 """The table of a study, best arm first, with its controls in their place."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from stillhouse.cli.table import STYLES, percent
+from stillhouse.cli.table import STYLES
+from stillhouse.report.study_record import StudyRecord, read_study
+from stillhouse.report.study_rows import Said, StudyRow, gauge_names, study_rows
+from stillhouse.report.wording import MINUS
 
-Entry = Mapping[str, Any]
-
-
-def gain_text(gain: Entry | None) -> str:
-    """Mean gain in points with its interval.
-
-    >>> gain_text({"mean": 0.0123, "low": 0.004, "high": 0.0206}), gain_text(None)
-    ('+1.23 (+0.40 to +2.06)', '-')
-    """
-    if gain is None:
-        return "-"
-    mean = f"{100 * gain['mean']:+.2f}"
-    if gain["low"] is None:
-        return mean
-    return f"{mean} ({100 * gain['low']:+.2f} to {100 * gain['high']:+.2f})"
+AGAINST = {"helps": "better", "hurts": "worse"}
 
 
-def _word(gain: Entry | None) -> str:
-    if gain is None:
-        return "no control"
-    style = STYLES.get(gain["word"])
-    return f"[{style}]{gain['word']}[/]" if style else str(gain["word"])
-
-
-def _last(runs: Sequence[Entry]) -> list[float]:
-    return [run["test"]["last"] for run in runs]
-
-
-def _seconds(runs: Sequence[Entry]) -> str:
-    return f"{sum(run['seconds'] for run in runs) / len(runs):.1f}"
-
-
-def distinct_controls(arms: Sequence[Entry]) -> list[tuple[str, Sequence[Entry]]]:
-    """The controls of a study, each once, with the model and budget they stand for."""
-    found: dict[tuple[Any, ...], tuple[str, Sequence[Entry]]] = {}
-    for arm in arms:
-        runs = arm["controls"]
-        key = (arm["student_model"], *((run["seed"], *run["test"].values()) for run in runs))
-        if runs:
-            about = f"{arm['student_model']}, {arm['epochs']} epochs"
-            found.setdefault(key, (about, runs))
-    return list(found.values())
-
-
-def study_score_table(table: Entry) -> Table:
+def study_score_table(record: StudyRecord) -> Table:
     """Arms and controls by mean test accuracy; in percent, gains in points."""
-    from rich.markup import escape
-
-    made = Table(box=None, pad_edge=False, header_style="bold")
-    made.add_column("arm", overflow="fold")
-    for title in ("test last", "over its control", "after correction"):
-        made.add_column(title, no_wrap=True)
-    against = table["against"]
-    if against is not None:
-        made.add_column(f"over {escape(against)}", no_wrap=True)
-    made.add_column("s/run", justify="right", no_wrap=True)
-    rows = [(_last(runs), _control_row(about, runs, table)) for about, runs in _controls(table)]
-    rows += [(_last(arm["runs"]), _arm_rows(arm, table)) for arm in table["arms"] if arm["runs"]]
-    for _, lines in sorted(rows, key=lambda row: -sum(row[0]) / len(row[0])):
-        for line in lines:
-            made.add_row(*line)
-    for arm in table["arms"]:
-        if not arm["runs"]:
-            made.add_row(escape(arm["name"]), f"[red]{arm['state']}[/]")
-    return made
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("arm", overflow="fold")
+    table.add_column("test last", no_wrap=True)
+    for title in ("over its control", "corrected"):
+        table.add_column(title)
+    if record.against:
+        table.add_column(f"over {escape(record.against)}")
+        table.add_column("corrected")
+    for name in gauge_names(record):
+        table.add_column(name.replace("_", " "), justify="right")
+    table.add_column("s/run", justify="right", no_wrap=True)
+    for row in study_rows(record):
+        table.add_row(*_cells(row, record), style="dim" if row.kind == "control" else None)
+    return table
 
 
-def _controls(table: Entry) -> list[tuple[str, Sequence[Entry]]]:
-    return distinct_controls(table["arms"])
+def _cells(row: StudyRow, record: StudyRecord) -> list[str]:
+    if row.kind == "failed":
+        return [escape(row.name), f"[red]{escape(row.note.split(':')[0])}[/]"]
+    name = {"control": f"control ({row.note})", "head": f"  by {row.name}"}.get(row.kind, row.name)
+    cells = [escape(name), row.test, _gain(row.gain), _word(row.gain, {})]
+    if record.against:
+        cells += [_gain(row.against), _word(row.against, AGAINST)]
+    return [*cells, *row.gauges, row.seconds]
 
 
-def _control_row(about: str, runs: Sequence[Entry], table: Entry) -> list[list[str]]:
-    blank = [""] * (2 + (table["against"] is not None))
-    return [[f"[dim]control ({about})[/]", percent(_last(runs)), *blank, _seconds(runs)]]
+def _gain(said: Said) -> str:
+    text = f"{said.points} ({said.range})" if said.range else said.points
+    return text.replace(MINUS, "-")  # not every terminal can write it
 
 
-def _arm_rows(arm: Entry, table: Entry) -> list[list[str]]:
-    from rich.markup import escape
-
-    row = [escape(arm["name"]), percent(_last(arm["runs"]))]
-    row += [gain_text(arm["gain"]), _word(arm["gain"])]
-    if table["against"] is not None:
-        gain = arm["over_against"]
-        style = STYLES.get(gain["word"]) if gain else None
-        said = gain_text(gain)
-        row.append(f"[{style}]{said}[/]" if style else said)
-    rows = [[*row, _seconds(arm["runs"])]]
-    for head in arm["runs"][0].get("heads", {}):
-        values = [run["heads"][head]["last"] for run in arm["runs"]]
-        rows.append([f"  by {escape(head)}", percent(values)])
-    return rows
+def _word(said: Said, words: dict[str, str]) -> str:
+    style, word = STYLES.get(said.word), words.get(said.word, said.word)
+    return f"[{style}]{word}[/]" if style else word
 
 
-def print_study(console: Console, table: Entry, directory: object) -> None:
+def print_study(console: Console, directory: Path) -> None:
     """Table, what the words mean, where the files are."""
     if not console.is_terminal:
-        console.width = max(console.width, 160)  # a log has no edge to fold at
+        console.width = max(console.width, 200)  # a log has no edge to fold at
+    record = read_study(directory)
     console.print("")
-    console.print(table["title"], style="bold", markup=False)
-    console.print(study_score_table(table))
+    console.print(record.title, style="bold", markup=False)
+    console.print(study_score_table(record))
     console.print("")
-    compared = sum(1 for arm in table["arms"] if arm["gain"] and arm["gain"]["p"] is not None)
+    compared = sum(1 for arm in record.arms if arm.gain and arm.gain.p_holm is not None)
     if compared:
         console.print(
-            "Mean over seeds in percent; in brackets 95 % intervals of one comparison alone. "
-            f"'helps' and 'hurts': beyond chance after correcting for {compared} comparisons "
-            "(paired t-test, Holm, 5 %)."
+            "Mean over seeds in percent, gains in points with the 95 % interval of one comparison "
+            f"alone. Helps, hurts, better, worse: beyond chance after correcting for {compared} "
+            "comparisons (paired t-test, Holm, 5 %)."
         )
     else:
-        console.print("Mean over seeds in percent; one seed gives no interval (use at least 3).")
-    if not table["finished"]:
+        console.print(
+            "Mean over seeds in percent; without two seeds and a control nothing is judged."
+        )
+    if not record.finished:
         console.print("Not finished: arms are waiting.", style="bold")
-    console.print(f"study: {directory}", markup=False)
+    console.print(f"report: {directory / 'report.html'}", markup=False)

@@ -34,18 +34,19 @@ def run_a_study(
     def done(entry: Mapping[str, Any]) -> None:
         if isinstance(watcher, Bars):
             watcher.clear()
-        console.print(arm_line(entry), markup=False, soft_wrap=True)
+        if not quiet:
+            console.print(arm_line(entry), markup=False, soft_wrap=True)
 
     try:
         prepared = prepare_study(
             study, out, shared=shared, allow_imports=allow_imports, watcher=watcher
         )
-        outcome = run_study(prepared, done=done)
+        run_study(prepared, done=done)
     finally:
         if isinstance(watcher, Bars):
             watcher.stop()
     if main:
-        print_study(console, outcome.table, out)
+        print_study(console, out)
 
 
 def check_study(study: "Study", out: Path, *, allow_imports: bool) -> None:

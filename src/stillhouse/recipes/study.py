@@ -98,7 +98,8 @@ def _with_setting(arms: Any, dotted: str, value: Any) -> dict[str, Any]:
     known = {str(name): own for name, own in arms.items()} if isinstance(arms, Mapping) else {}
     fits = [name for name in known if dotted.startswith(f"{name}.") or dotted == name]
     if not fits:
-        raise RecipeError("--set", [f"there is no arm '{dotted}'; {nearest(dotted, known)}"])
+        near = nearest(dotted.split(".")[0], known)
+        raise RecipeError("--set", [f"'arms.{dotted}' names no arm; {near}"])
     name = max(fits, key=len)
     if dotted == name:
         return {**known, name: value}

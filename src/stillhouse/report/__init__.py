@@ -5,10 +5,12 @@ spread   mean and interval over seeds         curves   epochs -> lines over seed
 worth    is it worth it?                      wording  how numbers are said
 theme    colours and fonts                    figures  record -> plotly figures
 page     record -> report.html (page.html.jinja, page.css)
+study_*  the same for the directory of a study (study.html.jinja, study.css)
 """
 
 from stillhouse.report.page import write_report
 from stillhouse.report.read import read_run
 from stillhouse.report.record import RunRecord
+from stillhouse.report.study_page import write_study_report
 
-__all__ = ["RunRecord", "read_run", "write_report"]
+__all__ = ["RunRecord", "read_run", "write_report", "write_study_report"]

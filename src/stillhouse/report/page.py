@@ -47,7 +47,15 @@ def write_report(directory: Path) -> Path:
     Raises:
         RunError: ``directory`` is no run directory, is damaged, or cannot be written to.
     """
-    page = render(read_run(directory))
+    return write_page(directory, render(read_run(directory)))
+
+
+def write_page(directory: Path, page: str) -> Path:
+    """Write a page as the directory's ``report.html``; the old one stays until it is whole.
+
+    Raises:
+        RunError: the directory cannot be written to.
+    """
     path = directory / NAME
     beside = directory / f".{NAME}.{os.getpid()}.tmp"
     try:
@@ -66,7 +74,7 @@ def write_report(directory: Path) -> Path:
 def render(record: RunRecord) -> str:
     """Return the whole page; every text of the record is escaped."""
     figures = _figures(record)
-    template = _environment().from_string(_own_text("page.html.jinja"))
+    template = page_environment().from_string(own_text("page.html.jinja"))
     return template.render(
         run=record,
         title=(record.title or record.name).replace(" -> ", " \u2192 "),
@@ -79,13 +87,14 @@ def render(record: RunRecord) -> str:
         gain_labels=gain_labels(record),
         terms=_terms(record),
         shares=[(term, colour) for term, (_, colour) in share_parts(record).items()],
-        figures=_embedded(figures),
+        figures=embedded(figures),
         early_hidden="accuracy" in figures and early_epochs_hidden(figures["accuracy"]),
-        style=_style(),
+        style=page_style(),
     )
 
 
-def _environment() -> "Environment":
+def page_environment() -> "Environment":
+    """Jinja with every text escaped, and the filters that say numbers."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(
@@ -96,16 +105,19 @@ def _environment() -> "Environment":
     return environment
 
 
-def _own_text(name: str) -> str:
+def own_text(name: str) -> str:
+    """A file of this folder."""
     return files("stillhouse.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _style() -> "Markup":
+def page_style(*more: str) -> "Markup":
+    """Colours, fonts and rules of a page; ``more`` names further files of rules."""
     from markupsafe import Markup
 
     names = {**COLOURS, "font": FONT, "mono": MONO}
     root = "".join(f"  --{name}: {value};\n" for name, value in names.items())
-    return Markup(f":root {{\n{root}}}\n{_own_text('page.css')}")  # noqa: S704  (our own text)
+    rules = "".join(own_text(name) for name in ("page.css", *more))
+    return Markup(f":root {{\n{root}}}\n{rules}")  # noqa: S704  (our own text)
 
 
 def _flow(record: RunRecord) -> Mapping[str, dict[str, Any]]:
@@ -142,7 +154,7 @@ def _figures(record: RunRecord) -> Mapping[str, Any]:
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
-def _embedded(figures: Mapping[str, Any]) -> Mapping[str, "Markup"]:
+def embedded(figures: Mapping[str, Any]) -> Mapping[str, "Markup"]:
     """Return figures as HTML; the first carries plotly.js, so that the page holds it once."""
     from markupsafe import Markup
 

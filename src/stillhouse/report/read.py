@@ -32,7 +32,7 @@ def read_run(directory: Path) -> RunRecord:
     """
     missing = tuple(name for name in FILES if not (directory / name).is_file())
     _require_a_run(directory, missing)
-    scores = _json(directory / "scores.json")
+    scores = read_json(directory / "scores.json")
     epochs, torn = read_epochs(directory / "metrics.jsonl")
     return RunRecord(
         name=directory.resolve().name,
@@ -47,10 +47,10 @@ def read_run(directory: Path) -> RunRecord:
         served=read_served(scores.get("teacher_served")),
         epochs=epochs,
         recipe=_text(directory / "resolved.yaml"),
-        environment=read_groups(_json(directory / "environment.json")),
+        environment=read_groups(read_json(directory / "environment.json")),
         products=tuple(
             read_product(product)
-            for product in rows(_json(directory / "products.json").get("products"))
+            for product in rows(read_json(directory / "products.json").get("products"))
         ),
         missing=missing,
         torn_lines=torn,
@@ -85,7 +85,8 @@ def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
 
-def _json(path: Path) -> dict[str, object]:
+def read_json(path: Path) -> dict[str, object]:
+    """A JSON object in a file; empty without the file. Raises RunError when it is damaged."""
     if not path.is_file():
         return {}
     try:

@@ -12,6 +12,7 @@ from stillhouse.engine.files import write_json
 from stillhouse.errors import NonFiniteLoss, ProblemsError, RecipeError, StillhouseError
 from stillhouse.recipes.schema import resolved
 from stillhouse.recipes.study import Study, by_arm
+from stillhouse.report import write_study_report
 from stillhouse.runs.directory import same_run
 from stillhouse.runs.distill import Distillation
 from stillhouse.runs.job import SHARED, prepare, run
@@ -44,6 +45,11 @@ class StudyOutcome:
 
     directory: Path
     table: Mapping[str, Any]
+
+    @property
+    def report(self) -> Path:
+        """The report."""
+        return self.directory / "report.html"
 
 
 def prepare_study(
@@ -106,8 +112,11 @@ def run_study(
         table = notes.write() if platform.main else {}
         for position, (name, job) in enumerate(prepared.jobs.items(), start=1):
             watcher.say(f"arm {position} of {len(prepared.jobs)}: {name}")
-            notes.states[name] = _run_arm(job, notes.states[name])
-            if platform.main:
+            before = notes.states[name]
+            notes.states[name] = _run_arm(job, before)
+            if notes.states[name] == before:
+                watcher.say("finished before")
+            elif platform.main:
                 table = notes.write()
                 hear(next(entry for entry in table["arms"] if entry["name"] == name))
         return StudyOutcome(out, table)
@@ -160,6 +169,8 @@ class _Notes:
             seconds=self._spent + time.perf_counter() - self._began,
         )
         write_json(prepared.out / TABLE, table)
+        if any(entry["state"] != WAITING for entry in table["arms"]):
+            write_study_report(prepared.out)
         return table
 
 

@@ -68,8 +68,8 @@ def held(out: Path, values: Mapping[str, Any]) -> Iterator[None]:
             f"{out} is in use by a study that is going on; wait, or choose another"
         ) from None
     try:
-        text = yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)
-        write_text(out / STUDY, text)
+        plain = json.loads(json.dumps(values, default=str))  # from Python it may hold paths
+        write_text(out / STUDY, yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
         yield
     finally:
         lock.release()

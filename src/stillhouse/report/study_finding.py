@@ -1,0 +1,110 @@
+"""What a study found, in plain sentences."""
+
+from collections.abc import Sequence
+
+from stillhouse.report.study_record import Arm, Gain, StudyRecord, tested
+from stillhouse.report.study_rows import controls
+from stillhouse.report.wording import interval, points
+
+MOST = 4  # names in a sentence; more are counted
+
+
+def finding(record: StudyRecord) -> tuple[str, ...]:
+    """One paragraph: which arms are better than their control, which than the one they are against.
+
+    "Better" and "worse" are said only of what is beyond chance after correcting for all arms.
+    """
+    ranked = record.ranked
+    if not ranked:
+        return ("No arm has finished yet.", *_others(record))
+    best = ranked[0]
+    sentences = [_over_controls(ranked)]
+    if record.against:
+        sentences.append(_over_arm(ranked, record.against))
+    sentences.append(_highest(best, record))
+    return (*sentences, *_others(record))
+
+
+def _over_controls(arms: Sequence[Arm]) -> str:
+    judged = [(arm.name, arm.gain) for arm in arms if arm.gain is not None]
+    if not judged:
+        return "The arms were run without controls, so nothing says whether they help."
+    if all(gain.p_holm is None for _, gain in judged):
+        return "One seed gives no interval, so no arm is judged; use at least three seeds."
+    better, worse = _named(judged, "helps"), _named(judged, "hurts")
+    left = len(judged) - len(better) - len(worse)
+    said = [f"Of {len(judged)} arms," if len(judged) > 1 else "Of the one arm,"]
+    if better:
+        said.append(f"{_are(better)} better than {_its(better)} control: {_list(better)}.")
+    else:
+        said.append("none is shown to be better than its control.")
+    if worse:
+        said.append(f"{_are(worse)} worse: {_list(worse)}.")
+    if left and (better or worse):
+        said.append(f"For the other{'' if left == 1 else f' {left}'} no difference is shown.")
+    return " ".join(said)
+
+
+def _are(names: Sequence[str]) -> str:
+    return "1 is" if len(names) == 1 else f"{len(names)} are"
+
+
+def _its(names: Sequence[str]) -> str:
+    return "its" if len(names) == 1 else "their"
+
+
+def _over_arm(arms: Sequence[Arm], against: str) -> str:
+    judged = [(arm.name, arm.over_against) for arm in arms if arm.over_against is not None]
+    known = [(name, gain) for name, gain in judged if gain.p_holm is not None]
+    if not known:
+        return f"Nothing can be said yet of {against} against the others."
+    better, worse = _named(known, "helps"), _named(known, "hurts")
+    if not better and not worse:
+        return f"No arm is shown to differ from {against}."
+    parts = [f"better than {against}: {_list(better)}"] if better else []
+    parts += [f"worse than {against}: {_list(worse)}"] if worse else []
+    said = "; ".join(parts)
+    return f"{said[0].upper()}{said[1:]}."
+
+
+def _named(judged: Sequence[tuple[str, Gain]], word: str) -> list[str]:
+    found = [(name, gain) for name, gain in judged if gain.word == word]
+    found.sort(key=lambda pair: -abs(pair[1].mean))
+    return [f"{_quoted(name)} ({points(gain.mean)} points)" for name, gain in found]
+
+
+def _quoted(name: str) -> str:
+    return f"“{name}”" if "," in name else name
+
+
+def _list(names: Sequence[str]) -> str:
+    """Names in a sentence.
+
+    >>> _list(["a", "b", "c"]), _list(["a", "b", "c", "d", "e", "f"])
+    ('a, b and c', 'a, b, c, d and 2 more')
+    """
+    if len(names) > MOST + 1:
+        return f"{', '.join(names[:MOST])} and {len(names) - MOST} more"
+    if len(names) == 1:
+        return names[0]
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _highest(best: Arm, record: StudyRecord) -> str:
+    said = f"The highest mean is that of {_quoted(best.name)}, {interval(best.test)} %"
+    known = [found for found in (tested(one.runs) for one in controls(record)) if found]
+    if not known:
+        return f"{said}."
+    top = max(known, key=lambda found: found.mean)
+    return f"{said}; the {'best ' if len(known) > 1 else ''}control reaches {interval(top)} %."
+
+
+def _others(record: StudyRecord) -> list[str]:
+    said = []
+    diverged = [_quoted(arm.name) for arm in record.arms if arm.state == "diverged"]
+    if diverged:
+        said.append(f"Diverged, and so without a number: {_list(diverged)}.")
+    waiting = sum(arm.state == "waiting" for arm in record.arms)
+    if waiting:
+        said.append(f"{waiting} arm{' is' if waiting == 1 else 's are'} still to be run.")
+    return said

@@ -1,0 +1,52 @@
+"""A study from the command line: check, run, resume, show."""
+
+import json
+from pathlib import Path
+
+STUDY = """
+title: Two weights
+data: {source: digits, limit: 128}
+teacher: {model: convnet-8, epochs: 1}
+student: convnet-4
+epochs: 1
+seeds: 2
+cache: never
+compile: no
+arms:
+  th [x]: {method: {name: th_kd, form: paper, alpha: 0.5}}
+sweep: {method.weight: [1, 2]}
+against: weight=1
+"""
+
+
+def test_a_study_from_check_to_table(command) -> None:
+    Path("two.yaml").write_text(STUDY)
+    said = command("check", "two.yaml")
+    assert said.code == 0, said.err
+    assert "weight=2: convnet-8 -> convnet-4 on digits by kd" in said.out
+    assert "9 trainings: 6 students, 2 controls, 1 teacher" in said.out
+    assert not Path("runs").exists()
+
+    said = command("run", "two.yaml", "--set", "arms.th [x].method.alpha=0.25")
+    assert said.code == 0, said.err
+    for part in ("arm 3 of 3", "over weight=1", "by teacher head", "control (convnet-4, 1 epoch)"):
+        assert part in said.out
+    table = json.loads(Path("runs/two/study.json").read_text())
+    assert table["arms"][0]["settings"]["method.alpha"] == 0.25
+
+    again = command("resume", "runs/two", "-q")
+    assert again.code == 0, again.err
+    assert again.out.split("Two weights")[-1] == said.out.split("Two weights")[-1]
+    shown = command("show", "runs/two")
+    assert "corrected" in shown.out
+    assert "th [x]" in shown.out
+    assert "weight: 2.0" in command("show", "two.yaml").out
+
+
+def test_problems_are_told_by_arm(command) -> None:
+    Path("two.yaml").write_text(STUDY)
+    said = command("run", "two.yaml", "--set", "arms.th [x].method.alpah=1", "-o", "out")
+    assert said.code == 2
+    assert "arm 'th [x]'" in said.err
+    assert "nearest: alpha" in said.err
+    assert not Path("out").exists()

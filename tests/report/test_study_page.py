@@ -1,0 +1,201 @@
+"""The page of a study: what it says, what it draws, and that text in it stays text."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from study_of_twelve import CONTROL, study_of_twelve
+
+from stillhouse.errors import RunError
+from stillhouse.report.study_axis import axis_figure
+from stillhouse.report.study_figures import arms_figure
+from stillhouse.report.study_finding import finding
+from stillhouse.report.study_maps import maps
+from stillhouse.report.study_page import render_study, write_study_report
+from stillhouse.report.study_record import StudyRecord, read_study
+from stillhouse.report.study_rows import controls, study_rows
+
+
+def record(directory: Path, table: dict[str, Any]) -> StudyRecord:
+    (directory / "study.json").write_text(json.dumps(table))
+    return read_study(directory)
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> StudyRecord:
+    return record(tmp_path, study_of_twelve())
+
+
+def visible(page: str) -> str:
+    text = re.sub(r"(?s)<(script|style).*?</\1>", " ", page)
+    return " ".join(re.sub(r"<[^>]+>", " ", text).split())
+
+
+def test_the_page_tells_what_was_found(study: StudyRecord) -> None:
+    text = visible(render_study(study))
+    assert "Of 11 arms, 7 are better than their control: teacher head 0.5 (+0.54 points)" in text
+    assert "Better than kd: “projector=mlp, distance=log_sum” (+0.26 points); worse than kd" in text
+    assert "Diverged, and so without a number: rate 30." in text
+    assert "97.64 ± 0.19 +0.54 +0.32 to +0.75 helps p = 0.017" in text
+    assert "by teacher head 97.77 ± 0.07" in text
+    assert "embedding cka" in text
+    assert "corrected for the number of comparisons (11 with controls, 10 with kd)" in text
+    assert "Not finished" not in text
+
+
+def test_rows_are_ranked_with_the_control_in_its_place(study: StudyRecord) -> None:
+    rows = [row for row in study_rows(study) if row.kind in ("arm", "control")]
+    shown = [float(row.test.split()[0]) for row in rows]
+    assert shown == sorted(shown, reverse=True)
+    (control,) = [row for row in rows if row.kind == "control"]
+    assert control.test.startswith(f"{100 * sum(CONTROL) / 5:.2f}")
+    assert study_rows(study)[-1].note == "diverged: term 'kd' is not finite at step 12"
+    assert rows[0].link == "arms/teacher-head-0.5/report.html"
+
+
+def test_gauges_are_means_and_the_controls_are_shown_where_they_agree(tmp_path: Path) -> None:
+    table = study_of_twelve()
+    for arm in table["arms"]:
+        for seed, run in enumerate(arm["controls"]):
+            run["gauges"] = {"embedding_cka": 0.4 + 0.1 * seed, "spectrum": [1.0, 0.5]}
+    shown = {row.name: row.gauges[0] for row in study_rows(record(tmp_path, table))}
+    assert (shown["kd"], shown["control"], shown["label smoothing"]) == ("0.71", "0.6", "–")
+    table["arms"][1]["controls"][0]["gauges"]["embedding_cka"] = 0.9  # beside another teacher
+    rows = study_rows(record(tmp_path, table))
+    assert next(row for row in rows if row.name == "control").gauges[0] == "–"
+
+
+def test_arms_of_another_budget_have_a_control_of_their_own(tmp_path: Path) -> None:
+    table = study_of_twelve()
+    arm = table["arms"][1]
+    arm["epochs"] = 60
+    arm["controls"] = [{**run, "test": {"last": 0.98, "best": 0.98}} for run in arm["controls"]]
+    found = record(tmp_path, table)
+    assert [one.about for one in controls(found)] == [
+        "convnet-4-8-64, 30 epochs", "convnet-4-8-64, 60 epochs",
+    ]  # fmt: skip
+    assert controls(found)[1].arms == ("kd, small teacher",)
+    assert not arms_figure(found).layout.shapes, "no single level to draw"
+    assert "control" in [trace.name for trace in axis_figure(found).data]
+
+
+def test_the_arms_are_drawn_in_order_with_their_intervals(study: StudyRecord) -> None:
+    figure = arms_figure(study)
+    names = figure.layout.yaxis.ticktext
+    assert names[0] == "teacher head 0.5"
+    assert len(names) == 12
+    (level,) = figure.layout.shapes
+    assert level.x0 == pytest.approx(100 * sum(CONTROL) / 5)
+    means = [trace for trace in figure.data if trace.marker.symbol == "diamond"]
+    first = study.ranked[0]
+    assert means[0].x[0] == pytest.approx(100 * first.test.mean)
+    assert means[0].error_x.array[0] == pytest.approx(100 * first.test.half)
+
+
+def test_the_axis_is_the_teachers_accuracy_or_a_setting(tmp_path: Path, study: StudyRecord) -> None:
+    figure = axis_figure(study)
+    joined = {trace.name: trace for trace in figure.data}
+    assert list(joined["kd"].x) == pytest.approx([97.8, 98.9, 99.35]), "arms of other teachers"
+    assert joined["kd"].mode == "lines+markers"
+    assert joined["other arms, by name"].mode == "markers"
+    found = record(tmp_path, study_of_twelve("method.alpha"))
+    at = sorted({x for trace in axis_figure(found).data for x in trace.x})
+    assert at == [0.5, 4.0]
+    assert axis_figure(found).layout.xaxis.title.text == "method.alpha"
+
+
+def test_a_wide_setting_has_a_logarithmic_axis_and_words_have_places(tmp_path: Path) -> None:
+    for values, expected in (((0.01, 1, 10), "log"), (("none", "linear", 1), "category")):
+        table = study_of_twelve("method.weight")
+        for arm, value in zip(table["arms"], values, strict=False):
+            arm["at"] = value
+        for arm in table["arms"][3:]:
+            arm["at"] = None
+        assert axis_figure(record(tmp_path, table)).layout.xaxis.type == expected
+
+
+def test_a_sweep_has_a_map_of_its_means(study: StudyRecord) -> None:
+    (found,) = maps(study)
+    assert found.columns == ("l2", "log_sum")
+    assert [name for name, _ in found.rows] == ["none", "linear", "mlp"]
+    shown = [float(cell.text) for _, cells in found.rows for cell in cells]
+    means = {arm.name: 100 * arm.test.mean for arm in study.ranked}
+    assert shown[0] == pytest.approx(means["projector=none, distance=l2"], abs=0.006)
+    darkest = max((cell for _, cells in found.rows for cell in cells), key=lambda c: c.colour)
+    assert darkest.text == f"{max(shown):.2f}"
+
+
+def test_numbers_in_a_map_are_in_order_and_gaps_are_empty(tmp_path: Path) -> None:
+    table = study_of_twelve()
+    for arm, (a, b) in zip(table["arms"], ((10, 1), (9, 1), (10, 2)), strict=False):
+        arm["settings"] = {"x.a": a, "x.b": b}
+    (found,) = maps(record(tmp_path, {**table, "swept": ["x.a", "x.b"]}))
+    assert [name for name, _ in found.rows] == ["9", "10"]
+    assert found.rows[0][1][1].text == ""
+    assert not found.averaged
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"arms": []}, "No arm has finished yet."),
+        ({"against": ""}, "Of 11 arms, 7 are better"),
+    ],
+)
+def test_the_finding_of_lesser_studies(tmp_path: Path, change: dict, expected: str) -> None:
+    said = " ".join(finding(record(tmp_path, {**study_of_twelve(), **change})))
+    assert expected in said
+    assert "kd:" not in said
+
+
+def test_one_seed_is_no_finding(tmp_path: Path) -> None:
+    table = study_of_twelve()
+    for arm in table["arms"]:
+        arm["runs"], arm["controls"] = arm["runs"][:1], arm["controls"][:1]
+        arm["gain"] = arm["gain"] and {**arm["gain"], "low": None, "high": None, "p": None,
+                                       "p_holm": None, "word": "one seed"}  # fmt: skip
+        arm["over_against"] = None
+    found = record(tmp_path, table)
+    assert finding(found)[0].startswith("One seed gives no interval")
+    assert "one seed" in visible(render_study(found))
+
+
+def test_a_study_that_goes_on_says_so(tmp_path: Path) -> None:
+    table = study_of_twelve()
+    waiting = {"name": "later", "state": "waiting", "settings": {}, "directory": "arms/later"}
+    table |= {"finished": False, "arms": [*table["arms"], waiting]}
+    text = visible(render_study(record(tmp_path, table)))
+    assert "Not finished" in text
+    assert "1 arm is still to be run" in text
+    assert "later not run yet" in text
+    bare = {"arms": [waiting], "title": "x"}
+    assert "No arm has finished yet." in visible(render_study(record(tmp_path, bare)))
+
+
+def test_text_of_a_study_stays_text(tmp_path: Path) -> None:
+    hostile = "<script>alert(1)</script>\" onload='x' <b>"
+    table = study_of_twelve()
+    for arm in table["arms"]:
+        arm |= {"name": arm["name"] + hostile, "method": hostile, "student_model": hostile}
+        arm["settings"] = {hostile: hostile}
+    table |= {"title": hostile, "against": hostile, "axis": "teacher"}
+    page = render_study(record(tmp_path, table))
+    outside = re.sub(r"(?s)<(script|style).*?</\1>", " ", page)
+    assert "alert(1)" in outside
+    assert "<b>" not in outside
+    assert "<script>alert" not in page
+
+
+def test_the_file_is_written_and_a_folder_without_a_study_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"no study\.json"):
+        write_study_report(tmp_path)
+    (tmp_path / "study.json").write_text("{")
+    with pytest.raises(RunError, match="cannot be read as JSON"):
+        write_study_report(tmp_path)
+    record(tmp_path, study_of_twelve())
+    assert write_study_report(tmp_path) == tmp_path / "report.html"
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page.count("plotly.js v") <= 1
+    assert "&gt; *" not in page.split("</style>")[0], "rules are not escaped"

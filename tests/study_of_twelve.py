@@ -1,0 +1,117 @@
+"""A hand-made study of many arms, as study.json says it."""
+
+import itertools
+import random
+from typing import Any
+
+from stillhouse.diagnostics.comparisons import holm, judged, paired_t
+
+SEEDS = 5
+CONTROL = (0.9712, 0.9705, 0.9721, 0.9699, 0.9716)
+
+
+def trainings(mean: float, spread: float, draw: random.Random, **more: Any) -> list[dict[str, Any]]:
+    return [
+        {
+            "seed": seed,
+            "test": {"last": mean + draw.gauss(0, spread) + base - 0.9711, "best": mean},
+            "validation": {"last": mean - 0.004, "best": mean},
+            "seconds": 12.4 + seed,
+            **more,
+        }
+        for seed, base in enumerate(CONTROL)
+    ]
+
+
+def arm(name: str, mean: float, draw: random.Random, **more: Any) -> dict[str, Any]:
+    directory = "arms/" + "".join(c if c.isalnum() or c in "=._" else "-" for c in name)
+    heads = more.pop("heads", {})
+    gauges = more.pop("gauges", None)
+    runs = trainings(mean, 0.0012, draw, **({"gauges": gauges} if gauges else {}))
+    for run in runs:
+        run["heads"] = {
+            head: {"last": share + draw.gauss(0, 0.001), "best": share}
+            for head, share in heads.items()
+        }
+    return {
+        "name": name,
+        "settings": {},
+        "at": None,
+        "method": "kd",
+        "teacher_model": "convnet-32-64-64",
+        "student_model": "convnet-4-8-64",
+        "epochs": 30,
+        "directory": directory,
+        "state": "finished",
+        "runs": runs,
+        "controls": [
+            {"seed": seed, "test": {"last": share, "best": share}, "seconds": 8.1}
+            for seed, share in enumerate(CONTROL)
+        ],
+        "teacher": [{"seed": 0, "test": {"last": 0.989, "best": 0.99}, "seconds": 31.0}],
+        **more,
+    }
+
+
+def compared(arms: list[dict[str, Any]], against: str | None) -> None:
+    by_name = {each["name"]: each for each in arms}
+    for key in ("gain", "over_against"):
+        found = {}
+        for each in arms:
+            theirs = each["controls"] if key == "gain" else by_name.get(against, {}).get("runs", [])
+            if each["runs"] and (key == "gain" or each["name"] != against):
+                pairs = zip(each["runs"], theirs, strict=False)
+                found[each["name"]] = paired_t(
+                    [a["test"]["last"] - b["test"]["last"] for a, b in pairs]
+                )
+        corrected = holm([one.p if one else None for one in found.values()])
+        for (name, one), p in zip(found.items(), corrected, strict=True):
+            by_name[name][key] = one and {
+                "mean": one.mean, "low": one.low, "high": one.high, "p": one.p, "p_holm": p,
+                "word": judged(one, p), "seeds": one.count,
+            }  # fmt: skip
+
+
+def study_of_twelve(axis: str = "teacher") -> dict[str, Any]:
+    draw = random.Random(4)
+    gauges = {"embedding_cka": 0.71, "embedding_cosine": 0.32}
+    arms = [
+        arm("kd", 0.9731, draw, settings={"method.name": "kd"}, gauges=gauges, at=4.0),
+        arm("kd, small teacher", 0.9722, draw, settings={"teacher.model": "convnet-8-16"},
+            teacher_model="convnet-8-16", at=4.0,
+            teacher=[{"seed": 0, "test": {"last": 0.978, "best": 0.98}, "seconds": 14.0}]),
+        arm("kd, great teacher", 0.9738, draw, settings={"teacher.model": "resnet20"},
+            teacher_model="resnet20", at=4.0,
+            teacher=[{"seed": 0, "test": {"last": 0.9935, "best": 0.994}, "seconds": 90.0}]),
+        arm("teacher head 0.5", 0.9762, draw, method="th_kd",
+            settings={"method.name": "th_kd", "method.alpha": 0.5}, at=0.5,
+            heads={"teacher head": 0.9781, "mixture": 0.9779},
+            gauges={**gauges, "projector_effective_rank": 21.4, "projector_in_out_cka": 0.93}),
+        arm("label smoothing", 0.9690, draw, method="label_smoothing",
+            settings={"method.name": "label_smoothing"}),
+    ]  # fmt: skip
+    grid = itertools.product(("none", "linear", "mlp"), ("l2", "log_sum"))
+    for position, (projector, distance) in enumerate(grid):
+        arms.append(
+            arm(f"projector={projector}, distance={distance}", 0.9702 + 0.0011 * position, draw,
+                settings={"method.projector": projector, "method.distance": distance},
+                method="features", at=None)
+        )  # fmt: skip
+    wild = arm("rate 30", 0.1, draw)
+    wild |= {"state": "diverged", "runs": [], "controls": [], "teacher": []}
+    wild["message"] = "term 'kd' is not finite at step 12; the last good checkpoint is kept"
+    arms.append(wild)
+    for each in arms:
+        each |= {"gain": None, "over_against": None}
+    compared(arms, "kd")
+    return {
+        "title": "Sharing the teacher's classifier on MNIST",
+        "created": "2026-11-21T06:00:00+00:00",
+        "seconds": 5140.2,
+        "finished": True,
+        "data": {"name": "mnist", "train": 54000, "validation": 6000, "test": 10000, "classes": 10},
+        "axis": axis,
+        "against": "kd",
+        "swept": ["method.projector", "method.distance"],
+        "arms": arms,
+    }
