@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 NAME = "report.html"
+PAGE, SECTIONS = "page.html.jinja", "sections"
 FILTERS: tuple[Callable[..., str], ...] = (
     wording.percent,
     wording.points,
@@ -65,8 +66,10 @@ def write_report(directory: Path) -> Path:
 
 def render(record: RunRecord) -> str:
     """Return the whole page; every text of the record is escaped."""
+    from markupsafe import Markup
+
     figures = _figures(record)
-    template = _environment().from_string(_own_text("page.html.jinja"))
+    template = _environment().get_template(PAGE)
     return template.render(
         run=record,
         title=(record.title or record.name).replace(" -> ", " \u2192 "),
@@ -82,14 +85,20 @@ def render(record: RunRecord) -> str:
         figures=_embedded(figures),
         early_hidden="accuracy" in figures and early_epochs_hidden(figures["accuracy"]),
         style=_style(),
+        script=Markup(_own_text("page.js")),  # noqa: S704  (our own text)
     )
 
 
 def _environment() -> "Environment":
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    environment = Environment(  # noqa: S701  (autoescape is on, whatever a template is called)
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        loader=FunctionLoader(_template_text),
     )
     environment.filters.update({say.__name__: say for say in FILTERS})
     environment.globals["compared"] = wording.compared
@@ -98,6 +107,10 @@ def _environment() -> "Environment":
 
 def _own_text(name: str) -> str:
     return files("stillhouse.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _template_text(name: str) -> str:
+    return _own_text(name if name == PAGE else f"{SECTIONS}/{name}")
 
 
 def _style() -> "Markup":
