@@ -11,6 +11,9 @@ from stillhouse.report import wording
 from stillhouse.report.curves import last_epochs, student_terms, term_curve, term_weights
 from stillhouse.report.figures import accuracy_figure, early_epochs_hidden
 from stillhouse.report.gains import gain_labels, gains_figure
+from stillhouse.report.gauges import Panel, final_runs, other_panels
+from stillhouse.report.likeness import PANELS, by_class, few, heads_figure, likeness_panels
+from stillhouse.report.projector import GAUGES, projector_panels, spectrum_figure
 from stillhouse.report.read import read_run
 from stillhouse.report.record import RunRecord
 from stillhouse.report.rows import seed_rows, table_rows
@@ -82,6 +85,11 @@ def render(record: RunRecord) -> str:
         gain_labels=gain_labels(record),
         terms=_terms(record),
         shares=[(term, colour) for term, (_, colour) in share_parts(record).items()],
+        likeness=likeness_panels(record),
+        classes_told=few(by_class(record, "student")),
+        beside_control=bool(final_runs(record, "control")),
+        projector=projector_panels(record),
+        others=_others(record),
         figures=_embedded(figures),
         early_hidden="accuracy" in figures and early_epochs_hidden(figures["accuracy"]),
         style=_style(),
@@ -92,7 +100,7 @@ def render(record: RunRecord) -> str:
 def _environment() -> "Environment":
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-    environment = Environment(  # noqa: S701  (autoescape is on, whatever a template is called)
+    environment = Environment(
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -152,7 +160,15 @@ def _figures(record: RunRecord) -> Mapping[str, Any]:
     for position, term in enumerate(_terms(record)):
         drawn[f"term-{position}"] = term_figure(record, term)
     drawn["share"] = share_figure(record)
+    drawn |= {panel.name: panel.figure for panel in likeness_panels(record)}
+    drawn |= {"heads": heads_figure(record), "spectrum": spectrum_figure(record)}
+    panels = (*projector_panels(record), *_others(record))
+    drawn |= {panel.name: panel.figure for panel in panels}
     return {name: figure for name, figure in drawn.items() if figure is not None}
+
+
+def _others(record: RunRecord) -> tuple[Panel, ...]:
+    return other_panels(record, shown=[*GAUGES, *(gauge for gauge, _ in PANELS)])
 
 
 def _embedded(figures: Mapping[str, Any]) -> Mapping[str, "Markup"]:
