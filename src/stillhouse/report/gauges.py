@@ -4,7 +4,7 @@ Names reach plotly escaped: it reads a few HTML tags in its labels.
 """
 
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from stillhouse.report.curves import Curve, curve
 from stillhouse.report.figures import add_band, add_level, padded
 from stillhouse.report.record import Reading, RunRecord, TrainedRun
 from stillhouse.report.theme import COLOURS, template
+from stillhouse.report.wording import MINUS
 
 HEIGHT = 230
 
@@ -80,11 +81,12 @@ def gauge_figure(record: RunRecord, gauge: str, *, scale: float = 1.0, suffix: s
     return figure
 
 
-def ended_at(record: RunRecord, gauge: str, say: Callable[[float], str] = "{:.2f}".format) -> str:
+def ended_at(record: RunRecord, gauge: str) -> str:
     """Say where student and control ended, such as ``0.91, control 0.84``."""
     found, level = gauge_curve(record, gauge), control_level(record, gauge)
-    ends = [say(found.mean[-1])] if found else []
-    return ", ".join([*ends, *([f"control {say(level)}"] if level is not None else [])])
+    ends = [f"{found.mean[-1]:.2f}"] if found else []
+    ends += [f"control {level:.2f}"] if level is not None else []
+    return ", ".join(ends).replace("-", MINUS)
 
 
 def other_panels(record: RunRecord, shown: Iterable[str]) -> tuple[Panel, ...]:

@@ -25,7 +25,9 @@ def projector_panels(record: RunRecord) -> tuple[Panel, ...]:
         _panel(record, RANK, "Effective rank", f"of {count}" if count else ""),
         _panel(record, SMALL, "Singular values below a tenth", "of the largest", 100.0, "%"),
         _panel(record, CKA, "CKA of input and output", ended_at(record, CKA)),
-        _panel(record, CORRELATION, "Correlation of input and output", "mean size over all pairs"),
+        _panel(
+            record, CORRELATION, "Correlation of input and output", ended_at(record, CORRELATION)
+        ),
     ]
     return tuple(panel for panel in panels if panel is not None)
 
@@ -98,8 +100,6 @@ def spectrum_figure(record: RunRecord) -> Any | None:
     figure.update_layout(template=template(), height=HEIGHT + 90)
     figure.update_xaxes(title_text="singular value, largest first")
     bottom = math.floor(math.log10(max(lowest, FLOOR)))
-    figure.update_yaxes(
-        type="log", dtick=1, range=(bottom, 0.05), title_text="share of the largest"
-    )
+    figure.update_yaxes(type="log", dtick=1, exponentformat="none", range=(bottom, 0.05))
     figure.add_hline(y=0.1, line={"color": COLOURS["muted"], "width": 1, "dash": "dot"})
     return figure
