@@ -34,7 +34,8 @@ def accuracy_figure(record: RunRecord) -> Any | None:
     first = min(found.epochs[0] for found in known)
     last = max(found.epochs[-1] for found in known)
     if teacher is not None:
-        _add_level(figure, 100 * teacher, (first, last))
+        name, colour = "teacher, last epoch", COLOURS["ink"]
+        add_level(figure, 100 * teacher, (first, last), name=name, colour=colour, suffix="%")
     figure.update_layout(template=template(), height=380, legend_traceorder="reversed")
     figure.update_xaxes(title_text="epoch", range=padded(first, last))
     figure.update_yaxes(ticksuffix="%", range=_settled_range(known, teacher))
@@ -98,26 +99,33 @@ def add_band(
 
 
 def _hover(found: Curve, suffix: str) -> str:
-    number = ".2f" if suffix else ".4g"
+    number = _digits(suffix)
     value = f"%{{y:{number}}}{suffix}"
     if found.seeds == 1:
         return value
     return f"{value} (%{{customdata[0]:{number}}} to %{{customdata[1]:{number}}})"
 
 
-def _add_level(figure: Any, level: float, ends: tuple[int, int]) -> None:
+def add_level(
+    figure: Any, level: float, ends: tuple[int, int], *, name: str, colour: str, suffix: str
+) -> None:
+    """Add a dashed line at a value that belongs to no epoch, from end to end."""
     from plotly.graph_objects import Scatter
 
     figure.add_trace(
         Scatter(
             x=list(range(ends[0], ends[1] + 1)),
             y=[level] * (ends[1] - ends[0] + 1),
-            name="teacher, last epoch",
+            name=name,
             mode="lines",
-            line={"color": COLOURS["ink"], "width": 1.5, "dash": "dash"},
-            hovertemplate="%{y:.2f}%",
+            line={"color": colour, "width": 1.5, "dash": "dash"},
+            hovertemplate=f"%{{y:{_digits(suffix)}}}{suffix}",
         )
     )
+
+
+def _digits(suffix: str) -> str:
+    return ".2f" if suffix else ".4g"
 
 
 def padded(first: int, last: int) -> tuple[float, float]:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from stillhouse.report.record import Epoch
-from stillhouse.report.values import number, numbers, table, text, whole
+from stillhouse.report.values import number, numbers, readings, table, text, whole
 
 
 def read_epochs(path: Path) -> tuple[tuple[Epoch, ...], int]:
@@ -51,6 +51,7 @@ def _epoch(event: dict[str, object]) -> Epoch | None:
         terms=numbers(event.get("terms")),
         weights=numbers(event.get("weights")),
         accuracy=_accuracy(event.get("validation"), stage),
+        gauges=readings(event.get("gauges")),
     )
 
 

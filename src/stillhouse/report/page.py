@@ -11,6 +11,9 @@ from stillhouse.report import wording
 from stillhouse.report.curves import last_epochs, student_terms, term_curve, term_weights
 from stillhouse.report.figures import accuracy_figure, early_epochs_hidden
 from stillhouse.report.gains import gain_labels, gains_figure
+from stillhouse.report.gauges import Panel, final_runs, other_panels
+from stillhouse.report.likeness import PANELS, by_class, few, heads_figure, likeness_panels
+from stillhouse.report.projector import GAUGES, projector_panels, spectrum_figure
 from stillhouse.report.read import read_run
 from stillhouse.report.record import RunRecord
 from stillhouse.report.rows import seed_rows, table_rows
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 NAME = "report.html"
+PAGE, SECTIONS = "page.html.jinja", "sections"
 FILTERS: tuple[Callable[..., str], ...] = (
     wording.percent,
     wording.points,
@@ -73,8 +77,10 @@ def write_page(directory: Path, page: str) -> Path:
 
 def render(record: RunRecord) -> str:
     """Return the whole page; every text of the record is escaped."""
+    from markupsafe import Markup
+
     figures = _figures(record)
-    template = page_environment().from_string(own_text("page.html.jinja"))
+    template = page_environment().get_template(PAGE)
     return template.render(
         run=record,
         title=(record.title or record.name).replace(" -> ", " \u2192 "),
@@ -87,18 +93,29 @@ def render(record: RunRecord) -> str:
         gain_labels=gain_labels(record),
         terms=_terms(record),
         shares=[(term, colour) for term, (_, colour) in share_parts(record).items()],
+        likeness=likeness_panels(record),
+        classes_told=few(by_class(record, "student")),
+        beside_control=bool(final_runs(record, "control")),
+        projector=projector_panels(record),
+        others=_others(record),
         figures=embedded(figures),
         early_hidden="accuracy" in figures and early_epochs_hidden(figures["accuracy"]),
         style=page_style(),
+        script=Markup(own_text("page.js")),  # noqa: S704  (our own text)
     )
 
 
 def page_environment() -> "Environment":
-    """Jinja with every text escaped, and the filters that say numbers."""
-    from jinja2 import Environment, StrictUndefined
+    """Jinja with every text escaped, the filters that say numbers, and the sections."""
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        loader=FunctionLoader(_template_text),
     )
     environment.filters.update({say.__name__: say for say in FILTERS})
     environment.globals["compared"] = wording.compared
@@ -108,6 +125,10 @@ def page_environment() -> "Environment":
 def own_text(name: str) -> str:
     """A file of this folder."""
     return files("stillhouse.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _template_text(name: str) -> str:
+    return own_text(name if name == PAGE else f"{SECTIONS}/{name}")
 
 
 def page_style(*more: str) -> "Markup":
@@ -151,7 +172,15 @@ def _figures(record: RunRecord) -> Mapping[str, Any]:
     for position, term in enumerate(_terms(record)):
         drawn[f"term-{position}"] = term_figure(record, term)
     drawn["share"] = share_figure(record)
+    drawn |= {panel.name: panel.figure for panel in likeness_panels(record)}
+    drawn |= {"heads": heads_figure(record), "spectrum": spectrum_figure(record)}
+    panels = (*projector_panels(record), *_others(record))
+    drawn |= {panel.name: panel.figure for panel in panels}
     return {name: figure for name, figure in drawn.items() if figure is not None}
+
+
+def _others(record: RunRecord) -> tuple[Panel, ...]:
+    return other_panels(record, shown=[*GAUGES, *(gauge for gauge, _ in PANELS)])
 
 
 def embedded(figures: Mapping[str, Any]) -> Mapping[str, "Markup"]:

@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+Reading = float | tuple[float | None, ...]
+"""What a gauge showed: a number, or a list in which None was no finite number."""
+
 Groups = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
 
 
@@ -27,6 +30,7 @@ class TrainedRun:
     validation: Accuracy = Accuracy()
     test: Accuracy = Accuracy()
     heads: Mapping[str, Accuracy] = field(default_factory=dict)
+    gauges: Mapping[str, Reading] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,7 @@ class Epoch:
     terms: Mapping[str, float] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=dict)
     accuracy: float | None = None
+    gauges: Mapping[str, Reading] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from stillhouse.report.record import (
     TrainedRun,
     Verdict,
 )
-from stillhouse.report.values import flat, number, rows, table, text, whole
+from stillhouse.report.values import flat, number, readings, rows, table, text, whole
 
 
 def _accuracy(value: object) -> Accuracy:
@@ -31,6 +31,7 @@ def _trained(value: object) -> TrainedRun:
         validation=_accuracy(found.get("validation")),
         test=_accuracy(found.get("test")),
         heads={name: _accuracy(head) for name, head in table(found.get("heads")).items()},
+        gauges=readings(found.get("gauges")),
     )
 
 

@@ -39,6 +39,16 @@ def rgba(colour: str, opacity: float) -> str:
     return f"rgba({red}, {green}, {blue}, {opacity})"
 
 
+def mixed(colour: str, depth: float) -> str:
+    """Return a hex colour mixed with the white of the paper: 1.0 is the colour itself.
+
+    >>> mixed("#0b6a75", 1.0), mixed("#000000", 0.5)
+    ('#0b6a75', '#808080')
+    """
+    parts = (int(colour[start : start + 2], 16) for start in (1, 3, 5))
+    return "#" + "".join(f"{round(depth * part + (1 - depth) * 255):02x}" for part in parts)
+
+
 def template() -> Any:
     """Return the plotly template of all figures."""
     from plotly.graph_objects import layout

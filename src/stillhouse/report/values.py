@@ -8,6 +8,8 @@ import json
 import math
 from collections.abc import Sequence
 
+from stillhouse.report.record import Reading
+
 
 def number(value: object) -> float | None:
     """Return a finite float, or None.
@@ -63,6 +65,19 @@ def numbers(value: object) -> dict[str, float]:
     """
     found = {key: number(item) for key, item in table(value).items()}
     return {key: item for key, item in found.items() if item is not None}
+
+
+def readings(value: object) -> dict[str, Reading]:
+    """Keep the numbers of a mapping, and its lists with None for what is no finite number.
+
+    >>> readings({"rank": 3.0, "sigma": [2.0, None], "lost": None})
+    {'rank': 3.0, 'sigma': (2.0, None)}
+    """
+    found: dict[str, Reading] = dict(numbers(value))
+    for key, item in table(value).items():
+        if isinstance(item, list):
+            found[key] = tuple(number(one) for one in item)
+    return found
 
 
 def flat(value: object, prefix: str = "") -> tuple[tuple[str, str], ...]:

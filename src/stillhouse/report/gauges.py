@@ -1,0 +1,106 @@
+"""Gauges over epochs: what all panels of them share, and those that no section knows by name.
+
+Names reach plotly escaped: it reads a few HTML tags in its labels.
+"""
+
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from stillhouse.diagnostics.spread import spread
+from stillhouse.report.curves import Curve, curve
+from stillhouse.report.figures import add_band, add_level, padded
+from stillhouse.report.record import Reading, RunRecord, TrainedRun
+from stillhouse.report.theme import COLOURS, template
+from stillhouse.report.wording import MINUS
+
+HEIGHT = 230
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A figure with its words: ``name`` for the page, title, note, and what it shows (``alt``)."""
+
+    name: str
+    title: str
+    note: str
+    alt: str
+    figure: Any
+
+
+def scalar(reading: Reading | None) -> float | None:
+    """Return a number as it is, of a list the mean of its numbers; None where there is none.
+
+    >>> scalar((0.5, None, 1.0)), scalar(2.0), scalar(()), scalar(None)
+    (0.75, 2.0, None, None)
+    """
+    if not isinstance(reading, tuple):
+        return reading
+    known = [value for value in reading if value is not None]
+    return statistics.fmean(known) if known else None
+
+
+def gauge_curve(record: RunRecord, gauge: str) -> Curve | None:
+    """Return one of the student's gauges against epoch, over its seeds; of a list its mean."""
+    return curve(record, "student", lambda epoch: scalar(epoch.gauges.get(gauge)))
+
+
+def final_runs(record: RunRecord, role: str) -> tuple[TrainedRun, ...]:
+    """Return the runs of a role that were looked at with the weights of their last epoch."""
+    model = record.role(role)
+    return tuple(run for run in model.runs if run.gauges) if model else ()
+
+
+def control_level(record: RunRecord, gauge: str) -> float | None:
+    """Return what a gauge showed of the trained control, mean over its seeds."""
+    found = spread(scalar(run.gauges.get(gauge)) for run in final_runs(record, "control"))
+    return found.mean if found else None
+
+
+def gauge_figure(record: RunRecord, gauge: str, *, scale: float = 1.0, suffix: str = "") -> Any:
+    """Draw a gauge of the student against epoch, with the trained control's as a dashed level.
+
+    None where no epoch has it.
+    """
+    from plotly.graph_objects import Figure
+
+    found = gauge_curve(record, gauge)
+    if found is None:
+        return None
+    figure = Figure()
+    add_band(figure, found, "student", COLOURS["accent"], scale=scale, suffix=suffix)
+    ends = found.epochs[0], found.epochs[-1]
+    level = control_level(record, gauge)
+    if level is not None:
+        told = {"name": "control, last epoch", "colour": COLOURS["control"], "suffix": suffix}
+        add_level(figure, scale * level, ends, **told)
+    figure.update_layout(template=template(), height=HEIGHT, showlegend=False)
+    figure.update_xaxes(title_text="epoch", range=padded(*ends))
+    figure.update_yaxes(ticksuffix=suffix, nticks=6)
+    return figure
+
+
+def ended_at(record: RunRecord, gauge: str) -> str:
+    """Say where student and control ended, such as ``0.91, control 0.84``."""
+    found, level = gauge_curve(record, gauge), control_level(record, gauge)
+    ends = [f"{found.mean[-1]:.2f}"] if found else []
+    ends += [f"control {level:.2f}"] if level is not None else []
+    return ", ".join(ends).replace("-", MINUS)
+
+
+def other_panels(record: RunRecord, shown: Iterable[str]) -> tuple[Panel, ...]:
+    """Return a panel for each gauge of the student that no other section shows, by its name."""
+    known = set(shown)
+    names = dict.fromkeys(
+        name for epoch in record.epochs if epoch.stage == "student" for name in epoch.gauges
+    )
+    panels = []
+    for position, name in enumerate(name for name in names if name not in known):
+        figure = gauge_figure(record, name)
+        if figure is not None:
+            lists = any(isinstance(epoch.gauges.get(name), tuple) for epoch in record.epochs)
+            note = "mean of the list" if lists else ""
+            alt = f"{name} of the student against epoch"
+            panels.append(Panel(f"gauge-{position}", name, note, alt, figure))
+    return tuple(panels)
