@@ -84,7 +84,7 @@ def _why(arm: Arm) -> str:
 
 
 def _control_row(one: Control, record: StudyRecord) -> StudyRow:
-    """Its gauges are shown where they are the same beside all arms: they may look at the teacher."""
+    """Its gauges, where they are the same beside all arms: they may look at the teacher."""
     beside = [arm.control_gauges for arm in record.arms if arm.name in one.arms]
     shown = [{_gauge(each.get(name)) for each in beside} for name in gauge_names(record)]
     return StudyRow(
