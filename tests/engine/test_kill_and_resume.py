@@ -58,7 +58,9 @@ save_tensors(out / "end.safetensors", state, {})
 
 
 def start(out: Path, step_seconds: float) -> subprocess.Popen[str]:
-    paths = os.pathsep.join([str(Path(__file__).parents[1])])
+    tests = Path(__file__).parents[1]
+    # The source of this checkout, whichever is installed.
+    paths = os.pathsep.join([str(tests), str(tests.parent / "src")])
     return subprocess.Popen(
         [sys.executable, "-c", SCRIPT, str(out), str(step_seconds)],
         env={**os.environ, "PYTHONPATH": paths},

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -47,6 +48,8 @@ fitted = fit(stage, batches,
 state = {f"{node}/{key}": v for node, w in fitted.last.items() for key, v in w.items()}
 state["accuracy"] = torch.tensor(fitted.history[-1]["validation"]["student"]["accuracy"])
 state["loss"] = torch.tensor(fitted.history[-1]["loss"])
+if "gauges" in fitted.history[-1]:
+    state["gauged rows"] = torch.tensor(fitted.history[-1]["gauges"]["rows"])
 save_tensors(Path(sys.argv[1]) / f"rank{platform.rank}of{platform.world}.safetensors", state, {})
 """
 
@@ -65,6 +68,7 @@ class NormFree(nn.Module):
 
 def make_stage(kind: str):
     """th_kd with a bridge between widths; or a feature term alone, so that the head is unused."""
+    from stillhouse.engine.gauges import Gauge
     from stillhouse.engine.nodes import Bridge, Role
     from stillhouse.engine.stage import Stage, Turn
     from stillhouse.engine.terms import Term
@@ -75,7 +79,8 @@ def make_stage(kind: str):
     student, teacher = NormFree(4), NormFree(6)
     if kind == "th_kd":
         stage = th_kd(student, teacher, form="paper", alpha=0.4)
-        return Stage(stage.name, stage.nodes, stage.turns, {"student": "student.logits"})
+        gauges = [Gauge("rows", lambda index: index, ("batch.index",))]
+        return replace(stage, measures={"student": "student.logits"}, gauges=gauges)
     projected = Bridge.sized(
         "projected",
         lambda s, t: nn.Linear(s[1], t[1]),
@@ -92,7 +97,8 @@ def launch(out: Path, kind: str, world: int, accumulate: int = 1) -> None:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     here = str(Path(__file__).parent)
-    paths = os.pathsep.join([here, str(Path(__file__).parents[1])])
+    source = str(Path(__file__).parents[2] / "src")  # of this checkout, whichever is installed
+    paths = os.pathsep.join([here, str(Path(__file__).parents[1]), source])
     common = {
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": paths,
@@ -111,6 +117,10 @@ def compare(out: Path) -> None:
     first, second = (load_file(out / f"rank{rank}of2.safetensors") for rank in range(2))
     assert any(key.startswith(("matched/", "projected/")) for key in one)
     for name, value in one.items():
+        if name == "gauged rows":  # each process sees its own share of the rows, in order
+            assert torch.equal(first[name], value[::2])
+            assert torch.equal(second[name], value[1::2])
+            continue
         if not name.startswith(("accuracy", "loss")):
             assert torch.equal(first[name], second[name]), f"{name} differs between ranks"
         torch.testing.assert_close(first[name], value, atol=1e-5, rtol=1e-5, msg=name)

@@ -206,3 +206,29 @@ def made_with(made: HandMade) -> Callable[..., Path]:
         return made.write()
 
     return write
+
+
+def reading(seed: int, epoch: int) -> dict[str, Any]:
+    return {
+        "embedding_cka": 0.9 - 0.3 / epoch + 0.01 * seed,
+        "embedding_cosine": 0.8 - 0.2 / epoch,
+        "head_cosine": [0.1 * at - 0.2 + 0.01 * seed for at in range(10)],
+        "projector_singular_values": [4.0, 2.0, 4.0 / (10 * epoch), 0.0],
+        "projector_effective_rank": 3.0 - 0.01 * epoch,
+        "projector_share_small": 0.25,
+        "projector_in_out_cka": 0.95,
+        "projector_in_out_correlation": 0.4,
+    }
+
+
+@pytest.fixture
+def gauged(made: HandMade) -> HandMade:
+    """A run whose student has gauges, and whose control was looked at in the end."""
+    for line in made.metrics:
+        if line["stage"] == "student":
+            line["gauges"] = reading(line["seed"], line["epoch"])
+    for run in made.model("student")["runs"]:
+        run["gauges"] = reading(run["seed"], 30)
+    for run in made.model("control")["runs"]:
+        run["gauges"] = {"embedding_cka": 0.6 + 0.1 * run["seed"], "head_cosine": [0.0] * 10}
+    return made

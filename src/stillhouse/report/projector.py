@@ -66,7 +66,7 @@ def shown_epochs(epochs: list[int]) -> list[int]:
     """Choose the epochs whose spectra are drawn, evenly and with both ends.
 
     >>> shown_epochs([1, 2, 3]), shown_epochs(list(range(1, 31)))
-    ([1, 2, 3], [1, 8, 16, 23, 30])
+    ([1, 2, 3], [1, 8, 15, 23, 30])
     """
     if len(epochs) <= SHOWN_EPOCHS:
         return epochs

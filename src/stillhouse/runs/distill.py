@@ -43,6 +43,7 @@ class Distillation:
     served: Served | None = None
     compiled: bool = False
     likenesses: dict[nn.Module, Likeness | None] = field(default_factory=dict)
+    on_test: dict[tuple[Path, str], dict[str, float]] = field(default_factory=dict)
 
     @property
     def method(self) -> Method:

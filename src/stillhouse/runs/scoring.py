@@ -40,10 +40,13 @@ def mention_teacher(job: "Distillation", teacher: Trained) -> None:
     """Say how good a teacher is, and warn where it is not."""
     if teacher.run is not None:
         job.noted("teacher", teacher.run)
-    accuracy = accuracies(job, _alone(teacher), None, job.feeds.validation)
-    if not accuracy:
+    if teacher.run is not None:
+        share = teacher.run.validation(LAST)
+    else:
+        share = accuracies(job, _alone(teacher), None, job.feeds.validation).get("student")
+    if share is None:
         return
-    share, classes = accuracy["student"], len(job.feeds.splits.classes)
+    classes = len(job.feeds.splits.classes)
     job.watcher.say(f"teacher: validation accuracy {100 * share:.2f} %")
     wanted_poor = teacher.ancestor.section.until is not None
     if share * classes < CHANCE_FACTOR and not wanted_poor:
@@ -82,7 +85,15 @@ def _alone(trained: Trained) -> Stage:
 def _scored(job: "Distillation", role: str, seed: int, run: StageRun, stage: Stage) -> Played:
     test: dict[str, dict[str, float]] = {}
     for which in (LAST, BEST):
-        for label, share in accuracies(job, stage, run.weights(which), job.feeds.test).items():
+        for label, share in _on_test(job, run, which, stage).items():
             test.setdefault(label, {})[which] = share
     validation = {which: run.validation(which) for which in (LAST, BEST)}
     return Played(role, seed, run, test, validation)
+
+
+def _on_test(job: "Distillation", run: StageRun, which: str, stage: Stage) -> dict[str, float]:
+    """Test accuracies of a finished stage; those of one epoch are read once, whoever asks."""
+    key = (run.directory, LAST if run.best_epoch == run.epochs else which)
+    if key not in job.on_test:
+        job.on_test[key] = accuracies(job, stage, run.weights(which), job.feeds.test)
+    return job.on_test[key]

@@ -86,6 +86,9 @@ def prepare_study(
             problems[name] = [str(error)]
     if problems:
         raise RecipeError(study.title, by_arm(problems, of=len(study.arms)))
+    on_test: dict[tuple[Path, str], dict[str, float]] = {}
+    for job in jobs.values():
+        job.on_test = on_test  # of teachers and controls that arms share
     return PreparedStudy(study, out, jobs, watcher)
 
 
