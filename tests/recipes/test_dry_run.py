@@ -1,29 +1,71 @@
 """Every shipped recipe dry-runs: on its own data where it is at hand, with its own networks."""
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
-from stillhouse.data import load
+from stillhouse.data import Splits, load
 from stillhouse.recipes import load_recipe
 from stillhouse.runs.job import Objects, prepare
+from stillhouse.runs.optimising import chosen_optimizer, chosen_schedule
 from stillhouse.runs.preflight import preflight
 
 ROOT = Path(__file__).resolve().parents[2]
-SHIPPED = sorted((ROOT / "recipes").glob("*.yaml"))
+SHIPPED = sorted((ROOT / "recipes").rglob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
+def test_a_shipped_recipe_is_one(path: Path) -> None:
+    """Also where its data, or torchvision, are not at hand."""
+    recipe = load_recipe(path)
+    assert path.read_text().startswith("# "), "a recipe says what it is"
+    assert recipe.data.source == "digits" or not Path(recipe.data.source).is_absolute()
+
+
+@pytest.mark.parametrize(
+    ("name", "epochs", "rates"),
+    [
+        (
+            "cifar100-resnet32x4-resnet8x4-kd",
+            240,
+            {0: 0.05, 149: 0.05, 150: 0.005, 179: 0.005, 180: 5e-4, 210: 5e-5, 239: 5e-5},
+        ),
+        (
+            "cifar100-tf-kd-reg-shufflenet_v2",
+            200,
+            {0: 0.001, 1: 0.1, 59: 0.1, 60: 0.02, 120: 0.004, 160: 8e-4, 199: 8e-4},
+        ),
+        (
+            "imagenet-resnet34-resnet18-projector",
+            100,
+            {0: 0.1, 29: 0.1, 30: 0.01, 60: 1e-3, 90: 1e-4, 99: 1e-4},
+        ),
+    ],
+)
+def test_the_rates_are_those_of_the_papers(name: str, epochs: int, rates) -> None:
+    """Epochs are counted from 0 here; the rate is that of the first of 100 steps of each."""
+    recipe = load_recipe(ROOT / "recipes" / "papers" / f"{name}.yaml")
+    assert recipe.epochs == epochs
+    optimizer = chosen_optimizer(recipe)([nn.Parameter(torch.zeros(1))])
+    schedule = chosen_schedule(recipe)(optimizer, 100 * epochs, 100)
+    found = {epoch: recipe.optimizer.lr * schedule.lr_lambdas[0](100 * epoch) for epoch in rates}
+    assert found == pytest.approx(rates)
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
 def test_a_shipped_recipe_dry_runs(path: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(ROOT)
-    recipe = load_recipe(path)
+    recipe = load_recipe(path, ["batch=8"])  # what fits together does so in small batches too
     objects = None
     if recipe.data.source != "digits":
         source = Path(recipe.data.source)
         if not source.is_dir():
             pytest.skip(f"{source} is not beside this checkout")
-        objects = Objects(data=_few_rows(source, recipe))
+        objects = Objects(data=_few_rows(source))
     job = prepare(recipe, tmp_path / "run", objects=objects)
     found = preflight(job)
     assert {line.name for line in found.terms} >= {"label"}
@@ -31,7 +73,8 @@ def test_a_shipped_recipe_dry_runs(path: Path, tmp_path: Path, monkeypatch) -> N
     assert not (tmp_path / "run").exists()
 
 
-def _few_rows(source: Path, recipe):
+@cache
+def _few_rows(source: Path) -> Splits:
     """The real test images alone (decoding 60,000 takes a while), as train and test."""
     parquet = next(iter(sorted(source.glob("test-*.parquet"))))
     splits = load(str(parquet), validation=0.05, test=0.05)
