@@ -1,11 +1,11 @@
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from torch import nn
 
 from stillhouse.errors import MissingExtra, ModelError
-from stillhouse.models import build_model
+from stillhouse.models import build_model, comes_trained
 
 
 class Backbone(nn.Module):
@@ -29,6 +29,8 @@ def timm(monkeypatch):
     fake.list_models = lambda: ["resnet18", "resnet34", "vit_fixed"]
     fake.is_model = lambda name: name.split(".")[0] in fake.list_models()
     fake.create_model = create_model
+    known = {"resnet18": SimpleNamespace(num_classes=1000)}
+    fake.get_pretrained_cfg = known.get
     monkeypatch.setitem(sys.modules, "timm", fake)
     return asked
 
@@ -106,3 +108,12 @@ def test_package_that_lacks_a_part_of_its_own_is_not_called_absent(monkeypatch, 
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match="a_package_that_does_not_exist"):
         build_model("timm:resnet18", classes=7)
+
+
+def test_pretrained_names_come_trained_for_their_own_classes_only(timm):
+    assert comes_trained("timm:resnet18:pretrained", 1000)
+    assert not comes_trained("timm:resnet18:pretrained", 10)
+    assert not comes_trained("timm:vit_fixed:pretrained", 1000)  # timm has no weights for it
+    assert not comes_trained("timm:resnet18", 1000)
+    assert comes_trained("torchvision:resnet18:pretrained", 1000)
+    assert not comes_trained("torchvision:resnet18:pretrained", 100)

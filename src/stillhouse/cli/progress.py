@@ -107,10 +107,10 @@ class Plain:
         if not done and time.monotonic() - self._last < LINE_EVERY:
             return
         self._last = time.monotonic()
+        rate = f"{record['images_per_second']:,.0f} images/s"
         print(
             f"{record['stage']} seed {record.get('seed', 0)}: epoch {record['epoch']}, "
-            f"loss {record['loss']:.4f}, {_accuracy(record)}, "
-            f"{record['images_per_second']:,.0f} images/s",
+            + ", ".join(filter(None, [f"loss {record['loss']:.4f}", _accuracy(record), rate])),
             flush=True,
         )
 

@@ -1,5 +1,6 @@
 """The small networks of the distillation literature, and those of other packages, by name."""
 
+from stillhouse.models.adapters import comes_trained
 from stillhouse.models.catalogue import MODEL_FAMILIES, build_model, model_names
 from stillhouse.models.family import Family
 from stillhouse.models.fingerprint import weights_fingerprint
@@ -11,6 +12,7 @@ __all__ = [
     "Family",
     "ModelSize",
     "build_model",
+    "comes_trained",
     "describe",
     "load_weights",
     "model_names",

@@ -8,6 +8,9 @@ from torch import nn
 from stillhouse.errors import MissingExtra, ModelError, nearest
 from stillhouse.models.family import Ask
 
+TORCHVISION_CLASSES = 1000
+"""Of all its default weights for classification."""
+
 
 def build_timm(found: re.Match[str], ask: Ask) -> nn.Module:
     """`timm:resnet18`, or `timm:resnet18:pretrained` for the weights that timm offers.
@@ -67,6 +70,28 @@ def build_torchvision(found: re.Match[str], ask: Ask) -> nn.Module:
     network = _module(models.get_model(architecture, weights="DEFAULT"))
     _fit_head(network, ask)
     return network
+
+
+def comes_trained(name: str, classes: int) -> bool:
+    """Whether a name stands for a classifier with weights for just so many classes.
+
+    With another number of classes its last layer is fresh, so it has to be trained.
+
+    >>> comes_trained("torchvision:resnet18:pretrained", 1000), comes_trained("resnet20", 10)
+    (True, False)
+    """
+    package, _, rest = name.partition(":")
+    architecture, _, pretrained = rest.partition(":")
+    if pretrained != "pretrained":
+        return False
+    if package == "torchvision":
+        return classes == TORCHVISION_CLASSES
+    if package != "timm":
+        return False
+    import timm
+
+    found = timm.get_pretrained_cfg(architecture)
+    return found is not None and found.num_classes == classes
 
 
 def _fit_head(network: nn.Module, ask: Ask) -> None:

@@ -11,7 +11,7 @@ from torch import nn
 from stillhouse.bridges import InputAdapter
 from stillhouse.engine.seeding import seeded
 from stillhouse.errors import ModelError, RecipeError
-from stillhouse.models import build_model, load_weights
+from stillhouse.models import build_model, comes_trained, load_weights
 from stillhouse.recipes.networks import ModelSection, TeacherSection
 from stillhouse.runs.code import module_identity
 from stillhouse.runs.feeds import Feeds
@@ -53,8 +53,10 @@ class Network:
 
     @property
     def given(self) -> bool:
-        """Whether it comes trained: with a weights file, or as a module."""
-        return self.section.weights is not None or isinstance(self.source, nn.Module)
+        """Whether it comes trained: with a weights file, as a module, or pretrained by name."""
+        if self.section.weights is not None or isinstance(self.source, nn.Module):
+            return True
+        return self.source is None and comes_trained(self.section.model, self.classes)
 
     def code(self, module: nn.Module) -> dict[str, str]:
         """What a fingerprint must know of it beside name and weights; empty for one of ours."""
