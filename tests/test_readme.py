@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from stillhouse.methods import METHODS
 from stillhouse.recipes import make_recipe, make_study
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
-PAGES += sorted((ROOT / "docs").glob("*.md"))
+PAGES += sorted((ROOT / "docs").rglob("*.md"))
 
 
 def blocks(language: str) -> list[str]:
@@ -46,7 +47,7 @@ def test_all_python_examples_parse() -> None:
         ast.parse(text)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_links_and_result_files_exist(page: Path) -> None:
     text = page.read_text()
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
@@ -61,3 +62,9 @@ def test_the_tree_names_every_room() -> None:
     rooms = {p.name for p in (ROOT / "src/stillhouse").iterdir() if (p / "__init__.py").exists()}
     named = set(re.findall(r"^  (\w+)/", tree, re.MULTILINE))
     assert named == rooms
+
+
+def test_every_method_has_a_card() -> None:
+    cards = [page.read_text() for page in (ROOT / "docs/methods").glob("*.md")]
+    told = set(re.findall(r"^## (\w+)$", "\n".join(cards), re.MULTILINE))
+    assert {method.name for method in METHODS} <= told
