@@ -39,6 +39,7 @@ def _columns(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "seeds": [run["seed"] for run in runs],
         "last": [_rounded(run["test"]["last"]) for run in runs],
         "best": [_rounded(run["test"]["best"]) for run in runs],
+        "validation": [_rounded(run.get("validation", {}).get("last")) for run in runs],
         "seconds": [run.get("seconds") for run in runs],
     }
     for part in ("heads", "gauges"):
