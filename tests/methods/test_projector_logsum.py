@@ -241,6 +241,37 @@ def test_no_projector_needs_equal_widths(train: Batches, platform: Platform) -> 
         wire(projector_logsum(tiny_net(4, 1), tiny_net(6, 2), projector="none"), train.sample())
 
 
+def test_maps_are_matched_by_a_1x1_convolution(train: Batches) -> None:
+    student, teacher, batch = tiny_net(4, 1).eval(), tiny_net(6, 2).eval(), train.sample(16)
+    maps = {"projector": "conv1x1", "student_feature": "bn", "teacher_feature": "conv"}
+    stage = projector_logsum(student, teacher, **maps, kd_weight=0.0)
+    seen = wire(stage, batch).seen
+    with torch.no_grad():
+        s = array(student.bn(student.conv(batch["batch.image"]))).transpose(0, 2, 3, 1)
+        t = array(teacher.conv(batch["batch.image"])).transpose(0, 2, 3, 1)
+    layer = stage.node("projected").module.projector
+    s = s.reshape(-1, 4) @ array(layer.weight)[:, :, 0, 0].T + array(layer.bias)
+    wanted = distance("log_sum", normalised("batch", s), normalised("batch", t.reshape(-1, 6)), 4.0)
+    term = next(term for term in stage.terms() if term.name == "feature")
+    assert term.value(seen).item() == pytest.approx(wanted, rel=1e-4)
+    check_method(projector_logsum, options=maps, widths=[(4, 6)])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"student_feature": "conv", "teacher_feature": "conv"}, "are maps; take .*'conv1x1'"),
+        ({"projector": "conv1x1"}, "are no maps; take projector 'linear'"),
+        ({"projector": "conv1x1", "student_feature": "conv"}, r"take two vectors \[B, D\]"),
+    ],
+)
+def test_projectors_that_do_not_fit_the_features(
+    options: dict[str, str], said: str, train: Batches
+) -> None:
+    with pytest.raises(WiringError, match=said):
+        wire(projector_logsum(tiny_net(4, 1), tiny_net(6, 2), **options), train.sample())
+
+
 def test_a_correlation_needs_features_of_variance_1() -> None:
     for normalise in ("none", "l2", "group"):
         with pytest.raises(RecipeError, match=f"normalise is '{normalise}'; choose 'batch'"):

@@ -13,6 +13,7 @@ from stillhouse.bridges.projectors import projector as make_projector
 from stillhouse.diagnostics.projector import end_gauges, spectrum_gauges
 from stillhouse.engine.gauges import Gauge
 from stillhouse.engine.nodes import Bridge, Node, Role
+from stillhouse.engine.signals import EMBEDDING
 from stillhouse.engine.stage import Stage, Turn
 from stillhouse.engine.terms import Term
 from stillhouse.errors import RecipeError, WiringError
@@ -28,7 +29,8 @@ DISTANCES: Mapping[str, tuple[Callable[..., Any], str | None]] = {
 }
 """Of each distance the formula, and how it calls alpha."""
 UNIT_VARIANCE = ("batch", "whiten")
-EMBEDDINGS = ("student.embedding", "teacher.embedding")
+MAP = 4
+"""Dimensions of a feature map, [B, C, H, W]."""
 
 
 @checked
@@ -36,7 +38,7 @@ def projector_logsum(
     student: nn.Module,
     teacher: nn.Module | Node,
     *,
-    projector: Literal["none", "linear", "mlp2", "mlp3"] = "linear",
+    projector: Literal["none", "linear", "mlp2", "mlp3", "conv1x1"] = "linear",
     normalise: Literal["none", "l2", "batch", "group", "whiten"] = "batch",
     distance: Literal["l2", "smooth_l1", "log_sum", "log_correlation"] = "log_sum",
     alpha: Power = 4.0,
@@ -44,21 +46,23 @@ def projector_logsum(
     label_weight: Weight = 1.0,
     kd_weight: Weight = 1.0,
     temperature: Positive = 1.0,
+    student_feature: str = EMBEDDING,
+    teacher_feature: str = EMBEDDING,
     student_head: str | None = None,
     head: str | None = None,
 ) -> Stage:
     """Projector and LogSum: ``ln sum |N(P z_s) - N(z_t)|^alpha`` beside labels and soft classes.
 
     ``label_weight * CE(p_s, y) + weight * D(N(P z_s), N(z_t)) + kd_weight * T^2 KL(p_t^T, p_s^T)``
-    on the inputs z of the two heads. P is the projector and N a normalisation without parameters.
-    P learns with the student, by its optimiser, and is no part of what is kept.
+    on features z, by default the inputs of the two heads. P is the projector and N a normalisation
+    without parameters. P learns with the student, by its optimiser, and is no part of what is kept.
 
     Args:
         student: the learner; its embedding is the input of its head.
         teacher: frozen; a model or a node called 'teacher' that gives 'teacher.embedding', and
             'teacher.logits' unless kd_weight is 0.
-        projector: 'linear' (the released recipe), 'none' for equal widths, or an MLP of 2 or 3
-            layers; see `stillhouse.bridges.projector`.
+        projector: 'linear' (the released recipe), 'none' for equal widths, an MLP of 2 or 3 layers,
+            or 'conv1x1' between feature maps of one size; see `stillhouse.bridges.projector`.
         normalise: 'batch' (the released recipe: statistics of the batch on both sides), 'none',
             'l2', 'group' or 'whiten'; see `stillhouse.bridges.normaliser`.
         distance: 'log_sum' (the released ImageNet recipe), 'log_correlation' (the released DeiT
@@ -69,6 +73,8 @@ def projector_logsum(
         label_weight: of the cross-entropy. 1.0: the released recipes.
         kd_weight: of the KL. 1.0: the same. 0 leaves the KL out: no teacher logits are needed.
         temperature: T > 0 of the KL. 1.0: the same; not the 4 that is custom on CIFAR-100.
+        student_feature, teacher_feature: what is matched: 'embedding' (the released recipe), or a
+            tap such as 'layer3' that gives [B, D] or a map [B, C, H, W].
         student_head, head: paths of the classifiers; found when not named.
 
     Returns:
@@ -78,7 +84,8 @@ def projector_logsum(
     Raises:
         RecipeError: a setting is out of its range, or the distance does not fit the normalisation.
         WiringError: a head is named for a teacher that comes as a node; or, when the stage is
-            wired, projector 'none' meets widths that differ.
+            wired, the projector does not fit the features: 'none' meets widths that differ, or a
+            projector of vectors meets maps.
         ModelError: no module of that name is there to be the head; or, when the stage is wired,
             none is named and the model has no Linear.
 
@@ -108,8 +115,9 @@ def projector_logsum(
         soft = {"temperature": temperature}
         both = ["student.logits", "teacher.logits"]
         terms.append(Term("kd", kl, both, weight=kd_weight, options=soft))
+    mine, theirs = f"student.{student_feature}", f"teacher.{teacher_feature}"
     projected = Bridge.sized(
-        "projected", _projection(projector, normalise), EMBEDDINGS[0], by=EMBEDDINGS
+        "projected", _projection(projector, normalise, distance), mine, by=[mine, theirs]
     )
     return Stage(
         "projector_logsum",
@@ -117,16 +125,14 @@ def projector_logsum(
             _role("student", student, student_head),
             teacher if isinstance(teacher, Node) else _role("teacher", teacher, head),
             projected,
-            Bridge.sized(
-                "target", lambda t: normaliser(normalise, t[-1]), EMBEDDINGS[1], by=EMBEDDINGS[1]
-            ),
+            Bridge.sized("target", lambda t: normaliser(normalise, t[1]), theirs, by=theirs),
         ],
         turns=[Turn(learns=["student", "projected"], terms=terms)],
-        gauges=_gauges(projector, projected),
+        gauges=_gauges(projector, projected, mine),
     )
 
 
-def _gauges(kind: Projector, projected: Bridge) -> list[Gauge]:
+def _gauges(kind: Projector, projected: Bridge, feature: str) -> list[Gauge]:
     """What the projector does, before the normalisation; nothing where there is none."""
 
     def module() -> nn.Module:
@@ -136,19 +142,42 @@ def _gauges(kind: Projector, projected: Bridge) -> list[Gauge]:
 
     if kind == "none":
         return []
-    ends = end_gauges(module, EMBEDDINGS[0])
+    if kind == "conv1x1":
+        return spectrum_gauges(
+            module
+        )  # both ends of a map, at every position, are too many numbers
+    ends = end_gauges(module, feature)
     return [*spectrum_gauges(module), *ends] if kind == "linear" else ends
 
 
-def _projection(kind: Projector, normalise: Normalisation) -> Callable[[Size, Size], nn.Module]:
+def _projection(
+    kind: Projector, normalise: Normalisation, distance: str
+) -> Callable[[Size, Size], nn.Module]:
     def build(mine: Size, theirs: Size) -> nn.Module:
+        problem = _misfit(kind, distance, mine, theirs)
+        if problem:
+            raise WiringError(f"projector '{kind}'", [problem])
         parts = [
-            ("projector", make_projector(kind, mine[-1], theirs[-1])),
-            ("normaliser", normaliser(normalise, theirs[-1])),
+            ("projector", make_projector(kind, mine[1], theirs[1])),
+            ("normaliser", normaliser(normalise, theirs[1])),
         ]
         return nn.Sequential(OrderedDict(parts))
 
     return build
+
+
+def _misfit(kind: str, distance: str, mine: Size, theirs: Size) -> str | None:
+    """Why a projector cannot bring one feature to the other; None when it can."""
+    shapes = f"the student's feature is {list(mine)}, the teacher's {list(theirs)}"
+    if len(mine) != len(theirs) or len(mine) not in (2, MAP) or mine[2:] != theirs[2:]:
+        return f"{shapes}; take two vectors [B, D], or two maps [B, C, H, W] of one size"
+    if len(mine) == MAP and kind not in ("none", "conv1x1"):
+        return f"{shapes}, which are maps; take projector 'conv1x1'"
+    if len(mine) != MAP and kind == "conv1x1":
+        return f"{shapes}, which are no maps; take projector 'linear'"
+    if len(mine) == MAP and distance == "log_correlation":
+        return f"{shapes}; distance 'log_correlation' is of vectors, take 'log_sum'"
+    return None
 
 
 def _check(teacher: nn.Module | Node, head: str | None, normalise: str, distance: str) -> None:
