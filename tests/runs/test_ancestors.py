@@ -8,9 +8,10 @@ import torch
 from safetensors.torch import load_file
 
 import stillhouse as sh
-from stillhouse.errors import ModelError, RecipeError
+from stillhouse.errors import ModelError, RecipeError, WiringError
 from stillhouse.recipes import make_recipe
-from stillhouse.runs.job import prepare
+from stillhouse.runs.ancestors import Ancestry, Trained, family
+from stillhouse.runs.job import Objects, prepare, run
 
 SMALL, LARGE = "convnet-4-8-16", "convnet-8-8-16"
 HEAD = ("head.weight", "head.bias")
@@ -73,7 +74,7 @@ def test_one_classifier_through_three_stages(head: str, tmp_path: Path) -> None:
 
 def test_each_seed_has_its_own_teacher_or_all_have_one(tmp_path: Path) -> None:
     own = distil(tmp_path / "own", seeds=2, teacher={"model": LARGE, "seed": "student"})
-    assert roles(own)["teacher"] == [1001, 1000]
+    assert roles(own)["teacher"] == [1000, 1001]
     one = distil(tmp_path / "one", seeds=2, teacher={"model": LARGE, "seed": 7})
     assert roles(one)["teacher"] == [7]
     again = distil(tmp_path / "own", seeds=2, teacher={"model": LARGE, "seed": "student"})
@@ -107,7 +108,9 @@ def test_classifiers_that_do_not_fit_are_told_before_anything_is_trained(tmp_pat
             "student": SMALL,
         }
     )
-    with pytest.raises(ModelError, match=r"cannot take over.*\[10, 32\].*\[10, 16\].*equally wide"):
+    with pytest.raises(
+        ModelError, match=r"cannot take over.*Linear.*\[10, 32\].*\[10, 16\].*equally wide"
+    ):
         prepare(recipe, tmp_path / "run")
     recipe = recipe.model_copy(
         update={"student": recipe.student.model_copy(update={"head": "shared"})}
@@ -129,6 +132,19 @@ def test_classifiers_that_do_not_fit_are_told_before_anything_is_trained(tmp_pat
         ({"teacher": {"model": LARGE, "until": {"epoch": 9}, "epochs": 4}}, "9 and it has 4"),
         ({"teacher": {"model": LARGE, "teacher": SMALL}}, "no method; add method: kd"),
         ({"teacher": {"model": LARGE, "method": "kd"}}, "'kd' needs a teacher"),
+        (
+            {"teacher": {"model": LARGE, "method": "label_smoothing", "teacher": SMALL}},
+            "'label_smoothing' takes no teacher",
+        ),
+        ({"teacher": {"model": LARGE, "weights": "w.pt", "seed": "student"}}, "seed: student says"),
+        ({"teacher": {"model": LARGE, "weights": "w.pt", "epochs": 3}}, "epochs says nothing"),
+        ({"teacher": {"model": LARGE, "until": {"epoch": 50}}}, "until.epoch is 50 of 30 epochs"),
+        ({"teacher": {"model": LARGE, "until": {"accuracy": 0}}}, "greater than 0"),
+        (
+            {"teacher": {"model": LARGE, "head": {"model": SMALL, "seed": "student"}}},
+            "give it seed: student too",
+        ),
+        ({"teacher": {"model": LARGE, "seed": "student"}, "seeds": [0, 1000]}, "smaller ones"),
         ({"teacher": {"model": LARGE, "hat": 1}}, "no key 'teacher.hat'; nearest: head"),
         ({"method": "plain", "student": {"model": SMALL, "head": "shared"}}, "there is no teacher"),
     ],
@@ -143,3 +159,82 @@ def test_recipes_that_cannot_be(change: dict, said: str) -> None:
                 **change,
             }
         )
+
+
+def prepared(out: Path, **settings):
+    values = {"data": {"source": "digits", **TINY}, "student": SMALL, "teacher": LARGE, **settings}
+    return prepare(make_recipe(values), out)
+
+
+def test_what_cannot_be_done_is_told_before_anything_is_trained(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"read from validation data; give data\.validation"):
+        prepared(
+            tmp_path / "run",
+            data={"source": "digits", **TINY, "validation": 0},
+            teacher={"model": LARGE, "until": {"accuracy": 0.1}},
+        )
+    with pytest.raises(RecipeError, match="the recording of one teacher, and each student has its"):
+        prepared(
+            tmp_path / "run",
+            teacher={"model": LARGE, "seed": "student"},
+            cache={"directory": str(tmp_path / "recording")},
+        )
+    assert not (tmp_path / "shared").exists()
+
+
+def test_the_input_of_a_teachers_teacher_decides_the_teacher(tmp_path: Path) -> None:
+    def taught(**more) -> str:
+        inner = {"model": LARGE, "epochs": 1, **more}
+        job = prepared(tmp_path / "run", teacher={"model": SMALL, "method": "kd", "teacher": inner})
+        ancestry = Ancestry(job)
+        first = job.teacher.teacher.make(0)
+        trained = Trained(job.teacher.teacher, 0, first, None)
+        _, more = ancestry.stage(job.teacher, job.teacher.make(0), None, trained)
+        return str(sorted(more.items()))
+
+    assert taught() != taught(input={"mean": [0.5], "std": [0.2]})
+
+
+def test_equal_roles_of_a_family_have_different_names(tmp_path: Path) -> None:
+    head = {"model": SMALL, "head": {"model": SMALL, "seed": 5}}
+    chain = {"model": LARGE, "teacher": LARGE, "method": "kd", "head": SMALL}
+    job = prepared(tmp_path / "run", teacher={**chain, "head": head, "teacher": chain})
+    names = [ancestor.role for ancestor in family(job.teacher)]
+    assert len(set(names)) == len(names) == 6
+    assert names[:3] == ["teacher", "temporary", "temporary's head"]
+
+
+class Twisted(torch.nn.Module):
+    """Its last Linear is not the one that gives the logits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = torch.nn.Linear(64, 10)
+        self.first = torch.nn.Linear(64, 64)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.fc(torch.relu(self.first(image.flatten(1))))
+
+
+@pytest.mark.parametrize("method", ["kd", "th_kd"])
+def test_a_classifier_that_is_named_is_used_everywhere(method: str, tmp_path: Path) -> None:
+    outcome = distil_named("fc", tmp_path / "named", method)
+    student = outcome.scores["models"][-1]["runs"][0]
+    assert len(student["gauges"]["head_cosine"]) == 10
+    with pytest.raises(WiringError, match="is taken for the head, but its output is not the"):
+        distil_named("first", tmp_path / "wrong", method)
+
+
+def distil_named(path: str, out: Path, method: str):
+    recipe = make_recipe(
+        {
+            "data": {"source": "digits", **TINY},
+            "student": {"model": "Twisted", "head_path": path},
+            "teacher": {"model": "Twisted", "head_path": path},
+            "method": method,
+            "epochs": 1,
+            "seeds": 1,
+        }
+    )
+    objects = Objects(student=Twisted, teacher=Twisted())
+    return run(prepare(recipe, out, objects=objects))

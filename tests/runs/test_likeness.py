@@ -51,7 +51,7 @@ def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def test_numbers_are_those_of_a_naive_loop(feeds: Feeds) -> None:
     teacher, student = tiny_net(4, 3), tiny_net(4, 1)
     likeness = likeness_to(plain(teacher), feeds, Settings())
-    shown = likeness.of(tiny_net(4, 7), student.state_dict())
+    shown = likeness.of(plain(tiny_net(4, 7)), student.state_dict())
     image = torch.cat([batch["batch.image"] for batch in feeds.validation.once()])
     assert len(image) > 20
     mine, theirs = embedding(student, image), embedding(teacher, image)
@@ -63,7 +63,9 @@ def test_numbers_are_those_of_a_naive_loop(feeds: Feeds) -> None:
 
 def test_a_teacher_is_like_itself(feeds: Feeds) -> None:
     teacher = tiny_net(4, 3)
-    shown = likeness_to(plain(teacher), feeds, Settings()).of(tiny_net(), teacher.state_dict())
+    shown = likeness_to(plain(teacher), feeds, Settings()).of(
+        plain(tiny_net()), teacher.state_dict()
+    )
     assert shown["embedding_cka"] == pytest.approx(1.0)
     assert shown["embedding_cosine"] == pytest.approx(1.0)
     assert shown["head_cosine"] == pytest.approx([1.0] * 3)
@@ -103,7 +105,7 @@ def names(student: nn.Module, teacher: nn.Module, feeds: Feeds) -> list[str]:
     likeness = likeness_to(plain(teacher), feeds, Settings())
     if likeness is None:
         return []
-    of = list(likeness.of(student, student.state_dict()))
+    of = list(likeness.of(plain(student), student.state_dict()))
     gauging = likeness.gauging(kd(student, teacher))
     assert [gauge.name for gauge in gauging.gauges] == of
     return of

@@ -97,6 +97,20 @@ class Stage:
         role.frozen = (*role.frozen, *paths)
         return self.replace(role)
 
+    def headed(self, name: str, path: str | None) -> "Stage":
+        """The same stage with a role whose classifier is the module at this path; None: as it is.
+
+        >>> two = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+        >>> stage = Stage("s", [Role("student", two)], [])
+        >>> stage.headed("student", "0").role("student").head
+        '0'
+        """
+        if path is None:
+            return self
+        role = copy.copy(self.role(name))
+        role._head = path
+        return self.replace(role)
+
     def through(self, name: str, bridge: Node) -> "Stage":
         """The same stage with a role that reads a bridge, such as its own form of the image."""
         role = copy.copy(self.role(name))

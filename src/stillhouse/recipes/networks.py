@@ -13,8 +13,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from stillhouse.methods import METHODS
 from stillhouse.recipes.choices import choices
 
+GENERATION = 1000
+"""Between the seed of a student and that of its own teacher, so that they never start alike."""
+
 Count = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(gt=0, le=1)]
 if TYPE_CHECKING:
     from stillhouse.recipes.choices import Choice
 
@@ -111,7 +114,7 @@ class TeacherSection(ModelSection):
 
     @model_validator(mode="after")
     def _trained_or_given(self) -> "TeacherSection":
-        asked = [name for name in ("until", "head", "method", "teacher") if getattr(self, name)]
+        asked = asked_of_training(self)
         if self.weights is not None and asked:
             raise ValueError(
                 f"it has weights and is not trained here, so {asked[0]} says nothing; leave "
@@ -119,7 +122,14 @@ class TeacherSection(ModelSection):
             )
         if self.until and self.until.epoch and self.epochs and self.until.epoch > self.epochs:
             raise ValueError(f"until.epoch is {self.until.epoch} and it has {self.epochs} epochs")
+        before = [each for each in (self.head, self.teacher) if each_student_its_own(each)]
+        if before and self.seed != "student":
+            raise ValueError(
+                f"it has one seed ({self.seed}) for all students and comes from a network of each "
+                "student's own; give it seed: student too"
+            )
         problem = method_problem(self.method, self.teacher)
+        problem = problem or unneeded_teacher(self.method, self.teacher)
         if problem:
             raise ValueError(problem)
         return self
@@ -136,6 +146,24 @@ def method_problem(method: Any, teacher: TeacherSection | None) -> str | None:
     if method is None and teacher is not None:
         return "it has a teacher and no method; add method: kd"
     return None
+
+
+def unneeded_teacher(method: Any, teacher: TeacherSection | None) -> str | None:
+    """Whether a network has a teacher that its method cannot take; None when all is well."""
+    alone = {each.name for each in METHODS if not each.needs_teacher}
+    if method is not None and method.name in alone and teacher is not None:
+        return f"method '{method.name}' takes no teacher; leave teacher out, or add method: kd"
+    return None
+
+
+def asked_of_training(section: TeacherSection) -> list[str]:
+    """Keys of a section that say how it is trained here."""
+    found = [
+        name
+        for name in ("until", "head", "method", "teacher", "epochs")
+        if getattr(section, name) is not None
+    ]
+    return [*found, "seed: student"] if section.seed == "student" else found
 
 
 Student = Annotated[StudentSection, short("model")]

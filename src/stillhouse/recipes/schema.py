@@ -13,11 +13,14 @@ from stillhouse.errors import nearest
 from stillhouse.methods import METHODS
 from stillhouse.recipes.choices import choices
 from stillhouse.recipes.networks import (
+    GENERATION,
     Count,
     Methods,
     Section,
     Student,
     Teacher,
+    ancestors,
+    each_student_its_own,
     method_problem,
     short,
 )
@@ -162,6 +165,15 @@ class Recipe(Section):
         if not needs and self.cache.use == "always":
             raise ValueError(
                 f"method '{self.method.name}' has no teacher to record; leave cache out"
+            )
+        for each in ancestors(self.teacher):
+            until = each.until.epoch if each.until else None
+            if until and each.epochs is None and until > self.epochs:
+                raise ValueError(f"{each.model}: until.epoch is {until} of {self.epochs} epochs")
+        if each_student_its_own(self.teacher) and max(self.seeds) >= GENERATION:
+            raise ValueError(
+                f"seeds {list(self.seeds)}: teachers with seed: student have seeds from "
+                f"{GENERATION} on; give the students smaller ones"
             )
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds {list(self.seeds)}: each seed may come once")

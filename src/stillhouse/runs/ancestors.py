@@ -10,9 +10,15 @@ from stillhouse.bridges import InputAdapter
 from stillhouse.engine.nodes import Bridge
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Settings
+from stillhouse.errors import RecipeError
 from stillhouse.methods import find_method, plain
 from stillhouse.models import weights_fingerprint
-from stillhouse.recipes.networks import TeacherSection, each_student_its_own
+from stillhouse.recipes.networks import (
+    GENERATION,
+    TeacherSection,
+    asked_of_training,
+    each_student_its_own,
+)
 from stillhouse.runs.feeds import Feeds
 from stillhouse.runs.heads import check_kept, head_fingerprint, take_head
 from stillhouse.runs.networks import Network, make_input, make_network
@@ -20,9 +26,6 @@ from stillhouse.runs.stage_run import StageRun
 
 if TYPE_CHECKING:
     from stillhouse.runs.distill import Distillation
-
-GENERATION = 1000
-"""Between the seed of a student and that of its own teacher, so that they never start alike."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ class Ancestor:
         else:
             stage = find_method(method.name).build(module, teacher, **method.settings())
             stage = reading(stage, "teacher", self.teacher.input)
+        stage = stage.headed("student", self.section.head_path)
         return reading(stage, "student", self.input)
 
     def input_settings(self) -> dict[str, Any]:
@@ -96,21 +100,34 @@ def make_ancestor(
     role: str = "teacher",
     depth: int = 1,
 ) -> Ancestor:
-    """A teacher and all that it comes from; only itself can be given as an object."""
+    """A teacher and all that it comes from; only itself can be given as an object.
+
+    Raises:
+        RecipeError: it comes trained and the recipe says how it is to be trained; or it waits for a
+            validation accuracy and there are no validation data.
+    """
 
     def before(inner: TeacherSection | None, role: str) -> Ancestor | None:
         if inner is None:
             return None
         return make_ancestor(inner, feeds, allow_imports=allow_imports, role=role, depth=depth + 1)
 
+    network = make_network(section, feeds, source, allow_imports=allow_imports)
+    asked = asked_of_training(section)
+    if network.given and asked:
+        said = f"'{section.model}' comes trained, so {asked[0]} says nothing; leave it out"
+        raise RecipeError(role, [said])
+    if section.until is not None and section.until.accuracy is not None and not feeds.validation:
+        said = "until.accuracy is read from validation data; give data.validation, or until.epoch"
+        raise RecipeError(role, [said])
     return Ancestor(
         section,
-        make_network(section, feeds, source, allow_imports=allow_imports),
+        network,
         role,
         depth,
         make_input(section, feeds),
-        before(section.head, "temporary"),
-        before(section.teacher, "teacher's teacher" if depth == 1 else f"teacher {depth + 1}"),
+        before(section.head, "temporary" if depth == 1 else f"{role}'s head"),
+        before(section.teacher, f"{role}'s teacher"),
     )
 
 
@@ -144,6 +161,11 @@ class Ancestry:
             self.known[key] = self._train(ancestor, student_seed, *before)
         return self.known[key]
 
+    def all_trained(self) -> list[Trained]:
+        """Those that were asked for so far: the teacher's first, each kind in order of students."""
+        roles = [each.role for each in family(self.job.teacher)]
+        return sorted(self.known.values(), key=lambda one: roles.index(one.ancestor.role))
+
     def _train(
         self, ancestor: Ancestor, student_seed: int, head: Trained | None, teacher: Trained | None
     ) -> Trained:
@@ -175,6 +197,7 @@ class Ancestry:
             more["method"] = ancestor.section.method.model_dump()
         if teacher is not None:
             more["teacher"] = self.identity_of(teacher)
+            more["teacher's input"] = teacher.ancestor.input_settings()
         return stage, more
 
     def identity_of(self, trained: Trained) -> str:

@@ -8,16 +8,16 @@ from torch import nn
 
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Settings, opened
-from stillhouse.errors import WiringError
+from stillhouse.errors import RecipeError, WiringError
 from stillhouse.methods import Method, find_method, plain
 from stillhouse.models import weights_fingerprint
-from stillhouse.recipes.networks import each_student_its_own
+from stillhouse.recipes.networks import ancestors, each_student_its_own
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runs.ancestors import Ancestor, Ancestry, file_name, reading
 from stillhouse.runs.compiling import settle_compile
 from stillhouse.runs.feeds import Feeds, data_identity
 from stillhouse.runs.fingerprint import fingerprint
-from stillhouse.runs.heads import check_kept, take_head
+from stillhouse.runs.heads import check_kept, take_head, watching_head, with_heads
 from stillhouse.runs.likeness import Likeness, gauged, look_at
 from stillhouse.runs.networks import Network
 from stillhouse.runs.optimising import budget_identity, chosen_optimizer, chosen_schedule
@@ -69,21 +69,33 @@ class Distillation:
 
     def student_stage(self, seed: int, teacher: nn.Module | None) -> Stage:
         """The method's stage on a fresh student, with the teacher's classifier if it is to."""
-        options: dict[str, Any] = self.recipe.method.settings()
         student = self.student.make(seed)
         section, source = self.recipe.student, self.teacher
+        options = with_heads(
+            self.recipe.method.settings(), section, source.section if source else None
+        )
         kept = []
         if section.head != "own" and teacher is not None and source is not None:
             path = take_head(student, section, teacher, source.section)
             kept = [path] if section.head == "shared" else []
         if not self.method.needs_teacher:
-            return self.method.build(student, **options).freeze("student", kept)
-        stage = self.method.build(student, teacher, **options).freeze("student", kept)
-        return stage if source is None else reading(stage, "teacher", source.input)
+            stage = self.method.build(student, **options)
+        else:
+            stage = self.method.build(student, teacher, **options)
+            if source is not None:
+                stage = reading(stage, "teacher", source.input)
+        return stage.freeze("student", kept).headed("student", section.head_path)
+
+    def control_stage(self, seed: int) -> Stage:
+        """The student alone."""
+        return plain(self.student.make(seed)).headed("student", self.recipe.student.head_path)
 
     def teacher_stage(self, teacher: nn.Module) -> Stage:
         """The teacher alone, reading its own form of the image."""
-        return reading(plain(teacher), "student", self.teacher.input if self.teacher else None)
+        if self.teacher is None:
+            return plain(teacher)
+        stage = plain(teacher).headed("student", self.teacher.section.head_path)
+        return reading(stage, "student", self.teacher.input)
 
     def check(self) -> None:
         """Wire every stage once, before anything is trained.
@@ -94,14 +106,22 @@ class Distillation:
         seed, teacher = self.recipe.seeds[0], None
         if self.teacher is not None:
             for ancestor, stage in Ancestry(self).untrained(self.teacher):
-                self._rehearse(stage, ancestor.seed_for(seed))
+                self._rehearse(stage, ancestor.seed_for(seed), ancestor.section.head_path)
             teacher = self.teacher.make(seed)
-        self._rehearse(self.student_stage(seed, teacher), seed)
+        self._rehearse(self.student_stage(seed, teacher), seed, self.recipe.student.head_path)
+        self._check_directory_of_recording()
         if self.teacher is not None and teacher is not None and self.method.needs_teacher:
             Planner(self, teacher, trained=self.teacher.given).check()
 
-    def _rehearse(self, stage: Stage, seed: int) -> None:
+    def _check_directory_of_recording(self) -> None:
+        if self.recipe.cache.directory and each_student_its_own(self.recipe.teacher):
+            said = "a directory holds the recording of one teacher, and each student has its own"
+            raise RecipeError("cache.directory", [f"{said}; leave it out, or give one teacher"])
+
+    def _rehearse(self, stage: Stage, seed: int, head: str | None) -> None:
         train, platform = self.feeds.train(seed), self.feeds.platform
+        if head is not None or self._heads_move:
+            stage = watching_head(stage)
         with opened(stage, train, self.settings(seed), platform) as trainer:  # opening is the check
             classes = len(self.feeds.splits.classes)
             for label, signal in stage.measures.items():
@@ -112,6 +132,12 @@ class Distillation:
                         [f"'{label}' ({signal}) tells {width} classes apart, the data has "
                          f"{classes}; give a model with {classes} outputs"],
                     )  # fmt: skip
+
+    @property
+    def _heads_move(self) -> bool:
+        """Whether a network of the run takes over another one's classifier."""
+        moved = any(each.head is not None for each in ancestors(self.recipe.teacher))
+        return moved or self.recipe.student.head != "own"
 
     def identity(
         self,
@@ -149,7 +175,7 @@ class Distillation:
         """The student alone, same budget and seed; shared by all methods."""
         settings = self.settings(seed)
         identity = self.identity("control", settings, self.student)
-        stage = plain(self.student.make(seed))
+        stage = self.control_stage(seed)
         return self.train_alone("control", self.student, settings, identity, stage)
 
     def train_alone(
@@ -222,8 +248,8 @@ class Distillation:
             runs.append(("student", seed, self.noted("student", student), teacher))
         self.served = taught.served()
         self.watcher.say("reading the test set, once")
-        before = [played_ancestor(self, trained) for trained in ancestry.known.values()]
-        return before[::-1] + [played(self, *run) for run in runs]
+        before = [played_ancestor(self, trained) for trained in ancestry.all_trained()]
+        return before + [played(self, *run) for run in runs]
 
     def _teacher(self, ancestry: Ancestry, seed: int) -> nn.Module | None:
         """The teacher of a student; told about when it is new."""

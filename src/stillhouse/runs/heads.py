@@ -1,9 +1,16 @@
 """Classifiers that one network takes over from another, and keeps."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
 import torch
 from torch import nn
 
+from stillhouse.engine.gauges import Gauge
 from stillhouse.engine.heads import find_head
+from stillhouse.engine.signals import EMBEDDING
+from stillhouse.engine.stage import Stage
 from stillhouse.engine.taps import tap_problem
 from stillhouse.errors import ModelError, RunError
 from stillhouse.models import weights_fingerprint
@@ -41,16 +48,31 @@ def take_head(
     """
     path = head_path(module, section)
     mine, theirs = module.get_submodule(path), head_of(source, source_section)
-    here, there = _shapes(mine), _shapes(theirs)
+    here, there = _described(mine), _described(theirs)
     if here != there:
         raise ModelError(
             f"{section.model} cannot take over the classifier of {source_section.model}: its own "
-            f"has {_text(here)}, the other {_text(there)}; choose networks whose embeddings are "
-            "equally wide (and classifiers alike)"
+            f"is a {here}, the other a {there}; choose networks whose embeddings are equally wide "
+            "and whose classifiers are of one kind"
         )
     with torch.no_grad():
         mine.load_state_dict(theirs.state_dict())
     return path
+
+
+def with_heads(
+    settings: Mapping[str, Any], student: ModelSection, teacher: ModelSection | None
+) -> dict[str, Any]:
+    """Settings of a method that asks for paths of heads, with those that the networks name."""
+    named = {"student_head": student.head_path, "head": teacher and teacher.head_path}
+    wanted = {key: path for key, path in named.items() if settings.get(key, "") is None and path}
+    return {**settings, **wanted}
+
+
+def watching_head(stage: Stage) -> Stage:
+    """The stage, made to see when it is wired that its product's classifier gives the logits."""
+    read = (f"{stage.keeps}.{EMBEDDING}",)
+    return replace(stage, gauges=[*stage.gauges, Gauge("classifier", len, read)])
 
 
 def head_fingerprint(module: nn.Module, section: ModelSection) -> str:
@@ -73,9 +95,7 @@ def check_kept(
         )
 
 
-def _shapes(module: nn.Module) -> dict[str, list[int]]:
-    return {key: list(value.shape) for key, value in module.state_dict().items()}
-
-
-def _text(shapes: dict[str, list[int]]) -> str:
-    return ", ".join(f"{key} {shape}" for key, shape in shapes.items()) or "no weights"
+def _described(module: nn.Module) -> str:
+    shapes = {key: list(value.shape) for key, value in module.state_dict().items()}
+    inside = ", ".join(f"{key} {shape}" for key, shape in shapes.items())
+    return f"{type(module).__name__} ({inside or 'no weights'})"

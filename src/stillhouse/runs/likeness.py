@@ -22,7 +22,6 @@ from stillhouse.engine.terms import Term
 from stillhouse.engine.trainer import Settings, opened
 from stillhouse.errors import ModelError, WiringError
 from stillhouse.functional import cross_entropy
-from stillhouse.methods import plain
 from stillhouse.runs.feeds import Feeds
 from stillhouse.runs.stage_run import LAST, StageRun
 
@@ -58,10 +57,10 @@ class Likeness:
         more = [gauge for gauge in self._gauges(role) if gauge.name not in own]
         return replace(stage, gauges=[*stage.gauges, *more])
 
-    def of(self, student: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Reading]:
+    def of(self, alone: Stage, weights: Mapping[str, Tensor]) -> dict[str, Reading]:
         """The same numbers for a student with these weights, which are put into it."""
-        student.load_state_dict(weights)
-        stage = self.gauging(plain(student))
+        alone.role(alone.keeps).module.load_state_dict(weights)
+        stage = self.gauging(alone)
         if not stage.gauges:
             return {}
         reads = reads_of(stage.gauges)
@@ -126,7 +125,7 @@ def gauges_of(
     likeness = look_at(job, teacher)
     if run.gauges or likeness is None:
         return run.gauges
-    return likeness.of(job.student.make(seed), run.weights(LAST)[run.keeps])
+    return likeness.of(job.control_stage(seed), run.weights(LAST)[run.keeps])
 
 
 def _watched(stage: Stage) -> tuple[Stage, str]:

@@ -29,7 +29,7 @@ def budget_identity(recipe: Recipe, settings: Settings, platform: Platform) -> d
     """What of budget, rules and platform decides the weights of a stage."""
     until = {"epoch": settings.until_epoch, "accuracy": settings.until_accuracy}
     return {
-        **({"until": until} if any(until.values()) else {}),
+        **({} if set(until.values()) == {None} else {"until": until}),
         "seed": settings.seed,
         "epochs": settings.epochs,
         "optimizer": recipe.optimizer.model_dump(),

@@ -71,9 +71,7 @@ def played(
     job: "Distillation", role: str, seed: int, run: StageRun, teacher: nn.Module | None
 ) -> Played:
     """A control or a student with its accuracies, by every inference that it has."""
-    stage = job.student_stage(seed, teacher)
-    if role == "control":
-        stage = plain(job.student.make(seed))
+    stage = job.control_stage(seed) if role == "control" else job.student_stage(seed, teacher)
     found = _scored(job, role, seed, run, stage)
     return replace(found, teacher=teacher, gauges=gauges_of(job, seed, run, teacher))
 
