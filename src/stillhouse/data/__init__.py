@@ -5,4 +5,13 @@ from stillhouse.data.batches import Batches
 from stillhouse.data.load import Splits, load
 from stillhouse.data.tables import FloatTable, ImageTable, SampleTable, Table
 
-__all__ = ["Augment", "Batches", "FloatTable", "ImageTable", "SampleTable", "Splits", "Table", "load"]
+__all__ = [
+    "Augment",
+    "Batches",
+    "FloatTable",
+    "ImageTable",
+    "SampleTable",
+    "Splits",
+    "Table",
+    "load",
+]

@@ -1,6 +1,6 @@
 """Tables: the rows of one split, in memory (`ImageTable`) or read one by one (`SampleTable`).
 
-`FloatTable` is an `ImageTable` of floats that a network takes as they are, such as synthetic images.
+`FloatTable` is an `ImageTable` of floats that a network takes as they are: synthetic images.
 """
 
 import hashlib

@@ -17,7 +17,8 @@ def soft_cross_entropy(logits: Tensor, target: Tensor, *, temperature: float) ->
     >>> round(soft_cross_entropy(logits, target, temperature=20.0).item(), 4)
     0.8133
     """
-    return -(target * F.log_softmax(logits.float() / temperature, 1)).sum(1)
+    value: Tensor = -(target * F.log_softmax(logits.float() / temperature, 1)).sum(1)
+    return value
 
 
 def excess(logits: Tensor, target: Tensor, *, temperature: float) -> Tensor:
@@ -29,8 +30,8 @@ def excess(logits: Tensor, target: Tensor, *, temperature: float) -> Tensor:
     >>> excess(torch.zeros(1, 2), torch.tensor([[0.5, 0.5]]), temperature=20.0).item()
     0.0
     """
-    entropy = -torch.special.entr(target).sum(1)
-    return (soft_cross_entropy(logits, target, temperature=temperature) + entropy).clamp_min(0.0)
+    entropy: Tensor = torch.special.entr(target).sum(1)
+    return (soft_cross_entropy(logits, target, temperature=temperature) - entropy).clamp_min(0.0)
 
 
 def total_variation(image: Tensor) -> Tensor:
@@ -67,7 +68,8 @@ def pixel_norm(image: Tensor) -> Tensor:
     >>> pixel_norm(torch.full((1, 1, 2, 2), 2.0)).item()
     4.0
     """
-    return image.float().norm()
+    norm: Tensor = image.float().norm()
+    return norm
 
 
 class NormDistance(nn.Module):
@@ -131,5 +133,5 @@ def agreement(student: Tensor, teacher: Tensor, *, temperature: float = 3.0) -> 
     q = F.softmax(teacher.float() / temperature, 1)
     mean = (p + q) / 2
     entropy = torch.special.entr
-    js = entropy(mean).sum(1) - (entropy(p).sum(1) + entropy(q).sum(1)) / 2
+    js: Tensor = entropy(mean).sum(1) - (entropy(p).sum(1) + entropy(q).sum(1)) / 2
     return 1.0 - js / torch.log(js.new_tensor(2.0))

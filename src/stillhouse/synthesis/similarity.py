@@ -53,7 +53,8 @@ def class_similarity(weight: Tensor) -> Tensor:
             "the head's weights point the same way for all classes, so no class is more similar "
             "than another; is the teacher trained?"
         )
-    return (cosine - low) / (1.0 - low)
+    stretched: Tensor = (cosine - low) / (1.0 - low)
+    return stretched
 
 
 def concentrations(similarity: Tensor, beta: float, *, floor: float = FLOOR) -> Tensor:
@@ -65,7 +66,7 @@ def concentrations(similarity: Tensor, beta: float, *, floor: float = FLOOR) -> 
     Shapes:
         similarity: [K, K] in 0..1; returns the same.
 
-    >>> concentrations(torch.tensor([[1.0, 0.0], [0.0, 1.0]]), 0.1)[0].tolist()
-    [0.10010000318288803, 9.999999747378752e-05]
+    >>> concentrations(torch.eye(2, dtype=torch.float64), 0.1)[0].tolist()
+    [0.1001, 0.0001]
     """
     return beta * similarity + floor

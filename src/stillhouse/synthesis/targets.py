@@ -76,7 +76,7 @@ def dirichlet_targets(
     cells = [(beta, number) for beta in betas for number in range(classes)]
     values = torch.empty(count, classes)
     for cell, (beta, number) in enumerate(cells):
-        places = torch.arange(cell, count, len(cells))
+        places = torch.arange(count)[cell :: len(cells)]
         # The place of beta, not beta itself: equal betas must not give equal draws.
         made = _generator(seed, "dirichlet", cell // classes, number)
         alpha = concentrations(similarity[number], beta, floor=floor).numpy()
@@ -96,9 +96,7 @@ def one_hot_targets(classes: int, count: int) -> Targets:
     return Targets(torch.eye(classes)[asked], asked, _no_beta(count), asked)
 
 
-def flat_targets(
-    classes: int, count: int, *, concentration: float = 1.0, seed: int = 0
-) -> Targets:
+def flat_targets(classes: int, count: int, *, concentration: float = 1.0, seed: int = 0) -> Targets:
     """Draws ``y ~ Dir(concentration)``, the same for all classes: it knows no similarity.
 
     Args:

@@ -1,11 +1,11 @@
 """A directory of synthetic images: float tensors in whole, checksummed files, and a manifest.
 
     asked.json                                        what makes it: there from the start
-    rows-00000000-1f0c....safetensors                 image [n, C, H, W], label [n], and more
-    test-00000000-77aa....safetensors                 real images to test on, if some were given
+    rows-00000000-1000-1f0c....safetensors            image [n, C, H, W], label [n], and more
+    test-00000000-512-77aa....safetensors               real images to test on, if some were given
     synthesis.json                                    the manifest: written last
 
-A file is named by its first row and the sha256 of its content, 16 digits.
+A file is named by its first row, its number of rows and the sha256 of its content, 16 digits.
 """
 
 import hashlib
@@ -29,25 +29,30 @@ DIGITS = 16
 IMAGE, LABEL = "image", "label"
 ROWS, TEST = "rows", "test"
 
-_NAME = re.compile(r"(rows|test)-(\d{8})-([0-9a-f]{16})\.safetensors")
+_NAME = re.compile(r"(rows|test)-(\d{8})-(\d+)-([0-9a-f]{16})\.safetensors")
 
 
-def file_name(kind: str, first: int, content: bytes) -> str:
+Run = tuple[int, int]
+"""(first row, number of rows) of a file."""
+
+
+def file_name(kind: str, run: Run, content: bytes) -> str:
     """Name a file by what it holds.
 
-    >>> file_name("rows", 100, b"")
-    'rows-00000100-e3b0c44298fc1c14.safetensors'
+    >>> file_name("rows", (100, 50), b"")
+    'rows-00000100-50-e3b0c44298fc1c14.safetensors'
     """
-    return f"{kind}-{first:08d}-{hashlib.sha256(content).hexdigest()[:DIGITS]}.safetensors"
+    digest = hashlib.sha256(content).hexdigest()[:DIGITS]
+    return f"{kind}-{run[0]:08d}-{run[1]}-{digest}.safetensors"
 
 
-def present(folder: Path, kind: str) -> dict[int, Path]:
-    """The files of a kind that are there, by their first row, in order."""
+def present(folder: Path, kind: str) -> dict[Run, Path]:
+    """The files of a kind that are there, in the order of their rows."""
     found = {}
     for path in sorted(folder.glob(f"{kind}-*.safetensors")):
         match = _NAME.fullmatch(path.name)
         if match is not None:
-            found[int(match[2])] = path
+            found[int(match[2]), int(match[3])] = path
     return found
 
 
@@ -64,7 +69,7 @@ def read_file(path: Path) -> dict[str, Tensor]:
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error})") from error
     match = _NAME.fullmatch(path.name)
-    if match is None or file_name(match[1], int(match[2]), content) != path.name:
+    if match is None or file_name(match[1], (int(match[2]), int(match[3])), content) != path.name:
         raise DataError(
             f"{path} is damaged: its content does not fit the checksum in its name; delete this "
             "file and run the synthesis again, which makes only what is missing"
