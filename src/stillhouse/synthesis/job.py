@@ -90,7 +90,7 @@ def synthesize(
         device: where to make them.
         precision: of the teacher while images are made; 'fp32' is exact, 'bf16' is faster where the
             hardware has it. Labels are always made in float32.
-        observer: hears of images.
+        observer: hears of batches.
 
     Raises:
         ModelError: the teacher gives probabilities, fails on this shape, has no linear head, or no
@@ -149,7 +149,8 @@ def _make_all(
     targets = maker.targets(subject, count, seed)
     at_once = _rows_at_once(maker, subject, targets)
     runs = store.missing(folder, ROWS, count, at_once)
-    observer.begin(maker.name, count, count - sum(rows for _, rows in runs))
+    done = len(present(folder, ROWS))
+    observer.begin(maker.name, done + len(runs), done)
     if not runs:
         return
     before: Tensor | None = None

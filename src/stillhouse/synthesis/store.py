@@ -94,12 +94,14 @@ def missing(folder: Path, kind: str, count: int, at_once: int) -> list[Run]:
         RunError: there is more than was asked for.
     """
     runs, at = [], 0
-    for first, rows in [*present(folder, kind), (count, 0)]:
-        if first + rows > count:
-            raise RunError(
-                f"{folder} holds {first + rows} images and {count} are asked for; ask for as many, "
-                "and let the recipe take fewer (data.limit)"
-            )
+    there = sorted(present(folder, kind))
+    most = max((first + rows for first, rows in there), default=0)
+    if most > count:
+        raise RunError(
+            f"{folder} holds {most} images and {count} are asked for; ask for as many, and let the "
+            "recipe take fewer (data.limit)"
+        )
+    for first, rows in [*there, (count, 0)]:
         runs += [(row, min(at_once, first - row)) for row in range(at, first, at_once)]
         at = first + rows
     return runs
