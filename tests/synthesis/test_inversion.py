@@ -119,7 +119,8 @@ def test_the_released_form_goes_on_from_the_batch_before(net: nn.Module, tmp_pat
 
 def test_both_halves_of_the_released_form_have_beta_1() -> None:
     maker = make_maker("zero_shot_released")
-    assert maker.settings["betas"] == [1.0, 1.0] and maker.settings["lr"] == 0.001
+    assert maker.settings["betas"] == [1.0, 1.0]
+    assert maker.settings["lr"] == 0.001
     assert make_maker("zero_shot").settings["betas"] == [1.0, 0.1]
 
 

@@ -31,7 +31,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("*.safetensors"))
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -48,7 +48,7 @@ class Killer:
     def step(self, images: int) -> None:
         self.after -= 1
         if self.after < 0:
-            raise Killed
+            raise KilledError
 
     def epoch(self, record) -> None: ...
 
@@ -60,7 +60,7 @@ def test_a_killed_synthesis_goes_on_and_ends_with_the_same_bits(
     real = Inversion.opened
     with monkeypatch.context() as patched:
         patched.setattr("stillhouse.synthesis.store.write", dying(after=1))
-        with pytest.raises(Killed):
+        with pytest.raises(KilledError):
             made(net, tmp_path / "killed")
     assert Inversion.opened is real
     assert len(names(tmp_path / "killed")) == 1, "the batch that was finished is there"
@@ -82,7 +82,7 @@ def dying(after: int):
 
     def write(*args, **more) -> None:
         if not left[0]:
-            raise Killed
+            raise KilledError
         left[0] -= 1
         real(*args, **more)
 
