@@ -42,7 +42,7 @@ def make(net: nn.Module, platform: Platform, maker: Maker, count: int) -> tuple[
     with opened_subject(net, GREY, platform) as subject:
         targets = maker.targets(subject, count, 0)
         assert targets is not None
-        with maker.opened(subject, 0) as play:
+        with maker.opened(subject, 0, Path("unused")) as play:
             return play(Wanted(torch.arange(count), targets)), targets
 
 
@@ -74,7 +74,8 @@ def test_who_leaves_early_looks_as_in_the_whole_batch(net: nn.Module, platform: 
     settings = {"name": "zero_shot", "steps": 200, "lr": 0.03, "temperature": 5.0}
     made, targets = make(net, platform, make_maker({**settings, "tolerance": 0.02}), 60)
     steps = made.steps.unique().tolist()
-    assert len(steps) > 1 and steps[0] < 200, "they leave at several times"
+    assert len(steps) > 1, "they leave at several times"
+    assert steps[0] < 200
     gap = excess(net(made.images), targets.probabilities, temperature=5.0)
     left = made.steps < 200
     assert bool((gap[left] <= 0.02 + 1e-6).all())
@@ -108,7 +109,7 @@ def test_the_released_form_goes_on_from_the_batch_before(net: nn.Module, tmp_pat
     method = {"name": "zero_shot_released", "steps": 3, "batch": 8}
     synthesize(net, method=method, count=16, image_shape=GREY, out=tmp_path, device="cpu")
     first, second = (read_file(path)["image"] for path in present(tmp_path, ROWS).values())
-    assert float(first.min()) == 0.0 and float(first.max()) == 1.0, "stretched to [0, 1]"
+    assert (float(first.min()), float(first.max())) == (0.0, 1.0), "stretched to [0, 1]"
     near = (first - second).abs().mean()
     fresh = (first - uniform_noise(0, torch.arange(8, 16), GREY)).abs().mean()
     assert near < fresh / 5

@@ -7,6 +7,7 @@ from typing import Any
 from stillhouse.errors import RecipeError, nearest
 from stillhouse.synthesis.baselines import noise_gaussian, noise_uniform, unrelated
 from stillhouse.synthesis.deep_inversion import adi, deep_inversion
+from stillhouse.synthesis.generators import dafl, dfad
 from stillhouse.synthesis.impressions import (
     class_impressions,
     flat_dirichlet,
@@ -22,6 +23,8 @@ SYNTHESES: tuple[Callable[..., Maker], ...] = (
     flat_dirichlet,
     deep_inversion,
     adi,
+    dafl,
+    dfad,
     noise_uniform,
     noise_gaussian,
     unrelated,

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -102,7 +103,7 @@ class Inversion(Maker):
         return noise(seed, rows.to(subject.device), subject.image_shape)
 
     @contextmanager
-    def opened(self, subject: Subject, seed: int) -> Iterator[Make]:
+    def opened(self, subject: Subject, seed: int, work: Path) -> Iterator[Make]:
         """Play batches; the player of a batch size is kept for the next batch of that size."""
         modules = [] if self.student is None else [self.student]
         flags, homes = Flags(modules), Homes(modules)

@@ -23,6 +23,9 @@ from stillhouse.synthesis.maker import Made, Make, Maker, Wanted
 from stillhouse.synthesis.subject import Subject, opened_subject
 from stillhouse.synthesis.targets import NO_CLASS, Targets
 
+WORK = "work"
+"""Folder of what a method keeps for itself, such as a generator on its way."""
+
 LOGITS, TARGET, ASKED, BETA, STEPS = "logits", "target", "asked", "beta", "steps"
 PER_CELL = 100
 """Images of one cell in a batch of a chained method: the batch of the released code."""
@@ -154,7 +157,7 @@ def _make_all(
     if not runs:
         return
     before: Tensor | None = None
-    with maker.opened(subject, seed) as make:
+    with maker.opened(subject, seed, folder / WORK) as make:
         for first, rows in runs:
             if maker.chained and first and before is None:
                 before = _last_images(folder, first)

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -75,8 +76,8 @@ class Maker(ABC):
 
     @contextmanager
     @abstractmethod
-    def opened(self, subject: Subject, seed: int) -> Iterator[Make]:
-        """Ready to make batches; afterwards nothing is left behind."""
+    def opened(self, subject: Subject, seed: int, work: Path) -> Iterator[Make]:
+        """Ready to make batches; ``work`` keeps what must survive a kill, and may not exist yet."""
 
     def rows_at_once(self, subject: Subject) -> int:
         """How many images a batch has."""
@@ -99,7 +100,7 @@ class Drawn(Maker):
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     @contextmanager
-    def opened(self, subject: Subject, seed: int) -> Iterator[Make]:
+    def opened(self, subject: Subject, seed: int, work: Path) -> Iterator[Make]:
         """Draw."""
 
         def make(wanted: Wanted) -> Made:

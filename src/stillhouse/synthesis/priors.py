@@ -72,6 +72,67 @@ def pixel_norm(image: Tensor) -> Tensor:
     return norm
 
 
+def one_hot(logits: Tensor) -> Tensor:
+    """Cross-entropy with the teacher's own answer: small where it is sure. ``-log max_c p(c)``.
+
+    Shapes:
+        logits: [B, K]; returns [B], float32.
+
+    Paper: Chen et al., "Data-Free Learning of Student Networks", ICCV 2019, equation 2.
+
+    >>> round(one_hot(torch.zeros(1, 2)).item(), 4)
+    0.6931
+    """
+    return -F.log_softmax(logits.float(), 1).amax(1)
+
+
+def inactivity(embedding: Tensor) -> Tensor:
+    """How little the teacher's embedding is excited: ``-mean_d |f_d|``.
+
+    Shapes:
+        embedding: [B, D]; returns [B], float32.
+
+    Paper: Chen et al., "Data-Free Learning of Student Networks", ICCV 2019, equation 3.
+
+    Differs from the authors' code: nothing; the paper has the L1 norm instead of the mean.
+
+    >>> inactivity(torch.tensor([[1.0, -3.0]])).item()
+    -2.0
+    """
+    return -embedding.float().abs().flatten(1).mean(1)
+
+
+def imbalance(logits: Tensor) -> Tensor:
+    """How unequal the classes of a batch are: ``sum_c m(c) log m(c)``, m the mean softmax.
+
+    Shapes:
+        logits: [B, K]; returns [], float32: 0 for one class only, -log K for all alike.
+
+    Paper: Chen et al., "Data-Free Learning of Student Networks", ICCV 2019, equation 4.
+
+    >>> round(imbalance(torch.zeros(3, 2)).item(), 4)
+    -0.6931
+    """
+    entropy: Tensor = torch.special.entr(torch.softmax(logits.float(), 1).mean(0)).sum()
+    return -entropy
+
+
+def gap(student: Tensor, teacher: Tensor) -> Tensor:
+    """Mean absolute difference of logits, which does not fade where both are sure.
+
+    ``mean_c |s_c - t_c|``
+
+    Shapes:
+        student, teacher: [B, K]; returns [B], float32.
+
+    Paper: Fang et al., "Data-Free Adversarial Distillation", arXiv 1912.11006, equation 4.
+
+    >>> gap(torch.tensor([[1.0, 3.0]]), torch.tensor([[0.0, 1.0]])).item()
+    1.5
+    """
+    return (student.float() - teacher.float()).abs().mean(1)
+
+
 class NormDistance(nn.Module):
     """How far a batch is from what batch norm has seen in training.
 

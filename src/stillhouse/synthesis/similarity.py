@@ -66,7 +66,8 @@ def concentrations(similarity: Tensor, beta: float, *, floor: float = FLOOR) -> 
     Shapes:
         similarity: [K, K] in 0..1; returns the same.
 
-    >>> concentrations(torch.eye(2, dtype=torch.float64), 0.1)[0].tolist()
+    >>> found = concentrations(torch.eye(2, dtype=torch.float64), 0.1)
+    >>> [round(value, 4) for value in found[0].tolist()]
     [0.1001, 0.0001]
     """
     return beta * similarity + floor
