@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from stillhouse.engine.stage import Stage, Turn
     from stillhouse.engine.terms import Term
     from stillhouse.errors import StillhouseError
+    from stillhouse.synthesis import synthesize
 
 # Loaded when first asked for, so that `import stillhouse` costs little more than `import torch`.
 _HOMES = {
@@ -28,6 +29,7 @@ _HOMES = {
     "Turn": "stillhouse.engine.stage",
     "distill": "stillhouse.api",
     "fit": "stillhouse.engine.fit",
+    "synthesize": "stillhouse.synthesis",
 }
 _ROOMS = ("functional", "methods", "models")
 
@@ -44,6 +46,7 @@ __all__ = [
     "functional",
     "methods",
     "models",
+    "synthesize",
 ]
 
 
