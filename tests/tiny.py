@@ -22,3 +22,19 @@ class TinyNet(nn.Module):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         pooled = self.relu(self.bn(self.conv(image))).mean((2, 3))
         return self.fc(self.drop(pooled))
+
+
+GREY = (1, 6, 6)
+
+
+def grey_net(*, norm: bool = False, seed: int = 0) -> nn.Module:
+    """Four classes of grey images; its logits are as large as those of a trained network."""
+    torch.manual_seed(seed)
+    middle = [nn.BatchNorm2d(5)] if norm else []
+    net = nn.Sequential(nn.Conv2d(1, 5, 3), *middle, nn.Tanh(), nn.Flatten(), nn.Linear(80, 4))
+    with torch.no_grad():
+        net[-1].weight *= 20.0
+        if norm:
+            net[1].running_mean.copy_(torch.linspace(-1, 1, 5))
+            net[1].running_var.copy_(torch.linspace(0.5, 2, 5))
+    return net

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from stillhouse.engine.stage import Stage, Turn
     from stillhouse.engine.terms import Term
     from stillhouse.errors import StillhouseError
+    from stillhouse.synthesis import synthesize
 
 # Loaded when first asked for, so that `import stillhouse` costs little more than `import torch`.
 _HOMES = {
@@ -29,6 +30,7 @@ _HOMES = {
     "distill": "stillhouse.api",
     "fit": "stillhouse.engine.fit",
     "study": "stillhouse.api",
+    "synthesize": "stillhouse.synthesis",
 }
 _ROOMS = ("functional", "methods", "models")
 
@@ -46,6 +48,7 @@ __all__ = [
     "methods",
     "models",
     "study",
+    "synthesize",
 ]
 
 

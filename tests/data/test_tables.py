@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from stillhouse.data.tables import CHUNK_VALUES, ImageTable, SampleTable
+from stillhouse.data.tables import CHUNK_VALUES, FloatTable, ImageTable, SampleTable
 from stillhouse.errors import DataError
 
 
@@ -152,3 +152,28 @@ def test_fingerprint_asks_a_dataset_that_has_one():
     first = table.fingerprint()
     table.dataset.text = "b"
     assert table.fingerprint() != first
+
+
+def test_a_float_table_is_taken_as_it_is():
+    images = torch.randn(6, 5, 4, 3) * 30
+    table = FloatTable(images, torch.arange(6) % 2)
+    assert table.mean_std() == ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    taken = table.take(torch.tensor([4, 1]))
+    assert isinstance(taken, FloatTable)
+    assert torch.equal(taken.images, images[[4, 1]])
+    assert table.fingerprint() != FloatTable(images + 1e-6, table.labels).fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("images", "said"),
+    [
+        (torch.zeros(2, 4, 4, 1, dtype=torch.uint8), "float32"),
+        (torch.zeros(2, 4, 4), "float32"),
+        (torch.zeros(2, 3, 4, 4).permute(0, 2, 3, 1), "contiguous"),
+        (torch.full((2, 4, 4, 1), float("inf")), "nan or inf"),
+        (torch.zeros(3, 4, 4, 1), "3 images but 2 labels"),
+    ],
+)
+def test_a_float_table_refuses(images, said):
+    with pytest.raises(DataError, match=said):
+        FloatTable(images, torch.zeros(2, dtype=torch.int64))

@@ -3,6 +3,15 @@
 from stillhouse.data.augment import Augment
 from stillhouse.data.batches import Batches
 from stillhouse.data.load import Splits, load
-from stillhouse.data.tables import ImageTable, SampleTable, Table
+from stillhouse.data.tables import FloatTable, ImageTable, SampleTable, Table
 
-__all__ = ["Augment", "Batches", "ImageTable", "SampleTable", "Splits", "Table", "load"]
+__all__ = [
+    "Augment",
+    "Batches",
+    "FloatTable",
+    "ImageTable",
+    "SampleTable",
+    "Splits",
+    "Table",
+    "load",
+]

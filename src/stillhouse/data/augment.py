@@ -37,12 +37,14 @@ class Augment:
     cutout: int = 0
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Normalise only.
+        """Normalise only; floats are not divided by 255.
 
         Shapes:
-            images: uint8 [B, H, W, C]; returns float32 [B, C, H, W] in channels_last layout.
+            images: uint8 or float32 [B, H, W, C]; returns float32 [B, C, H, W] in channels_last
+            layout.
         """
-        scale = torch.tensor([1 / (255 * s) for s in self.std], device=images.device)
+        white = 255 if images.dtype == torch.uint8 else 1
+        scale = torch.tensor([1 / (white * s) for s in self.std], device=images.device)
         shift = torch.tensor(
             [-m / s for m, s in zip(self.mean, self.std, strict=True)], device=images.device
         )
@@ -52,7 +54,7 @@ class Augment:
         """The view of each image, a pure function of (seed, index, view).
 
         Shapes:
-            images: uint8 [B, H, W, C]; index: int64 [B]; returns float32 [B, C, H, W].
+            images: uint8 or float32 [B, H, W, C]; index: int64 [B]; returns float32 [B, C, H, W].
         """
         normal = self(self._moved(images, seed, index, view))
         return self._cut(normal, seed, index, view) if self.cutout else normal

@@ -1,10 +1,13 @@
-"""Tables: the rows of one split, in memory (`ImageTable`) or read one by one (`SampleTable`)."""
+"""Tables: the rows of one split, in memory (`ImageTable`) or read one by one (`SampleTable`).
+
+`FloatTable` is an `ImageTable` of floats that a network takes as they are: synthetic images.
+"""
 
 import hashlib
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -68,7 +71,7 @@ class ImageTable:
 
     def take(self, rows: Tensor) -> "ImageTable":
         """Copy these rows, in this order."""
-        return ImageTable(self.images[rows], self.labels[rows])
+        return replace(self, images=self.images[rows], labels=self.labels[rows])
 
     @property
     def height(self) -> int:
@@ -113,6 +116,41 @@ class ImageTable:
         digest.update(_bytes(self.images))
         digest.update(_bytes(self.labels))
         return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class FloatTable(ImageTable):
+    """Images as a network sees them, in memory as float32: nothing is left to normalise.
+
+    Synthetic images are kept so: rounding them to bytes would show the student other images than
+    the ones that were made.
+
+    Shapes:
+        images: `[N, H, W, C]` float32, contiguous; labels: `[N]` int64.
+
+    Raises:
+        DataError: another type or shape, values that are not finite, or lengths that differ.
+
+    >>> table = FloatTable(torch.full((4, 2, 2, 1), -1.7), torch.arange(4))
+    >>> table.mean_std(), type(table.take(torch.tensor([0]))).__name__
+    (((0.0,), (1.0,)), 'FloatTable')
+    """
+
+    def __post_init__(self) -> None:
+        if self.images.dtype != torch.float32 or self.images.ndim != 4:
+            raise DataError(
+                f"a float table holds float32 images [N, H, W, C]; these are {self.images.dtype} "
+                f"{list(self.images.shape)}"
+            )
+        if not self.images.is_contiguous():
+            raise DataError("the images of a table must be contiguous; call images.contiguous()")
+        if not bool(torch.isfinite(self.images).all()):
+            raise DataError("the images hold nan or inf; leave these rows out")
+        _check_labels(self.labels, len(self.images), "images")
+
+    def mean_std(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Zero and one: the values are taken as they are."""
+        return (0.0,) * self.channels, (1.0,) * self.channels
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ from stillhouse.data.sources.found import Found
 from stillhouse.data.sources.hub import read_hub, read_loaded
 from stillhouse.data.sources.labels import natural
 from stillhouse.data.sources.parquet import parquet_files, read_parquet
+from stillhouse.data.sources.synthesis import is_synthesis, read_synthesis
 from stillhouse.data.sources.torch_datasets import read_datasets
 from stillhouse.errors import DataError, nearest
 
@@ -22,6 +23,7 @@ SOURCES = (
         "<file>.npz",
         "train_images, train_labels, test_images, test_labels; or x_train, y_train, ...",
     ),
+    ("<folder of a synthesis>", "what synthesis made: images of floats, labelled by the teacher"),
     ("<org>/<name>", "a data set of the Hugging Face hub, downloaded once"),
     ("Dataset", "from Python: a dataset, (train, test) or (train, validation, test)"),
 )
@@ -72,6 +74,8 @@ def _find_named(
     if path.suffix == ".parquet" or (path.is_dir() and parquet_files(path)):
         return read_parquet(path, image, label)
     _refuse_columns(str(source), image, label)
+    if is_synthesis(path):
+        return read_synthesis(path)
     if path.is_dir():
         return read_folder(path)
     if path.suffix == ".npz":

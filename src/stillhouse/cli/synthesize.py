@@ -1,0 +1,71 @@
+"""``stillhouse synthesize``: a transfer set from the weights of a teacher, without its data."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from stillhouse.cli.options import Quiet, Set
+
+
+def synthesize(
+    weights: Annotated[Path, typer.Argument(help="Weights of the teacher.", metavar="WEIGHTS")],
+    model: Annotated[str, typer.Option(help="The teacher ('stillhouse ls models').")],
+    shape: Annotated[str, typer.Option(help="Of its images: CHANNELS,HEIGHT,WIDTH.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Directory of the transfer set.")],
+    count: Annotated[int, typer.Option(help="How many images.")],
+    classes: Annotated[int, typer.Option(help="How many classes the teacher has.")] = 10,
+    method: Annotated[str, typer.Option(help="How to make them.")] = "zero_shot",
+    settings: Set = None,
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Make images from a trained classifier alone; a recipe takes the directory as its data."""
+    from rich.console import Console
+
+    from stillhouse.cli.progress import Bars, Plain
+    from stillhouse.models import build_model, load_weights
+    from stillhouse.recipes import override
+    from stillhouse.runs.watching import Quiet as Silence
+    from stillhouse.runs.watching import Watcher
+    from stillhouse.synthesis import make_maker
+    from stillhouse.synthesis import synthesize as make
+
+    sides = _shape(shape)
+    maker = make_maker({"name": method, **override({}, settings or [])})
+    teacher = build_model(model, classes=classes, channels=sides[0], size=sides[1])
+    load_weights(teacher, weights)
+    console = Console(highlight=False)
+    watcher: Watcher = Silence()
+    if not quiet:
+        watcher = Bars(console) if sys.stdout.isatty() else Plain()
+    try:
+        made = make(
+            teacher, method=maker, count=count, image_shape=sides, out=out, seed=seed,
+            device=device, observer=watcher,
+        )  # fmt: skip
+    finally:
+        if isinstance(watcher, Bars):
+            watcher.stop()
+    console.print(_told(made.directory, made.manifest), markup=False)
+
+
+def _shape(text: str) -> tuple[int, int, int]:
+    try:
+        channels, height, width = (int(side) for side in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(
+            f"--shape '{text}': write CHANNELS,HEIGHT,WIDTH, such as 1,32,32"
+        ) from None
+    return channels, height, width
+
+
+def _told(directory: Path, manifest: Any) -> str:
+    balance = manifest["balance"]
+    return (
+        f"{manifest['count']} images in {directory} ({manifest['seconds']:.1f} s, "
+        f"{manifest['images_per_second']:.1f} images/s). The teacher gives each class between "
+        f"{balance['smallest_class']} and {balance['largest_class']} of them."
+    )

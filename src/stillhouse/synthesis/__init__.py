@@ -1,0 +1,12 @@
+"""Synthesis: a transfer set from a trained classifier alone, without any of its data.
+
+>>> from stillhouse.synthesis import synthesis_names
+>>> "zero_shot" in synthesis_names()
+True
+"""
+
+from stillhouse.synthesis.catalogue import SYNTHESES, make_maker, synthesis_names
+from stillhouse.synthesis.job import Synthesis, synthesize
+from stillhouse.synthesis.maker import Maker
+
+__all__ = ["SYNTHESES", "Maker", "Synthesis", "make_maker", "synthesis_names", "synthesize"]

@@ -1,0 +1,161 @@
+"""Generated: images of a generator that is trained against a frozen teacher, beside a student."""
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stillhouse.data.augment import Augment
+from stillhouse.data.batches import Batches
+from stillhouse.data.tables import FloatTable
+from stillhouse.engine.files import save_tensors
+from stillhouse.engine.fit import fit
+from stillhouse.engine.nodes import Bridge, Node, Role
+from stillhouse.engine.optimisers import adamw, constant
+from stillhouse.engine.seeding import seeded
+from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.trainer import Settings
+from stillhouse.models import build_model, load_weights, weights_fingerprint
+from stillhouse.synthesis.generator import Generator
+from stillhouse.synthesis.maker import Made, Make, Maker, Wanted
+from stillhouse.synthesis.noise import gaussian_noise
+from stillhouse.synthesis.subject import Subject
+
+MADE, LATENT, STUDENT = "made", "latent", "student"
+CHECKPOINT_SECONDS = 30.0
+"""Least time between checkpoints of a generator on its way."""
+PER_EPOCH = 50
+"""Steps between two lines of metrics."""
+
+Turns = Callable[[Subject], Sequence[Turn]]
+
+
+class Latent(nn.Module):
+    """Fresh numbers of N(0, 1) for each image of a batch."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, index: Tensor) -> Tensor:
+        """Shapes: [B] to [B, size]."""
+        return torch.randn(len(index), self.size, device=index.device)
+
+
+@dataclass(frozen=True, eq=False)
+class Generated(Maker):
+    """Train a generator and a student in turns, then draw images from the generator.
+
+    The trained generator is kept in ``work/generator.safetensors``, the student that it was trained
+    against in ``work/student.safetensors``.
+
+    Args:
+        name, settings: as of `Maker`.
+        turns: of the stage, on signals 'made', 'teacher.*' and 'student.*'.
+        student: a name of a model, or a module, of which a copy is trained.
+        steps: of the stage.
+        batch_size: images of a step.
+        latent, width: of the `Generator`.
+    """
+
+    name: str
+    turns: Turns
+    student: str | nn.Module
+    steps: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    batch_size: int = 256
+    latent: int = 256
+    width: int = 64
+
+    def check(self, subject: Subject) -> None:
+        """Build what is trained, and the turns: each says what it misses."""
+        self.stage(subject, seed=0)
+
+    def generator(self, subject: Subject, seed: int) -> Generator:
+        """A fresh one."""
+        with seeded(seed, "generator"):
+            return Generator(
+                subject.image_shape, subject.mean, subject.std, latent=self.latent, width=self.width
+            )
+
+    def stage(self, subject: Subject, seed: int, generator: nn.Module | None = None) -> Stage:
+        """Numbers, a generator that learns, a frozen teacher and a student that see its images."""
+        nodes: list[Node] = [
+            Bridge(LATENT, Latent(self.latent), "batch.index"),
+            Bridge(MADE, generator or self.generator(subject, seed), LATENT),
+            subject.role(MADE),
+            Role(STUDENT, self._student(subject, seed), reads=MADE),
+        ]
+        return Stage(self.name, nodes, self.turns(subject), measures={}, keeps=MADE)
+
+    def _student(self, subject: Subject, seed: int) -> nn.Module:
+        if isinstance(self.student, nn.Module):
+            return copy.deepcopy(self.student)
+        channels, height, _ = subject.image_shape
+        with seeded(seed, "network"):
+            return build_model(
+                self.student, classes=subject.classes, channels=channels, size=height
+            )
+
+    @contextmanager
+    def opened(self, subject: Subject, seed: int, work: Path) -> Iterator[Make]:
+        """Train, or go on with it, or load what was trained; then draw."""
+        generator = self.generator(subject, seed)
+        trained = work / "generator.safetensors"
+        if not trained.exists():
+            self._train(generator, subject, seed, work)
+        load_weights(generator, trained)
+        generator.to(subject.device).eval()
+
+        def make(wanted: Wanted) -> Made:
+            rows = wanted.rows.to(subject.device)
+            with torch.no_grad():
+                images = generator(gaussian_noise(seed, rows, [self.latent]))
+            return Made(images, torch.full((len(rows),), self.steps))
+
+        yield make
+
+    def _train(self, generator: nn.Module, subject: Subject, seed: int, work: Path) -> None:
+        stage = self.stage(subject, seed, generator)
+        per_epoch = min(PER_EPOCH, self.steps)
+        fitted = fit(
+            stage,
+            _clock(per_epoch * self.batch_size, self.batch_size, subject.device),
+            Settings(
+                epochs=-(-self.steps // per_epoch),
+                seed=seed,
+                checkpoint_seconds=CHECKPOINT_SECONDS,
+            ),
+            subject.platform,
+            directory=work,
+            identity=self.name,
+        )
+        save_tensors(work / "student.safetensors", fitted.last[STUDENT], {"role": STUDENT})
+        save_tensors(work / "generator.safetensors", fitted.last[MADE], {"role": "generator"})
+
+
+def _clock(rows: int, batch_size: int, device: torch.device) -> Batches:
+    """Batches that only tell how many images a step has: there is no data here."""
+    nothing = FloatTable(torch.zeros(rows, 1, 1, 1), torch.zeros(rows, dtype=torch.int64))
+    return Batches(nothing, Augment((0.0,), (1.0,)), batch_size=batch_size, device=device)
+
+
+def student_identity(student: str | nn.Module) -> str:
+    """What stands for a student in a description.
+
+    >>> student_identity("lenet5_half")
+    'lenet5_half'
+    """
+    return student if isinstance(student, str) else weights_fingerprint(student)
+
+
+def turn(name: str, learns: str, terms: Sequence[Any], lr: float, **more: Any) -> Turn:
+    """A turn with an Adam of its own; betas (0.5, 0.999) for a generator, as in DCGAN."""
+    betas = (0.5, 0.999) if learns == MADE else (0.9, 0.999)
+    optimizer = adamw(lr, weight_decay=0.0, betas=betas)
+    return Turn(learns, terms, name=name, optimizer=optimizer, schedule=constant(), **more)

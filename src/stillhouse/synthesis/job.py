@@ -1,0 +1,280 @@
+"""The job: from a trained classifier to a directory that any recipe takes as its data."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stillhouse.data.batches import Batches
+from stillhouse.data.sources.synthesis import IMAGE, LABEL, MANIFEST, ROWS, TEST, present, read_file
+from stillhouse.data.tables import FloatTable
+from stillhouse.engine.fit import Observer, Silent
+from stillhouse.engine.platform import Precision, open_platform
+from stillhouse.errors import DataError, RecipeError
+from stillhouse.models import weights_fingerprint
+from stillhouse.synthesis import store
+from stillhouse.synthesis.balance import Balance
+from stillhouse.synthesis.catalogue import make_maker
+from stillhouse.synthesis.maker import Made, Make, Maker, Wanted
+from stillhouse.synthesis.subject import Subject, opened_subject
+from stillhouse.synthesis.targets import NO_CLASS, Targets
+
+WORK = "work"
+"""Folder of what a method keeps for itself, such as a generator on its way."""
+
+LOGITS, TARGET, ASKED, BETA, STEPS = "logits", "target", "asked", "beta", "steps"
+PER_CELL = 100
+"""Images of one cell in a batch of a chained method: the batch of the released code."""
+LABELLING = 512
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """A finished synthesis.
+
+    Args:
+        directory: its files; `stillhouse.data.load` and the ``data:`` of a recipe take it.
+        manifest: the content of synthesis.json: what was asked, balance, seconds, fingerprint.
+    """
+
+    directory: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def balance(self) -> Mapping[str, Any]:
+        """What the teacher says of the images, counted."""
+        found: Mapping[str, Any] = self.manifest["balance"]
+        return found
+
+    @property
+    def images_per_second(self) -> float:
+        """Images made per second, over all runs that made some."""
+        return float(self.manifest["images_per_second"])
+
+
+def synthesize(
+    teacher: nn.Module,
+    *,
+    method: str | Mapping[str, Any] | Maker = "zero_shot",
+    count: int,
+    image_shape: Sequence[int],
+    out: str | Path,
+    seed: int = 0,
+    mean: Sequence[float] = (0.0,),
+    std: Sequence[float] = (1.0,),
+    classes: Sequence[str] | None = None,
+    test: Batches | tuple[Tensor, Tensor] | None = None,
+    device: str = "auto",
+    precision: Precision = "fp32",
+    observer: Observer | None = None,
+) -> Synthesis:
+    """Make a transfer set from a trained classifier alone.
+
+    The directory is an ordinary data set of float images: a recipe names it as ``data:``. A
+    synthesis that was stopped goes on where it was and loses at most the batch in flight; asked for
+    more images, it adds to those that are there (unless images of a batch depend on each other).
+
+    Args:
+        teacher: gives logits; left as it was.
+        method: a name (`synthesis_names`), ``{'name': ..., setting: ...}``, or a `Maker`.
+        count: how many images.
+        image_shape: channels, height, width of what the teacher takes.
+        out: the directory.
+        seed: of everything that is drawn.
+        mean, std: how the teacher's images were normalised. Used where a method speaks of pixels in
+            [0, 1]: noise, unrelated images, clipping. Not used by `zero_shot`.
+        classes: their names; numbers when not given.
+        test: real images to test students on, as the teacher takes them: batches, or images
+            [N, C, H, W] and labels [N]. Stored beside; never looked at.
+        device: where to make them.
+        precision: of the teacher while images are made; 'fp32' is exact, 'bf16' is faster where the
+            hardware has it. Labels are always made in float32.
+        observer: hears of batches.
+
+    Raises:
+        ModelError: the teacher gives probabilities, fails on this shape, has no linear head, or no
+            batch norm where the method needs it. Nothing was made then.
+        RecipeError: no such method or setting.
+        RunError: the directory is in the way.
+    """
+    maker, folder = make_maker(method), Path(out)
+    if count < 1 or (maker.batch is not None and maker.batch < 1):
+        raise RecipeError("synthesis", [f"count {count}, batch {maker.batch}: give 1 or more"])
+    platform = open_platform(device=device, precision=precision)
+    with opened_subject(teacher, image_shape, platform, mean=mean, std=std) as subject:
+        maker.check(subject)
+        names = _class_names(classes, subject.classes)
+        tested = _test_table(test, subject)
+        asked = _asked(maker, subject, count, seed, names, tested)
+        with store.claimed(folder, asked):
+            _write_test(folder, tested)
+            _make_all(maker, subject, folder, count, seed, observer or Silent())
+            return Synthesis(folder, _finish(maker, subject, folder, asked, count))
+
+
+def _asked(
+    maker: Maker,
+    subject: Subject,
+    count: int,
+    seed: int,
+    names: Sequence[str],
+    tested: FloatTable | None,
+) -> dict[str, Any]:
+    """What decides every value: a directory belongs to it."""
+    asked: dict[str, Any] = {
+        "method": maker.name,
+        "settings": dict(maker.settings),
+        "teacher": {
+            "kind": type(subject.module).__name__,
+            "weights": weights_fingerprint(subject.module),
+        },
+        "image_shape": list(subject.image_shape),
+        "mean": list(subject.mean),
+        "std": list(subject.std),
+        "classes": list(names),
+        "seed": seed,
+        "precision": subject.platform.precision,
+        "test": None if tested is None else tested.fingerprint(),
+    }
+    if maker.coupled or maker.chained:
+        asked |= {"count": count, "batch": maker.batch}
+    return asked
+
+
+def _make_all(
+    maker: Maker, subject: Subject, folder: Path, count: int, seed: int, observer: Observer
+) -> None:
+    """Make what is not there yet."""
+    targets = maker.targets(subject, count, seed)
+    at_once = _rows_at_once(maker, subject, targets)
+    runs = store.missing(folder, ROWS, count, at_once)
+    done = len(present(folder, ROWS))
+    observer.begin(maker.name, done + len(runs), done)
+    if not runs:
+        return
+    before: Tensor | None = None
+    with maker.opened(subject, seed, folder / WORK) as make:
+        for first, rows in runs:
+            if maker.chained and first and before is None:
+                before = _last_images(folder, first)
+            wanted = _wanted(targets, first, rows, before)
+            tensors = _made(make, wanted, subject)
+            store.write(folder, ROWS, first, tensors)
+            before = tensors[IMAGE] if maker.chained else None
+            observer.step(rows)
+
+
+def _rows_at_once(maker: Maker, subject: Subject, targets: Targets | None) -> int:
+    if not maker.chained or targets is None:
+        return maker.rows_at_once(subject)
+    cells = int(targets.cell.max()) + 1
+    batch = maker.batch or PER_CELL * cells
+    if batch % cells:
+        raise RecipeError(
+            "synthesis",
+            [f"batch {batch} is no multiple of {cells}: chained batches hold as many images of "
+             "each class and beta"],
+        )  # fmt: skip
+    return batch
+
+
+def _wanted(targets: Targets | None, first: int, rows: int, before: Tensor | None) -> Wanted:
+    numbers = torch.arange(first, first + rows)
+    taken = None if targets is None else targets.take(numbers)
+    return Wanted(numbers, taken, None if before is None else before[:rows])
+
+
+def _last_images(folder: Path, first: int) -> Tensor:
+    """The images of the batch that ends before a row."""
+    for run, path in present(folder, ROWS).items():
+        if sum(run) == first:
+            return read_file(path)[IMAGE]
+    raise DataError(f"{folder} lacks the images before row {first}; delete it and begin again")
+
+
+def _made(make: Make, wanted: Wanted, subject: Subject) -> dict[str, Tensor]:
+    """Make a batch, and ask the teacher about it in float32. Gives what is stored."""
+    began = time.perf_counter()
+    made: Made = make(wanted)
+    images = made.images.float().contiguous()
+    with torch.no_grad():
+        logits = torch.cat([subject.module(part).float() for part in images.split(LABELLING)])
+    logits = logits.cpu()
+    count = len(images)
+    targets = wanted.targets
+    tensors = {
+        IMAGE: images.cpu(),
+        LABEL: logits.argmax(1),
+        LOGITS: logits,
+        STEPS: made.steps,
+        ASKED: torch.full((count,), NO_CLASS) if targets is None else targets.asked,
+        "seconds": torch.full((count,), (time.perf_counter() - began) / count),
+    }
+    if targets is not None:
+        tensors |= {TARGET: targets.probabilities, BETA: targets.beta}
+    return tensors
+
+
+def _finish(
+    maker: Maker, subject: Subject, folder: Path, asked: Mapping[str, Any], count: int
+) -> Mapping[str, Any]:
+    """Read back what was made, count it, and write the manifest."""
+    balance = Balance(subject.classes, temperature=maker.temperature)
+    seconds = 0.0
+    for path in present(folder, ROWS).values():
+        held = read_file(path)
+        balance.add(held[LOGITS], held.get(TARGET), held[ASKED], held[STEPS])
+        seconds += float(held["seconds"].double().sum())
+    return store.finish(
+        folder,
+        {
+            **asked,
+            "count": count,
+            "balance": balance.described(),
+            "seconds": round(seconds, 3),
+            "images_per_second": round(count / max(seconds, 1e-9), 3),
+            "files": {kind: store.listed(folder, kind) for kind in (ROWS, TEST)},
+        },
+    )
+
+
+def _class_names(classes: Sequence[str] | None, count: int) -> tuple[str, ...]:
+    names = tuple(str(number) for number in range(count)) if classes is None else tuple(classes)
+    if len(names) != count:
+        raise RecipeError("synthesis", [f"{len(names)} class names for {count} logits"])
+    return names
+
+
+def _test_table(
+    test: Batches | tuple[Tensor, Tensor] | None, subject: Subject
+) -> FloatTable | None:
+    """Real images as the teacher takes them."""
+    if test is None:
+        return None
+    if isinstance(test, Batches):
+        served = [(batch["batch.image"].cpu(), batch["batch.label"].cpu()) for batch in test.once()]
+        images = torch.cat([image for image, _ in served])
+        labels = torch.cat([label for _, label in served])
+    else:
+        images, labels = test
+    if tuple(images.shape[1:]) != subject.image_shape or not images.is_floating_point():
+        raise DataError(
+            f"the test images are {images.dtype} {list(images.shape[1:])}; wanted are floats "
+            f"{list(subject.image_shape)}, as the teacher takes them"
+        )
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < subject.classes:
+        raise DataError(f"the test labels are not all in 0..{subject.classes - 1}")
+    return FloatTable(images.float().permute(0, 2, 3, 1).contiguous(), labels.long())
+
+
+def _write_test(folder: Path, tested: FloatTable | None) -> None:
+    if tested is not None and not present(folder, TEST):
+        image = tested.images.permute(0, 3, 1, 2)
+        store.write(folder, TEST, 0, {IMAGE: image, LABEL: tested.labels})
+
+
+__all__ = ["MANIFEST", "Synthesis", "synthesize"]

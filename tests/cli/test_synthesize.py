@@ -1,0 +1,36 @@
+from pathlib import Path
+
+from stillhouse.data import load
+from stillhouse.engine.files import save_tensors
+from stillhouse.models import build_model
+
+
+def test_a_directory_that_recipes_take(command, tmp_path: Path) -> None:
+    teacher = build_model("convnet-8-8", classes=4, channels=1)
+    save_tensors(tmp_path / "t.safetensors", teacher.state_dict(), {})
+    asked = ["synthesize", "t.safetensors", "--model", "convnet-8-8", "--shape", "1,8,8",
+             "--classes", "4", "--count", "30", "-o", "made", "--device", "cpu"]  # fmt: skip
+    said = command(*asked, "--set", "steps=2", "--set", "betas=[1.0]")
+    assert said.code == 0, said.err
+    assert "30 images in made" in said.out
+    assert len(load(tmp_path / "made", validation=0, test=0).train) == 30
+    again = command(*asked, "--set", "steps=3")
+    assert again.code == 2
+    assert "holds another synthesis: it differs in settings" in again.err
+
+
+def test_what_is_asked_wrongly_is_said(command, tmp_path: Path) -> None:
+    save_tensors(
+        tmp_path / "t.safetensors", build_model("lenet5", classes=10, channels=1).state_dict(), {}
+    )
+    asked = ["synthesize", "t.safetensors", "--model", "lenet5", "--count", "3", "-o", "made"]
+    said = command(*asked, "--shape", "1,30,30")
+    assert said.code == 2
+    assert not (tmp_path / "made").exists()
+    assert "30" in said.err
+    said = command(*asked, "--shape", "1x32x32")
+    assert said.code == 2
+    assert "1,32,32" in said.err
+    said = command(*asked, "--shape", "1,32,32", "--method", "zeroshot")
+    assert said.code == 2
+    assert "nearest: zero_shot" in said.err

@@ -1,0 +1,146 @@
+"""Generators: trained in turns with a student, drawn from, resumed."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import GREY, grey_net
+from torch import Tensor, nn
+
+from stillhouse.data.sources.synthesis import ROWS, present, read_file
+from stillhouse.engine.platform import Platform
+from stillhouse.engine.trainer import Trainer
+from stillhouse.errors import ModelError, RecipeError
+from stillhouse.models import load_weights, weights_fingerprint
+from stillhouse.synthesis import make_maker, synthesize
+from stillhouse.synthesis.generated import Generated
+from stillhouse.synthesis.generator import Generator
+from stillhouse.synthesis.noise import gaussian_noise
+from stillhouse.synthesis.priors import gap, imbalance, inactivity, one_hot
+from stillhouse.synthesis.subject import opened_subject
+
+SMALL = {"width": 4, "latent": 8, "batch_size": 32, "steps": 50, "lr": 0.01}
+
+
+def images(net: nn.Module, out: Path, name: str, count: int = 64, **more) -> Tensor:
+    method = {"name": name, "student": grey_net(seed=7), **SMALL, **more}
+    synthesize(net, method=method, count=count, image_shape=GREY, out=out, device="cpu")
+    return torch.cat([read_file(path)["image"] for path in present(out, ROWS).values()])
+
+
+def objective(net: nn.Module, x: Tensor) -> float:
+    """What DAFL lowers, with the weights of its defaults."""
+    with torch.no_grad():
+        embedding = net.eval()[:-1](x)
+        logits = net[-1](embedding)
+    value = one_hot(logits).mean() + 1e-3 * inactivity(embedding).mean() + 20 * imbalance(logits)
+    return float(value)
+
+
+def test_the_generator_of_dafl_lowers_its_objective(net: nn.Module, tmp_path: Path) -> None:
+    before = images(net, tmp_path / "first", "dafl", steps=1)
+    after = images(net, tmp_path / "last", "dafl")
+    assert objective(net, after) < objective(net, before) - 1.0
+
+
+def test_the_student_of_dfad_comes_nearer_and_is_kept(net: nn.Module, tmp_path: Path) -> None:
+    x = images(net, tmp_path, "dfad", steps=200, student_lr=0.02, lr=1e-4)
+    fresh, trained = grey_net(seed=7), grey_net(seed=7)
+    load_weights(trained, tmp_path / "work" / "student.safetensors")
+    net.eval()
+    assert gap(trained(x), net(x)).mean() < gap(fresh(x), net(x)).mean() / 2
+    assert weights_fingerprint(fresh) == weights_fingerprint(grey_net(seed=7))
+
+
+def test_the_generator_moves_every_so_often_and_away(net: nn.Module, platform: Platform) -> None:
+    maker = make_maker({"name": "dfad", "student": grey_net(seed=7), **SMALL, "every": 3})
+    assert isinstance(maker, Generated)
+    with opened_subject(net, GREY, platform) as subject:
+        stage = maker.stage(subject, seed=0)
+    assert [(turn.learners, turn.every) for turn in stage.turns] == [
+        (("student",), 1),
+        (("made",), 3),
+    ]
+
+
+def test_images_are_the_generators_at_fixed_numbers(net: nn.Module, tmp_path: Path) -> None:
+    x = images(net, tmp_path, "dafl", count=10, steps=3)
+    generator = Generator(GREY, (0.0,), (1.0,), latent=8, width=4)
+    load_weights(generator, tmp_path / "work" / "generator.safetensors")
+    drawn = generator.eval()(gaussian_noise(0, torch.arange(10), [8]))
+    assert torch.allclose(x, drawn, atol=1e-6)
+    assert images(net, tmp_path, "dafl", count=14, steps=3)[:10].equal(x), "more can be drawn later"
+
+
+def test_a_killed_training_goes_on(
+    net: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = images(net, tmp_path / "whole", "dafl", steps=60)
+
+    class KilledError(Exception):
+        pass
+
+    real = Trainer._step
+
+    def die(self, group, step) -> None:
+        if step == 55:
+            raise KilledError
+        real(self, group, step)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("stillhouse.synthesis.generated.CHECKPOINT_SECONDS", 0.0)
+        patched.setattr(Trainer, "_step", die)
+        with pytest.raises(KilledError):
+            images(net, tmp_path / "killed", "dafl", steps=60)
+    assert (tmp_path / "killed" / "work" / "checkpoint.pt").exists()
+    played = []
+
+    def count(self, group, step) -> None:
+        played.append(step)
+        real(self, group, step)
+
+    monkeypatch.setattr(Trainer, "_step", count)
+    again = images(net, tmp_path / "killed", "dafl", steps=60)
+    assert played[0] > 40
+    assert again.equal(whole)
+
+
+def test_the_embedding_needs_a_head_and_statistics_need_batch_norm(tmp_path: Path) -> None:
+    headless = nn.Sequential(nn.Conv2d(1, 4, 6), nn.Flatten())
+    with pytest.raises(ModelError, match="no Linear inside"):
+        images(headless, tmp_path / "a", "dafl")
+    with pytest.raises(ModelError, match="no batch norm"):
+        images(grey_net(), tmp_path / "b", "dafl", bn=1.0)
+    with pytest.raises(RecipeError, match="'student' is needed"):
+        make_maker("dafl")
+    images(grey_net(norm=True), tmp_path / "c", "dafl", bn=1.0, steps=2)
+
+
+def test_the_formulas_of_dafl_equal_naive_loops() -> None:
+    import math
+
+    logits = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+    softmax = []
+    for row in logits.tolist():
+        powers = [math.exp(z) for z in row]
+        softmax.append([p / math.fsum(powers) for p in powers])
+    wanted = [-math.log(max(row)) for row in softmax]
+    assert one_hot(logits).tolist() == pytest.approx(wanted, rel=1e-5)
+    means = [math.fsum(row[c] for row in softmax) / 5 for c in range(3)]
+    assert imbalance(logits).item() == pytest.approx(
+        math.fsum(m * math.log(m) for m in means), rel=1e-5
+    )
+    absolute = [-math.fsum(abs(v) for v in row) / 3 for row in logits.tolist()]
+    assert inactivity(logits).tolist() == pytest.approx(absolute, rel=1e-5)
+    other = logits.flip(0)
+    gaps = [
+        math.fsum(abs(a - b) for a, b in zip(s, t, strict=True)) / 3
+        for s, t in zip(logits.tolist(), other.tolist(), strict=True)
+    ]
+    assert gap(logits, other).tolist() == pytest.approx(gaps, rel=1e-5, abs=1e-7)
+
+
+def test_sides_that_four_does_not_divide_are_cut() -> None:
+    made = Generator((3, 7, 9), (0.5,) * 3, (0.25,) * 3, latent=5, width=4)(torch.randn(2, 5))
+    assert made.shape == (2, 3, 7, 9)
+    assert float(made.detach().abs().max()) <= 2.0

@@ -1,0 +1,124 @@
+"""What came before and after Zero-Shot KD, on the same interface."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import GREY, grey_net
+from torch import Tensor, nn
+
+from stillhouse.data import load
+from stillhouse.data.load import Splits
+from stillhouse.data.sources.synthesis import ROWS, present, read_file
+from stillhouse.data.tables import ImageTable
+from stillhouse.engine.platform import Platform
+from stillhouse.errors import DataError
+from stillhouse.synthesis import make_maker, synthesis_names, synthesize
+from stillhouse.synthesis.held import Shifted
+from stillhouse.synthesis.inversion import Inversion
+from stillhouse.synthesis.priors import NormDistance, agreement
+from stillhouse.synthesis.subject import opened_subject
+
+
+def images(net: nn.Module, out: Path, method, count: int = 12, **more) -> Tensor:
+    synthesize(net, method=method, count=count, image_shape=GREY, out=out, device="cpu", **more)
+    return torch.cat([read_file(path)["image"] for path in present(out, ROWS).values()])
+
+
+def inputs_of(layer: nn.Module, net: nn.Module, x: Tensor) -> Tensor:
+    heard = []
+    handle = layer.register_forward_hook(lambda _m, given, _out: heard.append(given[0]))
+    net.eval()(x)
+    handle.remove()
+    return heard[0]
+
+
+def test_deep_inversion_finds_the_class_and_the_statistics(
+    norm_net: nn.Module, tmp_path: Path
+) -> None:
+    method = {"name": "deep_inversion", "steps": 150, "lr": 0.1, "clip": False, "shift": False,
+              "batch": 32}  # fmt: skip
+    x = images(norm_net, tmp_path / "di", method, 32)
+    plain = images(norm_net, tmp_path / "plain", {**method, "bn": 0.0}, 32)
+    distance = NormDistance([norm_net[1]])
+    found, without = (distance(inputs_of(norm_net[1], norm_net, each)) for each in (x, plain))
+    assert found < without / 2
+    assert float((norm_net(x).argmax(1) == torch.arange(32) % 4).float().mean()) > 0.9
+
+
+def test_clipped_images_are_in_the_range_of_pixels(norm_net: nn.Module, tmp_path: Path) -> None:
+    x = images(norm_net, tmp_path, {"name": "deep_inversion", "steps": 4}, mean=(0.5,), std=(0.25,))
+    assert float(x.min()) == -2.0
+    assert float(x.max()) == 2.0
+
+
+def test_the_batch_of_coupled_images_is_part_of_what_they_are(
+    norm_net: nn.Module, tmp_path: Path
+) -> None:
+    images(norm_net, tmp_path, {"name": "deep_inversion", "steps": 2, "batch": 4})
+    with pytest.raises(Exception, match="differs in batch"):
+        images(norm_net, tmp_path, {"name": "deep_inversion", "steps": 2, "batch": 6})
+
+
+def test_adi_finds_images_on_which_the_student_disagrees(
+    norm_net: nn.Module, tmp_path: Path
+) -> None:
+    student = grey_net(seed=9).train()
+    own = {"steps": 60, "bn": 0.0, "tv": 0.0, "shift": False, "clip": False}
+    plain = images(norm_net, tmp_path / "di", {"name": "deep_inversion", **own})
+    apart = images(norm_net, tmp_path / "adi", {"name": "adi", "student": student, "adv": 10.0,
+                                                **own})  # fmt: skip
+    assert student.training
+    assert all(p.requires_grad for p in student.parameters())
+    student.eval()
+    alike = [agreement(student(x), norm_net(x)).mean() for x in (plain, apart)]
+    assert alike[1] < alike[0]
+
+
+def test_shifting_moves_pixels_and_loses_none() -> None:
+    torch.manual_seed(0)
+    image = torch.arange(32.0).view(1, 1, 4, 8)
+    seen = {tuple(Shifted(0.5)(image).flatten().tolist()) for _ in range(40)}
+    assert len(seen) > 10
+    assert all(sorted(one) == sorted(image.flatten().tolist()) for one in seen)
+    assert torch.equal(Shifted(0.0, flip=False)(image), image)
+
+
+def test_noise_baselines(net: nn.Module, tmp_path: Path) -> None:
+    uniform = images(net, tmp_path / "u", "noise_uniform", 200, mean=(0.5,), std=(0.5,))
+    assert -1 <= float(uniform.min()) < -0.99
+    assert 0.99 < float(uniform.max()) < 1
+    normal = images(net, tmp_path / "n", {"name": "noise_gaussian", "std": 3.0}, 200)
+    assert float(normal.std()) == pytest.approx(3.0, rel=0.05)
+
+
+def test_unrelated_images_are_resized_and_normalised(net: nn.Module, tmp_path: Path) -> None:
+    pixels = torch.arange(10, dtype=torch.uint8)[:, None, None, None].expand(10, 4, 4, 3) * 20
+    table = ImageTable(pixels.contiguous(), torch.arange(10) % 2)
+    source = Splits("other", table, table, table, ("a", "b"), "x")
+    x = images(net, tmp_path, {"name": "unrelated", "source": source}, 10, mean=(0.5,), std=(0.5,))
+    assert sorted(round((v * 0.5 + 0.5) * 255 / 20) for v in x[:, 0, 0, 0].tolist()) == [*range(10)]
+    with pytest.raises(DataError, match="10 images and 11 are asked"):
+        images(net, tmp_path / "more", {"name": "unrelated", "source": source}, 11)
+
+
+@pytest.mark.parametrize("name", sorted(set(synthesis_names()) - {"adi", "unrelated"}))
+def test_every_method_goes_to_a_data_set(name: str, tmp_path: Path) -> None:
+    small = {"student": grey_net(seed=3), "steps": 2, "width": 4, "batch_size": 8}
+    settings = (
+        {} if name.startswith("noise") else small if name in ("dafl", "dfad") else {"steps": 2}
+    )
+    images(grey_net(norm=True), tmp_path, {"name": name, **settings}, 24)
+    assert len(load(tmp_path, validation=0, test=0).train) == 24
+
+
+def test_stages_are_wired_by_the_engine(norm_net: nn.Module, platform: Platform) -> None:
+    """Synthesis is a Stage: a bridge of pixels learns through a frozen role."""
+    from stillhouse.synthesis.held import Given, Pixels
+
+    maker = make_maker("deep_inversion")
+    assert isinstance(maker, Inversion)
+    with opened_subject(norm_net, GREY, platform) as subject:
+        stage = maker.stage(subject, Pixels(torch.zeros(4, *GREY)), Given(torch.eye(4)))
+    assert stage.learners == ("pixels",)
+    assert [term.name for term in stage.terms()] == ["target", "bn", "tv"]
