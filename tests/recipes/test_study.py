@@ -6,6 +6,7 @@ import pytest
 
 from stillhouse.errors import RecipeError
 from stillhouse.recipes import is_study, load_recipe, load_study, make_recipe, make_study
+from stillhouse.recipes.load import override
 from stillhouse.recipes.merge import arm_values, merged
 from stillhouse.recipes.study import override_study
 
@@ -47,10 +48,44 @@ def test_settings_of_one_choice_never_leak_into_another() -> None:
     }
 
 
-def test_settings_without_a_name_are_those_of_the_default_or_of_every_arm() -> None:
+def test_settings_without_a_name_are_those_of_the_default() -> None:
     assert arm_values({}, {"method.weight": 2})["method"] == {"name": "kd", "weight": 2}
-    common = {"method": {"temperature": 2}}
-    assert arm_values(common, {"method": "dkd"})["method"] == {"name": "dkd", "temperature": 2}
+    common = {"method": {"temperature": 2}, "optimizer": {"lr": 0.5}}
+    arm = arm_values(common, {"method": "dkd", "optimizer": "adamw"})
+    assert (arm["method"], arm["optimizer"]) == ({"name": "dkd"}, {"name": "adamw"})
+    arm = arm_values(common, {"method": "kd", "optimizer": {"momentum": 0}})
+    assert arm["method"] == {"name": "kd", "temperature": 2}
+    assert arm["optimizer"] == {"name": "sgd", "lr": 0.5, "momentum": 0}
+    over = override_study({"optimizer": {"lr": 0.5}, "arms": {}}, ["optimizer=adamw"])
+    assert over["optimizer"] == {"name": "adamw"}
+
+
+@pytest.mark.parametrize(
+    ("common", "own", "expected"),
+    [
+        ({"model": "a", "head": "b"}, {"teacher.head.seed": "student"},
+         {"model": "a", "head": {"model": "b", "seed": "student"}}),
+        ({"model": "a", "head": {"model": "b", "seed": 1}}, {"teacher.head": "b"},
+         {"model": "a", "head": {"model": "b", "seed": 1}}),
+        ({"model": "a", "head": {"model": "b", "seed": 1}}, {"teacher.head": "c"},
+         {"model": "a", "head": {"model": "c"}}),
+        ({"model": "a", "method": "kd", "teacher": "b"}, {"teacher.method.temperature": 2},
+         {"model": "a", "method": {"name": "kd", "temperature": 2}, "teacher": "b"}),
+        ({"model": "a", "head": "b"}, {"teacher.head": "c"}, {"model": "a", "head": "c"}),
+    ],
+)  # fmt: skip
+def test_bare_words_are_sections_at_any_depth(common: dict, own: dict, expected: dict) -> None:
+    assert arm_values({"teacher": common}, own)["teacher"] == expected
+    (key, value), *_ = own.items()
+    if key.count(".") == 2:
+        assert override({"teacher": common}, [f"{key}={value}"])["teacher"] == expected
+
+
+def test_words_that_are_no_sections_stay_words() -> None:
+    student = {"student": {"model": "a", "head": "own"}, "cache": {"dtype": "float32"}}
+    arm = arm_values(student, {"student.head": "shared", "cache.dtype": {"logits": "float16"}})
+    assert arm["student"] == {"model": "a", "head": "shared"}
+    assert arm["cache"] == {"dtype": {"logits": "float16"}}
 
 
 def test_no_and_null_are_values() -> None:
@@ -132,6 +167,7 @@ def test_all_problems_of_all_arms_come_at_once() -> None:
         ({"arms": {"a": {"method": "label_smoothing", "teacher": None}}, "axis": "teacher"},
          "axis: teacher, and no arm has one"),
         ({"arms": {"a": {"title": "x"}}}, "no key 'title'"),
+        ({"arms": {1: {"epochs": 1}, "1": {"epochs": 2}}}, "two arms are called '1'"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_compared_is_refused(change: dict, expected: str) -> None:
@@ -159,6 +195,16 @@ def test_overrides_reach_the_common_part_an_arm_and_the_sweep(tmp_path: Path) ->
         load_study(path, ["arms.kdd.epochs=1"])
     with pytest.raises(RecipeError, match=r"'axis.x' cannot be reached"):
         load_study(path, ["axis.x=1"])
+
+
+def test_an_override_hides_no_arm_of_the_same_name() -> None:
+    arms = {1: {"epochs": 1}, "1": {"epochs": 2}}
+    assert "two arms are called '1'" in problems(
+        override_study({**COMMON, "arms": arms}, ["arms.1.batch=8"])
+    )
+    assert override_study({"arms": {1.5: None}}, ["arms.1.5.batch=8"])["arms"] == {
+        1.5: {"batch": 8}
+    }
 
 
 def test_an_override_of_a_bare_word_keeps_it() -> None:

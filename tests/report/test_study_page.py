@@ -108,6 +108,14 @@ def test_the_axis_is_the_teachers_accuracy_or_a_setting(tmp_path: Path, study: S
     assert axis_figure(found).layout.xaxis.title.text == "method.alpha"
 
 
+def test_words_on_the_axis_stay_words(tmp_path: Path) -> None:
+    table = study_of_twelve("method.projector")
+    for arm in table["arms"]:
+        arm["at"] = "<b>none</b>"
+    at = {x for trace in axis_figure(record(tmp_path, table)).data for x in trace.x}
+    assert at == {"&lt;b&gt;none&lt;/b&gt;"}
+
+
 def test_a_wide_setting_has_a_logarithmic_axis_and_words_have_places(tmp_path: Path) -> None:
     for values, expected in (((0.01, 1, 10), "log"), (("none", "linear", 1), "category")):
         table = study_of_twelve("method.weight")
@@ -150,6 +158,18 @@ def test_the_finding_of_lesser_studies(tmp_path: Path, change: dict, expected: s
     said = " ".join(finding(record(tmp_path, {**study_of_twelve(), **change})))
     assert expected in said
     assert "kd:" not in said
+
+
+def test_two_seeds_are_no_finding_and_show_their_interval(tmp_path: Path) -> None:
+    table = study_of_twelve()
+    for arm in table["arms"]:
+        arm["gain"] = arm["gain"] and {**arm["gain"], "p_holm": None, "word": "two seeds"}
+        arm["over_against"] = None
+    found = record(tmp_path, table)
+    assert finding(found)[0].startswith("Two seeds are too few")
+    row = next(row for row in study_rows(found) if row.name == "teacher head 0.5")
+    assert (row.gain.range, row.gain.word, row.gain.p) == ("+0.32 to +0.75", "two seeds", "")
+    assert "two seeds" in visible(render_study(found))
 
 
 def test_one_seed_is_no_finding(tmp_path: Path) -> None:

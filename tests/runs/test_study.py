@@ -1,18 +1,25 @@
 """Studies: one load, shared controls, going on after a kill, arms that diverge."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from stillhouse.errors import RecipeError, RunError
+from stillhouse.models import build_model
 from stillhouse.recipes import Study, make_study
+from stillhouse.report.study_finding import finding
+from stillhouse.report.study_record import read_study
+from stillhouse.report.study_rows import study_rows
 from stillhouse.runs import feeds
 from stillhouse.runs import study as room
-from stillhouse.runs.study import prepare_study, run_study
-from stillhouse.runs.study_directory import arm_directories
-from stillhouse.runs.study_table import differences
+from stillhouse.runs.study import arm_fingerprint, prepare_study, run_study
+from stillhouse.runs.study_directory import arm_directories, noted_folders
+from stillhouse.runs.study_table import arm_line, differences
 
 COMMON = {
     "data": {"source": "digits", "limit": 128},
@@ -127,14 +134,78 @@ def test_an_arm_is_found_finished_without_the_table_and_changed_when_changed(
         run_study(prepare_study(other, tmp_path / "s"))
 
 
+def test_a_changed_arm_is_told_and_nothing_is_overwritten(tmp_path: Path) -> None:
+    out, one = tmp_path / "s", {"kd": {"method.temperature": 4}}
+    run_study(prepare_study(study(arms=one, seeds=1), out))
+    files = ("study.json", "study.yaml", "report.html")
+    before = {name: (out / name).read_bytes() for name in files}
+    changed = study(arms={"kd": {"method.temperature": 16}, "new": None}, seeds=1)
+    with pytest.raises(RunError) as caught:
+        run_study(prepare_study(changed, out))
+    said = str(caught.value)
+    assert "arm 'kd' differs in method.temperature (there: 4.0, asked: 16.0)" in said
+    assert f"{out / 'arms/kd'}. Rename what was changed, or delete its directory" in said
+    assert {name: (out / name).read_bytes() for name in files} == before
+    shutil.rmtree(out / "arms/kd")
+    table = run_study(prepare_study(changed, out)).table
+    assert [entry["state"] for entry in table["arms"]] == ["finished", "finished"]
+
+
+def test_weights_of_every_ancestor_are_part_of_an_arm(tmp_path: Path) -> None:
+    file = tmp_path / "head.safetensors"
+    teacher = {
+        "model": "convnet-8",
+        "epochs": 1,
+        "head": {"model": "convnet-8", "weights": str(file)},
+    }
+    values = study(teacher=teacher, arms={"a": None}, against=None, seeds=1)
+    marks = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        save_file(build_model("convnet-8", classes=10, channels=1, size=8).state_dict(), file)
+        (job,) = prepare_study(values, tmp_path / "s").jobs.values()
+        marks.append(arm_fingerprint(job))
+        assert arm_fingerprint(job) == marks[-1]
+    assert marks[0] != marks[1]
+
+
+def test_a_finished_arm_stays_where_it_is(tmp_path: Path, calls) -> None:
+    out = tmp_path / "s"
+    run_study(prepare_study(study(arms={"kd 1": None}, against=None, seeds=1), out))
+    runs = calls(room, "run")
+    more = study(arms={"kd 1": None, "kd-1": {"method.weight": 2}}, against=None, seeds=1)
+    table = run_study(prepare_study(more, out)).table
+    assert arm(table, "kd 1")["directory"] == "arms/kd-1"
+    assert arm(table, "kd-1")["directory"].startswith("arms/kd-1-")
+    assert len(runs) == 1, "only the new arm"
+
+
+def test_folders_outside_of_the_study_are_not_believed(tmp_path: Path) -> None:
+    said = ["arms/a", "arms/../..", "arms/..", "elsewhere/b", "/etc", "arms/", None, "arms/a"]
+    arms = [{"name": str(at), "directory": each} for at, each in enumerate(said)]
+    (tmp_path / "study.json").write_text(json.dumps({"arms": arms}))
+    assert noted_folders(tmp_path) == {"0": "a"}
+
+
+def test_it_is_said_that_the_teacher_diverged(tmp_path: Path) -> None:
+    wild = study(arms={"x": None}, against=None, control=False, seeds=1, **WILD)
+    table = run_study(prepare_study(wild, tmp_path / "s")).table
+    assert arm(table, "x")["stage"] == "teacher"
+    assert arm_line(arm(table, "x")).startswith("x: the teacher diverged (")
+    page = read_study(tmp_path / "s")
+    assert study_rows(page)[0].note.startswith("the teacher diverged: ")
+    assert finding(page)[-1] == "The teacher diverged, and so without a number: x."
+
+
 def test_an_arm_that_diverges_is_a_row_and_does_not_stop_the_study(tmp_path: Path) -> None:
     arms = {"wild": WILD, "kd": None}
     table = run_study(prepare_study(study(arms=arms), tmp_path / "s")).table
     assert arm(table, "wild")["state"] == "diverged"
     assert "not finite" in arm(table, "wild")["message"]
+    assert "stage" not in arm(table, "wild")
     assert arm(table, "wild")["gain"] is None
     assert arm(table, "kd")["state"] == "finished"
-    assert arm(table, "kd")["gain"]["p_holm"] == arm(table, "kd")["gain"]["p"], "counts for none"
+    assert arm(table, "kd")["gain"]["word"] == "two seeds"
     assert table["finished"]
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 LEVEL = 0.05
 """The field's custom: one comparison in twenty may err where there is no difference."""
+LEAST = 3
+"""Seeds to judge by: two differences are nearly equal by luck too often to be a finding."""
 
 
 @dataclass(frozen=True)
@@ -20,25 +22,33 @@ class Paired:
     count: int
 
 
-def paired_t(differences: Sequence[float]) -> Paired | None:
+def paired_t(differences: Sequence[float], *, step: float | None = None) -> Paired | None:
     """The paired t-test; None without a pair.
 
     t = mean / (s / sqrt(n)); p = P(|T| >= |t|) with n - 1 degrees of freedom; the interval is
     mean -+ t(0.975; n - 1) s / sqrt(n). Where all differences are equal, p is 0 (1 if they are 0).
 
+    An accuracy over N images is a multiple of 1 / N, and so a few differences may be equal by
+    rounding alone. Rounding to multiples of ``step`` has a variance of step^2 / 12, and a
+    difference two of these: with ``step``, s is at least step / sqrt(6).
+
     Args:
         differences: one per seed, mine minus theirs.
+        step: what the two sides are multiples of, such as 1 / N; None for what is not rounded.
 
     >>> found = paired_t([0.01, 0.02, 0.03])
     >>> round(found.p, 4), round(found.low, 4), round(found.high, 4)
     (0.0742, -0.0048, 0.0448)
+    >>> round(paired_t([0.01, 0.01, 0.01], step=0.01).p, 3)
+    0.051
     """
     if not differences:
         return None
     mean, count = statistics.fmean(differences), len(differences)
     if count == 1:
         return Paired(mean, None, None, None, 1)
-    error = statistics.stdev(differences) / math.sqrt(count)
+    least = 0.0 if step is None else step / math.sqrt(6)
+    error = max(statistics.stdev(differences), least) / math.sqrt(count)
     from scipy.stats import t
 
     half = float(t.ppf(0.975, count - 1)) * error
@@ -47,6 +57,15 @@ def paired_t(differences: Sequence[float]) -> Paired | None:
     return Paired(
         mean, mean - half, mean + half, float(2 * t.sf(abs(mean / error), count - 1)), count
     )
+
+
+def corrected(family: Sequence[Paired | None]) -> list[float | None]:
+    """The corrected p of each comparison; those of fewer than three pairs have none, and count not.
+
+    >>> corrected([paired_t([0.01, 0.02, 0.03]), paired_t([0.01, 0.03]), None])[1:]
+    [None, None]
+    """
+    return holm([found.p if found and found.count >= LEAST else None for found in family])
 
 
 def holm(p: Sequence[float | None]) -> list[float | None]:
@@ -73,13 +92,13 @@ def judged(found: Paired | None, p: float | None, *, level: float = LEVEL) -> st
 
     >>> judged(paired_t([0.01, 0.02, 0.03]), 0.0742)
     'no difference shown'
-    >>> judged(paired_t([0.02, 0.02]), 0.0), judged(paired_t([0.02]), None)
-    ('helps', 'one seed')
+    >>> judged(paired_t([0.02, 0.02, 0.03]), 0.02), judged(paired_t([0.02, 0.02]), None)
+    ('helps', 'two seeds')
     """
     if found is None:
         return "no control"
-    if p is None:
-        return "one seed"
+    if p is None or found.count < LEAST:
+        return "one seed" if found.count == 1 else "two seeds"
     if p >= level:
         return "no difference shown"
     return "helps" if found.mean > 0 else "hurts"

@@ -2,7 +2,8 @@
 
 Mappings are merged key by key; everything else (numbers, words, lists) is replaced. Where both
 sides name a choice (``name``, ``model`` or ``source``) and the names differ, the whole section is
-replaced: settings of one method never leak into another.
+replaced: settings of one method never leak into another. A section without a name is about the
+default, and a bare word about what it names, at any depth.
 """
 
 from collections.abc import Mapping
@@ -45,10 +46,14 @@ def merged(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     {'method': {'name': 'kd', 'weight': 3}}
     >>> merged({"method": {"name": "kd", "weight": 2}}, {"method": {"name": "dkd"}})
     {'method': {'name': 'dkd'}}
+    >>> merged({"teacher": {"model": "a", "head": "b"}}, {"teacher": {"head": {"seed": 1}}})
+    {'teacher': {'model': 'a', 'head': {'model': 'b', 'seed': 1}}}
     """
     result = dict(common)
     for key, value in own.items():
         before = result.get(key)
+        if isinstance(before, Mapping) or isinstance(value, Mapping):
+            before, value = _section(key, before), _section(key, value)
         if isinstance(value, Mapping) and isinstance(before, Mapping) and not _other(before, value):
             result[key] = merged(before, value)
         else:
@@ -66,8 +71,19 @@ def arm_values(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, A
 
     >>> arm_values({"data": "digits"}, {"method.weight": 2})
     {'data': {'source': 'digits'}, 'method': {'name': 'kd', 'weight': 2}}
+    >>> arm_values({"optimizer": {"lr": 0.5}}, {"optimizer": "adamw"})
+    {'optimizer': {'name': 'adamw'}}
     """
-    values = merged(expanded(common), expanded(own))
+    return named(merged(named(expanded(common)), expanded(own)))
+
+
+def named(expanded_values: Mapping[str, Any]) -> dict[str, Any]:
+    """Sections that name no choice with the name of the default.
+
+    >>> named({"method": {"weight": 2}})
+    {'method': {'name': 'kd', 'weight': 2}}
+    """
+    values = dict(expanded_values)
     for key, by in WORDS.items():
         section, word = values.get(key), default_word(key)
         if isinstance(section, Mapping) and by not in section and word is not None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from stillhouse.errors import RecipeError, nearest
 from stillhouse.recipes.load import make_recipe, read_setting, read_yaml
-from stillhouse.recipes.merge import arm_values, expanded, flat, merged
+from stillhouse.recipes.merge import arm_values, expanded, flat, merged, named
 from stillhouse.recipes.schema import Recipe, resolved
 from stillhouse.recipes.sweep import sweep_arms
 
@@ -88,24 +88,25 @@ def override_study(values: Mapping[str, Any], settings: Sequence[str]) -> dict[s
 
 
 def _expanded_at(values: Mapping[str, Any], head: str) -> dict[str, Any]:
-    """The values with dotted keys and bare words of one section written out."""
+    """The values with dotted keys, bare words and the default's name of one section written out."""
     here = {key: each for key, each in values.items() if str(key).split(".")[0] == head}
-    return {key: each for key, each in values.items() if key not in here} | expanded(here)
+    return {key: each for key, each in values.items() if key not in here} | named(expanded(here))
 
 
-def _with_setting(arms: Any, dotted: str, value: Any) -> dict[str, Any]:
+def _with_setting(arms: Any, dotted: str, value: Any) -> dict[Any, Any]:
     """The arms with one setting more; a name may hold dots, so the longest that fits is meant."""
-    known = {str(name): own for name, own in arms.items()} if isinstance(arms, Mapping) else {}
+    arms = arms if isinstance(arms, Mapping) else {}
+    known = {str(name): name for name in arms}
     fits = [name for name in known if dotted.startswith(f"{name}.") or dotted == name]
     if not fits:
         near = nearest(dotted.split(".")[0], known)
         raise RecipeError("--set", [f"'arms.{dotted}' names no arm; {near}"])
     name = max(fits, key=len)
     if dotted == name:
-        return {**known, name: value}
-    own, key = dict(known[name] or {}), dotted[len(name) + 1 :]
+        return {**arms, known[name]: value}
+    own, key = dict(arms[known[name]] or {}), dotted[len(name) + 1 :]
     own.pop(key, None)  # so that it comes last, and wins
-    return {**known, name: {**own, key: value}}
+    return {**arms, known[name]: {**own, key: value}}
 
 
 def make_study(values: Mapping[str, Any], *, where: str = "study") -> Study:
@@ -149,6 +150,8 @@ def _own_values(values: Mapping[str, Any]) -> tuple[dict[str, dict[str, Any]], l
     for name, each in (arms or {}).items():
         if each is not None and not isinstance(each, Mapping):
             problems.append(f"arm '{name}' is {each!r}; give a mapping such as {{method: kd}}")
+        if str(name) in own:  # YAML tells 1 from "1", a table and a directory do not
+            problems.append(f"arms: two arms are called '{name}'; rename one of them")
         own[str(name)] = dict(each) if isinstance(each, Mapping) else {}
     if values.get(SWEEP) is not None:
         swept, wrong = sweep_arms(values[SWEEP])

@@ -104,7 +104,7 @@ def _setting_at(arm: Arm) -> _Point | None:
     if arm.test is None or arm.at is None:
         return None
     value = number(arm.at)
-    return _Point(text(arm.at) if value is None else value, arm.test, arm.name)
+    return _Point(escape(text(arm.at)) if value is None else value, arm.test, arm.name)
 
 
 def _others(arm: Arm, record: StudyRecord) -> str:

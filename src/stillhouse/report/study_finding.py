@@ -30,7 +30,9 @@ def _over_controls(arms: Sequence[Arm]) -> str:
     if not judged:
         return "The arms were run without controls, so nothing says whether they help."
     if all(gain.p_holm is None for _, gain in judged):
-        return "One seed gives no interval, so no arm is judged; use at least three seeds."
+        if all(gain.low is None for _, gain in judged):
+            return "One seed gives no interval, so no arm is judged; use at least three seeds."
+        return "Two seeds are too few to judge an arm by; use at least three."
     better, worse = _named(judged, "helps"), _named(judged, "hurts")
     left = len(judged) - len(better) - len(worse)
     said = [f"Of {len(judged)} arms," if len(judged) > 1 else "Of the one arm,"]
@@ -101,9 +103,13 @@ def _highest(best: Arm, record: StudyRecord) -> str:
 
 def _others(record: StudyRecord) -> list[str]:
     said = []
-    diverged = [_quoted(arm.name) for arm in record.arms if arm.state == "diverged"]
-    if diverged:
-        said.append(f"Diverged, and so without a number: {_list(diverged)}.")
+    diverged: dict[str, list[str]] = {}
+    for arm in record.arms:
+        if arm.state == "diverged":
+            diverged.setdefault(arm.stage, []).append(_quoted(arm.name))
+    for stage, names in diverged.items():
+        why = f"The {stage} diverged, and so" if stage else "Diverged, and so"
+        said.append(f"{why} without a number: {_list(names)}.")
     waiting = sum(arm.state == "waiting" for arm in record.arms)
     if waiting:
         said.append(f"{waiting} arm{' is' if waiting == 1 else 's are'} still to be run.")

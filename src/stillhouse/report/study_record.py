@@ -29,11 +29,15 @@ class Gain:
 
 @dataclass(frozen=True)
 class Arm:
-    """One arm: what it says of its own, its trainings, its control's and its teacher's."""
+    """One arm: what it says of its own, its trainings, its control's and its teacher's.
+
+    ``stage`` is the training that diverged, where it was not the student's.
+    """
 
     name: str
     state: str = "waiting"
     message: str = ""
+    stage: str = ""
     directory: str = ""
     method: str = ""
     teacher: str = ""
@@ -117,6 +121,7 @@ def _arm(value: object) -> Arm:
         name=text(found.get("name")),
         state=text(found.get("state")),
         message=text(found.get("message")),
+        stage=text(found.get("stage")),
         directory=text(found.get("directory")),
         method=text(found.get("method")),
         teacher=text(found.get("teacher_model")),

@@ -79,7 +79,8 @@ def study_rows(record: StudyRecord) -> tuple[StudyRow, ...]:
 
 def _why(arm: Arm) -> str:
     if arm.state == "diverged":
-        return f"diverged: {arm.message.split(';')[0]}"
+        who = f"the {arm.stage} " if arm.stage else ""
+        return f"{who}diverged: {arm.message.split(';')[0]}"
     return "not run yet"
 
 

@@ -3,22 +3,40 @@
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from stillhouse.engine.files import write_json
-from stillhouse.errors import NonFiniteLoss, ProblemsError, RecipeError, StillhouseError
+from stillhouse.errors import (
+    NonFiniteLoss,
+    ProblemsError,
+    RecipeError,
+    RunError,
+    StillhouseError,
+)
+from stillhouse.models import weights_fingerprint
 from stillhouse.recipes.schema import resolved
 from stillhouse.recipes.study import Study, by_arm
 from stillhouse.report import write_study_report
+from stillhouse.runs.ancestors import family
 from stillhouse.runs.directory import same_run
 from stillhouse.runs.distill import Distillation
 from stillhouse.runs.job import SHARED, prepare, run
+from stillhouse.runs.scores import SCORES
 from stillhouse.runs.study_data import SharedData
-from stillhouse.runs.study_directory import TABLE, arm_directories, held, read_study_table
+from stillhouse.runs.study_directory import (
+    TABLE,
+    arm_directories,
+    check_arms,
+    held,
+    noted_folders,
+    read_study_table,
+    write_study,
+)
 from stillhouse.runs.study_table import DIVERGED, FINISHED, WAITING, arm_line, study_table
+from stillhouse.runs.study_watcher import STUDENT, Attentive
 from stillhouse.runs.watching import Quiet, Watcher
 
 State = dict[str, str]
@@ -67,7 +85,7 @@ def prepare_study(
     """
     watcher = watcher or Quiet()
     shared = shared or out.resolve().parent / SHARED
-    data, directories = SharedData(), arm_directories(out, study.arms)
+    data, directories = SharedData(), arm_directories(out, study.arms, noted_folders(out))
     jobs: dict[str, Distillation] = {}
     problems: dict[str, list[str]] = {}
     for name, recipe in study.arms.items():
@@ -104,46 +122,56 @@ def run_study(
         done: hears of each arm that has ended, as its part of study.json.
 
     Raises:
-        RunError: the directory belongs to something else, or is in use.
+        RunError: the directory belongs to something else, or is in use, or an arm was changed
+            after it was run; nothing is overwritten then.
     """
     study, out, watcher = prepared.study, prepared.out, prepared.watcher
     platform = next(iter(prepared.jobs.values())).feeds.platform
     hear = done or (lambda entry: watcher.say(arm_line(entry)))
-    with held(out, study.values) if platform.main else nullcontext():
+    with held(out) if platform.main else nullcontext():
+        check_arms({name: (job.out, job.recipe) for name, job in prepared.jobs.items()})
         notes = _Notes(prepared)
         platform.wait()  # all have read what was there before anything is written
-        table = notes.write() if platform.main else {}
+        table: dict[str, Any] = {}
+        if platform.main:
+            write_study(out, study.values)
+            table = notes.write()
         for position, (name, job) in enumerate(prepared.jobs.items(), start=1):
             watcher.say(f"arm {position} of {len(prepared.jobs)}: {name}")
-            before = notes.states[name]
-            notes.states[name] = _run_arm(job, before)
-            if notes.states[name] == before:
+            if notes.states[name]["state"] == FINISHED:
                 watcher.say("finished before")
-            elif platform.main:
+                continue
+            notes.states[name] = _run_arm(name, job, notes.marks[name])
+            if platform.main:
                 table = notes.write()
                 hear(next(entry for entry in table["arms"] if entry["name"] == name))
         return StudyOutcome(out, table)
 
 
-def _run_arm(job: Distillation, before: State) -> State:
-    """Run one arm, unless this study has recorded it as finished under the same fingerprint."""
-    mark = arm_fingerprint(job)
-    if before == {"state": FINISHED, "fingerprint": mark}:
-        return before
+def _run_arm(name: str, job: Distillation, mark: str) -> State:
+    """Run one arm; of one that diverged, say which of its trainings did."""
+    heard = Attentive(job.watcher)
     try:
-        run(job)
+        run(replace(job, watcher=heard))
     except NonFiniteLoss as error:
-        job.watcher.warn(str(error))
-        return {"state": DIVERGED, "fingerprint": mark, "message": str(error)}
+        heard.warn(f"{heard.stage}: {error}")
+        found = {"state": DIVERGED, "fingerprint": mark, "message": str(error)}
+        return found if heard.stage == STUDENT else {**found, "stage": heard.stage}
+    except RunError as error:
+        raise RunError(
+            f"arm '{name}': {error} (to train this arm anew, delete {job.out})"
+        ) from error
     return {"state": FINISHED, "fingerprint": mark}
 
 
 def arm_fingerprint(job: Distillation) -> str:
     """What decides the numbers of an arm, as far as is known before its teacher is trained."""
-    seed = job.recipe.seeds[0]
-    teacher = None if job.teacher is None else job.teacher_identity(job.teacher.make(seed))
+    seed, starts = job.recipe.seeds[0], []
+    for ancestor in family(job.teacher):  # a file or the code of any of them may change
+        module = ancestor.make(seed)
+        starts.append([weights_fingerprint(module), *ancestor.network.code(module).values()])
     recipe = same_run(resolved(job.recipe))
-    return job.identity("arm", job.settings(seed), job.student, recipe=recipe, starts=teacher)
+    return job.identity("arm", job.settings(seed), job.student, recipe=recipe, starts=starts)
 
 
 class _Notes:
@@ -156,8 +184,10 @@ class _Notes:
         self._created = before.get("created") or datetime.now(UTC).isoformat(timespec="seconds")
         self._spent = float(before.get("seconds") or 0.0)
         known = {entry.get("name"): entry for entry in before.get("arms", [])}
+        self.marks = {name: arm_fingerprint(job) for name, job in prepared.jobs.items()}
         self.states: dict[str, State] = {
-            name: _state(known.get(name, {}), job) for name, job in prepared.jobs.items()
+            name: _state(known.get(name, {}), job, self.marks[name])
+            for name, job in prepared.jobs.items()
         }
 
     def write(self) -> dict[str, Any]:
@@ -177,9 +207,9 @@ class _Notes:
         return table
 
 
-def _state(entry: Mapping[str, Any], job: Distillation) -> State:
-    """What study.json said of an arm; nothing counts without the numbers themselves."""
-    there = entry.get("state") == FINISHED and (job.out / "scores.json").is_file()
-    if not there:
+def _state(entry: Mapping[str, Any], job: Distillation, mark: str) -> State:
+    """What study.json said of an arm; nothing counts of another one, or without the numbers."""
+    there = entry.get("state") == FINISHED and (job.out / SCORES).is_file()
+    if not there or entry.get("fingerprint") != mark:
         return {"state": WAITING}
-    return {"state": FINISHED, "fingerprint": str(entry.get("fingerprint"))}
+    return {"state": FINISHED, "fingerprint": mark}

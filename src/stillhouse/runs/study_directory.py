@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,9 @@ from filelock import FileLock, Timeout
 
 from stillhouse.engine.files import write_text
 from stillhouse.errors import RunError
+from stillhouse.recipes.schema import Recipe, resolved
+from stillhouse.runs.directory import read_resolved, same_run
+from stillhouse.runs.fingerprint import first_difference
 
 STUDY = "study.yaml"
 TABLE = "study.json"
@@ -25,19 +28,70 @@ def is_study_directory(directory: Path) -> bool:
     return (directory / STUDY).is_file()
 
 
-def arm_directories(out: Path, names: Iterable[str]) -> dict[str, Path]:
-    """Where each arm is run: its name as far as every file system takes it.
+def arm_directories(
+    out: Path, names: Iterable[str], known: Mapping[str, str] | None = None
+) -> dict[str, Path]:
+    """Where each arm is run: where it was before, or its name as far as every file system takes it.
+
+    Args:
+        out: of the study.
+        names: of the arms.
+        known: folders of arms that were run before, which stay where they are.
 
     >>> arm_directories(Path("s"), ["kd 1.5", "alpha=1, k=2"])["alpha=1, k=2"].as_posix()
     's/arms/alpha=1-k=2'
+    >>> arm_directories(Path("s"), ["kd 1", "kd-1"], {"kd 1": "kd-1"})["kd-1"].name
+    'kd-1-4931a29a'
     """
-    slugs = {name: _slug(name) for name in names}
-    said = [slug.casefold() for slug in slugs.values()]
+    known, names = known or {}, list(names)
+    slugs = {name: _slug(name) for name in names if name not in known}
+    said = [slug.casefold() for slug in (*slugs.values(), *known.values())]
     for name, slug in slugs.items():
         if said.count(slug.casefold()) > 1 or not slug or len(slug) > LONGEST:
             mark = hashlib.sha256(name.encode()).hexdigest()[:8]
             slugs[name] = f"{slug[:LONGEST]}-{mark}".lstrip("-")
-    return {name: out / ARMS / slug for name, slug in slugs.items()}
+    folders = {**known, **slugs}
+    return {name: out / ARMS / folders[name] for name in names}
+
+
+def noted_folders(out: Path) -> dict[str, str]:
+    """The folder of each arm in study.json, by name; those outside arms/ are left out."""
+    found: dict[str, str] = {}
+    for entry in read_study_table(out).get("arms", []):
+        above, _, folder = str(entry.get("directory")).partition("/")
+        plain = folder == Path(folder).name and folder not in ("", "..")
+        if above == ARMS and plain and folder not in found.values():
+            found[str(entry.get("name"))] = folder
+    return found
+
+
+def check_arms(arms: Mapping[str, tuple[Path, Recipe]]) -> None:
+    """See that no directory of an arm holds another run than the arm is now; writes nothing.
+
+    Raises:
+        RunError: which arms differ, in what, and what to do.
+    """
+    changed: dict[str, str] = {}
+    for name, (directory, recipe) in arms.items():
+        if not directory.is_dir() or all(path.name == ".lock" for path in directory.iterdir()):
+            continue
+        there, asked = same_run(read_resolved(directory)), same_run(resolved(recipe))
+        difference = first_difference(asked, there)
+        if difference:
+            changed[name] = f"arm '{name}' differs in {difference} from the one in {directory}"
+    if changed:
+        raise RunError(
+            f"{_first(list(changed.values()), list(changed))}. Rename what was changed, or delete "
+            "its directory to train it anew, or choose another directory for the study (-o DIR). "
+            "Nothing was overwritten"
+        )
+
+
+def _first(said: Sequence[str], names: Sequence[str]) -> str:
+    """The first in full, the others by name."""
+    if len(said) == 1:
+        return said[0]
+    return f"{said[0]}; so do others from theirs: {', '.join(names[1:])}"
 
 
 def _slug(name: str) -> str:
@@ -46,7 +100,7 @@ def _slug(name: str) -> str:
 
 
 @contextmanager
-def held(out: Path, values: Mapping[str, Any]) -> Iterator[None]:
+def held(out: Path) -> Iterator[None]:
     """Take a directory for a study, which may have changed: its arms guard themselves.
 
     Raises:
@@ -68,11 +122,15 @@ def held(out: Path, values: Mapping[str, Any]) -> Iterator[None]:
             f"{out} is in use by a study that is going on; wait, or choose another"
         ) from None
     try:
-        plain = json.loads(json.dumps(values, default=str))  # from Python it may hold paths
-        write_text(out / STUDY, yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
         yield
     finally:
         lock.release()
+
+
+def write_study(out: Path, values: Mapping[str, Any]) -> None:
+    """Keep the study as it was asked for."""
+    plain = json.loads(json.dumps(values, default=str))  # from Python it may hold paths
+    write_text(out / STUDY, yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
 
 
 def read_study_table(out: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from stillhouse.diagnostics.comparisons import Paired, holm, judged, paired_t
+from stillhouse.diagnostics.comparisons import Paired, corrected, judged, paired_t
 from stillhouse.diagnostics.spread import spread
 from stillhouse.errors import RunError
 from stillhouse.recipes.study import Study
@@ -35,11 +35,13 @@ def study_table(
     Args:
         study, out: the study and its directory.
         directories: of the arms.
-        states: of the arms: finished, diverged or waiting, with fingerprint and message.
+        states: of the arms: finished, diverged or waiting, with fingerprint and message, and the
+            stage that diverged where it was not the student.
         created: when the study was begun.
         seconds: spent on it.
     """
     arms: list[Entry] = []
+    steps: dict[str, float | None] = {}
     data: Entry = {}
     for name in study.arms:
         entry: Entry = {
@@ -50,8 +52,9 @@ def study_table(
         }
         scores = _scores(directories[name]) if entry["state"] == FINISHED else {}
         data = data or scores.get("data", {})
+        steps[name] = _step(scores)
         arms.append({**entry, **_numbers(scores)})
-    _compare(arms, study)
+    _compare(arms, study, steps)
     return {
         "title": study.title,
         "created": created,
@@ -87,6 +90,12 @@ def _scores(directory: Path) -> Entry:
     return found
 
 
+def _step(scores: Mapping[str, Any]) -> float | None:
+    """What the test accuracies of an arm are multiples of: one image."""
+    images = scores.get("data", {}).get("test")
+    return 1 / images if images else None
+
+
 def _numbers(scores: Mapping[str, Any]) -> Entry:
     models = {model["role"]: model for model in scores.get("models", [])}
     found = {}
@@ -115,21 +124,19 @@ def differences(mine: Mapping[int, float], theirs: Mapping[int, float]) -> list[
     return [value - theirs[seed] for seed, value in mine.items() if seed in theirs]
 
 
-def _compare(arms: Sequence[Entry], study: Study) -> None:
+def _compare(arms: Sequence[Entry], study: Study, steps: Mapping[str, float | None]) -> None:
     """Add the gains over control and over one arm; each family of comparisons is corrected."""
     last = {entry["name"]: last_by_seed(entry["runs"]) for entry in arms}
-    over_control = {
-        entry["name"]: paired_t(differences(last[entry["name"]], last_by_seed(entry["controls"])))
-        for entry in arms
-    }
+    over_control: dict[str, Paired | None] = {}
     over_arm: dict[str, Paired | None] = {}
-    if study.against is not None:
-        for name in study.arms:
-            if name != study.against and _same_test(study, name):
-                over_arm[name] = paired_t(differences(last[name], last[study.against]))
+    for entry in arms:
+        name = entry["name"]
+        alone, step = last_by_seed(entry["controls"]), steps[name]
+        over_control[name] = paired_t(differences(last[name], alone), step=step)
+        if study.against is not None and study.against != name and _same_test(study, name):
+            over_arm[name] = paired_t(differences(last[name], last[study.against]), step=step)
     for key, family in (("gain", over_control), ("over_against", over_arm)):
-        corrected = holm([found.p if found else None for found in family.values()])
-        by_name = dict(zip(family, corrected, strict=True))
+        by_name = dict(zip(family, corrected(list(family.values())), strict=True))
         for entry in arms:
             entry[key] = _said(family.get(entry["name"]), by_name.get(entry["name"]))
 
@@ -154,7 +161,8 @@ def arm_line(entry: Mapping[str, Any]) -> str:
     """
     if entry["state"] != FINISHED:
         why = entry.get("message", "not run yet").split(";")[0]
-        return f"{entry['name']}: {entry['state']} ({why})"
+        who = f"the {entry['stage']} " if entry.get("stage") else ""
+        return f"{entry['name']}: {who}{entry['state']} ({why})"
     runs, gain = entry["runs"], entry["gain"]
     found = spread(run["test"]["last"] for run in runs)
     line = f"{entry['name']}:"
