@@ -34,3 +34,14 @@ def test_words(gains: list[float], word: str) -> None:
 
 def test_without_a_control_there_is_no_verdict() -> None:
     assert judge("kd", [0.5, 0.6], []).word == "no control"
+
+
+def test_gains_that_are_equal_by_rounding_are_no_proof() -> None:
+    student, control = [0.51, 0.52, 0.53], [0.50, 0.51, 0.52]  # one image of a hundred, each time
+    assert judge("kd", student, control).word == "helps"
+    verdict = judge("kd", student, control, images=100)
+    assert verdict.word == "no difference shown"
+    # By hand: s = 0.01 / sqrt(6), t(0.975; 2) = 4.302653.
+    half = 4.302653 * 0.01 / 6**0.5 / 3**0.5
+    assert (verdict.low, verdict.high) == pytest.approx((0.01 - half, 0.01 + half), abs=1e-8)
+    assert judge("kd", [0.6, 0.61, 0.62], [0.5, 0.51, 0.52], images=100).word == "helps"

@@ -19,8 +19,8 @@ def first_label(played: Played) -> str:
     return next(iter(played.test))
 
 
-def verdict_of(method: str, played: Sequence[Played]) -> Verdict:
-    """Paired over seeds, on the test accuracy of the last epoch."""
+def verdict_of(method: str, played: Sequence[Played], images: int) -> Verdict:
+    """Paired over seeds, on the test accuracy (over so many images) of the last epoch."""
     last = {
         (one.role, one.seed): one.test[first_label(one)]["last"]
         for one in played
@@ -28,7 +28,7 @@ def verdict_of(method: str, played: Sequence[Played]) -> Verdict:
     }
     seeds = [one.seed for one in played if one.role == "student"]
     control = [last["control", seed] for seed in seeds if ("control", seed) in last]
-    return judge(method, [last["student", seed] for seed in seeds], control)
+    return judge(method, [last["student", seed] for seed in seeds], control, images=images)
 
 
 def _run(one: Played) -> dict[str, Any]:
@@ -96,5 +96,5 @@ def describe_run(job: Distillation, played: Sequence[Played], seconds: float) ->
         "method": _paper_line(job),
         "models": _models(job, played),
         "teacher_served": None if job.served is None else asdict(job.served),
-        "verdict": verdict_of(job.method.name, played).as_dict(),
+        "verdict": verdict_of(job.method.name, played, len(splits.test)).as_dict(),
     }
