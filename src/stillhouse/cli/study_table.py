@@ -70,7 +70,7 @@ def print_study(console: Console, directory: Path) -> None:
         )
     else:
         console.print(
-            "Mean over seeds in percent; without two seeds and a control nothing is judged."
+            "Mean over seeds in percent; without three seeds and a control nothing is judged."
         )
     if not record.finished:
         console.print("Not finished: arms are waiting.", style="bold")
