@@ -1,6 +1,6 @@
 """Compare settings of a study, each at its best weight, which validation data choose.
 
-python benchmarks/at_best_weight.py mnist-projector method.projector=linear method.normalise=batch
+python benchmarks/at_best_weight.py mnist-projector-study method.projector=linear method.normalise=batch
 """
 
 import argparse
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("result", help="name of a result file of a study")
     parser.add_argument("settings", nargs="*", help="KEY=VALUE that all compared arms have")
     arguments = parser.parse_args()
-    study = json.loads((RESULTS / f"{arguments.result}.json").read_text(encoding="utf-8"))
+    study = json.loads((RESULTS / f"{arguments.result}.json").read_text(encoding="utf-8"))["study"]
     wanted = dict(setting.split("=", 1) for setting in arguments.settings)
     chosen = []
     for name, arms in groups(study["arms"], wanted).items():
