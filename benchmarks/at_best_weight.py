@@ -1,6 +1,6 @@
 """Compare settings of a study, each at its best weight, which validation data choose.
 
-python benchmarks/at_best_weight.py mnist-projector-study method.projector=linear method.normalise=batch
+python benchmarks/at_best_weight.py NAME method.projector=linear method.normalise=batch
 """
 
 import argparse
