@@ -295,7 +295,7 @@ def test_all_settings_out_of_range_are_told_at_once() -> None:
     with pytest.raises(RecipeError) as caught:
         projector_logsum(tiny_net(), tiny_net(), projector="mlp4", alpha=0.5, temperature=0.0)
     assert caught.value.problems == (
-        "projector is 'mlp4'; there is: none, linear, mlp2, mlp3, conv1x1",
+        "projector is 'mlp4'; nearest: mlp3, mlp2",
         "alpha is 0.5; it must be at least 1",
         "temperature is 0.0; it must be above 0",
     )

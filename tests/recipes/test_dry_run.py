@@ -9,13 +9,24 @@ import torch
 from torch import nn
 
 from stillhouse.data import Splits, load
-from stillhouse.recipes import load_recipe
+from stillhouse.recipes import load_recipe, load_study
 from stillhouse.runs.job import Objects, prepare
 from stillhouse.runs.optimising import chosen_optimizer, chosen_schedule
 from stillhouse.runs.preflight import preflight
 
 ROOT = Path(__file__).resolve().parents[2]
-SHIPPED = sorted((ROOT / "recipes").rglob("*.yaml"))
+STUDIES = sorted((ROOT / "recipes/studies").glob("*.yaml"))
+SHIPPED = [path for path in sorted((ROOT / "recipes").rglob("*.yaml")) if path not in STUDIES]
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.stem)
+def test_a_shipped_study_is_one(path: Path) -> None:
+    """Each arm is a valid recipe, and no two are the same."""
+    study = load_study(path)
+    assert path.read_text().startswith("# "), "a study says what it is"
+    assert len(study.arms) > 3
+    sources = {recipe.data.source for recipe in study.arms.values()}
+    assert all(source == "digits" or not Path(source).is_absolute() for source in sources)
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)

@@ -41,7 +41,7 @@ def arm_directories(
     >>> arm_directories(Path("s"), ["kd 1.5", "alpha=1, k=2"])["alpha=1, k=2"].as_posix()
     's/arms/alpha=1-k=2'
     >>> arm_directories(Path("s"), ["kd 1", "kd-1"], {"kd 1": "kd-1"})["kd-1"].name
-    'kd-1-4931a29a'
+    'kd-1-cac1eb29'
     """
     known, names = known or {}, list(names)
     slugs = {name: _slug(name) for name in names if name not in known}
