@@ -126,3 +126,49 @@ def test_one_option_never_moves_another() -> None:
     moved = Augment(MEAN, STD, 2, True).view(images, seed=0, index=index, view=1)
     assert ((both == moved) | (both == 0)).all()
     assert (both != moved).any()
+
+
+@pytest.mark.parametrize("bytes_", [True, False])
+def test_affine_views_equal_a_loop_over_pixels(bytes_: bool) -> None:
+    """Each pixel of the result looks back at where it came from, between four neighbours."""
+    augment = Augment((0.5,), (0.25,), rotate=40, shift=2.5, scale=1.4)
+    images, index = pictures(channels=1)[:5], torch.arange(5)
+    images = images if bytes_ else images.float() / 255
+    shown = augment.view(images, seed=1, index=index, view=2)
+    for i in range(5):
+        angle, size, right, down = (
+            2 * float(uniform(1, index[i : i + 1], 2, draw)) - 1 for draw in range(5, 9)
+        )
+        picture = images[i, :, :, 0].double() / (255 if bytes_ else 1)
+        wanted = naive_affine(
+            picture.numpy(), np.deg2rad(40) * angle, 1.4**size, 2.5 * right, 2.5 * down
+        )
+        np.testing.assert_allclose(shown[i, 0].numpy(), (wanted - 0.5) / 0.25, atol=2e-4)
+
+
+def naive_affine(
+    image: np.ndarray, angle: float, size: float, right: float, down: float
+) -> np.ndarray:
+    """One image, pixel by pixel; zero outside."""
+    height, width = image.shape
+    result = np.zeros((height, width))
+    for row in range(height):
+        for column in range(width):
+            x, y = column - (width - 1) / 2 - right, row - (height - 1) / 2 - down
+            # Counter-clockwise on a screen, whose rows grow downwards.
+            back_x = (np.cos(angle) * x - np.sin(angle) * y) / size + (width - 1) / 2
+            back_y = (np.sin(angle) * x + np.cos(angle) * y) / size + (height - 1) / 2
+            left, top = int(np.floor(back_x)), int(np.floor(back_y))
+            for at_y, at_x in ((top, left), (top, left + 1), (top + 1, left), (top + 1, left + 1)):
+                if 0 <= at_y < height and 0 <= at_x < width:
+                    near = (1 - abs(back_y - at_y)) * (1 - abs(back_x - at_x))
+                    result[row, column] += near * image[at_y, at_x]
+    return result
+
+
+def test_affine_views_move_no_other_draw() -> None:
+    images, index = pictures(), torch.arange(COUNT)
+    moved = Augment(MEAN, STD, 2, True).view(images, seed=0, index=index, view=1)
+    still = Augment(MEAN, STD, 2, True, rotate=1e-9).view(images, seed=0, index=index, view=1)
+    torch.testing.assert_close(moved, still, atol=1e-4, rtol=1e-4)
+    assert still.is_contiguous(memory_format=torch.channels_last)

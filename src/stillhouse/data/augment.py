@@ -1,4 +1,4 @@
-"""Augmentation of whole uint8 batches on their device: pad-crop, flip, cutout, normalise."""
+"""Augmentation of whole batches on their device: crop, flip, affine, normalise, cutout."""
 
 from dataclasses import dataclass
 
@@ -6,10 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stillhouse.data.affine import random_affine
 from stillhouse.data.views import below
 
 # Each random choice of a sample draws under its own number, so that one option never moves another.
-_ROW, _COLUMN, _FLIP, _CUT_ROW, _CUT_COLUMN = range(5)
+_ROW, _COLUMN, _FLIP, _CUT_ROW, _CUT_COLUMN, *_AFFINE = range(9)
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,13 @@ class Augment:
         flip: mirror half of the images left to right.
         cutout: side of the square that is set to the mean (DeVries & Taylor, arXiv 1708.04552;
             16 for CIFAR-10, 8 for CIFAR-100 there). 0: none.
+        rotate: turn by up to so many degrees to either side (15 for CIFAR-100: the code of Yuan et
+            al., CVPR 2020). 0: none.
+        shift: shift by up to so many pixels to each side, fractions too. 0: none.
+        scale: resize by up to this factor, up or down. 1: none.
         mean, std: per channel, for images in [0, 1].
+
+    Turning, shifting and resizing fill with zero pixels, as the crop does.
 
     >>> plain = Augment(mean=(0.0,), std=(1.0,))
     >>> image = torch.full((1, 2, 2, 1), 255, dtype=torch.uint8)
@@ -35,6 +42,19 @@ class Augment:
     crop: int = 0
     flip: bool = False
     cutout: int = 0
+    rotate: float = 0.0
+    shift: float = 0.0
+    scale: float = 1.0
+
+    @property
+    def affine(self) -> bool:
+        """Whether images are turned, shifted or resized by fractions of a pixel."""
+        return bool(self.rotate or self.shift or self.scale != 1)
+
+    @property
+    def varies(self) -> bool:
+        """Whether two views of an image may differ."""
+        return bool(self.crop or self.flip or self.cutout or self.affine)
 
     def __call__(self, images: Tensor) -> Tensor:
         """Normalise only; floats are not divided by 255.
@@ -56,7 +76,7 @@ class Augment:
         Shapes:
             images: uint8 or float32 [B, H, W, C]; index: int64 [B]; returns float32 [B, C, H, W].
         """
-        normal = self(self._moved(images, seed, index, view))
+        normal = self(self._turned(self._moved(images, seed, index, view), seed, index, view))
         return self._cut(normal, seed, index, view) if self.cutout else normal
 
     def _moved(self, images: Tensor, seed: int, index: Tensor, view: int) -> Tensor:
@@ -76,6 +96,23 @@ class Augment:
             images = F.pad(images, (0, 0, self.crop, self.crop, self.crop, self.crop))
         sample = torch.arange(count, device=images.device)[:, None, None]
         return images[sample, rows[:, :, None], columns[:, None, :]]
+
+    def _turned(self, images: Tensor, seed: int, index: Tensor, view: int) -> Tensor:
+        """Turn, shift and resize, still before anything is normalised: bytes stay in 0..255."""
+        if not self.affine:
+            return images
+        white = 255.0 if images.dtype == torch.uint8 else 1.0
+        turned = random_affine(
+            images.permute(0, 3, 1, 2).float(),
+            seed=seed,
+            index=index,
+            view=view,
+            draws=(_AFFINE[0], _AFFINE[1], _AFFINE[2], _AFFINE[3]),
+            rotate=self.rotate,
+            shift=self.shift,
+            scale=self.scale,
+        )
+        return turned.permute(0, 2, 3, 1).contiguous() / white
 
     def _cut(self, images: Tensor, seed: int, index: Tensor, view: int) -> Tensor:
         """Zero (the mean, once normalised) a square around a random pixel, clipped at the edge."""

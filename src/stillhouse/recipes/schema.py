@@ -32,16 +32,24 @@ Pixels = Annotated[int, Field(ge=0)]
 
 
 class AugmentSection(Section):
-    """Augmentation of training images; numbers are pixels."""
+    """Augmentation of training images, see `data.augment.Augment`.
+
+    ``crop``, ``cutout``, ``shift``: pixels; ``rotate``: degrees; ``scale``: a factor.
+    """
 
     crop: Pixels = 0
     flip: bool = False
     cutout: Pixels = 0
+    rotate: Annotated[float, Field(ge=0, le=180)] = 0.0
+    shift: Annotated[float, Field(ge=0)] = 0.0
+    scale: Annotated[float, Field(ge=1)] = 1.0
 
 
 def _augment(value: Any) -> Any:
     """``[crop, flip]`` is short for ``{crop: 4, flip: true}``; ``none`` for all off."""
-    usual: dict[str, Any] = {"crop": 4, "flip": True, "cutout": 8}
+    usual: dict[str, Any] = {
+        "crop": 4, "flip": True, "cutout": 8, "rotate": 15.0, "shift": 4.0, "scale": 1.2,
+    }  # fmt: skip
     if value == "none":
         return {}
     names = [value] if isinstance(value, str) and value != "auto" else value

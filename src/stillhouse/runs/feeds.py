@@ -72,11 +72,9 @@ class Feeds:
     @property
     def varies(self) -> bool:
         """Whether two views of a sample may differ at all."""
-        augment = self.augment
-        built_in = bool(augment.crop or augment.flip or augment.cutout)
         if self.transform is not None:
             return True
-        return built_in or not isinstance(self.splits.train, ImageTable)
+        return self.augment.varies or not isinstance(self.splits.train, ImageTable)
 
     @property
     def views(self) -> int | None:
@@ -187,7 +185,7 @@ def settle_augment(section: DataSection, splits: Splits) -> Augment:
     if chosen is None and isinstance(table, ImageTable) and table.channels == 1:
         chosen = AugmentSection(crop=max(round(table.height / 14), 1))
     chosen = chosen or AugmentSection(crop=4, flip=True)
-    return Augment(mean, std, chosen.crop, chosen.flip, chosen.cutout)
+    return Augment(mean, std, **chosen.model_dump())
 
 
 def _written(section: DataSection) -> AugmentSection | None:

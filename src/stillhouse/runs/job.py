@@ -90,7 +90,7 @@ def prepare(
         eval_transform=given.eval_transform,
     )
     chosen = AugmentSection(
-        crop=feeds.augment.crop, flip=feeds.augment.flip, cutout=feeds.augment.cutout
+        **{name: getattr(feeds.augment, name) for name in AugmentSection.model_fields}
     )
     recipe = recipe.model_copy(
         update={
