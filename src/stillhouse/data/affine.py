@@ -1,4 +1,4 @@
-"""Affine views: rotated, resized and shifted by fractions of a pixel, each image by its own draw."""
+"""Affine views: turned, resized and shifted by fractions of a pixel, each image on its own."""
 
 import math
 

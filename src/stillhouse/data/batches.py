@@ -110,6 +110,7 @@ class _TableReader:
     """Whole batches of a table that lives on the device."""
 
     def __init__(self, table: ImageTable, augment: Augment, device: torch.device) -> None:
+        self._table = table
         self._images = table.images.to(device)
         self._labels = table.labels.to(device)
         self._augment = augment
@@ -118,7 +119,7 @@ class _TableReader:
     def read(self, rows: list[Tensor], *, view: int, seed: int) -> Iterator[dict[str, Tensor]]:
         for cpu_rows in rows:
             index = cpu_rows.to(self._device, non_blocking=True)
-            images = self._images[index]
+            images = self._images[self._table.stored(index)]
             if view == PLAIN_VIEW:
                 shown = self._augment(images)
             else:

@@ -46,7 +46,8 @@ class _Views(Dataset[tuple[Tensor, int, int]]):
             _seed_all(sample_seed(seed, row, view))  # a dataset may draw too
         image: Any
         if isinstance(self.table, ImageTable):
-            image = self.table.images[row].permute(2, 0, 1)
+            stored = int(self.table.stored(torch.tensor(row)))
+            image = self.table.images[stored].permute(2, 0, 1)
         else:
             image = self.table.read(row)
         return self._shown(image, row, view, seed), int(self.table.labels[row]), row

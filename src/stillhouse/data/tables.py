@@ -64,7 +64,14 @@ class ImageTable:
             )
         if not self.images.is_contiguous():
             raise DataError("the images of a table must be contiguous; call images.contiguous()")
+        self._check_count()
+
+    def _check_count(self) -> None:
         _check_labels(self.labels, len(self.images), "images")
+
+    def stored(self, rows: Tensor) -> Tensor:
+        """Which image a row is: its own."""
+        return rows
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -146,11 +153,47 @@ class FloatTable(ImageTable):
             raise DataError("the images of a table must be contiguous; call images.contiguous()")
         if not bool(torch.isfinite(self.images).all()):
             raise DataError("the images hold nan or inf; leave these rows out")
-        _check_labels(self.labels, len(self.images), "images")
+        self._check_count()
 
     def mean_std(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Zero and one: the values are taken as they are."""
         return (0.0,) * self.channels, (1.0,) * self.channels
+
+
+@dataclass(frozen=True, eq=False)
+class RepeatedTable(FloatTable):
+    """A float table of more rows than it has images: row i is image ``i mod N``.
+
+    An epoch then shows each image several times, each time under a view of its own (a view belongs
+    to a row), and a small set is learnt on as long as a large one.
+
+    Shapes:
+        images: `[N, H, W, C]` float32, contiguous; labels: `[M]` int64, M at least N.
+
+    >>> few = FloatTable(torch.zeros(2, 1, 1, 1), torch.tensor([5, 7]))
+    >>> table = RepeatedTable.of(few, 5)
+    >>> len(table), table.labels.tolist(), table.stored(torch.tensor([4])).tolist()
+    (5, [5, 7, 5, 7, 5], [0])
+    """
+
+    @classmethod
+    def of(cls, table: FloatTable, rows: int) -> "RepeatedTable":
+        """So many rows of a table, again and again."""
+        return cls(table.images, table.labels[torch.arange(rows) % len(table)])
+
+    def _check_count(self) -> None:
+        if len(self.labels) < len(self.images):
+            raise DataError(
+                f"{len(self.labels)} rows for {len(self.images)} images: some would never be shown"
+            )
+
+    def stored(self, rows: Tensor) -> Tensor:
+        """Which image a row is."""
+        return rows % len(self.images)
+
+    def take(self, rows: Tensor) -> FloatTable:
+        """Copy these rows, in this order, each with an image of its own."""
+        return FloatTable(self.images[self.stored(rows)], self.labels[rows])
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from stillhouse.errors import RecipeError, nearest
 from stillhouse.recipes.schema import Recipe
+from stillhouse.recipes.transfer import TransferSection
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -71,22 +72,26 @@ SHORT_KEYS = {
 """What a bare word in a section stands for; elsewhere it is the name."""
 
 
-def _put(values: dict[str, Any], path: list[str], value: Any) -> None:
+def _put(values: dict[str, Any], path: list[str], value: Any, above: str = "") -> None:
     head, *rest = path
     if not rest:
         values[head] = value
         return
-    inner = values.get(head, default_word(head))
+    inner = values.get(head, default_word(head, above))
     if isinstance(inner, str):
         inner = {SHORT_KEYS.get(head, "name"): inner}
     inner = dict(inner) if isinstance(inner, dict) else {}
-    _put(inner, rest, value)
+    _put(inner, rest, value, head)
     values[head] = inner
 
 
-def default_word(key: str) -> str | None:
-    """The word that stands in a section when the recipe says nothing of it."""
-    field = Recipe.model_fields.get(key)
+def default_word(key: str, above: str = "") -> str | None:
+    """The word that stands in a section when the recipe says nothing of it.
+
+    >>> default_word("method"), default_word("method", "transfer")
+    ('kd', 'zero_shot')
+    """
+    field = (TransferSection if above == "transfer" else Recipe).model_fields.get(key)
     return field.default if field is not None and isinstance(field.default, str) else None
 
 

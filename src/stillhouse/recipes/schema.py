@@ -9,8 +9,8 @@ from pydantic import BaseModel, BeforeValidator, Field, model_validator
 from stillhouse.cache.codec import DType, Storage
 from stillhouse.engine.optimisers import adamw, constant, cosine, multi_step, one_cycle, sgd
 from stillhouse.engine.platform import Precision
-from stillhouse.errors import nearest
 from stillhouse.methods import METHODS
+from stillhouse.recipes.augment import AugmentSection, augment_words
 from stillhouse.recipes.choices import choices
 from stillhouse.recipes.networks import (
     GENERATION,
@@ -24,41 +24,10 @@ from stillhouse.recipes.networks import (
     method_problem,
     short,
 )
+from stillhouse.recipes.transfer import TransferSection
 
 OPTIMIZERS = (sgd, adamw)
 SCHEDULES = (cosine, multi_step, one_cycle, constant)
-
-Pixels = Annotated[int, Field(ge=0)]
-
-
-class AugmentSection(Section):
-    """Augmentation of training images, see `data.augment.Augment`.
-
-    ``crop``, ``cutout``, ``shift``: pixels; ``rotate``: degrees; ``scale``: a factor.
-    """
-
-    crop: Pixels = 0
-    flip: bool = False
-    cutout: Pixels = 0
-    rotate: Annotated[float, Field(ge=0, le=180)] = 0.0
-    shift: Annotated[float, Field(ge=0)] = 0.0
-    scale: Annotated[float, Field(ge=1)] = 1.0
-
-
-def _augment(value: Any) -> Any:
-    """``[crop, flip]`` is short for ``{crop: 4, flip: true}``; ``none`` for all off."""
-    usual: dict[str, Any] = {
-        "crop": 4, "flip": True, "cutout": 8, "rotate": 15.0, "shift": 4.0, "scale": 1.2,
-    }  # fmt: skip
-    if value == "none":
-        return {}
-    names = [value] if isinstance(value, str) and value != "auto" else value
-    if isinstance(names, list):
-        unknown = [name for name in names if name not in usual]
-        if unknown:
-            raise ValueError(f"no augmentation '{unknown[0]}'; {nearest(str(unknown[0]), usual)}")
-        return {name: usual[name] for name in names}
-    return value
 
 
 class DataSection(Section):
@@ -73,7 +42,7 @@ class DataSection(Section):
     split_seed: int = 0
     view_seed: int = 0
     views: Count | Literal["auto", "live"] = "auto"
-    augment: Annotated[AugmentSection | Literal["auto"], BeforeValidator(_augment)] = "auto"
+    augment: Annotated[AugmentSection | Literal["auto"], BeforeValidator(augment_words)] = "auto"
     size: Count | None = None
     workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
 
@@ -144,6 +113,7 @@ class Recipe(Section):
     data: Annotated[DataSection, short("source")]
     student: Student
     teacher: Teacher | None = None
+    transfer: TransferSection | None = None
     method: Methods = Field("kd", validate_default=True)
     epochs: Count = 30
     batch: Count = 64
@@ -174,6 +144,8 @@ class Recipe(Section):
             raise ValueError(
                 f"method '{self.method.name}' has no teacher to record; leave cache out"
             )
+        if self.transfer is not None and self.teacher is None:
+            raise ValueError("a transfer set is made from a teacher; add teacher: MODEL")
         for each in ancestors(self.teacher):
             until = each.until.epoch if each.until else None
             if until and each.epochs is None and until > self.epochs:
@@ -188,12 +160,21 @@ class Recipe(Section):
         return self
 
     @property
+    def each_student_its_data(self) -> bool:
+        """Whether each student has a transfer set (or a teacher) of its own."""
+        own = self.transfer is not None and self.transfer.seed == "student"
+        return own or each_student_its_own(self.teacher)
+
+    @property
     def title(self) -> str:
         """What the run is, in a line."""
         head = (
             f"{self.teacher.model} -> {self.student.model}" if self.teacher else self.student.model
         )
         source = self.data.source.rstrip("/").rsplit("/", 1)[-1]
+        if self.transfer is not None:
+            made = f"{self.transfer.count:,} images of {self.transfer.method.name}"
+            return f"{head} on {made} ({source}) by {self.method.name}"
         return f"{head} on {source} by {self.method.name}"
 
 

@@ -1,6 +1,6 @@
 """The main job: a teacher, a control and a student over seeds, and whether it helped."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,12 @@ from stillhouse.runs.likeness import Likeness, gauged, look_at
 from stillhouse.runs.networks import Network
 from stillhouse.runs.optimising import budget_identity, chosen_optimizer, chosen_schedule
 from stillhouse.runs.played import Played
+from stillhouse.runs.pupils import Pupils
 from stillhouse.runs.scoring import mention_teacher, played, played_ancestor
 from stillhouse.runs.stage_run import LAST, StageRun, run_stage
 from stillhouse.runs.teacher_plan import Planner
-from stillhouse.runs.teaching import Lessons, Served, Teaching, storage_identity
+from stillhouse.runs.teaching import Served, Teaching, storage_identity
+from stillhouse.runs.transfer import Transferred, check_transfer, stand_in
 from stillhouse.runs.watching import Quiet, Watcher
 
 
@@ -44,6 +46,7 @@ class Distillation:
     compiled: bool = False
     likenesses: dict[nn.Module, Likeness | None] = field(default_factory=dict)
     on_test: dict[tuple[Path, str], dict[str, float]] = field(default_factory=dict)
+    transferred: dict[int, Transferred] = field(default_factory=dict)
 
     @property
     def method(self) -> Method:
@@ -108,15 +111,25 @@ class Distillation:
             for ancestor, stage in Ancestry(self).untrained(self.teacher):
                 self._rehearse(stage, ancestor.seed_for(seed), ancestor.section.head_path)
             teacher = self.teacher.make(seed)
-        self._rehearse(self.student_stage(seed, teacher), seed, self.recipe.student.head_path)
+            if self.recipe.transfer is not None:
+                check_transfer(self, teacher)
+        pupil = self.rehearsing()
+        pupil._rehearse(self.student_stage(seed, teacher), seed, self.recipe.student.head_path)
         self._check_directory_of_recording()
         if self.teacher is not None and teacher is not None and self.method.needs_teacher:
-            Planner(self, teacher, trained=self.teacher.given).check()
+            Planner(pupil, teacher, trained=self.teacher.given).check()
+
+    def rehearsing(self) -> "Distillation":
+        """The job as its students see it, before anything was made for them."""
+        return self if self.recipe.transfer is None else replace(self, feeds=stand_in(self))
 
     def _check_directory_of_recording(self) -> None:
-        if self.recipe.cache.directory and each_student_its_own(self.recipe.teacher):
-            said = "a directory holds the recording of one teacher, and each student has its own"
-            raise RecipeError("cache.directory", [f"{said}; leave it out, or give one teacher"])
+        if not self.recipe.cache.directory:
+            return
+        what = "teacher" if each_student_its_own(self.recipe.teacher) else "transfer set"
+        if what == "teacher" or self.recipe.each_student_its_data:
+            said = f"a directory holds the recording of one {what}, and each student has its own"
+            raise RecipeError("cache.directory", [f"{said}; leave it out, or give one {what}"])
 
     def _rehearse(self, stage: Stage, seed: int, head: str | None) -> None:
         train, platform = self.feeds.train(seed), self.feeds.platform
@@ -233,20 +246,21 @@ class Distillation:
 
     def all_models(self) -> list[Played]:
         """Train everything, then read the test set once."""
-        ancestry, taught = Ancestry(self), Lessons(self)
+        ancestry, pupils = Ancestry(self), Pupils(self)
         seeds = self.recipe.seeds
         if self.teacher is not None and not each_student_its_own(self.recipe.teacher):
             self._teacher(ancestry, seeds[0])
-        self.compiled = settle_compile(self)
+        self.compiled = settle_compile(self.rehearsing())
         runs: list[tuple[str, int, StageRun, nn.Module | None]] = []
         for seed in seeds:
             teacher = self._teacher(ancestry, seed)
+            pupil, lessons = pupils.of(teacher, seed)
             if self.recipe.control:
-                control = self.noted("control", self.run_control(seed))
+                control = pupil.noted("control", pupil.run_control(seed))
                 runs.append(("control", seed, control, teacher))
-            student = self.run_student(seed, teacher, taught.by(teacher, seed))
-            runs.append(("student", seed, self.noted("student", student), teacher))
-        self.served = taught.served()
+            student = pupil.run_student(seed, teacher, lessons.by(teacher, seed))
+            runs.append(("student", seed, pupil.noted("student", student), teacher))
+        self.served = pupils.served()
         self.watcher.say("reading the test set, once")
         before = [played_ancestor(self, trained) for trained in ancestry.all_trained()]
         return before + [played(self, *run) for run in runs]

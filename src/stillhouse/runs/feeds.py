@@ -12,11 +12,12 @@ from stillhouse.data.batches import Batches
 from stillhouse.data.load import Splits, load
 from stillhouse.data.resize import resize_table
 from stillhouse.data.samples import image_to_tensor
-from stillhouse.data.tables import ImageTable
+from stillhouse.data.tables import FloatTable, ImageTable
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.threads import chosen_workers
 from stillhouse.errors import DataError, RecipeError
-from stillhouse.recipes.schema import AugmentSection, DataSection
+from stillhouse.recipes.augment import AugmentSection
+from stillhouse.recipes.schema import DataSection
 from stillhouse.runs.code import code_identity
 
 LEAST_STD = 1 / 255
@@ -114,9 +115,13 @@ class Feeds:
         return self._plain(self.splits.test)
 
     def _plain(self, table: Any) -> Batches:
+        augment = self.augment
+        if isinstance(table, FloatTable):  # as a network sees them: nothing is left to normalise
+            mean, std = table.mean_std()
+            augment = replace(augment, mean=mean, std=std)
         return Batches(
             table,
-            self.augment,
+            augment,
             transform=self.eval_transform,
             batch_size=self.batch,
             view_seed=self.section.view_seed,

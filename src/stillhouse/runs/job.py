@@ -14,7 +14,8 @@ from stillhouse.engine.fit import METRICS
 from stillhouse.engine.platform import open_platform
 from stillhouse.errors import RunError
 from stillhouse.models import load_weights
-from stillhouse.recipes.schema import AugmentSection, Recipe, resolved
+from stillhouse.recipes.augment import AugmentSection
+from stillhouse.recipes.schema import Recipe, resolved
 from stillhouse.runs.ancestors import make_ancestor
 from stillhouse.runs.directory import claimed
 from stillhouse.runs.distill import Distillation
@@ -25,6 +26,7 @@ from stillhouse.runs.played import Played, student_of
 from stillhouse.runs.products import write_products
 from stillhouse.runs.scores import SCORES, describe_run
 from stillhouse.runs.stage_run import LAST, product_file
+from stillhouse.runs.transfer import settled
 from stillhouse.runs.watching import Quiet, Watcher
 
 SHARED = "shared"
@@ -96,6 +98,7 @@ def prepare(
         update={
             "data": recipe.data.model_copy(update={"augment": chosen}),
             "precision": feeds.platform.precision,
+            "transfer": recipe.transfer and settled(recipe.transfer, feeds),
         }
     )
     teacher = None

@@ -77,6 +77,28 @@ def _paper_line(job: Distillation) -> dict[str, Any]:
     return {"name": method.name, "line": method.line, "paper": method.paper, "settings": settings}
 
 
+def _transfer(job: Distillation) -> dict[str, Any] | None:
+    """What the students learnt on instead of the data; None when they learnt on the data."""
+    section, made = job.recipe.transfer, [*job.transferred.values()]
+    if section is None or not made:
+        return None
+    seconds = sum(each.tally.seconds for each in made)
+    return {
+        "method": section.method.name,
+        "settings": section.method.model_dump(mode="json", exclude={"name"}),
+        "count": section.count,
+        "images_per_epoch": section.images_per_epoch or section.count,
+        "augment": section.model_dump(mode="json")["augment"],
+        "seconds": round(seconds, 2),
+        "images_per_second": round(len(made) * section.count / max(seconds, 1e-9), 3),
+        "sets": [
+            {"seed": each.seed, "directory": each.directory.name,
+             "seconds": round(each.tally.seconds, 2), "balance": dict(each.tally.balance)}
+            for each in made
+        ],
+    }  # fmt: skip
+
+
 def describe_run(job: Distillation, played: Sequence[Played], seconds: float) -> dict[str, Any]:
     """Everything that the table, the verdict line and the report show."""
     splits = job.feeds.splits
@@ -93,6 +115,7 @@ def describe_run(job: Distillation, played: Sequence[Played], seconds: float) ->
             "classes": len(splits.classes),
             "image": list(job.feeds.image_shape),
         },
+        "transfer": _transfer(job),
         "method": _paper_line(job),
         "models": _models(job, played),
         "teacher_served": None if job.served is None else asdict(job.served),

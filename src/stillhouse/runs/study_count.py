@@ -16,12 +16,19 @@ def count_trainings(jobs: Iterable[Distillation]) -> str:
         seeds = job.recipe.seeds
         students += len(seeds)
         if job.recipe.control:
-            controls |= {job.identity("control", job.settings(s), job.student) for s in seeds}
+            controls |= {_control(job, seed) for seed in seeds}
         teachers |= {key for ancestor in family(job.teacher) for key in _trainings(job, ancestor)}
     parts = (("student", students), ("control", len(controls)), ("teacher", len(teachers)))
     said = [f"{count} {role}{'s' if count > 1 else ''}" for role, count in parts if count]
     total = students + len(controls) + len(teachers)
     return f"{total} trainings: {', '.join(said)} (what arms share is trained once)"
+
+
+def _control(job: Distillation, seed: int) -> str:
+    """What tells controls apart: also the transfer set that they learn on."""
+    section = job.recipe.transfer
+    of = [] if section is None else [section.model_dump(mode="json"), job.recipe.teacher]
+    return job.identity("control", job.settings(seed), job.student, of=str(of))
 
 
 def _trainings(job: Distillation, ancestor: Ancestor) -> set[str]:

@@ -12,7 +12,6 @@ from stillhouse.cache import Recording, Replay, nodes_before, record
 from stillhouse.engine.files import write_json
 from stillhouse.engine.stage import Stage
 from stillhouse.errors import RunError
-from stillhouse.recipes.networks import each_student_its_own
 from stillhouse.runs.teacher_plan import TEACHER, Plan, Planner
 
 if TYPE_CHECKING:
@@ -122,25 +121,14 @@ class Lessons:
         if teacher is None or not self.job.method.needs_teacher:
             return None
         if teacher not in self._known:
-            own = each_student_its_own(self.job.recipe.teacher)
+            own = self.job.recipe.each_student_its_data
             teaching = Teaching(self.job, teacher, (seed,) if own else None)
             self._known[teacher] = teaching, teaching.begin()
         return self._known[teacher][0]
 
-    def served(self) -> Served | None:
-        """How they served, all together."""
-        all_served = [served for _, served in self._known.values()]
-        if not all_served:
-            return None
-        first = all_served[0]
-        return Served(
-            any(served.recorded for served in all_served),
-            first.why,
-            first.views,
-            sum(served.bytes for served in all_served),
-            sum(served.seconds for served in all_served),
-            sum(served.students for served in all_served),
-        )
+    def served(self) -> list[Served]:
+        """How each of them served."""
+        return [served for _, served in self._known.values()]
 
 
 def storage_identity(job: "Distillation") -> dict[str, Any]:

@@ -6,7 +6,17 @@ True
 """
 
 from stillhouse.synthesis.catalogue import SYNTHESES, make_maker, synthesis_names
+from stillhouse.synthesis.deep_inversion import adi, deep_inversion
 from stillhouse.synthesis.job import Synthesis, synthesize
 from stillhouse.synthesis.maker import Maker
 
-__all__ = ["SYNTHESES", "Maker", "Synthesis", "make_maker", "synthesis_names", "synthesize"]
+__all__ = [
+    "SYNTHESES",
+    "Maker",
+    "Synthesis",
+    "adi",
+    "deep_inversion",
+    "make_maker",
+    "synthesis_names",
+    "synthesize",
+]

@@ -50,6 +50,32 @@ def noise_gaussian(*, std: Positive = 1.0) -> Drawn:
     return Drawn("noise_gaussian", draw, {"std": std})
 
 
+def real(*, table: FloatTable) -> Drawn:
+    """Images that the teacher was trained on, in random order: what no image made of it can beat.
+
+    Their own labels are not used: like every other transfer set, they get the teacher's.
+
+    Args:
+        table: the images as the teacher takes them.
+
+    >>> from stillhouse.synthesis.noise import gaussian_noise
+    >>> images = gaussian_noise(0, torch.arange(3), (8, 8, 1))
+    >>> real(table=FloatTable(images, torch.zeros(3, dtype=torch.int64))).name
+    'real'
+    """
+
+    def draw(subject: Subject, seed: int, rows: Tensor) -> Tensor:
+        order = _order(len(table), seed, rows)
+        return table.images[order].permute(0, 3, 1, 2).to(subject.device)
+
+    return Drawn("real", draw, {"data": table.fingerprint()}, len(table))
+
+
+def _order(there: int, seed: int, rows: Tensor) -> Tensor:
+    """Which images these rows are, of so many in random order."""
+    return torch.randperm(there, generator=torch.Generator().manual_seed(seed))[rows]
+
+
 def unrelated(*, source: Any) -> Drawn:
     """Real images of another data set, brought to the teacher's size and channels, in random order.
 
@@ -58,8 +84,7 @@ def unrelated(*, source: Any) -> Drawn:
             used, its labels are not.
 
     Raises:
-        DataError: the source cannot be read, holds images that are not in memory as bytes, or has
-            fewer images than are asked for.
+        DataError: the source cannot be read, or holds images that are not in memory as bytes.
 
     >>> unrelated(source="digits").name
     'unrelated'
@@ -73,17 +98,13 @@ def unrelated(*, source: Any) -> Drawn:
         )
 
     def draw(subject: Subject, seed: int, rows: Tensor) -> Tensor:
-        if int(rows.max()) >= len(table):
-            raise DataError(
-                f"'{given.name}' has {len(table)} images and {int(rows.max()) + 1} are asked for; "
-                "ask for fewer"
-            )
-        order = torch.randperm(len(table), generator=torch.Generator().manual_seed(seed))
-        pixels = table.images[order[rows]].permute(0, 3, 1, 2).float().to(subject.device) / 255
+        order = _order(len(table), seed, rows)
+        pixels = table.images[order].permute(0, 3, 1, 2).float().to(subject.device) / 255
         channels, height, width = subject.image_shape
         if pixels.shape[1] != channels:
             pixels = pixels.mean(1, keepdim=True).expand(-1, channels, -1, -1)
         sized = F.interpolate(pixels, (height, width), mode="bilinear", antialias=True)
         return subject.normalised(sized.clamp(0, 1))
 
-    return Drawn("unrelated", draw, {"source": given.name, "data": table.fingerprint()})
+    settings = {"source": given.name, "data": table.fingerprint()}
+    return Drawn("unrelated", draw, settings, len(table))

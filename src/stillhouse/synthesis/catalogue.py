@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from stillhouse.errors import RecipeError, nearest
-from stillhouse.synthesis.baselines import noise_gaussian, noise_uniform, unrelated
+from stillhouse.synthesis.baselines import noise_gaussian, noise_uniform, real, unrelated
 from stillhouse.synthesis.deep_inversion import adi, deep_inversion
 from stillhouse.synthesis.generators import dafl, dfad
 from stillhouse.synthesis.impressions import (
@@ -28,6 +28,7 @@ SYNTHESES: tuple[Callable[..., Maker], ...] = (
     noise_uniform,
     noise_gaussian,
     unrelated,
+    real,
 )
 
 

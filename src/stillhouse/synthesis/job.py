@@ -10,7 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.data.batches import Batches
-from stillhouse.data.sources.synthesis import IMAGE, LABEL, MANIFEST, ROWS, TEST, present, read_file
+from stillhouse.data.sources.synthesis import (
+    IMAGE,
+    LABEL,
+    MANIFEST,
+    ROWS,
+    TEST,
+    present,
+    read_file,
+    read_json,
+)
 from stillhouse.data.tables import FloatTable
 from stillhouse.engine.fit import Observer, Silent
 from stillhouse.engine.platform import Precision, open_platform
@@ -102,8 +111,7 @@ def synthesize(
         RunError: the directory is in the way.
     """
     maker, folder = make_maker(method), Path(out)
-    if count < 1 or (maker.batch is not None and maker.batch < 1):
-        raise RecipeError("synthesis", [f"count {count}, batch {maker.batch}: give 1 or more"])
+    maker.check_count(count)
     platform = open_platform(device=device, precision=precision)
     with opened_subject(teacher, image_shape, platform, mean=mean, std=std) as subject:
         maker.check(subject)
@@ -223,23 +231,51 @@ def _finish(
     maker: Maker, subject: Subject, folder: Path, asked: Mapping[str, Any], count: int
 ) -> Mapping[str, Any]:
     """Read back what was made, count it, and write the manifest."""
-    balance = Balance(subject.classes, temperature=maker.temperature)
-    seconds = 0.0
-    for path in present(folder, ROWS).values():
-        held = read_file(path)
-        balance.add(held[LOGITS], held.get(TARGET), held[ASKED], held[STEPS])
-        seconds += float(held["seconds"].double().sum())
+    found = _tally(folder, subject.classes, maker.temperature, count)
     return store.finish(
         folder,
         {
             **asked,
             "count": count,
-            "balance": balance.described(),
-            "seconds": round(seconds, 3),
-            "images_per_second": round(count / max(seconds, 1e-9), 3),
+            "balance": found.balance,
+            "seconds": round(found.seconds, 3),
+            "images_per_second": round(count / max(found.seconds, 1e-9), 3),
             "files": {kind: store.listed(folder, kind) for kind in (ROWS, TEST)},
         },
     )
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Some images of a set, counted.
+
+    Args:
+        balance: what the teacher says of them, see `Balance.described`.
+        seconds: that they took to make.
+    """
+
+    balance: Mapping[str, Any]
+    seconds: float
+
+
+def tally(folder: Path, *, count: int) -> Tally:
+    """Count the first images of a finished synthesis."""
+    manifest = read_json(folder / MANIFEST)
+    if count == manifest["count"]:
+        return Tally(manifest["balance"], float(manifest["seconds"]))
+    temperature = float(manifest["balance"]["temperature"])
+    return _tally(folder, len(manifest["classes"]), temperature, count)
+
+
+def _tally(folder: Path, classes: int, temperature: float, count: int) -> Tally:
+    balance, seconds = Balance(classes, temperature=temperature), 0.0
+    for (first, _), path in present(folder, ROWS).items():
+        if first >= count:
+            break
+        held = {key: value[: count - first] for key, value in read_file(path).items()}
+        balance.add(held[LOGITS], held.get(TARGET), held[ASKED], held[STEPS])
+        seconds += float(held["seconds"].double().sum())
+    return Tally(balance.described(), seconds)
 
 
 def _class_names(classes: Sequence[str] | None, count: int) -> tuple[str, ...]:

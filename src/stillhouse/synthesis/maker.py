@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from stillhouse.errors import RecipeError
 from stillhouse.synthesis.subject import Subject
 from stillhouse.synthesis.targets import Targets
 
@@ -58,6 +59,7 @@ class Maker(ABC):
         batch: images that are made together; None: as many as the device takes.
         coupled: whether the images of a batch depend on each other, so that ``batch`` decides.
         chained: whether a batch goes on from the one before.
+        most: how many images it can give; None: as many as are asked for.
     """
 
     name: str
@@ -66,6 +68,16 @@ class Maker(ABC):
     batch: int | None = None
     coupled: bool = False
     chained: bool = False
+    most: int | None = None
+
+    def check_count(self, count: int) -> None:
+        """Refuse to make none, or more than there can be. Raises RecipeError."""
+        if count < 1 or (self.batch is not None and self.batch < 1):
+            said = f"count {count}, batch {self.batch}: give 1 or more"
+            raise RecipeError("synthesis", [said])
+        if self.most is not None and count > self.most:
+            said = f"{count} images are asked for and '{self.name}' has {self.most}; ask for fewer"
+            raise RecipeError("synthesis", [said])
 
     def check(self, subject: Subject) -> None:  # noqa: B027  (most methods take any classifier)
         """Refuse a teacher that this method cannot use. Raises ModelError."""
@@ -93,11 +105,13 @@ class Drawn(Maker):
     Args:
         name, settings: as of `Maker`.
         draw: (subject, seed, rows) -> images.
+        most: as of `Maker`.
     """
 
     name: str
     draw: Callable[[Subject, int, Tensor], Tensor]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    most: int | None = None
 
     @contextmanager
     def opened(self, subject: Subject, seed: int, work: Path) -> Iterator[Make]:
