@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from scipy import stats
+from scipy import ndimage, stats
 
 from stillhouse.data.augment import Augment
 from stillhouse.data.views import uniform
@@ -172,3 +172,23 @@ def test_affine_views_move_no_other_draw() -> None:
     still = Augment(MEAN, STD, 2, True, rotate=1e-9).view(images, seed=0, index=index, view=1)
     torch.testing.assert_close(moved, still, atol=1e-4, rtol=1e-4)
     assert still.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_blurred_views_equal_scipy() -> None:
+    augment = Augment((0.5,), (0.25,), blur=1.5)
+    images, index = pictures(channels=1)[:5], torch.arange(5)
+    shown = augment.view(images, seed=1, index=index, view=2)
+    for i in range(5):
+        sigma = 1.5 * float(uniform(1, index[i : i + 1], 2, 9))
+        wanted = ndimage.gaussian_filter(
+            images[i, :, :, 0].double().numpy() / 255, sigma, mode="nearest", radius=4
+        )
+        np.testing.assert_allclose(shown[i, 0].numpy(), (wanted - 0.5) / 0.25, atol=1e-4)
+
+
+def test_colours_are_blurred_alike() -> None:
+    augment = Augment(MEAN, STD, blur=2.0)
+    grey = pictures(channels=1).expand(-1, -1, -1, 3).contiguous()
+    shown = augment.view(grey, seed=0, index=torch.arange(COUNT), view=0)
+    pixels = shown * torch.tensor(STD)[:, None, None] + torch.tensor(MEAN)[:, None, None]
+    torch.testing.assert_close(pixels[:, 0], pixels[:, 2], atol=1e-5, rtol=1e-5)

@@ -7,10 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stillhouse.data.affine import random_affine
+from stillhouse.data.blur import random_blur
 from stillhouse.data.views import below
 
 # Each random choice of a sample draws under its own number, so that one option never moves another.
-_ROW, _COLUMN, _FLIP, _CUT_ROW, _CUT_COLUMN, *_AFFINE = range(9)
+_ROW, _COLUMN, _FLIP, _CUT_ROW, _CUT_COLUMN, *_AFFINE, _BLUR = range(10)
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Augment:
             al., CVPR 2020). 0: none.
         shift: shift by up to so many pixels to each side, fractions too. 0: none.
         scale: resize by up to this factor, up or down. 1: none.
+        blur: blur by a Gaussian of up to so many pixels (standard deviation). 0: none.
         mean, std: per channel, for images in [0, 1].
 
     Turning, shifting and resizing fill with zero pixels, as the crop does.
@@ -45,6 +47,7 @@ class Augment:
     rotate: float = 0.0
     shift: float = 0.0
     scale: float = 1.0
+    blur: float = 0.0
 
     @property
     def affine(self) -> bool:
@@ -52,9 +55,14 @@ class Augment:
         return bool(self.rotate or self.shift or self.scale != 1)
 
     @property
+    def floating(self) -> bool:
+        """Whether new pixel values are made, not only places changed."""
+        return self.affine or bool(self.blur)
+
+    @property
     def varies(self) -> bool:
         """Whether two views of an image may differ."""
-        return bool(self.crop or self.flip or self.cutout or self.affine)
+        return bool(self.crop or self.flip or self.cutout or self.floating)
 
     def __call__(self, images: Tensor) -> Tensor:
         """Normalise only; floats are not divided by 255.
@@ -76,7 +84,7 @@ class Augment:
         Shapes:
             images: uint8 or float32 [B, H, W, C]; index: int64 [B]; returns float32 [B, C, H, W].
         """
-        normal = self(self._turned(self._moved(images, seed, index, view), seed, index, view))
+        normal = self(self._remade(self._moved(images, seed, index, view), seed, index, view))
         return self._cut(normal, seed, index, view) if self.cutout else normal
 
     def _moved(self, images: Tensor, seed: int, index: Tensor, view: int) -> Tensor:
@@ -97,22 +105,26 @@ class Augment:
         sample = torch.arange(count, device=images.device)[:, None, None]
         return images[sample, rows[:, :, None], columns[:, None, :]]
 
-    def _turned(self, images: Tensor, seed: int, index: Tensor, view: int) -> Tensor:
-        """Turn, shift and resize, still before anything is normalised: bytes stay in 0..255."""
-        if not self.affine:
+    def _remade(self, images: Tensor, seed: int, index: Tensor, view: int) -> Tensor:
+        """Turn, shift, resize and blur, before anything is normalised: outside is black."""
+        if not self.floating:
             return images
+        made = images.permute(0, 3, 1, 2).float()
+        if self.affine:
+            made = random_affine(
+                made,
+                seed=seed,
+                index=index,
+                view=view,
+                draws=(_AFFINE[0], _AFFINE[1], _AFFINE[2], _AFFINE[3]),
+                rotate=self.rotate,
+                shift=self.shift,
+                scale=self.scale,
+            )
+        if self.blur:
+            made = random_blur(made, seed=seed, index=index, view=view, draw=_BLUR, most=self.blur)
         white = 255.0 if images.dtype == torch.uint8 else 1.0
-        turned = random_affine(
-            images.permute(0, 3, 1, 2).float(),
-            seed=seed,
-            index=index,
-            view=view,
-            draws=(_AFFINE[0], _AFFINE[1], _AFFINE[2], _AFFINE[3]),
-            rotate=self.rotate,
-            shift=self.shift,
-            scale=self.scale,
-        )
-        return turned.permute(0, 2, 3, 1).contiguous() / white
+        return made.permute(0, 2, 3, 1).contiguous() / white
 
     def _cut(self, images: Tensor, seed: int, index: Tensor, view: int) -> Tensor:
         """Zero (the mean, once normalised) a square around a random pixel, clipped at the edge."""
