@@ -78,10 +78,7 @@ class Generated(Maker):
 
     def generator(self, subject: Subject, seed: int) -> Generator:
         """A fresh one."""
-        with seeded(seed, "generator"):
-            return Generator(
-                subject.image_shape, subject.mean, subject.std, latent=self.latent, width=self.width
-            )
+        return own_generator(subject, seed, latent=self.latent, width=self.width)
 
     def stage(self, subject: Subject, seed: int, generator: nn.Module | None = None) -> Stage:
         """Numbers, a generator that learns, a frozen teacher and a student that see its images."""
@@ -89,18 +86,9 @@ class Generated(Maker):
             Bridge(LATENT, Latent(self.latent), "batch.index"),
             Bridge(MADE, generator or self.generator(subject, seed), LATENT),
             subject.role(MADE),
-            Role(STUDENT, self._student(subject, seed), reads=MADE),
+            Role(STUDENT, own_student(self.student, subject, seed), reads=MADE),
         ]
         return Stage(self.name, nodes, self.turns(subject), measures={}, keeps=MADE)
-
-    def _student(self, subject: Subject, seed: int) -> nn.Module:
-        if isinstance(self.student, nn.Module):
-            return copy.deepcopy(self.student)
-        channels, height, _ = subject.image_shape
-        with seeded(seed, "network"):
-            return build_model(
-                self.student, classes=subject.classes, channels=channels, size=height
-            )
 
     @contextmanager
     def opened(self, subject: Subject, seed: int, work: Path) -> Iterator[Make]:
@@ -143,6 +131,21 @@ def _clock(rows: int, batch_size: int, device: torch.device) -> Batches:
     """Batches that only tell how many images a step has: there is no data here."""
     nothing = FloatTable(torch.zeros(rows, 1, 1, 1), torch.zeros(rows, dtype=torch.int64))
     return Batches(nothing, Augment((0.0,), (1.0,)), batch_size=batch_size, device=device)
+
+
+def own_generator(subject: Subject, seed: int, *, latent: int, width: int) -> Generator:
+    """A fresh generator of a teacher's images."""
+    with seeded(seed, "generator"):
+        return Generator(subject.image_shape, subject.mean, subject.std, latent=latent, width=width)
+
+
+def own_student(student: str | nn.Module, subject: Subject, seed: int) -> nn.Module:
+    """A copy of a module, or a fresh network of that name, that may be trained."""
+    if isinstance(student, nn.Module):
+        return copy.deepcopy(student)
+    channels, height, _ = subject.image_shape
+    with seeded(seed, "network"):
+        return build_model(student, classes=subject.classes, channels=channels, size=height)
 
 
 def student_identity(student: str | nn.Module) -> str:
