@@ -24,6 +24,7 @@ from stillhouse.models import build_model, load_weights, weights_fingerprint
 from stillhouse.synthesis.generator import Generator
 from stillhouse.synthesis.maker import Made, Make, Maker, Wanted
 from stillhouse.synthesis.noise import gaussian_noise
+from stillhouse.synthesis.snapshots import Snapshots
 from stillhouse.synthesis.subject import Subject
 
 MADE, LATENT, STUDENT = "made", "latent", "student"
@@ -51,8 +52,8 @@ class Latent(nn.Module):
 class Generated(Maker):
     """Train a generator and a student in turns, then draw images from the generator.
 
-    The trained generator is kept in ``work/generator.safetensors``, the student that it was trained
-    against in ``work/student.safetensors``.
+    The trained generator is kept in ``work/generator.safetensors`` (earlier snapshots beside it),
+    the student that it was trained against in ``work/student.safetensors``.
 
     Args:
         name, settings: as of `Maker`.
@@ -61,6 +62,7 @@ class Generated(Maker):
         steps: of the stage.
         batch_size: images of a step.
         latent, width: of the `Generator`.
+        snapshots: of the generator that images are drawn from in turn, row by row.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Generated(Maker):
     batch_size: int = 256
     latent: int = 256
     width: int = 64
+    snapshots: int = 1
 
     def check(self, subject: Subject) -> None:
         """Build what is trained, and the turns: each says what it misses."""
@@ -94,21 +97,35 @@ class Generated(Maker):
     def opened(self, subject: Subject, seed: int, work: Path) -> Iterator[Make]:
         """Train, or go on with it, or load what was trained; then draw."""
         generator = self.generator(subject, seed)
-        trained = work / "generator.safetensors"
-        if not trained.exists():
-            self._train(generator, subject, seed, work)
-        load_weights(generator, trained)
-        generator.to(subject.device).eval()
+        snapshots = Snapshots(generator, work, self.snapshots)
+        if not snapshots.paths[-1].exists():
+            self._train(generator, snapshots, subject, seed, work)
+        generators = [copy.deepcopy(generator) for _ in snapshots.paths]
+        for one, path in zip(generators, snapshots.paths, strict=True):
+            load_weights(one, path)
+            one.to(subject.device).eval()
 
         def make(wanted: Wanted) -> Made:
             rows = wanted.rows.to(subject.device)
-            with torch.no_grad():
-                images = generator(gaussian_noise(seed, rows, [self.latent]))
+            latent = gaussian_noise(seed, rows, [self.latent])
+            images = torch.empty(len(rows), *subject.image_shape, device=subject.device)
+            for number, one in enumerate(generators):
+                mine = (rows % len(generators) == number).nonzero().squeeze(1)
+                if len(mine):
+                    with torch.no_grad():
+                        images[mine] = one(latent[mine])
             return Made(images, torch.full((len(rows),), self.steps))
 
         yield make
 
-    def _train(self, generator: nn.Module, subject: Subject, seed: int, work: Path) -> None:
+    def _train(
+        self,
+        generator: nn.Module,
+        snapshots: Snapshots,
+        subject: Subject,
+        seed: int,
+        work: Path,
+    ) -> None:
         stage = self.stage(subject, seed, generator)
         per_epoch = min(PER_EPOCH, self.steps)
         fitted = fit(
@@ -122,6 +139,7 @@ class Generated(Maker):
             subject.platform,
             directory=work,
             identity=self.name,
+            observer=snapshots,
         )
         save_tensors(work / "student.safetensors", fitted.last[STUDENT], {"role": STUDENT})
         save_tensors(work / "generator.safetensors", fitted.last[MADE], {"role": "generator"})
