@@ -105,6 +105,58 @@ def test_a_killed_training_goes_on(
     assert again.equal(whole)
 
 
+def test_images_are_drawn_from_snapshots_in_turn(net: nn.Module, tmp_path: Path) -> None:
+    """A snapshot is the generator of a training that ended there."""
+    x = images(net, tmp_path / "both", "dfad", count=9, steps=8, snapshots=2)
+    for steps, part in ((6, slice(0, None, 2)), (8, slice(1, None, 2))):
+        ended = images(net, tmp_path / str(steps), "dfad", count=9, steps=steps)
+        assert torch.allclose(x[part], ended[part], atol=1e-6)
+        other = slice(1 - (part.start or 0), None, 2)
+        assert not torch.allclose(x[other], ended[other], atol=1e-4)
+
+
+def test_one_snapshot_is_the_generator_at_the_end(net: nn.Module, tmp_path: Path) -> None:
+    asked = make_maker({"name": "dafl", "student": "mlp-8", "snapshots": 1})
+    assert "snapshots" not in asked.settings, "what was begun before there were any goes on"
+    assert images(net, tmp_path / "a", "dafl", steps=3, snapshots=1).equal(
+        images(net, tmp_path / "b", "dafl", steps=3)
+    )
+    assert make_maker({"name": "dafl", "student": "mlp-8", "snapshots": 3}).settings["snapshots"]
+    for wrong, said in (
+        ({"snapshots": 0}, "snapshots is 0; it must be at least 1"),
+        ({"snapshots": 3, "steps": 5}, "second half of 5 steps has no 3 snapshots"),
+    ):
+        with pytest.raises(RecipeError, match=said):
+            make_maker({"name": "dfad", "student": "mlp-8", **wrong})
+
+
+@pytest.mark.parametrize("killed_at", [62, 63, 74, 75, 99])
+def test_snapshots_survive_a_kill(
+    net: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int
+) -> None:
+    """At 60 steps of 50 in an epoch there are 100: snapshots after 63, 75, 88 and 100."""
+    asked = {"steps": 60, "snapshots": 4, "batch_size": 4, "count": 8}
+    whole = images(net, tmp_path / "whole", "dfad", **asked)
+    real = Trainer._step
+
+    def die(self, group, step) -> None:
+        if step == killed_at:
+            raise KeyboardInterrupt
+        real(self, group, step)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("stillhouse.synthesis.generated.CHECKPOINT_SECONDS", 0.0)
+        patched.setattr(Trainer, "_step", die)
+        with pytest.raises(KeyboardInterrupt):
+            images(net, tmp_path / "killed", "dfad", **asked)
+    played = []
+    monkeypatch.setattr(Trainer, "_step", lambda *a: played.append(a[2]) or real(*a))
+    assert images(net, tmp_path / "killed", "dfad", **asked).equal(whole)
+    assert played[0] > 50, "it went on from a checkpoint"
+    work = sorted(path.name for path in (tmp_path / "killed" / "work").glob("generator*"))
+    assert work == [f"generator{n}.safetensors" for n in ("-1", "-2", "-3", "")]
+
+
 def test_the_embedding_needs_a_head_and_statistics_need_batch_norm(tmp_path: Path) -> None:
     headless = nn.Sequential(nn.Conv2d(1, 4, 6), nn.Flatten())
     with pytest.raises(ModelError, match="no Linear inside"):

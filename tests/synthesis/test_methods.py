@@ -104,10 +104,11 @@ def test_unrelated_images_are_resized_and_normalised(net: nn.Module, tmp_path: P
 
 @pytest.mark.parametrize("name", sorted(set(synthesis_names()) - {"adi", "unrelated"}))
 def test_every_method_goes_to_a_data_set(name: str, tmp_path: Path) -> None:
-    small = {"student": grey_net(seed=3), "steps": 2, "width": 4, "batch_size": 8}
-    settings = (
-        {} if name.startswith("noise") else small if name in ("dafl", "dfad") else {"steps": 2}
-    )
+    net = {"student": grey_net(seed=3), "width": 4}
+    small = {**net, "steps": 2, "batch_size": 8}
+    own = {"dafl": small, "dfad": small, "noise_uniform": {}, "noise_gaussian": {},
+           "fast_dfkd": {**net, "batch": 8, "student_steps": 1, "warmup": 2}}  # fmt: skip
+    settings = own.get(name, {"steps": 2})
     images(grey_net(norm=True), tmp_path, {"name": name, **settings}, 24)
     assert len(load(tmp_path, validation=0, test=0).train) == 24
 

@@ -7,6 +7,7 @@ from typing import Any
 from stillhouse.errors import RecipeError, nearest
 from stillhouse.synthesis.baselines import noise_gaussian, noise_uniform, real, unrelated
 from stillhouse.synthesis.deep_inversion import adi, deep_inversion
+from stillhouse.synthesis.fast_dfkd import fast_dfkd
 from stillhouse.synthesis.generators import dafl, dfad
 from stillhouse.synthesis.impressions import (
     class_impressions,
@@ -25,6 +26,7 @@ SYNTHESES: tuple[Callable[..., Maker], ...] = (
     adi,
     dafl,
     dfad,
+    fast_dfkd,
     noise_uniform,
     noise_gaussian,
     unrelated,

@@ -24,6 +24,7 @@ from stillhouse.models import build_model, load_weights, weights_fingerprint
 from stillhouse.synthesis.generator import Generator
 from stillhouse.synthesis.maker import Made, Make, Maker, Wanted
 from stillhouse.synthesis.noise import gaussian_noise
+from stillhouse.synthesis.snapshots import Snapshots
 from stillhouse.synthesis.subject import Subject
 
 MADE, LATENT, STUDENT = "made", "latent", "student"
@@ -51,8 +52,8 @@ class Latent(nn.Module):
 class Generated(Maker):
     """Train a generator and a student in turns, then draw images from the generator.
 
-    The trained generator is kept in ``work/generator.safetensors``, the student that it was trained
-    against in ``work/student.safetensors``.
+    The trained generator is kept in ``work/generator.safetensors`` (earlier snapshots beside it),
+    the student that it was trained against in ``work/student.safetensors``.
 
     Args:
         name, settings: as of `Maker`.
@@ -61,6 +62,7 @@ class Generated(Maker):
         steps: of the stage.
         batch_size: images of a step.
         latent, width: of the `Generator`.
+        snapshots: of the generator that images are drawn from in turn, row by row.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Generated(Maker):
     batch_size: int = 256
     latent: int = 256
     width: int = 64
+    snapshots: int = 1
 
     def check(self, subject: Subject) -> None:
         """Build what is trained, and the turns: each says what it misses."""
@@ -78,10 +81,7 @@ class Generated(Maker):
 
     def generator(self, subject: Subject, seed: int) -> Generator:
         """A fresh one."""
-        with seeded(seed, "generator"):
-            return Generator(
-                subject.image_shape, subject.mean, subject.std, latent=self.latent, width=self.width
-            )
+        return own_generator(subject, seed, latent=self.latent, width=self.width)
 
     def stage(self, subject: Subject, seed: int, generator: nn.Module | None = None) -> Stage:
         """Numbers, a generator that learns, a frozen teacher and a student that see its images."""
@@ -89,38 +89,43 @@ class Generated(Maker):
             Bridge(LATENT, Latent(self.latent), "batch.index"),
             Bridge(MADE, generator or self.generator(subject, seed), LATENT),
             subject.role(MADE),
-            Role(STUDENT, self._student(subject, seed), reads=MADE),
+            Role(STUDENT, own_student(self.student, subject, seed), reads=MADE),
         ]
         return Stage(self.name, nodes, self.turns(subject), measures={}, keeps=MADE)
-
-    def _student(self, subject: Subject, seed: int) -> nn.Module:
-        if isinstance(self.student, nn.Module):
-            return copy.deepcopy(self.student)
-        channels, height, _ = subject.image_shape
-        with seeded(seed, "network"):
-            return build_model(
-                self.student, classes=subject.classes, channels=channels, size=height
-            )
 
     @contextmanager
     def opened(self, subject: Subject, seed: int, work: Path) -> Iterator[Make]:
         """Train, or go on with it, or load what was trained; then draw."""
         generator = self.generator(subject, seed)
-        trained = work / "generator.safetensors"
-        if not trained.exists():
-            self._train(generator, subject, seed, work)
-        load_weights(generator, trained)
-        generator.to(subject.device).eval()
+        snapshots = Snapshots(generator, work, self.snapshots)
+        if not snapshots.paths[-1].exists():
+            self._train(generator, snapshots, subject, seed, work)
+        generators = [copy.deepcopy(generator) for _ in snapshots.paths]
+        for one, path in zip(generators, snapshots.paths, strict=True):
+            load_weights(one, path)
+            one.to(subject.device).eval()
 
         def make(wanted: Wanted) -> Made:
             rows = wanted.rows.to(subject.device)
-            with torch.no_grad():
-                images = generator(gaussian_noise(seed, rows, [self.latent]))
+            latent = gaussian_noise(seed, rows, [self.latent])
+            images = torch.empty(len(rows), *subject.image_shape, device=subject.device)
+            for number, one in enumerate(generators):
+                mine = (rows % len(generators) == number).nonzero().squeeze(1)
+                if len(mine):
+                    with torch.no_grad():
+                        images[mine] = one(latent[mine])
             return Made(images, torch.full((len(rows),), self.steps))
 
         yield make
 
-    def _train(self, generator: nn.Module, subject: Subject, seed: int, work: Path) -> None:
+    def _train(
+        self,
+        generator: nn.Module,
+        snapshots: Snapshots,
+        subject: Subject,
+        seed: int,
+        work: Path,
+    ) -> None:
         stage = self.stage(subject, seed, generator)
         per_epoch = min(PER_EPOCH, self.steps)
         fitted = fit(
@@ -134,6 +139,7 @@ class Generated(Maker):
             subject.platform,
             directory=work,
             identity=self.name,
+            observer=snapshots,
         )
         save_tensors(work / "student.safetensors", fitted.last[STUDENT], {"role": STUDENT})
         save_tensors(work / "generator.safetensors", fitted.last[MADE], {"role": "generator"})
@@ -143,6 +149,21 @@ def _clock(rows: int, batch_size: int, device: torch.device) -> Batches:
     """Batches that only tell how many images a step has: there is no data here."""
     nothing = FloatTable(torch.zeros(rows, 1, 1, 1), torch.zeros(rows, dtype=torch.int64))
     return Batches(nothing, Augment((0.0,), (1.0,)), batch_size=batch_size, device=device)
+
+
+def own_generator(subject: Subject, seed: int, *, latent: int, width: int) -> Generator:
+    """A fresh generator of a teacher's images."""
+    with seeded(seed, "generator"):
+        return Generator(subject.image_shape, subject.mean, subject.std, latent=latent, width=width)
+
+
+def own_student(student: str | nn.Module, subject: Subject, seed: int) -> nn.Module:
+    """A copy of a module, or a fresh network of that name, that may be trained."""
+    if isinstance(student, nn.Module):
+        return copy.deepcopy(student)
+    channels, height, _ = subject.image_shape
+    with seeded(seed, "network"):
+        return build_model(student, classes=subject.classes, channels=channels, size=height)
 
 
 def student_identity(student: str | nn.Module) -> str:

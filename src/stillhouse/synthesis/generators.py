@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from stillhouse.engine.stage import Turn
 from stillhouse.engine.terms import Term
+from stillhouse.errors import RecipeError
 from stillhouse.functional import kl
 from stillhouse.methods.settings import Positive, Weight, checked
 from stillhouse.synthesis.generated import MADE, STUDENT, Generated, student_identity, turn
@@ -30,6 +31,7 @@ def dafl(
     batch_size: int = 256,
     latent: int = 256,
     width: int = 64,
+    snapshots: Annotated[int, Ge(1)] = 1,
 ) -> Generated:
     """DAFL: a generator of images that the teacher is sure of, excites it, and in all classes.
 
@@ -45,11 +47,13 @@ def dafl(
         bn: of the batch-norm statistics, which the paper does not have.
         batch_size: images of a step.
         latent, width: of the generator.
+        snapshots: of the generator, over the second half of its training; the images are drawn from
+            them in turn. 1: the generator at the end.
 
     Paper: Chen et al., "Data-Free Learning of Student Networks", ICCV 2019.
 
-    Differs from the authors' code: the transfer set is drawn from the generator as it is at the
-        end; there the student of the run itself is the result (here it is kept beside).
+    Differs from the authors' code: a transfer set is drawn from the trained generator, or from
+        snapshots of it; there the student of the run itself is the result (here it is kept beside).
 
     >>> dafl(student="lenet5_half").settings["balance"]
     20.0
@@ -73,7 +77,8 @@ def dafl(
         ]
 
     own = {"one_hot_weight": one_hot_weight, "activation": activation, "balance": balance, "bn": bn}
-    return _generated("dafl", turns, student, steps, own, lr, student_lr, batch_size, latent, width)
+    return _generated("dafl", turns, student, steps, own, lr, student_lr, batch_size, latent, width,
+                      snapshots)  # fmt: skip
 
 
 @checked
@@ -87,6 +92,7 @@ def dfad(
     batch_size: int = 256,
     latent: int = 256,
     width: int = 64,
+    snapshots: Annotated[int, Ge(1)] = 1,
 ) -> Generated:
     """DFAD: a generator of images on which student and teacher differ, against that student.
 
@@ -100,12 +106,14 @@ def dfad(
         student_lr: Adam of the student; the code takes SGD at 0.1 (0.01 for MNIST).
         batch_size: 256: the code.
         latent, width: of the generator. 256: the code.
+        snapshots: as of `dafl`. At the end the generator knows what is hard for one student; more
+            snapshots have seen more of them.
 
     Paper: Fang et al., "Data-Free Adversarial Distillation", arXiv 1912.11006.
 
-    Differs from the authors' code: the transfer set is drawn from the generator as it is at the
-        end, which is hard for that one student; there the student of the run is the result (kept
-        beside).
+    Differs from the authors' code: a transfer set is drawn from the generator as it is at the end,
+        which is hard for that one student, or from snapshots of it; there the student of the run
+        is the result (kept beside).
 
     >>> dfad(student="lenet5_half").settings["every"]
     5
@@ -119,7 +127,8 @@ def dfad(
         ]
 
     own = {"every": every}
-    return _generated("dfad", turns, student, steps, own, lr, student_lr, batch_size, latent, width)
+    return _generated("dfad", turns, student, steps, own, lr, student_lr, batch_size, latent, width,
+                      snapshots)  # fmt: skip
 
 
 def _negative_gap(student: Tensor, teacher: Tensor) -> Tensor:
@@ -137,9 +146,17 @@ def _generated(
     batch_size: int,
     latent: int,
     width: int,
+    snapshots: int,
 ) -> Generated:
     """What both share."""
+    if snapshots > 1 and 2 * snapshots > steps:
+        raise RecipeError(
+            f"synthesis '{name}'",
+            [f"the second half of {steps} steps has no {snapshots} snapshots; ask for fewer"],
+        )
     settings = {**own, "student": student_identity(student), "steps": steps, "lr": lr,
                 "student_lr": student_lr, "batch_size": batch_size, "latent": latent,
                 "width": width}  # fmt: skip
-    return Generated(name, turns, student, steps, settings, batch_size, latent, width)
+    if snapshots > 1:  # not written for one, so that what was begun before goes on
+        settings["snapshots"] = snapshots
+    return Generated(name, turns, student, steps, settings, batch_size, latent, width, snapshots)

@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +170,8 @@ def _make_all(
         for first, rows in runs:
             if maker.chained and first and before is None:
                 before = _last_images(folder, first)
-            wanted = _wanted(targets, first, rows, before)
+            earlier = partial(_images_before, folder, first)
+            wanted = replace(_wanted(targets, first, rows, before), earlier=earlier)
             tensors = _made(make, wanted, subject)
             store.write(folder, ROWS, first, tensors)
             before = tensors[IMAGE] if maker.chained else None
@@ -202,6 +204,16 @@ def _last_images(folder: Path, first: int) -> Tensor:
         if sum(run) == first:
             return read_file(path)[IMAGE]
     raise DataError(f"{folder} lacks the images before row {first}; delete it and begin again")
+
+
+def _images_before(folder: Path, first: int) -> Tensor:
+    """The images of all rows before a row."""
+    found = [
+        read_file(path)[IMAGE] for run, path in present(folder, ROWS).items() if run[0] < first
+    ]
+    if sum(len(images) for images in found) != first:
+        raise DataError(f"{folder} lacks images before row {first}; delete it and begin again")
+    return torch.cat(found)
 
 
 def _made(make: Make, wanted: Wanted, subject: Subject) -> dict[str, Tensor]:

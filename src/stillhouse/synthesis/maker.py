@@ -39,11 +39,14 @@ class Wanted:
         rows: [B] numbers of the images in the whole set.
         targets: of these rows; None where a method asks the teacher for nothing.
         before: the images of the batch before, for a method that goes on from them.
+        earlier: gives the images of all rows before, in their order, for a method that learns from
+            them and was stopped: they are read only when it asks.
     """
 
     rows: Tensor
     targets: Targets | None
     before: Tensor | None = None
+    earlier: Callable[[], Tensor] | None = None
 
 
 Make = Callable[[Wanted], Made]
@@ -89,7 +92,12 @@ class Maker(ABC):
     @contextmanager
     @abstractmethod
     def opened(self, subject: Subject, seed: int, work: Path) -> Iterator[Make]:
-        """Ready to make batches; ``work`` keeps what must survive a kill, and may not exist yet."""
+        """Ready to make batches; ``work`` keeps what must survive a kill, and may not exist yet.
+
+        A batch is stored after it was given, so what the next batch needs must be in ``work``
+        before, beside what this one needed: after a kill either may be asked for. The block ends
+        without an exception when all is stored.
+        """
 
     def rows_at_once(self, subject: Subject) -> int:
         """How many images a batch has."""
