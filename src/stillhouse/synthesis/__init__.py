@@ -8,5 +8,16 @@ True
 from stillhouse.synthesis.catalogue import SYNTHESES, make_maker, synthesis_names
 from stillhouse.synthesis.job import Synthesis, synthesize
 from stillhouse.synthesis.maker import Maker
+from stillhouse.synthesis.portrait import Portrait, make_portrait, read_portrait
 
-__all__ = ["SYNTHESES", "Maker", "Synthesis", "make_maker", "synthesis_names", "synthesize"]
+__all__ = [
+    "SYNTHESES",
+    "Maker",
+    "Portrait",
+    "Synthesis",
+    "make_maker",
+    "make_portrait",
+    "read_portrait",
+    "synthesis_names",
+    "synthesize",
+]
