@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from stillhouse.engine.files import save_tensors, write_json
-from stillhouse.errors import DataError
+from stillhouse.errors import DataError, RunError
 from stillhouse.synthesis.portrait.facts import Facts, first_problem
 
 FACTS, PICTURES = "transfer.json", "transfer.safetensors"
@@ -41,11 +41,20 @@ class Portrait:
     similarity: Tensor | None = None
 
     def write(self, folder: str | Path) -> None:
-        """Write both files into a directory; the numbers last."""
+        """Write both files into a directory; the numbers last.
+
+        Raises:
+            RunError: the directory cannot be written to.
+        """
         found = {name: getattr(self, name) for name in _ARRAYS}
         arrays = {name: value for name, value in found.items() if value is not None}
-        save_tensors(Path(folder) / PICTURES, arrays, _mark(self.facts))
-        write_json(Path(folder) / FACTS, self.facts.model_dump(mode="json"))
+        try:
+            save_tensors(Path(folder) / PICTURES, arrays, _mark(self.facts))
+            write_json(Path(folder) / FACTS, self.facts.model_dump(mode="json"))
+        except OSError as error:
+            raise RunError(
+                f"{folder} cannot be written to ({error}); make room, or make it writable"
+            ) from error
 
 
 def read_portrait(folder: str | Path) -> Portrait:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 CLASSES = 10
-"""Classes shown; of more, so many are chosen evenly."""
+"""Classes shown; of more, so many are chosen evenly among those that have images."""
 SHOWN, SHOWN_LARGE, LARGE = 6, 4, 32
 """Images of a class, and of one whose images are larger than 32 pixels: a page stays light."""
 LONGEST = 48
@@ -31,6 +31,18 @@ def evenly(count: int, most: int) -> list[int]:
     if count <= most:
         return list(range(count))
     return [step * (count - 1) // (most - 1) for step in range(most)]
+
+
+def shown_classes(counts: list[int]) -> list[int]:
+    """Classes of the gallery, by how many images each has.
+
+    >>> shown_classes([3, 0, 2]), shown_classes([0] * 9 + [1, 5])
+    ([0, 1, 2], [9, 10])
+    """
+    if len(counts) <= CLASSES:
+        return list(range(len(counts)))
+    filled = [number for number, images in enumerate(counts) if images]
+    return [filled[place] for place in evenly(len(filled), CLASSES)]
 
 
 def chosen(given: Tensor, confidence: Tensor, shown: list[int], most: int) -> list[int]:
@@ -147,7 +159,7 @@ def nearest(images: Tensor, training: Pairs) -> Nearest:
     for pixels, classes in training:
         for piece, named in zip(pixels.split(AT_ONCE), classes.split(AT_ONCE), strict=True):
             compared += len(piece)
-            if not len(images) or not len(piece):
+            if not len(piece):
                 continue
             flat = standardised(piece)
             # Its own square tells nothing of which is nearest, and costs digits.

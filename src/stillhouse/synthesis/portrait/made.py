@@ -14,14 +14,13 @@ from stillhouse.synthesis.portrait.concentration import Concentration
 from stillhouse.synthesis.portrait.facts import Counted, Facts, Impression, Pixels
 from stillhouse.synthesis.portrait.files import Portrait
 from stillhouse.synthesis.portrait.gallery import (
-    CLASSES,
     Nearest,
     Pairs,
     chosen,
-    evenly,
     nearest,
     per_class,
     pictures,
+    shown_classes,
 )
 from stillhouse.synthesis.portrait.rows import SECONDS, Manifest, Rows, open_rows
 
@@ -51,7 +50,7 @@ def make_portrait(
     rows = open_rows(Path(synthesis_dir), count)
     seen = _Seen(rows)
     manifest, classes = rows.manifest, len(rows.manifest.classes)
-    shown = evenly(classes, CLASSES)
+    shown = shown_classes(torch.bincount(seen.given, minlength=classes).tolist())
     most = per_class(*manifest.image_shape[1:])
     numbers = chosen(seen.given, seen.confidence, shown, most)
     images = rows.images(numbers)
