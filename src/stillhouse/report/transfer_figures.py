@@ -174,7 +174,9 @@ def similarity_figure(portrait: "Portrait") -> Any | None:
     axis = _classes(classes)
     figure.update_xaxes(**{**axis, "title_text": "similar to class"}, showline=False)
     figure.update_yaxes(
-        **{**axis, "title_text": "class that is asked for"}, autorange="reversed", showgrid=False
+        **{**axis, "title_text": "class that is asked for", "tickangle": 0},
+        autorange="reversed",
+        showgrid=False,
     )
     return figure
 
@@ -183,12 +185,13 @@ def _classes(names: Sequence[str]) -> dict[str, Any]:
     """An axis of classes; many are numbered, not named."""
     if not few(names):
         return {"title_text": "class, by number"}
-    crowded = len(names) > 10 and max(len(name) for name in names) > 3
+    longest = max(len(name) for name in names)
+    upright = -90 if len(names) > 10 and longest > 3 else None  # None: as plotly finds room
     return {
         "title_text": "class",
         "tickvals": list(range(len(names))),
         "ticktext": [label(shortened(name)) for name in names],
-        "tickangle": -90 if crowded else 0 if max(len(name) for name in names) < 6 else "auto",
+        "tickangle": 0 if longest <= 3 else upright,
     }
 
 
