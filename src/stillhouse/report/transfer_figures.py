@@ -73,7 +73,7 @@ def concentration_figure(portrait: "Portrait") -> Any:
     last = len(figure.data[0].x)
     step = 1 if last <= 10 else 2
     figure.update_xaxes(title_text="class, by probability", dtick=step, range=(0.5, last + 0.5))
-    figure.update_yaxes(title_text="mean probability", nticks=6, rangemode="tozero")
+    figure.update_yaxes(title_text="mean probability", nticks=6, range=_upwards(figure))
     return figure
 
 
@@ -101,10 +101,14 @@ def peaks_figure(portrait: "Portrait") -> Any:
             )
     figure.update_layout(template=template(), height=HEIGHT, showlegend=False)
     figure.update_xaxes(**_classes(facts.classes))
-    highest = max(value for trace in figure.data for value in trace.y if value is not None)
-    top = min(1.08 * highest, 1.04)
-    figure.update_yaxes(title_text="largest probability, mean", nticks=6, range=(0, top))
+    figure.update_yaxes(title_text="largest probability, mean", nticks=6, range=_upwards(figure))
     return figure
+
+
+def _upwards(figure: Any) -> tuple[float, float]:
+    """From 0 to the highest point, with room for a circle at both ends."""
+    highest = max(value for trace in figure.data for value in trace.y if value is not None)
+    return -0.04 * highest, 1.06 * highest
 
 
 def balance_figure(portrait: "Portrait") -> Any:
