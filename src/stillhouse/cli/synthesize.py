@@ -19,6 +19,10 @@ def synthesize(
     method: Annotated[str, typer.Option(help="How to make them.")] = "zero_shot",
     settings: Set = None,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    data: Annotated[
+        str | None,
+        typer.Option(help="Training images to show beside those made; for the report only."),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     quiet: Quiet = False,
 ) -> None:
@@ -28,12 +32,15 @@ def synthesize(
     from stillhouse.cli.progress import Bars, Plain
     from stillhouse.models import build_model, load_weights
     from stillhouse.recipes import override
+    from stillhouse.report import write_transfer_report
     from stillhouse.runs.watching import Quiet as Silence
     from stillhouse.runs.watching import Watcher
     from stillhouse.synthesis import make_maker
     from stillhouse.synthesis import synthesize as make
+    from stillhouse.synthesis.portrait import training_images
 
     sides = _shape(shape)
+    training = None if data is None else training_images(data, sides)
     maker = make_maker({"name": method, **override({}, settings or [])})
     teacher = build_model(model, classes=classes, channels=sides[0], size=sides[1])
     load_weights(teacher, weights)
@@ -50,6 +57,8 @@ def synthesize(
         if isinstance(watcher, Bars):
             watcher.stop()
     console.print(_told(made.directory, made.manifest), markup=False)
+    page = write_transfer_report(made.directory, training=training)
+    console.print(f"Report: {page}", markup=False)
 
 
 def _shape(text: str) -> tuple[int, int, int]:

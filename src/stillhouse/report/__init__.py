@@ -6,6 +6,7 @@ worth    is it worth it?                      wording  how numbers are said
 theme    colours and fonts                    figures  record -> plotly figures
 gauges   over epochs                          likeness, projector   what they tell
 page     record -> report.html (page.html.jinja and its sections, page.css, page.js)
+transfer_*  the section of a transfer set, and the page of one (transfer_page.html.jinja)
 study_*  the same for the directory of a study (study.html.jinja, study.css)
 """
 
@@ -13,5 +14,12 @@ from stillhouse.report.page import write_report
 from stillhouse.report.read import read_run
 from stillhouse.report.record import RunRecord
 from stillhouse.report.study_page import write_study_report
+from stillhouse.report.transfer_page import write_transfer_report
 
-__all__ = ["RunRecord", "read_run", "write_report", "write_study_report"]
+__all__ = [
+    "RunRecord",
+    "read_run",
+    "write_report",
+    "write_study_report",
+    "write_transfer_report",
+]

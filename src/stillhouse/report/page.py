@@ -19,6 +19,8 @@ from stillhouse.report.record import RunRecord
 from stillhouse.report.rows import seed_rows, table_rows
 from stillhouse.report.terms import share_figure, share_parts, spans_decades, term_figure
 from stillhouse.report.theme import COLOURS, CONFIG, FONT, MONO
+from stillhouse.report.transfer_figures import transfer_figures
+from stillhouse.report.transfer_gallery import gallery
 from stillhouse.report.worth import mean_test_accuracy, worth
 
 if TYPE_CHECKING:
@@ -93,6 +95,8 @@ def render(record: RunRecord) -> str:
         gain_labels=gain_labels(record),
         terms=_terms(record),
         shares=[(term, colour) for term, (_, colour) in share_parts(record).items()],
+        transfer=record.transfer,
+        gallery=gallery(record.transfer),
         likeness=likeness_panels(record),
         classes_told=few(by_class(record, "student")),
         beside_control=bool(final_runs(record, "control")),
@@ -100,7 +104,7 @@ def render(record: RunRecord) -> str:
         others=_others(record),
         figures=embedded(figures),
         early_hidden="accuracy" in figures and early_epochs_hidden(figures["accuracy"]),
-        style=page_style(),
+        style=page_style(*(["transfer.css"] if record.transfer else [])),
         script=Markup(own_text("page.js")),  # noqa: S704  (our own text)
     )
 
@@ -172,6 +176,7 @@ def _figures(record: RunRecord) -> Mapping[str, Any]:
     for position, term in enumerate(_terms(record)):
         drawn[f"term-{position}"] = term_figure(record, term)
     drawn["share"] = share_figure(record)
+    drawn |= transfer_figures(record.transfer)
     drawn |= {panel.name: panel.figure for panel in likeness_panels(record)}
     drawn |= {"heads": heads_figure(record), "spectrum": spectrum_figure(record)}
     panels = (*projector_panels(record), *_others(record))

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stillhouse.errors import RunError
 from stillhouse.report.metrics import read_epochs
@@ -17,7 +18,11 @@ from stillhouse.report.scores import (
 )
 from stillhouse.report.values import number, rows, text
 
+if TYPE_CHECKING:
+    from stillhouse.synthesis.portrait import Portrait
+
 FILES = ("scores.json", "metrics.jsonl", "resolved.yaml", "environment.json", "products.json")
+TRANSFER = "transfer.json"
 SIGNS_OF_A_RUN = ("scores.json", "metrics.jsonl", "resolved.yaml")
 
 
@@ -29,6 +34,7 @@ def read_run(directory: Path) -> RunRecord:
 
     Raises:
         RunError: ``directory`` is no run directory, or one of its JSON files is damaged.
+        DataError: what it keeps of its transfer set is damaged.
     """
     missing = tuple(name for name in FILES if not (directory / name).is_file())
     _require_a_run(directory, missing)
@@ -54,6 +60,7 @@ def read_run(directory: Path) -> RunRecord:
         ),
         missing=missing,
         torn_lines=torn,
+        transfer=_transfer(directory),
     )
 
 
@@ -79,6 +86,15 @@ def _require_a_run(directory: Path, missing: tuple[str, ...]) -> None:
             f"'{directory}' is not a run directory: it has none of "
             f"{', '.join(SIGNS_OF_A_RUN)}; {hint}"
         )
+
+
+def _transfer(directory: Path) -> "Portrait | None":
+    """What the run keeps of its transfer set, if it has one; torch is loaded only then."""
+    if not (directory / TRANSFER).is_file():
+        return None
+    from stillhouse.synthesis.portrait import read_portrait
+
+    return read_portrait(directory)
 
 
 def _text(path: Path) -> str:

@@ -2,6 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stillhouse.synthesis.portrait import Portrait
 
 Reading = float | tuple[float | None, ...]
 """What a gauge showed: a number, or a list in which None was no finite number."""
@@ -140,6 +144,7 @@ class RunRecord:
     products: tuple[Product, ...] = ()
     missing: tuple[str, ...] = ()
     torn_lines: int = 0
+    transfer: "Portrait | None" = None
 
     def role(self, role: str) -> ModelRecord | None:
         """Return the first model in a role, if the run has one.

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from typing import Any
 
 from stillhouse.diagnostics.spread import Spread
@@ -16,8 +17,12 @@ TEACHER = "teacher"
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "cross")
 MANY = 6
 ALONE = "other arms, by name"
-DECADES = 50.0
-"""Ratio of largest to smallest setting above which the axis is logarithmic."""
+DECADES = 20.0
+"""Ratio of largest to smallest setting from which on the axis is logarithmic."""
+APART = 1.4
+"""Ratio of neighbouring settings from which on each is named on a logarithmic axis."""
+TRANSFER = "transfer."
+TITLES = {"transfer.count": "synthetic images (transfer.count)"}
 
 
 @dataclass(frozen=True)
@@ -70,13 +75,25 @@ def axis_figure(record: StudyRecord) -> Any | None:
 def _x_axis(record: StudyRecord, values: Sequence[float | str]) -> dict[str, Any]:
     if record.axis == TEACHER:
         return {"title_text": "teacher, test accuracy", "ticksuffix": "%", "showgrid": True}
-    title = {"title_text": escape(record.axis), "showgrid": True}
+    title = {"title_text": TITLES.get(record.axis, escape(record.axis)), "showgrid": True}
     numeric = [value for value in values if isinstance(value, float)]
     if len(numeric) < len(values):
         return {**title, "type": "category"}
     if min(numeric) > 0 and max(numeric) / min(numeric) >= DECADES:
-        return {**title, "type": "log"}
+        return {**title, "type": "log", **_named(numeric)}
     return title
+
+
+def _named(values: Sequence[float]) -> dict[str, Any]:
+    """Ticks at the settings themselves, where they are few and apart.
+
+    >>> _named([600.0, 6000.0, 600.0])["ticktext"], _named([1.0, 1.1])
+    (['600', '6,000'], {})
+    """
+    once = sorted(set(values))
+    if len(once) > MANY or any(b / a < APART for a, b in pairwise(once)):
+        return {}
+    return {"tickvals": once, "ticktext": [f"{value:,.10g}" for value in once]}
 
 
 def _series(record: StudyRecord, place: Callable[[Arm], _Point | None]) -> Series:
@@ -115,7 +132,12 @@ def _others(arm: Arm, record: StudyRecord) -> str:
         if key != record.axis and not (record.axis == TEACHER and key.startswith("teacher."))
     }
     method = rest.pop("method.name", arm.method)
-    return ", ".join([method, *(f"{_short(key)}={value}" for key, value in rest.items())])
+    names = [method]
+    if record.axis.startswith(TRANSFER):  # over images, what made them is what differs
+        made = [rest.pop(key, "") for key in ("transfer.method.name", "transfer.method")]
+        several = len({each.method for each in record.arms}) > 1
+        names = [*filter(None, made), *([method] if several else [])] or [method]
+    return ", ".join([*names, *(f"{_short(key)}={value}" for key, value in rest.items())])
 
 
 def _short(key: str) -> str:

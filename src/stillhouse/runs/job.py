@@ -26,7 +26,7 @@ from stillhouse.runs.played import Played, student_of
 from stillhouse.runs.products import write_products
 from stillhouse.runs.scores import SCORES, describe_run
 from stillhouse.runs.stage_run import LAST, product_file
-from stillhouse.runs.transfer import settled
+from stillhouse.runs.transfer import settled, write_portrait
 from stillhouse.runs.watching import Quiet, Watcher
 
 SHARED = "shared"
@@ -146,6 +146,7 @@ def _write(job: Distillation, played: list[Played], scores: Mapping[str, Any]) -
 
     out = job.out
     write_products(job, played)
+    write_portrait(job)
     lines = [
         json.dumps({**line, "stage": one.role, "seed": one.seed}, ensure_ascii=False)
         for one in played

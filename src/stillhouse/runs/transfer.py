@@ -10,6 +10,7 @@ import torch
 from filelock import FileLock
 from torch import nn
 
+from stillhouse.data.batches import Batches
 from stillhouse.data.sources.synthesis import ROWS, present, read_synthesis
 from stillhouse.data.tables import FloatTable, RepeatedTable
 from stillhouse.errors import RecipeError
@@ -18,7 +19,7 @@ from stillhouse.recipes.transfer import ADI, REAL, TransferSection
 from stillhouse.runs.ancestors import Ancestor
 from stillhouse.runs.feeds import Feeds
 from stillhouse.runs.fingerprint import fingerprint
-from stillhouse.synthesis import Maker, make_maker, synthesize
+from stillhouse.synthesis import Maker, make_maker, make_portrait, synthesize
 from stillhouse.synthesis.job import Tally, tally
 from stillhouse.synthesis.subject import opened_subject
 
@@ -123,6 +124,15 @@ def make_transfer(job: "Distillation", teacher: nn.Module, student_seed: int) ->
     return Transferred(_shown(feeds, section, first, mark), directory, seed, found)
 
 
+def write_portrait(job: "Distillation") -> None:
+    """Keep beside the run what a reader wants to see of its (first) transfer set."""
+    for made in list(job.transferred.values())[:1]:
+        shown = ((batch["batch.image"].cpu(), batch["batch.label"].cpu())
+                 for batch in _plain(job.feeds).once())  # fmt: skip
+        portrait = make_portrait(made.directory, count=_section(job).count, training=shown)
+        portrait.write(job.out)
+
+
 def _shown(feeds: Feeds, section: TransferSection, table: FloatTable, mark: str) -> Feeds:
     """Feeds that show this table; validation is left out, since it would be real data."""
     augment, splits = section.augment, feeds.splits
@@ -184,9 +194,13 @@ def _asks(name: str) -> Mapping[str, Any]:
 
 def _real_images(feeds: Feeds) -> FloatTable:
     """The training images as the teacher takes them, not augmented."""
-    plain = replace(feeds.train(0), transform=feeds.eval_transform)
-    images = [batch["batch.image"].cpu().permute(0, 2, 3, 1) for batch in plain.once()]
+    images = [batch["batch.image"].cpu().permute(0, 2, 3, 1) for batch in _plain(feeds).once()]
     return FloatTable(torch.cat(images).contiguous(), feeds.splits.train.labels)
+
+
+def _plain(feeds: Feeds) -> Batches:
+    """The training images, not augmented when they are gone through once."""
+    return replace(feeds.train(0), transform=feeds.eval_transform)
 
 
 def _seeing(ancestor: Ancestor, teacher: nn.Module) -> nn.Module:

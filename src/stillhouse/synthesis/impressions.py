@@ -29,6 +29,9 @@ REFERENCE = 100
 the size of the batch: Adam's epsilon is absolute, so a mean over more images would be another
 update, and this way each image moves as it does in a batch of 100."""
 
+MOST_CLASSES = 200
+"""Of so many the manifest holds the similarity; of more it would be larger than all the rest."""
+
 Rescale = Literal["never", "batch"]
 
 
@@ -88,6 +91,7 @@ def zero_shot(
         temperature, steps, lr, start, tolerance, batch, compile,
         rescale=rescale,
         chained=chained,
+        tells=_similarity,
     )  # fmt: skip
 
 
@@ -209,6 +213,7 @@ def _inversion(
     *,
     rescale: Rescale = "never",
     chained: bool = False,
+    tells: Callable[[Subject], dict[str, Any]] | None = None,
 ) -> Inversion:
     """What the methods of this file share."""
 
@@ -238,7 +243,15 @@ def _inversion(
         batch=batch,
         chained=chained,
         compile=compile,
+        tells=tells,
     )
+
+
+def _similarity(subject: Subject) -> dict[str, Any]:
+    """The class similarity that targets are drawn from, for the manifest."""
+    if subject.classes > MOST_CLASSES:
+        return {}
+    return {"similarity": class_similarity(subject.head_weight()).round(decimals=4).tolist()}
 
 
 def _reference_loss(logits: Tensor, target: Tensor, *, temperature: float) -> Tensor:

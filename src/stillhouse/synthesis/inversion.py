@@ -53,7 +53,7 @@ class Inversion(Maker):
         tolerance: an image leaves the batch when the teacher's softmax is so near its target
             (KL in nats); None: all stay to the end.
         compile: compile the step. Changes the last bits.
-        check_first: refuses a teacher.
+        tells: subject -> what the manifest is to say of it; see `Maker.about`.
     """
 
     name: str
@@ -72,6 +72,7 @@ class Inversion(Maker):
     coupled: bool = False
     chained: bool = False
     compile: bool = False
+    tells: Callable[[Subject], Mapping[str, Any]] | None = None
 
     def check(self, subject: Subject) -> None:
         """Draw a target and make the terms: each says what it misses."""
@@ -81,6 +82,10 @@ class Inversion(Maker):
     def targets(self, subject: Subject, count: int, seed: int) -> Targets:
         """What the teacher is to say."""
         return self.draw(subject, count, seed)
+
+    def about(self, subject: Subject) -> Mapping[str, Any]:
+        """What `tells` tells."""
+        return {} if self.tells is None else self.tells(subject)
 
     def stage(self, subject: Subject, pixels: Pixels, target: Given) -> Stage:
         """Pixels that learn, a frozen teacher that sees them, and terms."""

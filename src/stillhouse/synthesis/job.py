@@ -253,6 +253,7 @@ def _finish(
             "seconds": round(found.seconds, 3),
             "images_per_second": round(count / max(found.seconds, 1e-9), 3),
             "files": {kind: store.listed(folder, kind) for kind in (ROWS, TEST)},
+            **maker.about(subject),
         },
     )
 

@@ -89,6 +89,10 @@ class Maker(ABC):
         """What the teacher is to say of each image."""
         return None
 
+    def about(self, subject: Subject) -> Mapping[str, Any]:
+        """What the manifest is to say beside the settings: what was read off the teacher."""
+        return {}
+
     @contextmanager
     @abstractmethod
     def opened(self, subject: Subject, seed: int, work: Path) -> Iterator[Make]:

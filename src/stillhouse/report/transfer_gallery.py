@@ -1,0 +1,88 @@
+"""The gallery of a transfer set: pictures inside the page, a row for each class."""
+
+import base64
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from stillhouse.report.wording import MINUS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from stillhouse.synthesis.portrait import Portrait
+    from stillhouse.synthesis.portrait.facts import Impression
+
+COLOURS = 128
+"""Of one picture: what three channels of noise need is a third of the page otherwise."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An impression and the training image nearest to it; pictures as data: addresses."""
+
+    picture: str
+    about: str
+    confidence: str
+    nearest: str = ""
+    label: str = ""
+    likeness: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One class, and how many images of the set the teacher gives it."""
+
+    name: str
+    images: int
+    shown: tuple[Shown, ...]
+
+
+def gallery(portrait: "Portrait | None") -> tuple[Row, ...]:
+    """Return a row for each class that is shown, the most confident image first."""
+    if portrait is None:
+        return ()
+    facts = portrait.facts
+    found: dict[int, list[Shown]] = {number: [] for number in facts.shown}
+    for place, one in enumerate(facts.impressions):
+        found.setdefault(one.given, []).append(_shown(portrait, place, one))
+    return tuple(
+        Row(facts.classes[number], facts.balance.given[number], tuple(shown))
+        for number, shown in found.items()
+    )
+
+
+def _shown(portrait: "Portrait", place: int, one: "Impression") -> Shown:
+    names = portrait.facts.classes
+    about = f"image {one.row}: {names[one.given]}"
+    if one.asked is not None and one.asked != one.given:
+        about += f", asked for {names[one.asked]}"
+    picture, confidence = picture_address(portrait.impression[place]), f"{one.confidence:.2f}"
+    if portrait.nearest is None or one.label is None or one.likeness is None:
+        return Shown(picture, about, confidence)
+    return Shown(
+        picture,
+        about,
+        confidence,
+        nearest=picture_address(portrait.nearest[place]),
+        label=names[one.label],
+        likeness=f"{one.likeness:.2f}".replace("-", MINUS),
+    )
+
+
+def picture_address(pixels: "Tensor") -> str:
+    """A picture as a PNG inside a ``data:`` address.
+
+    Shapes:
+        pixels: [1 or 3, h, w] uint8.
+    """
+    from PIL import Image
+
+    array = pixels.permute(1, 2, 0).contiguous().numpy()
+    if array.shape[2] == 1:
+        image = Image.fromarray(array[:, :, 0])
+    else:
+        image = Image.fromarray(array).quantize(COLOURS)
+    held = io.BytesIO()
+    image.save(held, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(held.getvalue()).decode("ascii")

@@ -1,0 +1,85 @@
+"""The directory of a synthesis -> report.html: one file that needs no network and no other file."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stillhouse.report.page import embedded, own_text, page_environment, page_style, write_page
+from stillhouse.report.transfer_figures import transfer_figures
+from stillhouse.report.transfer_gallery import gallery
+from stillhouse.report.values import flat
+from stillhouse.report.wording import TIMES
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from stillhouse.synthesis.portrait import Portrait
+
+
+def write_transfer_report(
+    directory: Path, *, training: "Iterable[tuple[Tensor, Tensor]] | None" = None
+) -> Path:
+    """Look at a finished synthesis and write its ``report.html`` in one move.
+
+    What was seen is kept beside it (transfer.json, transfer.safetensors) and taken again for the
+    same images, with the training images that it was compared with.
+
+    Args:
+        directory: what `synthesize` filled.
+        training: images [N, C, H, W] and labels [N] to compare with, in pieces.
+
+    Returns:
+        the path of the report.
+
+    Raises:
+        DataError: the synthesis is not finished or damaged, or what was kept of it is.
+        RunError: the page cannot be written.
+    """
+    from stillhouse.synthesis.portrait import make_portrait
+
+    portrait = None if training is not None else _kept(directory)
+    if portrait is None:
+        portrait = make_portrait(directory, training=training)
+        portrait.write(directory)
+    return write_page(directory, render_transfer(portrait, directory.resolve().name))
+
+
+def _kept(directory: Path) -> "Portrait | None":
+    """The portrait that is there, if it is one of the images that are there now."""
+    from stillhouse.synthesis.portrait import FACTS, read_portrait
+    from stillhouse.synthesis.portrait.rows import open_rows
+
+    if not (directory / FACTS).is_file():
+        return None
+    kept, manifest = read_portrait(directory), open_rows(directory).manifest
+    same = kept.facts.fingerprint == manifest.fingerprint and kept.facts.count == manifest.count
+    return kept if same else None
+
+
+def render_transfer(portrait: "Portrait", name: str) -> str:
+    """Return the whole page; every text of the portrait is escaped."""
+    from markupsafe import Markup
+
+    template = page_environment().from_string(own_text("transfer_page.html.jinja"))
+    return template.render(
+        title=f"{name}: {portrait.facts.method}",
+        transfer=portrait,
+        gallery=gallery(portrait),
+        settings=_settings(portrait),
+        figures=embedded(transfer_figures(portrait)),
+        style=page_style("transfer.css"),
+        script=Markup(own_text("page.js")),  # noqa: S704  (our own text)
+    )
+
+
+def _settings(portrait: "Portrait") -> list[tuple[str, tuple[tuple[str, str], ...]]]:
+    facts = portrait.facts
+    told = {
+        "teacher": facts.teacher,
+        "images": facts.made,
+        "image": f" {TIMES} ".join(str(side) for side in facts.image_shape),
+        "classes": len(facts.classes),
+        "seed": facts.seed,
+        "fingerprint": facts.fingerprint,
+    }
+    return [("Method", flat({"name": facts.method, **facts.settings})), ("Set", flat(told))]
