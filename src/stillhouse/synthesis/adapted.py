@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from stillhouse.engine.seeding import seeded
 from stillhouse.engine.terms import Term
 from stillhouse.errors import RecipeError
-from stillhouse.synthesis.adapting import STUDENT, Adapting, Origin, Rule
+from stillhouse.synthesis.adapting import STUDENT, Adapting
 from stillhouse.synthesis.between import Between
 from stillhouse.synthesis.generated import own_generator, own_student
 from stillhouse.synthesis.held import Shifted
 from stillhouse.synthesis.maker import Made, Make, Maker, Wanted
 from stillhouse.synthesis.noise import gaussian_noise
 from stillhouse.synthesis.norm_average import NormAverage
+from stillhouse.synthesis.origin import Origin, Rule
 from stillhouse.synthesis.pupil import Pupil
 from stillhouse.synthesis.subject import Subject
 from stillhouse.synthesis.targets import Targets, one_hot_targets

@@ -9,9 +9,10 @@ import torch
 from stillhouse.engine.checkpoint import Checkpoint
 from stillhouse.engine.files import save_tensors
 from stillhouse.errors import DataError
-from stillhouse.synthesis.adapting import STUDENT, Origin
+from stillhouse.synthesis.adapting import STUDENT
 from stillhouse.synthesis.maker import Wanted
 from stillhouse.synthesis.norm_average import NormAverage
+from stillhouse.synthesis.origin import Origin
 from stillhouse.synthesis.pupil import Pupil
 
 

@@ -3,17 +3,17 @@
 from typing import Annotated
 
 from annotated_types import Ge, Le
-from torch import Tensor, nn
+from torch import nn
 
 from stillhouse.engine.terms import Term
 from stillhouse.errors import RecipeError
-from stillhouse.functional import kl
 from stillhouse.methods.settings import Positive, Weight, checked
 from stillhouse.synthesis.adapted import Adapted
-from stillhouse.synthesis.adapting import Rule
+from stillhouse.synthesis.adversary import conceded
 from stillhouse.synthesis.generated import student_identity
 from stillhouse.synthesis.held import Shifted
 from stillhouse.synthesis.norm_average import NormAverage
+from stillhouse.synthesis.origin import Rule
 from stillhouse.synthesis.priors import soft_cross_entropy
 from stillhouse.synthesis.subject import Subject
 
@@ -115,27 +115,6 @@ def fast_dfkd(
         latent=latent,
         width=width,
     )
-
-
-def conceded(student: Tensor, teacher: Tensor) -> Tensor:
-    """How little two classifiers differ where they decide alike: ``-[s = t] KL(p_t || p_s)``.
-
-    Minimised, it looks for images that the student would still get wrong, and stops at each that it
-    gets wrong. Brackets: 1 where the largest logits are of one class, else 0.
-
-    Shapes:
-        student, teacher: [B, K] logits; returns [B], float32, in nats.
-
-    Paper: Fang et al., "Contrastive Model Inversion for Data-Free Knowledge Distillation", IJCAI
-        2021.
-
-    >>> import torch
-    >>> near, far = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
-    >>> round(conceded(near, 3 * near).item(), 4), conceded(near, far).item() + 0.0
-    (-0.1698, 0.0)
-    """
-    alike = student.argmax(1) == teacher.argmax(1)
-    return -kl(student, teacher, temperature=1.0) * alike
 
 
 def _terms(
