@@ -56,10 +56,13 @@ def _rounded(value: Any) -> Any:
 
 def markdown(record: StudyRecord) -> str:
     """The table for the docs, best arm first."""
-    titles = ["arm", "test, %", "over its control", "corrected"]
+    titles = ["arm", "test, %"]
+    if record.controlled:
+        titles += ["over its control", "corrected"]
     if record.against:
         titles += [f"over {record.against}", "corrected"]
     titles += [name.replace("_", " ") for name in gauge_names(record)]
+    titles += ["set made in"] if record.transferred else []
     rows = [_cells(row, record) for row in study_rows(record)]
     lines = [titles, ["---"] + ["---:"] * (len(titles) - 1), *rows]
     return "\n".join(
@@ -70,13 +73,16 @@ def markdown(record: StudyRecord) -> str:
 def _cells(row: StudyRow, record: StudyRecord) -> list[str]:
     name = {"head": f"&nbsp;&nbsp;by {row.name}", "control": f"*control ({row.note})*"}
     shown = name.get(row.kind, row.name)
-    width = 4 + 2 * bool(record.against) + len(gauge_names(record))
+    width = 2 + 2 * record.controlled + 2 * bool(record.against) + len(gauge_names(record))
+    width += record.transferred
     if row.kind == "failed":
         return [shown, row.note, *[""] * (width - 2)]
-    cells = [shown, row.test, _gain(row.gain), _word(row.gain, {})]
+    cells = [shown, row.test]
+    if record.controlled:
+        cells += [_gain(row.gain), _word(row.gain, {})]
     if record.against:
         cells += [_gain(row.against), _word(row.against, AGAINST)]
-    return [*cells, *row.gauges]
+    return [*cells, *row.gauges, *([row.made] if record.transferred else [])]
 
 
 def _gain(said: Said) -> str:

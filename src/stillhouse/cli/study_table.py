@@ -19,13 +19,15 @@ def study_score_table(record: StudyRecord) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("arm", overflow="fold")
     table.add_column("test last", no_wrap=True)
-    for title in ("over its control", "corrected"):
+    for title in ("over its control", "corrected") if record.controlled else ():
         table.add_column(title)
     if record.against:
         table.add_column(f"over {escape(record.against)}")
         table.add_column("corrected")
     for name in gauge_names(record):
         table.add_column(name.replace("_", " "), justify="right")
+    if record.transferred:
+        table.add_column("set made in", justify="right", no_wrap=True)
     table.add_column("s/run", justify="right", no_wrap=True)
     for row in study_rows(record):
         table.add_row(*_cells(row, record), style="dim" if row.kind == "control" else None)
@@ -36,10 +38,13 @@ def _cells(row: StudyRow, record: StudyRecord) -> list[str]:
     if row.kind == "failed":
         return [escape(row.name), f"[red]{escape(row.note.split(':')[0])}[/]"]
     name = {"control": f"control ({row.note})", "head": f"  by {row.name}"}.get(row.kind, row.name)
-    cells = [escape(name), row.test, _gain(row.gain), _word(row.gain, {})]
+    cells = [escape(name), row.test]
+    if record.controlled:
+        cells += [_gain(row.gain), _word(row.gain, {})]
     if record.against:
         cells += [_gain(row.against), _word(row.against, AGAINST)]
-    return [*cells, *row.gauges, row.seconds]
+    made = [row.made] if record.transferred else []
+    return [*cells, *row.gauges, *made, row.seconds]
 
 
 def _gain(said: Said) -> str:

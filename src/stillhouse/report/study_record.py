@@ -31,7 +31,8 @@ class Gain:
 class Arm:
     """One arm: what it says of its own, its trainings, its control's and its teacher's.
 
-    ``stage`` is the training that diverged, where it was not the student's.
+    ``stage`` is the training that diverged, where it was not the student's; ``made`` the seconds
+    that its transfer set took, where it has one.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Arm:
     control_gauges: Mapping[str, Spread] = field(default_factory=dict)
     gain: Gain | None = None
     over_against: Gain | None = None
+    made: float | None = None
 
     @property
     def test(self) -> Spread | None:
@@ -79,6 +81,16 @@ class StudyRecord:
     swept: tuple[str, ...] = ()
     arms: tuple[Arm, ...] = ()
     written: str = ""
+
+    @property
+    def controlled(self) -> bool:
+        """Whether any arm has a control, or could have one still."""
+        return any(arm.controls for arm in self.arms) or not self.ranked
+
+    @property
+    def transferred(self) -> bool:
+        """Whether any arm has a transfer set."""
+        return any(arm.made is not None for arm in self.arms)
 
     @property
     def ranked(self) -> tuple[Arm, ...]:
@@ -136,6 +148,7 @@ def _arm(value: object) -> Arm:
         control_gauges=_gauges(found.get("controls")),
         gain=_gain(found.get("gain")),
         over_against=_gain(found.get("over_against")),
+        made=number(table(found.get("transfer")).get("seconds")),
     )
 
 

@@ -34,6 +34,7 @@ class StudyRow:
     against: Said = Said("")
     gauges: tuple[str, ...] = ()
     seconds: str = ""
+    made: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ def _arm_rows(arm: Arm, record: StudyRecord) -> list[StudyRow]:
         against=Said(NOTHING) if arm.name == record.against else said(arm.over_against),
         gauges=tuple(_gauge(arm.gauges.get(name)) for name in gauge_names(record)),
         seconds=_seconds(arm.runs),
+        made=NOTHING if arm.made is None else duration(arm.made),
     )
     heads = dict.fromkeys(head for run in arm.runs for head in run.heads)
     blank = ("",) * len(row.gauges)

@@ -102,6 +102,9 @@ def _numbers(scores: Mapping[str, Any]) -> Entry:
     for role, key in (("student", "runs"), ("control", "controls"), ("teacher", "teacher")):
         runs = models.get(role, {}).get("runs", [])
         found[key] = [{part: run[part] for part in KEPT if part in run} for run in runs]
+    transfer = scores.get("transfer")
+    if transfer:
+        found["transfer"] = {key: transfer[key] for key in ("method", "count", "seconds")}
     found |= {f"{role}_parameters": model["parameters"] for role, model in models.items()}
     return found
 
