@@ -31,7 +31,7 @@ MADE, LATENT, STUDENT = "made", "latent", "student"
 CHECKPOINT_SECONDS = 30.0
 """Least time between checkpoints of a generator on its way."""
 PER_EPOCH = 50
-"""Steps between two lines of metrics."""
+"""Most steps between two lines of metrics."""
 
 Turns = Callable[[Subject], Sequence[Turn]]
 
@@ -127,12 +127,12 @@ class Generated(Maker):
         work: Path,
     ) -> None:
         stage = self.stage(subject, seed, generator)
-        per_epoch = min(PER_EPOCH, self.steps)
+        per_epoch = divisor(self.steps, most=PER_EPOCH)
         fitted = fit(
             stage,
             _clock(per_epoch * self.batch_size, self.batch_size, subject.device),
             Settings(
-                epochs=-(-self.steps // per_epoch),
+                epochs=self.steps // per_epoch,
                 seed=seed,
                 checkpoint_seconds=CHECKPOINT_SECONDS,
             ),
@@ -143,6 +143,15 @@ class Generated(Maker):
         )
         save_tensors(work / "student.safetensors", fitted.last[STUDENT], {"role": STUDENT})
         save_tensors(work / "generator.safetensors", fitted.last[MADE], {"role": "generator"})
+
+
+def divisor(steps: int, *, most: int) -> int:
+    """The largest number up to ``most`` that divides the steps, so that none is added.
+
+    >>> divisor(1000, most=50), divisor(60, most=50), divisor(7, most=50)
+    (50, 30, 7)
+    """
+    return next(each for each in range(min(most, steps), 0, -1) if steps % each == 0)
 
 
 def _clock(rows: int, batch_size: int, device: torch.device) -> Batches:

@@ -4,7 +4,7 @@ Three kinds of targets: class similarity (Zero-Shot KD), one class (class impres
 (flat Dirichlet). The last two say what the similarity is worth.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -41,7 +41,7 @@ def zero_shot(
     temperature: Positive = 20.0,
     steps: int = 1500,
     lr: Positive = 1.0,
-    betas: Sequence[float] = (1.0, 0.1),
+    betas: tuple[float, ...] = (1.0, 0.1),
     floor: Positive = FLOOR,
     start: Start = "uniform",
     rescale: Rescale = "never",
