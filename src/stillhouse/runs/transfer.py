@@ -20,8 +20,8 @@ from stillhouse.runs.ancestors import Ancestor
 from stillhouse.runs.feeds import Feeds
 from stillhouse.runs.fingerprint import fingerprint
 from stillhouse.synthesis import Maker, make_maker, make_portrait, synthesize
-from stillhouse.synthesis.job import Tally, tally
 from stillhouse.synthesis.subject import opened_subject
+from stillhouse.synthesis.tally import Tally, tally
 
 if TYPE_CHECKING:
     from stillhouse.runs.distill import Distillation

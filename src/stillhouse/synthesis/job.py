@@ -12,14 +12,19 @@ from torch import Tensor, nn
 
 from stillhouse.data.batches import Batches
 from stillhouse.data.sources.synthesis import (
+    ASKED,
+    BETA,
     IMAGE,
     LABEL,
+    LOGITS,
     MANIFEST,
     ROWS,
+    SECONDS,
+    STEPS,
+    TARGET,
     TEST,
     present,
     read_file,
-    read_json,
 )
 from stillhouse.data.tables import FloatTable
 from stillhouse.engine.fit import Observer, Silent
@@ -27,16 +32,15 @@ from stillhouse.engine.platform import Precision, open_platform
 from stillhouse.errors import DataError, RecipeError
 from stillhouse.models import weights_fingerprint
 from stillhouse.synthesis import store
-from stillhouse.synthesis.balance import Balance
 from stillhouse.synthesis.catalogue import make_maker
 from stillhouse.synthesis.maker import Made, Make, Maker, Wanted
 from stillhouse.synthesis.subject import Subject, opened_subject
+from stillhouse.synthesis.tally import counted
 from stillhouse.synthesis.targets import NO_CLASS, Targets
 
 WORK = "work"
 """Folder of what a method keeps for itself, such as a generator on its way."""
 
-LOGITS, TARGET, ASKED, BETA, STEPS = "logits", "target", "asked", "beta", "steps"
 PER_CELL = 100
 """Images of one cell in a batch of a chained method: the batch of the released code."""
 LABELLING = 512
@@ -232,7 +236,7 @@ def _made(make: Make, wanted: Wanted, subject: Subject) -> dict[str, Tensor]:
         LOGITS: logits,
         STEPS: made.steps,
         ASKED: torch.full((count,), NO_CLASS) if targets is None else targets.asked,
-        "seconds": torch.full((count,), (time.perf_counter() - began) / count),
+        SECONDS: torch.full((count,), (time.perf_counter() - began) / count),
     }
     if targets is not None:
         tensors |= {TARGET: targets.probabilities, BETA: targets.beta}
@@ -243,7 +247,7 @@ def _finish(
     maker: Maker, subject: Subject, folder: Path, asked: Mapping[str, Any], count: int
 ) -> Mapping[str, Any]:
     """Read back what was made, count it, and write the manifest."""
-    found = _tally(folder, subject.classes, maker.temperature, count)
+    found = counted(folder, subject.classes, maker.temperature, count)
     return store.finish(
         folder,
         {
@@ -256,39 +260,6 @@ def _finish(
             **maker.about(subject),
         },
     )
-
-
-@dataclass(frozen=True)
-class Tally:
-    """Some images of a set, counted.
-
-    Args:
-        balance: what the teacher says of them, see `Balance.described`.
-        seconds: that they took to make.
-    """
-
-    balance: Mapping[str, Any]
-    seconds: float
-
-
-def tally(folder: Path, *, count: int) -> Tally:
-    """Count the first images of a finished synthesis."""
-    manifest = read_json(folder / MANIFEST)
-    if count == manifest["count"]:
-        return Tally(manifest["balance"], float(manifest["seconds"]))
-    temperature = float(manifest["balance"]["temperature"])
-    return _tally(folder, len(manifest["classes"]), temperature, count)
-
-
-def _tally(folder: Path, classes: int, temperature: float, count: int) -> Tally:
-    balance, seconds = Balance(classes, temperature=temperature), 0.0
-    for (first, _), path in present(folder, ROWS).items():
-        if first >= count:
-            break
-        held = {key: value[: count - first] for key, value in read_file(path).items()}
-        balance.add(held[LOGITS], held.get(TARGET), held[ASKED], held[STEPS])
-        seconds += float(held["seconds"].double().sum())
-    return Tally(balance.described(), seconds)
 
 
 def _class_names(classes: Sequence[str] | None, count: int) -> tuple[str, ...]:

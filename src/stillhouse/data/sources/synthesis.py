@@ -27,6 +27,8 @@ MANIFEST = "synthesis.json"
 FORMAT = 1
 DIGITS = 16
 IMAGE, LABEL = "image", "label"
+LOGITS, TARGET, ASKED, BETA, STEPS = "logits", "target", "asked", "beta", "steps"
+SECONDS = "seconds"
 ROWS, TEST = "rows", "test"
 
 _NAME = re.compile(r"(rows|test)-(\d{8})-(\d+)-([0-9a-f]{16})\.safetensors")

@@ -6,10 +6,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from stillhouse.data.sources.synthesis import IMAGE
+from stillhouse.data.sources.synthesis import ASKED, BETA, IMAGE, LOGITS, SECONDS, STEPS, TARGET
 from stillhouse.errors import DataError
 from stillhouse.synthesis.balance import Balance
-from stillhouse.synthesis.job import ASKED, BETA, LOGITS, STEPS, TARGET
 from stillhouse.synthesis.portrait.concentration import Concentration
 from stillhouse.synthesis.portrait.facts import Counted, Facts, Impression, Pixels
 from stillhouse.synthesis.portrait.files import Portrait
@@ -22,7 +21,7 @@ from stillhouse.synthesis.portrait.gallery import (
     pictures,
     shown_classes,
 )
-from stillhouse.synthesis.portrait.rows import SECONDS, Manifest, Rows, open_rows
+from stillhouse.synthesis.portrait.rows import Manifest, Rows, open_rows
 
 
 def make_portrait(

@@ -11,19 +11,22 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
 from stillhouse.data.sources.synthesis import (
+    ASKED,
+    BETA,
     IMAGE,
     LABEL,
+    LOGITS,
     MANIFEST,
     ROWS,
+    SECONDS,
+    STEPS,
+    TARGET,
     present,
     read_file,
     read_json,
 )
 from stillhouse.errors import DataError
-from stillhouse.synthesis.job import ASKED, BETA, LOGITS, STEPS, TARGET
 from stillhouse.synthesis.portrait.facts import Counted, first_problem
-
-SECONDS = "seconds"
 
 
 class Manifest(BaseModel):
