@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from stillhouse.data.batches import Batches
 from stillhouse.data.sources.synthesis import (
-    ASKED,
+    ASKED_FOR,
     BETA,
     IMAGE,
     LABEL,
@@ -235,7 +235,7 @@ def _made(make: Make, wanted: Wanted, subject: Subject) -> dict[str, Tensor]:
         LABEL: logits.argmax(1),
         LOGITS: logits,
         STEPS: made.steps,
-        ASKED: torch.full((count,), NO_CLASS) if targets is None else targets.asked,
+        ASKED_FOR: torch.full((count,), NO_CLASS) if targets is None else targets.asked,
         SECONDS: torch.full((count,), (time.perf_counter() - began) / count),
     }
     if targets is not None:

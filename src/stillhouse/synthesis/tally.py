@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.data.sources.synthesis import (
-    ASKED,
+    ASKED_FOR,
     LOGITS,
     MANIFEST,
     ROWS,
@@ -49,6 +49,6 @@ def counted(folder: Path, classes: int, temperature: float, count: int) -> Tally
         if first >= count:
             break
         held = {key: value[: count - first] for key, value in read_file(path).items()}
-        balance.add(held[LOGITS], held.get(TARGET), held[ASKED], held[STEPS])
+        balance.add(held[LOGITS], held.get(TARGET), held[ASKED_FOR], held[STEPS])
         seconds += float(held[SECONDS].double().sum())
     return Tally(balance.described(), seconds)

@@ -27,7 +27,7 @@ MANIFEST = "synthesis.json"
 FORMAT = 1
 DIGITS = 16
 IMAGE, LABEL = "image", "label"
-LOGITS, TARGET, ASKED, BETA, STEPS = "logits", "target", "asked", "beta", "steps"
+LOGITS, TARGET, ASKED_FOR, BETA, STEPS = "logits", "target", "asked", "beta", "steps"
 SECONDS = "seconds"
 ROWS, TEST = "rows", "test"
 

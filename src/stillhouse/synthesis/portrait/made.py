@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from stillhouse.data.sources.synthesis import ASKED, BETA, IMAGE, LOGITS, SECONDS, STEPS, TARGET
+from stillhouse.data.sources.synthesis import ASKED_FOR, BETA, IMAGE, LOGITS, SECONDS, STEPS, TARGET
 from stillhouse.errors import DataError
 from stillhouse.synthesis.balance import Balance
 from stillhouse.synthesis.portrait.concentration import Concentration
@@ -97,12 +97,12 @@ class _Seen:
         given, confidence, asked, pixels = [], [], [], []
         for part in rows.parts():
             logits, target = part[LOGITS].float(), part.get(TARGET)
-            self.balance.add(logits, target, part[ASKED], part[STEPS])
+            self.balance.add(logits, target, part[ASKED_FOR], part[STEPS])
             self.concentration.add(logits, target, part.get(BETA))
             self.seconds += float(part[SECONDS].double().sum())
             given.append(logits.argmax(1))
             confidence.append(torch.softmax(logits / temperature, 1).amax(1))
-            asked.append(part[ASKED])
+            asked.append(part[ASKED_FOR])
             pixels.append(_moments(part[IMAGE]))
         self.given, self.confidence = torch.cat(given), torch.cat(confidence)
         self.asked = torch.cat(asked)

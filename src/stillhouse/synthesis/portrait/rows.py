@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
 from stillhouse.data.sources.synthesis import (
-    ASKED,
+    ASKED_FOR,
     BETA,
     IMAGE,
     LABEL,
@@ -113,7 +113,7 @@ class Rows:
         shapes = {
             IMAGE: (count, *self.manifest.image_shape),
             LOGITS: (count, classes),
-            **dict.fromkeys((LABEL, ASKED, STEPS, SECONDS), (count,)),
+            **dict.fromkeys((LABEL, ASKED_FOR, STEPS, SECONDS), (count,)),
         }
         if TARGET in held:
             shapes |= {TARGET: (count, classes), BETA: (count,)}
@@ -126,7 +126,7 @@ class Rows:
         numbers.append(held.get(BETA, numbers[0]).nan_to_num(0.0, posinf=math.inf))
         if not all(bool(torch.isfinite(values).all()) for values in numbers):
             raise DataError(f"{path} holds nan or inf; delete it and run the synthesis again")
-        if int(held[ASKED].min()) < -1 or int(held[ASKED].max()) >= classes:
+        if int(held[ASKED_FOR].min()) < -1 or int(held[ASKED_FOR].max()) >= classes:
             raise DataError(f"{path} has asked classes outside 0..{classes - 1}")
 
 
