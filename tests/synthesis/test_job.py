@@ -204,3 +204,15 @@ def test_maker_is_the_door_for_others(net: nn.Module, tmp_path: Path) -> None:
     assert isinstance(mine, Maker)
     made(net, tmp_path, method=mine, count=3)
     assert float(images(tmp_path).abs().max()) == 0.0
+
+
+def test_the_files_have_their_names(net: nn.Module, tmp_path: Path) -> None:
+    """Sets that were made with an earlier version are found again."""
+    out = made(net, tmp_path / "out").directory
+    told = json.loads((out / "asked.json").read_text())
+    assert (told["method"], told["format"]) == ("zero_shot", 1)
+    assert (out / "synthesis.json").is_file()
+    held = read_file(next(iter(present(out, ROWS).values())))
+    assert set(held) == {
+        "image", "label", "logits", "target", "asked", "beta", "steps", "seconds",
+    }  # fmt: skip
