@@ -192,3 +192,13 @@ def test_colours_are_blurred_alike() -> None:
     shown = augment.view(grey, seed=0, index=torch.arange(COUNT), view=0)
     pixels = shown * torch.tensor(STD)[:, None, None] + torch.tensor(MEAN)[:, None, None]
     torch.testing.assert_close(pixels[:, 0], pixels[:, 2], atol=1e-5, rtol=1e-5)
+
+
+def test_faded_views_are_multiplied_before_they_are_normalised() -> None:
+    augment = Augment(MEAN, STD, fade=0.2)
+    images, index = pictures(), torch.arange(COUNT)
+    shown = augment.view(images, seed=1, index=index, view=2).double()
+    drawn = uniform(1, index, 2, 10).double()[:, None, None, None]
+    pixels = images.permute(0, 3, 1, 2).double() / 255 * torch.exp(drawn * np.log(0.2))
+    wanted = (pixels - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
+    torch.testing.assert_close(shown, wanted, atol=1e-5, rtol=1e-5)

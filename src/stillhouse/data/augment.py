@@ -8,10 +8,10 @@ from torch import Tensor
 
 from stillhouse.data.affine import random_affine
 from stillhouse.data.blur import random_blur
-from stillhouse.data.views import below
+from stillhouse.data.views import below, uniform
 
 # Each random choice of a sample draws under its own number, so that one option never moves another.
-_ROW, _COLUMN, _FLIP, _CUT_ROW, _CUT_COLUMN, *_AFFINE, _BLUR = range(10)
+_ROW, _COLUMN, _FLIP, _CUT_ROW, _CUT_COLUMN, *_AFFINE, _BLUR, _FADE = range(11)
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class Augment:
         shift: shift by up to so many pixels to each side, fractions too. 0: none.
         scale: resize by up to this factor, up or down. 1: none.
         blur: blur by a Gaussian of up to so many pixels (standard deviation). 0: none.
+        fade: multiply by a factor between this and 1, uniform in its logarithm; for images that
+            are stronger than those that will be met, such as impressions. 1: none.
         mean, std: per channel, for images in [0, 1].
 
     Turning, shifting and resizing fill with zero pixels, as the crop does.
@@ -48,6 +50,7 @@ class Augment:
     shift: float = 0.0
     scale: float = 1.0
     blur: float = 0.0
+    fade: float = 1.0
 
     @property
     def affine(self) -> bool:
@@ -57,7 +60,7 @@ class Augment:
     @property
     def floating(self) -> bool:
         """Whether new pixel values are made, not only places changed."""
-        return self.affine or bool(self.blur)
+        return self.affine or bool(self.blur) or self.fade != 1
 
     @property
     def varies(self) -> bool:
@@ -106,7 +109,7 @@ class Augment:
         return images[sample, rows[:, :, None], columns[:, None, :]]
 
     def _remade(self, images: Tensor, seed: int, index: Tensor, view: int) -> Tensor:
-        """Turn, shift, resize and blur, before anything is normalised: outside is black."""
+        """Turn, shift, resize, blur and fade, before anything is normalised: outside is black."""
         if not self.floating:
             return images
         made = images.permute(0, 3, 1, 2).float()
@@ -123,6 +126,9 @@ class Augment:
             )
         if self.blur:
             made = random_blur(made, seed=seed, index=index, view=view, draw=_BLUR, most=self.blur)
+        if self.fade != 1:
+            drawn = uniform(seed, index, view, _FADE)[:, None, None, None]
+            made = made * self.fade**drawn
         white = 255.0 if images.dtype == torch.uint8 else 1.0
         return made.permute(0, 2, 3, 1).contiguous() / white
 

@@ -11,7 +11,7 @@ Pixels = Annotated[int, Field(ge=0)]
 
 USUAL: dict[str, Any] = {
     "crop": 4, "flip": True, "cutout": 8, "rotate": 15.0, "shift": 4.0, "scale": 1.2,
-    "blur": 1.5,
+    "blur": 1.5, "fade": 0.2,
 }  # fmt: skip
 """What a word of a list stands for."""
 
@@ -19,7 +19,7 @@ USUAL: dict[str, Any] = {
 class AugmentSection(Section):
     """Augmentation of training images, see `data.augment.Augment`.
 
-    ``crop``, ``cutout``, ``shift``, ``blur``: pixels; ``rotate``: degrees; ``scale``: a factor.
+    ``crop``, ``cutout``, ``shift``, ``blur``: pixels; ``rotate``: degrees; ``scale``, ``fade``: factors.
     """
 
     crop: Pixels = 0
@@ -29,6 +29,7 @@ class AugmentSection(Section):
     shift: Annotated[float, Field(ge=0)] = 0.0
     scale: Annotated[float, Field(ge=1)] = 1.0
     blur: Annotated[float, Field(ge=0)] = 0.0
+    fade: Annotated[float, Field(gt=0, le=1)] = 1.0
 
 
 def augment_words(value: Any) -> Any:
