@@ -16,6 +16,7 @@ from stillhouse.synthesis import make_portrait, read_portrait, synthesize
 from stillhouse.synthesis.portrait import training_images
 from stillhouse.synthesis.portrait.gallery import nearest, pictures, shown_classes
 from stillhouse.synthesis.similarity import class_similarity
+from stillhouse.synthesis.store import write
 
 METHOD = {"name": "zero_shot", "steps": 5, "lr": 0.05, "batch": 16, "temperature": 2.0}
 
@@ -265,7 +266,14 @@ def test_a_synthesis_that_is_unfinished_or_damaged_is_refused(folder: Path) -> N
     with pytest.raises(DataError, match="no finished synthesis"):
         make_portrait(folder / "nowhere")
     manifest = (folder / MANIFEST).read_text()
-    for values in ({"classes": ["a"]}, {"balance": {}}, {"image_shape": [1]}):
+    balance = json.loads(manifest)["balance"]
+    for values in (
+        {"classes": ["a"]},
+        {"balance": {}},
+        {"balance": {**balance, "asked": [40]}},
+        {"balance": {**balance, "temperature": 0.0}},
+        {"image_shape": [1]},
+    ):
         changed(folder / MANIFEST, **values)
         with pytest.raises(DataError, match="damaged"):
             make_portrait(folder)
@@ -279,6 +287,30 @@ def test_a_synthesis_that_is_unfinished_or_damaged_is_refused(folder: Path) -> N
     (folder / MANIFEST).write_text(manifest)
     next(iter(present(folder, ROWS).values())).unlink()
     with pytest.raises(DataError, match="lacks the images from row 0 on"):
+        make_portrait(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("logits", float("nan"), "nan or inf"),
+        ("image", float("inf"), "nan or inf"),
+        ("beta", float("inf"), "nan or inf"),
+        ("target", -0.5, "below 0"),
+        ("asked", 4, r"asked classes outside 0\.\.3"),
+        ("seconds", None, "nothing under 'seconds'"),
+    ],
+)
+def test_rows_that_cannot_be_are_refused(folder: Path, name: str, value, said: str) -> None:
+    path = present(folder, ROWS)[0, 16]
+    held = read_file(path)
+    if value is None:
+        del held[name]
+    else:
+        held[name].view(-1)[3] = value
+    path.unlink()
+    write(folder, ROWS, 0, held)
+    with pytest.raises(DataError, match=said):
         make_portrait(folder)
 
 

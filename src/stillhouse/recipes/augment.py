@@ -19,7 +19,8 @@ USUAL: dict[str, Any] = {
 class AugmentSection(Section):
     """Augmentation of training images, see `data.augment.Augment`.
 
-    ``crop``, ``cutout``, ``shift``, ``blur``: pixels; ``rotate``: degrees; ``scale``, ``fade``: factors.
+    ``crop``, ``cutout``, ``shift``, ``blur``: pixels; ``rotate``: degrees; ``scale``, ``fade``:
+    factors.
     """
 
     crop: Pixels = 0

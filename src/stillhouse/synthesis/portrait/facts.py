@@ -19,7 +19,7 @@ class Counted(_Frozen):
     smallest_class: int
     largest_class: int
     given_perplexity: float
-    temperature: float
+    temperature: float = Field(gt=0)
     steps_mean: float
     asked: list[int] | None = None
     given_is_asked: float | None = None

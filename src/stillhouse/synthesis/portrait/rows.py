@@ -70,7 +70,7 @@ class Rows:
         for (first, rows), path in present(self.folder, ROWS).items():
             if at >= self.count:
                 return
-            if first != at:
+            if first != at or rows < 1:
                 break
             yield first, path
             at += rows
@@ -126,6 +126,8 @@ class Rows:
         numbers.append(held.get(BETA, numbers[0]).nan_to_num(0.0, posinf=math.inf))
         if not all(bool(torch.isfinite(values).all()) for values in numbers):
             raise DataError(f"{path} holds nan or inf; delete it and run the synthesis again")
+        if TARGET in held and float(held[TARGET].min()) < 0:
+            raise DataError(f"{path} has targets below 0; delete it and run the synthesis again")
         if int(held[ASKED_FOR].min()) < -1 or int(held[ASKED_FOR].max()) >= classes:
             raise DataError(f"{path} has asked classes outside 0..{classes - 1}")
 
@@ -146,11 +148,12 @@ def open_rows(folder: Path, count: int | None = None) -> Rows:
         manifest = Manifest.model_validate(found)
     except ValidationError as error:
         raise DataError(f"{folder / MANIFEST} is damaged ({first_problem(error)})") from None
-    classes = len(manifest.classes)
-    if len(manifest.balance.given) != classes:
+    balance = manifest.balance
+    counted = {len(each) for each in (balance.given, balance.asked) if each is not None}
+    if counted != {len(manifest.classes)}:
         raise DataError(
-            f"{folder / MANIFEST} is damaged: {classes} classes, and the balance has "
-            f"{len(manifest.balance.given)}"
+            f"{folder / MANIFEST} is damaged: {len(manifest.classes)} classes, and the balance has "
+            f"{', '.join(str(number) for number in sorted(counted))}"
         )
     meant = manifest.count if count is None else count
     if not 1 <= meant <= manifest.count:
