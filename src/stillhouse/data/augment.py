@@ -1,6 +1,7 @@
 """Augmentation of whole batches on their device: crop, flip, affine, normalise, cutout."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -61,6 +62,19 @@ class Augment:
     def floating(self) -> bool:
         """Whether new pixel values are made, not only places changed."""
         return self.affine or bool(self.blur) or self.fade != 1
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the images: an option that is off is not named, whenever it came.
+
+        >>> Augment((0.5,), (0.25,), crop=4).identity()
+        {'mean': (0.5,), 'std': (0.25,), 'crop': 4, 'flip': False, 'cutout': 0}
+        """
+        always = ("mean", "std", "crop", "flip", "cutout")
+        return {
+            each.name: getattr(self, each.name)
+            for each in fields(self)
+            if each.name in always or getattr(self, each.name) != each.default
+        }
 
     @property
     def varies(self) -> bool:

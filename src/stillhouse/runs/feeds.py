@@ -101,7 +101,7 @@ class Feeds:
 
     def images_identity(self) -> dict[str, Any]:
         """What makes an image out of a stored one, in training."""
-        return {"augment": vars(self.augment), "transform": code_identity(self.transform)}
+        return {"augment": self.augment.identity(), "transform": code_identity(self.transform)}
 
     @property
     def validation(self) -> Batches | None:
