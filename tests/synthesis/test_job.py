@@ -1,6 +1,7 @@
 """The directory: resumed, grown, refused, checked, and read as a data set."""
 
 import json
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from stillhouse.data.sources.synthesis import MANIFEST, ROWS, present, read_file
 from stillhouse.errors import DataError, RunError
 from stillhouse.synthesis import Synthesis, synthesize
 from stillhouse.synthesis.inversion import Inversion
-from stillhouse.synthesis.job import Maker
+from stillhouse.synthesis.maker import Drawn, Maker
+from stillhouse.synthesis.tally import tally
 
 METHOD = {"name": "zero_shot", "steps": 5, "lr": 0.05, "batch": 8}
 
@@ -216,3 +218,27 @@ def test_the_files_have_their_names(net: nn.Module, tmp_path: Path) -> None:
     assert set(held) == {
         "image", "label", "logits", "target", "asked", "beta", "steps", "seconds",
     }  # fmt: skip
+
+
+def test_training_a_generator_counts_among_the_seconds(
+    net: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+
+    class Slow(Drawn):
+        @contextmanager
+        def opened(self, subject, seed, work):
+            clock[0] += 100.0  # a generator is trained
+            with super().opened(subject, seed, work) as make:
+                yield make
+
+    def draw(subject, seed: int, rows: Tensor) -> Tensor:
+        clock[0] += 3.0
+        return torch.zeros(len(rows), *subject.image_shape)
+
+    monkeypatch.setattr("stillhouse.synthesis.job.time.perf_counter", lambda: clock[0])
+    slow = Slow("slow", draw)
+    monkeypatch.setattr(Maker, "rows_at_once", lambda *_: 8)
+    done = made(net, tmp_path / "slow", method=slow)
+    assert done.manifest["seconds"] == pytest.approx(100 + 3 * 3, rel=1e-5)
+    assert tally(done.directory, count=8).seconds == pytest.approx(103, rel=1e-5)

@@ -170,13 +170,16 @@ def _make_all(
     if not runs:
         return
     before: Tensor | None = None
+    began = time.perf_counter()
     with maker.opened(subject, seed, folder / WORK) as make:
+        ready = time.perf_counter() - began  # a generator is trained here
         for first, rows in runs:
             if maker.chained and first and before is None:
                 before = _last_images(folder, first)
             earlier = partial(_images_before, folder, first)
             wanted = replace(_wanted(targets, first, rows, before), earlier=earlier)
-            tensors = _made(make, wanted, subject)
+            tensors = _made(make, wanted, subject, ready)
+            ready = 0.0
             store.write(folder, ROWS, first, tensors)
             before = tensors[IMAGE] if maker.chained else None
             observer.step(rows)
@@ -220,8 +223,11 @@ def _images_before(folder: Path, first: int) -> Tensor:
     return torch.cat(found)
 
 
-def _made(make: Make, wanted: Wanted, subject: Subject) -> dict[str, Tensor]:
-    """Make a batch, and ask the teacher about it in float32. Gives what is stored."""
+def _made(make: Make, wanted: Wanted, subject: Subject, ready: float) -> dict[str, Tensor]:
+    """Make a batch, and ask the teacher about it in float32. Gives what is stored.
+
+    ``ready``: seconds that went by before the first batch could be made; they are its own, too.
+    """
     began = time.perf_counter()
     made: Made = make(wanted)
     images = made.images.float().contiguous()
@@ -236,7 +242,7 @@ def _made(make: Make, wanted: Wanted, subject: Subject) -> dict[str, Tensor]:
         LOGITS: logits,
         STEPS: made.steps,
         ASKED_FOR: torch.full((count,), NO_CLASS) if targets is None else targets.asked,
-        SECONDS: torch.full((count,), (time.perf_counter() - began) / count),
+        SECONDS: torch.full((count,), (ready + time.perf_counter() - began) / count),
     }
     if targets is not None:
         tensors |= {TARGET: targets.probabilities, BETA: targets.beta}
