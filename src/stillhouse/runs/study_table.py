@@ -98,7 +98,7 @@ def _step(scores: Mapping[str, Any]) -> float | None:
 
 def _numbers(scores: Mapping[str, Any]) -> Entry:
     models = {model["role"]: model for model in scores.get("models", [])}
-    found = {}
+    found: Entry = {}
     for role, key in (("student", "runs"), ("control", "controls"), ("teacher", "teacher")):
         runs = models.get(role, {}).get("runs", [])
         found[key] = [{part: run[part] for part in KEPT if part in run} for run in runs]
