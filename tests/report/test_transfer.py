@@ -18,6 +18,7 @@ from tiny import GREY, grey_net, tiny_net
 from stillhouse.errors import DataError, StillhouseError
 from stillhouse.report import write_report, write_transfer_report
 from stillhouse.report.study_axis import axis_figure
+from stillhouse.report.study_page import render_study
 from stillhouse.report.study_record import read_study
 from stillhouse.report.transfer_figures import transfer_figures
 from stillhouse.report.transfer_gallery import gallery, picture_address
@@ -249,3 +250,19 @@ def test_other_settings_and_methods_are_in_the_name(tmp_path: Path) -> None:
     (tmp_path / "study.json").write_text(json.dumps(table))
     named = {trace.name for trace in axis_figure(read_study(tmp_path)).data}
     assert {"zero_shot, dkd, views=8", "noise_uniform, kd, views=8"} <= named
+
+
+def test_a_synthesis_that_all_arms_share_gives_its_name(tmp_path: Path) -> None:
+    counts_study(tmp_path, (600, 6000))
+    table = json.loads((tmp_path / "study.json").read_text())
+    for arm in table["arms"][:2]:
+        del arm["settings"]["transfer.method.name"]
+        arm["transfer"] = {"method": "zero_shot", "count": arm["at"], "seconds": 74.0}
+        arm["controls"] = []
+    (tmp_path / "study.json").write_text(json.dumps({**table, "arms": table["arms"][:2]}))
+    record = read_study(tmp_path)
+    assert {trace.name for trace in axis_figure(record).data} == {"zero_shot"}
+    page = render_study(record)
+    assert "Set made" in page
+    assert "1 min 14 s" in page
+    assert "Over its control" not in page

@@ -198,7 +198,12 @@ def test_a_study_compares_sets_and_counts_what_it_trains(tmp_path: Path) -> None
     said = count_trainings(prepared.jobs.values())
     assert "13 trainings: 6 students, 6 controls, 1 teacher" in said
     table = run_study(prepared).table
-    assert {arm["name"] for arm in table["arms"]} == {"noise", "impressions", "few"}
+    told = {arm["name"]: arm["transfer"] for arm in table["arms"]}
+    assert {name: each["count"] for name, each in told.items()} == {
+        "noise": 40, "impressions": 40, "few": 20,
+    }  # fmt: skip
+    assert told["noise"]["method"] == "noise_gaussian"
+    assert 0 < told["few"]["seconds"] < told["impressions"]["seconds"]
     assert len(sets(tmp_path)) == 2
     counts = {
         path.name: json.loads((path / "synthesis.json").read_text())["count"]

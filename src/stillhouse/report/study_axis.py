@@ -136,7 +136,8 @@ def _others(arm: Arm, record: StudyRecord) -> str:
     if record.axis.startswith(TRANSFER):  # over images, what made them is what differs
         made = [rest.pop(key, "") for key in ("transfer.method.name", "transfer.method")]
         several = len({each.method for each in record.arms}) > 1
-        names = [*filter(None, made), *([method] if several else [])] or [method]
+        made = [*filter(None, made)] or [*filter(None, [arm.made_by])]  # what all have in common
+        names = [*made, *([method] if several else [])] or [method]
     return ", ".join([*names, *(f"{_short(key)}={value}" for key, value in rest.items())])
 
 

@@ -32,7 +32,7 @@ class Arm:
     """One arm: what it says of its own, its trainings, its control's and its teacher's.
 
     ``stage`` is the training that diverged, where it was not the student's; ``made`` the seconds
-    that its transfer set took, where it has one.
+    that its transfer set took and ``made_by`` its method, where it has one.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Arm:
     gain: Gain | None = None
     over_against: Gain | None = None
     made: float | None = None
+    made_by: str = ""
 
     @property
     def test(self) -> Spread | None:
@@ -149,6 +150,7 @@ def _arm(value: object) -> Arm:
         gain=_gain(found.get("gain")),
         over_against=_gain(found.get("over_against")),
         made=number(table(found.get("transfer")).get("seconds")),
+        made_by=text(table(found.get("transfer")).get("method")),
     )
 
 
