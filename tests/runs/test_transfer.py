@@ -210,3 +210,11 @@ def test_a_study_compares_sets_and_counts_what_it_trains(tmp_path: Path) -> None
         for path in sets(tmp_path)
     }
     assert sorted(counts.values()) == [40, 40]
+
+
+def test_augmentation_is_written_out(tmp_path: Path) -> None:
+    job = prepare(make_recipe(recipe()), tmp_path / "run")
+    assert job.recipe.transfer.augment.model_dump(exclude_defaults=True) == {
+        "rotate": 15.0, "shift": 1.0, "scale": 2.0, "blur": 0.5,
+    }  # fmt: skip
+    assert (job.feeds.augment.scale, job.rehearsing().feeds.augment.scale) == (1.0, 2.0)
