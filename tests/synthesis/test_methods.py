@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from stillhouse.data import load
 from stillhouse.data.load import Splits
 from stillhouse.data.sources.synthesis import ROWS, present, read_file
-from stillhouse.data.tables import ImageTable
+from stillhouse.data.tables import FloatTable, ImageTable
 from stillhouse.engine.platform import Platform
-from stillhouse.errors import DataError
+from stillhouse.errors import RecipeError
 from stillhouse.synthesis import make_maker, synthesis_names, synthesize
 from stillhouse.synthesis.held import Shifted
 from stillhouse.synthesis.inversion import Inversion
@@ -98,7 +98,7 @@ def test_unrelated_images_are_resized_and_normalised(net: nn.Module, tmp_path: P
     source = Splits("other", table, table, table, ("a", "b"), "x")
     x = images(net, tmp_path, {"name": "unrelated", "source": source}, 10, mean=(0.5,), std=(0.5,))
     assert sorted(round((v * 0.5 + 0.5) * 255 / 20) for v in x[:, 0, 0, 0].tolist()) == [*range(10)]
-    with pytest.raises(DataError, match="10 images and 11 are asked"):
+    with pytest.raises(RecipeError, match="11 images are asked for and 'unrelated' has 10"):
         images(net, tmp_path / "more", {"name": "unrelated", "source": source}, 11)
 
 
@@ -106,7 +106,9 @@ def test_unrelated_images_are_resized_and_normalised(net: nn.Module, tmp_path: P
 def test_every_method_goes_to_a_data_set(name: str, tmp_path: Path) -> None:
     net = {"student": grey_net(seed=3), "width": 4}
     small = {**net, "steps": 2, "batch_size": 8}
+    table = FloatTable(torch.rand(30, *GREY[1:], 1), torch.zeros(30, dtype=torch.int64))
     own = {"dafl": small, "dfad": small, "noise_uniform": {}, "noise_gaussian": {},
+           "real": {"table": table},
            "fast_dfkd": {**net, "batch": 8, "student_steps": 1, "warmup": 2}}  # fmt: skip
     settings = own.get(name, {"steps": 2})
     images(grey_net(norm=True), tmp_path, {"name": name, **settings}, 24)

@@ -21,7 +21,7 @@ else:
     _ADI = create_model(
         ADI,
         __base__=choice_of(deep_inversion),
-        __doc__=adi.__doc__,
+        __doc__="Adaptive DeepInversion, see `stillhouse.synthesis.adi`.",
         name=(Literal["adi"], ...),
         adv=(float, 1.0),
         weights=(Path, ...),
