@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+# Two processes of one thread each: the tests are many and small, so threads would only wait.
+SUITE := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 .PHONY: demo test test-slow check format lint types imports clean
 
@@ -14,13 +16,13 @@ demo: $(READY)  ## distil a teacher on the bundled digits, with its control, ove
 	$(BIN)/stillhouse run recipes/digits-kd.yaml -o runs/demo
 
 test: $(READY)  ## all tests but the slow ones
-	$(BIN)/python -m pytest
+	$(SUITE)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
 
 check: $(READY) lint types imports  ## what CI runs
-	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=85
+	$(SUITE) --cov --cov-report=term --cov-fail-under=85
 
 format: $(READY)
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
