@@ -120,4 +120,5 @@ def test_everything_public_is_in_the_catalogue() -> None:
     for method in METHODS:
         assert getattr(methods, method.name) is method.build
         assert method.name in methods.__all__
-        assert method.build.__module__ == f"stillhouse.methods.{method.name}", "one file per paper"
+        where = ".".join(part for part in (method.family.replace(" ", "_"), method.name) if part)
+        assert method.build.__module__ == f"stillhouse.methods.{where}", "one file per paper"

@@ -1,15 +1,16 @@
-"""Methods: one file per paper; each returns a Stage and holds no engine code."""
+"""Methods, in folders by the map of the field: one file per paper; each returns a Stage."""
 
-from stillhouse.methods.catalogue import METHODS, Method, find_method
-from stillhouse.methods.dkd import dkd
-from stillhouse.methods.embedding_kd import embedding_kd
-from stillhouse.methods.kd import kd
-from stillhouse.methods.label_smoothing import label_smoothing
+from stillhouse.methods.catalogue import METHODS, find_method
+from stillhouse.methods.feature.projector_logsum import projector_logsum
+from stillhouse.methods.method import Method
 from stillhouse.methods.plain import plain
-from stillhouse.methods.projector_logsum import projector_logsum
-from stillhouse.methods.rkd import rkd
-from stillhouse.methods.tf_kd_reg import equivalent_smoothing, tf_kd_reg
-from stillhouse.methods.th_kd import th_kd
+from stillhouse.methods.relation.rkd import rkd
+from stillhouse.methods.response.dkd import dkd
+from stillhouse.methods.response.kd import kd
+from stillhouse.methods.sharing.embedding_kd import embedding_kd
+from stillhouse.methods.sharing.th_kd import th_kd
+from stillhouse.methods.teacher_free.label_smoothing import label_smoothing
+from stillhouse.methods.teacher_free.tf_kd_reg import equivalent_smoothing, tf_kd_reg
 
 __all__ = [
     "METHODS",

@@ -5,8 +5,8 @@ from torch import nn
 from stillhouse.engine.nodes import Node, Role
 from stillhouse.engine.stage import Stage, Turn
 from stillhouse.engine.terms import Term
-from stillhouse.errors import WiringError
-from stillhouse.functional import cross_entropy, kl
+from stillhouse.functional import kl
+from stillhouse.methods.roles import as_teacher, label_term
 from stillhouse.methods.settings import Positive, Weight, checked
 
 
@@ -51,12 +51,7 @@ def kd(
             Turn(
                 learns="student",
                 terms=[
-                    Term(
-                        "label",
-                        cross_entropy,
-                        ["student.logits", "batch.label"],
-                        weight=label_weight,
-                    ),
+                    label_term(label_weight),
                     Term(
                         "kd",
                         kl,
@@ -68,17 +63,3 @@ def kd(
             )
         ],
     )
-
-
-def as_teacher(teacher: nn.Module | Node, head: str | None = None) -> Node:
-    """A model as the node 'teacher'; a node (a Replay, a Role with a named head) as it is.
-
-    Raises:
-        WiringError: a head is named for a teacher that comes as a node.
-    """
-    if not isinstance(teacher, Node):
-        return Role("teacher", teacher, head=head)
-    if head is not None:
-        said = f"head {head!r} is asked of a teacher that comes as a node; name it in the node"
-        raise WiringError("teacher", [f"{said}: Role('teacher', model, head={head!r})"])
-    return teacher

@@ -8,8 +8,8 @@ from torch import nn
 from stillhouse.engine.nodes import Node, Role
 from stillhouse.engine.stage import Stage, Turn
 from stillhouse.engine.terms import Term, ramp
-from stillhouse.functional import cross_entropy, decoupled_kl
-from stillhouse.methods.kd import as_teacher
+from stillhouse.functional import decoupled_kl
+from stillhouse.methods.roles import as_teacher, label_term
 from stillhouse.methods.settings import Positive, Weight, checked
 
 Epochs = Annotated[float, Ge(0)]
@@ -64,12 +64,7 @@ def dkd(
             Turn(
                 learns="student",
                 terms=[
-                    Term(
-                        "label",
-                        cross_entropy,
-                        ["student.logits", "batch.label"],
-                        weight=label_weight,
-                    ),
+                    label_term(label_weight),
                     Term(
                         "dkd",
                         decoupled_kl,

@@ -12,12 +12,13 @@ from stillhouse.bridges.projectors import Projector
 from stillhouse.bridges.projectors import projector as make_projector
 from stillhouse.diagnostics.projector import end_gauges, spectrum_gauges
 from stillhouse.engine.gauges import Gauge
-from stillhouse.engine.nodes import Bridge, Node, Role
+from stillhouse.engine.nodes import Bridge, Node
 from stillhouse.engine.signals import EMBEDDING
 from stillhouse.engine.stage import Stage, Turn
 from stillhouse.engine.terms import Term
 from stillhouse.errors import RecipeError, WiringError
-from stillhouse.functional import cross_entropy, kl, log_correlation, log_sum, mse, smooth_l1
+from stillhouse.functional import kl, log_correlation, log_sum, mse, smooth_l1
+from stillhouse.methods.roles import as_role, as_teacher, label_term
 from stillhouse.methods.settings import Positive, Weight, checked
 
 Power = Annotated[float, Ge(1)]
@@ -99,10 +100,10 @@ def projector_logsum(
     >>> [(term.name, term.weight) for term in stage.terms()]
     [('label', 1.0), ('feature', 2.0), ('kd', 1.0)]
     """
-    _check(teacher, head, normalise, distance)
+    _check(normalise, distance)
     formula, power = DISTANCES[distance]
     terms = [
-        Term("label", cross_entropy, ["student.logits", "batch.label"], weight=label_weight),
+        label_term(label_weight),
         Term(
             "feature",
             formula,
@@ -122,8 +123,8 @@ def projector_logsum(
     return Stage(
         "projector_logsum",
         nodes=[
-            _role("student", student, student_head),
-            teacher if isinstance(teacher, Node) else _role("teacher", teacher, head),
+            as_role("student", student, student_head),
+            as_teacher(teacher, head),
             projected,
             Bridge.sized("target", lambda t: normaliser(normalise, t[1]), theirs, by=theirs),
         ],
@@ -180,7 +181,7 @@ def _misfit(kind: str, distance: str, mine: Size, theirs: Size) -> str | None:
     return None
 
 
-def _check(teacher: nn.Module | Node, head: str | None, normalise: str, distance: str) -> None:
+def _check(normalise: str, distance: str) -> None:
     if distance == "log_correlation" and normalise not in UNIT_VARIANCE:
         raise RecipeError(
             "method 'projector_logsum'",
@@ -189,13 +190,3 @@ def _check(teacher: nn.Module | Node, head: str | None, normalise: str, distance
                 f"'{normalise}'; choose 'batch' or 'whiten', or distance 'log_sum'"
             ],
         )
-    if isinstance(teacher, Node) and head is not None:
-        said = f"head {head!r} is asked of a teacher that comes as a node; name it in the node"
-        raise WiringError("projector_logsum", [f"{said}: Role('teacher', model, head={head!r})"])
-
-
-def _role(name: str, model: nn.Module, head: str | None) -> Role:
-    role = Role(name, model, head=head)
-    if head is not None:
-        role.head_module()  # a path that leads nowhere is told now, with its neighbours
-    return role

@@ -2,11 +2,11 @@
 
 from torch import nn
 
-from stillhouse.engine.nodes import Node, Role
+from stillhouse.engine.nodes import Node
 from stillhouse.engine.stage import Stage, Turn
 from stillhouse.engine.terms import Term
-from stillhouse.functional import cross_entropy, rkd_angle, rkd_distance
-from stillhouse.methods.kd import as_teacher
+from stillhouse.functional import rkd_angle, rkd_distance
+from stillhouse.methods.roles import as_role, as_teacher, label_term
 from stillhouse.methods.settings import Weight, checked
 
 
@@ -53,35 +53,21 @@ def rkd(
     >>> [(term.name, term.weight) for term in stage.terms()]
     [('label', 1.0), ('distance', 25.0), ('angle', 50.0)]
     """
-    if isinstance(teacher, Node):
-        teacher = as_teacher(teacher, head)
     embeddings = ["student.embedding", "teacher.embedding"]
     return Stage(
         "rkd",
         nodes=[
-            _role("student", student, student_head),
-            teacher if isinstance(teacher, Node) else _role("teacher", teacher, head),
+            as_role("student", student, student_head),
+            as_teacher(teacher, head),
         ],
         turns=[
             Turn(
                 learns="student",
                 terms=[
-                    Term(
-                        "label",
-                        cross_entropy,
-                        ["student.logits", "batch.label"],
-                        weight=label_weight,
-                    ),
+                    label_term(label_weight),
                     Term("distance", rkd_distance, embeddings, weight=distance_weight),
                     Term("angle", rkd_angle, embeddings, weight=angle_weight),
                 ],
             )
         ],
     )
-
-
-def _role(name: str, model: nn.Module, head: str | None) -> Role:
-    role = Role(name, model, head=head)
-    if head is not None:
-        role.head_module()  # a path that leads nowhere is told now, with its neighbours
-    return role

@@ -17,7 +17,7 @@ from stillhouse.functional import (
     mse,
     normalised_l2,
 )
-from stillhouse.methods.kd import as_teacher
+from stillhouse.methods.roles import as_teacher
 from stillhouse.methods.settings import Positive, Weight, checked
 
 DISTANCES: Mapping[str, Callable[..., Any]] = {

@@ -13,7 +13,7 @@ from stillhouse.engine.terms import Term
 from stillhouse.errors import WiringError
 from stillhouse.functional import cross_entropy, kl
 from stillhouse.methods import settings
-from stillhouse.methods.kd import as_teacher
+from stillhouse.methods.roles import as_teacher
 
 SHARED = "teacher_head"
 

@@ -1,0 +1,11 @@
+"""Feature knowledge: what the teacher computes on the way to its answer."""
+
+from stillhouse.methods.feature.projector_logsum import projector_logsum
+from stillhouse.methods.method import Method
+
+METHODS = (
+    Method(
+        projector_logsum,
+        paper="Understanding the Role of the Projector 2023, arXiv 2303.11098",
+    ),
+)

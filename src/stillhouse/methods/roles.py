@@ -1,0 +1,47 @@
+"""The roles that most methods begin with: a student, a teacher, and the term of the labels."""
+
+from torch import nn
+
+from stillhouse.engine.nodes import Node, Role
+from stillhouse.engine.terms import Term
+from stillhouse.errors import WiringError
+from stillhouse.functional import cross_entropy
+
+
+def as_role(name: str, model: nn.Module, head: str | None = None) -> Role:
+    """A model as a role; a head that is named must be there.
+
+    Raises:
+        ModelError: no module of that name is there to be the head.
+
+    >>> as_role("student", nn.Sequential(nn.Linear(2, 2)), "0").head
+    '0'
+    """
+    role = Role(name, model, head=head)
+    if head is not None:
+        role.head_module()  # a path that leads nowhere is told now, with its neighbours
+    return role
+
+
+def as_teacher(teacher: nn.Module | Node, head: str | None = None) -> Node:
+    """A model as the node 'teacher'; a node (a Replay, a Role with a named head) as it is.
+
+    Raises:
+        WiringError: a head is named for a teacher that comes as a node.
+        ModelError: no module of that name is there to be the head.
+    """
+    if not isinstance(teacher, Node):
+        return as_role("teacher", teacher, head)
+    if head is not None:
+        said = f"head {head!r} is asked of a teacher that comes as a node; name it in the node"
+        raise WiringError("teacher", [f"{said}: Role('teacher', model, head={head!r})"])
+    return teacher
+
+
+def label_term(weight: float = 1.0, *, logits: str = "student.logits", name: str = "label") -> Term:
+    """The cross-entropy with the labels.
+
+    >>> label_term(0.1).weight
+    0.1
+    """
+    return Term(name, cross_entropy, [logits, "batch.label"], weight=weight)
