@@ -38,6 +38,7 @@ def propose(
     Raises:
         ModelError: a model gives no maps, or does not take the images.
 
+    >>> import torch
     >>> from stillhouse.models import build_model
     >>> small, large = build_model("resnet8", classes=10), build_model("wrn_16_2", classes=10)
     >>> propose(small, large, torch.zeros(2, 3, 32, 32))
