@@ -5,8 +5,12 @@ from stillhouse.methods.feature.projector_logsum import projector_logsum
 from stillhouse.methods.method import Method
 from stillhouse.methods.plain import plain
 from stillhouse.methods.relation.rkd import rkd
+from stillhouse.methods.response.dist import dist
 from stillhouse.methods.response.dkd import dkd
 from stillhouse.methods.response.kd import kd
+from stillhouse.methods.response.logits_mse import logits_mse
+from stillhouse.methods.response.nkd import nkd
+from stillhouse.methods.response.standardised_kd import standardised_kd
 from stillhouse.methods.sharing.embedding_kd import embedding_kd
 from stillhouse.methods.sharing.th_kd import th_kd
 from stillhouse.methods.teacher_free.label_smoothing import label_smoothing
@@ -15,15 +19,19 @@ from stillhouse.methods.teacher_free.tf_kd_reg import equivalent_smoothing, tf_k
 __all__ = [
     "METHODS",
     "Method",
+    "dist",
     "dkd",
     "embedding_kd",
     "equivalent_smoothing",
     "find_method",
     "kd",
     "label_smoothing",
+    "logits_mse",
+    "nkd",
     "plain",
     "projector_logsum",
     "rkd",
+    "standardised_kd",
     "tf_kd_reg",
     "th_kd",
 ]
