@@ -11,19 +11,24 @@ from stillhouse.bridges.normalisation import (
     normaliser,
 )
 from stillhouse.bridges.projectors import projector
+from stillhouse.bridges.shapes import Connector, as_map, map_shape, resized
 
 __all__ = [
     "BatchStatistics",
+    "Connector",
     "GroupStatistics",
     "InputAdapter",
     "MixtureHead",
     "UnitLength",
     "Whiten",
+    "as_map",
     "folded",
     "joined",
+    "map_shape",
     "match_width",
     "mixture",
     "normaliser",
     "projector",
+    "resized",
     "with_head",
 ]

@@ -11,6 +11,7 @@ from stillhouse.methods.response.kd import kd
 from stillhouse.methods.response.logits_mse import logits_mse
 from stillhouse.methods.response.nkd import nkd
 from stillhouse.methods.response.standardised_kd import standardised_kd
+from stillhouse.methods.several_teachers.multi_teacher_kd import multi_teacher_kd
 from stillhouse.methods.sharing.embedding_kd import embedding_kd
 from stillhouse.methods.sharing.th_kd import th_kd
 from stillhouse.methods.teacher_free.label_smoothing import label_smoothing
@@ -27,6 +28,7 @@ __all__ = [
     "kd",
     "label_smoothing",
     "logits_mse",
+    "multi_teacher_kd",
     "nkd",
     "plain",
     "projector_logsum",
