@@ -3,6 +3,7 @@
 from stillhouse.methods.catalogue import METHODS, find_method
 from stillhouse.methods.feature.projector_logsum import projector_logsum
 from stillhouse.methods.method import Method
+from stillhouse.methods.offline.annealing_kd import annealing_kd
 from stillhouse.methods.plain import plain
 from stillhouse.methods.relation.rkd import rkd
 from stillhouse.methods.response.dist import dist
@@ -20,6 +21,7 @@ from stillhouse.methods.teacher_free.tf_kd_reg import equivalent_smoothing, tf_k
 __all__ = [
     "METHODS",
     "Method",
+    "annealing_kd",
     "dist",
     "dkd",
     "embedding_kd",
