@@ -45,6 +45,18 @@ def test_ls_lists_everything(command) -> None:
     assert command("ls", "metods").code == 2
 
 
+def test_ls_shows_methods_under_their_family(command) -> None:
+    lines = command("ls", "methods").out.splitlines()
+    for family, method in {
+        "response": "kd",
+        "relation": "rkd",
+        "teacher free": "tf_kd_reg",
+    }.items():
+        block = lines[lines.index(family) :]
+        assert method in block[: block.index("")]
+    assert lines.index("plain") < lines.index("response"), "of no family, and first"
+
+
 def test_show_prints_every_default(command) -> None:
     said = command("show", RECIPES / "digits-kd.yaml", "--set", "epochs=7")
     assert "epochs: 7" in said.out
