@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from stillhouse import functional
 from stillhouse.engine.terms import Term
-from stillhouse.functional import decoupled_kl, kl, mse
+from stillhouse.functional import decoupled_kl, kl, mse, neighbour_products
 from stillhouse.testing import ContractError, check_loss
 from stillhouse.testing.contract import positional
 from stillhouse.testing.loss_trial import draw_inputs
@@ -21,8 +21,20 @@ NOT_ZERO_AT_EQUAL = ("contrastive", "log_correlation", "log_sum")
 """Losses of a teacher that are not 0 at student == teacher; all others must be."""
 MINIMAL_AT_EQUAL = ("log_sum",)
 """Those of them that are smallest there."""
-RELATIONAL = ("contrastive", "log_correlation", "log_sum", "rkd_angle", "rkd_distance")
+RELATIONAL = (
+    "contrastive",
+    "correlation_gap",
+    "cosine_kernel_kl",
+    "log_correlation",
+    "log_sum",
+    "neighbour_products",
+    "rkd_angle",
+    "rkd_distance",
+    "similarity_gap",
+)
 """Losses that give one value for the batch, []; all others give one per example, [B]."""
+ORDERED = ("neighbour_products",)
+"""Those that depend on the order of the examples, as published."""
 
 
 def kind_of(loss: Callable[..., Tensor]) -> str:
@@ -46,8 +58,9 @@ def test_the_catalogue_keeps_the_contract(loss: Callable[..., Tensor]) -> None:
     kind = kind_of(loss)
     zero = kind != "labels" and loss.__name__ not in NOT_ZERO_AT_EQUAL
     minimal = loss.__name__ in MINIMAL_AT_EQUAL
+    claims = {"zero_at_equal": zero, "minimal_at_equal": minimal}
     for shape in shapes_of(loss):
-        check_loss(loss, kind=kind, zero_at_equal=zero, minimal_at_equal=minimal, shape=shape)
+        check_loss(loss, kind=kind, shape=shape, ordered=loss.__name__ in ORDERED, **claims)
 
 
 @pytest.mark.parametrize("loss", CATALOGUE, ids=lambda loss: loss.__name__)
@@ -146,6 +159,12 @@ def test_a_loss_that_detaches_on_purpose_may_say_so() -> None:
     check_loss(weighted, zero_at_equal=True, detaches=True)
     with pytest.raises(ContractError, match="say detaches=True"):
         check_loss(weighted, zero_at_equal=True)
+
+
+def test_a_loss_that_depends_on_the_order_on_purpose_may_say_so() -> None:
+    check_loss(neighbour_products, kind="features", zero_at_equal=True, ordered=True)
+    with pytest.raises(ContractError, match="permuted examples change it .* say ordered=True"):
+        check_loss(neighbour_products, kind="features", zero_at_equal=True)
 
 
 def squares(student: Tensor, teacher: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from stillhouse.bridges.normalisation import (
     Whiten,
     normaliser,
 )
-from stillhouse.bridges.projectors import projector
+from stillhouse.bridges.projectors import embedder, projector
 
 __all__ = [
     "BatchStatistics",
@@ -19,6 +19,7 @@ __all__ = [
     "MixtureHead",
     "UnitLength",
     "Whiten",
+    "embedder",
     "folded",
     "joined",
     "match_width",

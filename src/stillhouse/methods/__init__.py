@@ -4,7 +4,11 @@ from stillhouse.methods.catalogue import METHODS, find_method
 from stillhouse.methods.feature.projector_logsum import projector_logsum
 from stillhouse.methods.method import Method
 from stillhouse.methods.plain import plain
+from stillhouse.methods.relation.cc_embedded import cc_embedded
+from stillhouse.methods.relation.cc_rbf import cc_rbf
+from stillhouse.methods.relation.pkt import pkt
 from stillhouse.methods.relation.rkd import rkd
+from stillhouse.methods.relation.sp import sp
 from stillhouse.methods.response.dkd import dkd
 from stillhouse.methods.response.kd import kd
 from stillhouse.methods.sharing.embedding_kd import embedding_kd
@@ -15,15 +19,19 @@ from stillhouse.methods.teacher_free.tf_kd_reg import equivalent_smoothing, tf_k
 __all__ = [
     "METHODS",
     "Method",
+    "cc_embedded",
+    "cc_rbf",
     "dkd",
     "embedding_kd",
     "equivalent_smoothing",
     "find_method",
     "kd",
     "label_smoothing",
+    "pkt",
     "plain",
     "projector_logsum",
     "rkd",
+    "sp",
     "tf_kd_reg",
     "th_kd",
 ]
