@@ -163,7 +163,7 @@ def test_a_loss_that_detaches_on_purpose_may_say_so() -> None:
 
 def test_a_loss_that_depends_on_the_order_on_purpose_may_say_so() -> None:
     check_loss(neighbour_products, kind="features", zero_at_equal=True, ordered=True)
-    with pytest.raises(ContractError, match="permuted examples change it .* say ordered=True"):
+    with pytest.raises(ContractError, match=r"permuted examples change it .* say ordered=True"):
         check_loss(neighbour_products, kind="features", zero_at_equal=True)
 
 

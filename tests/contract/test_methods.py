@@ -155,7 +155,7 @@ def remembers_in_an_attribute(student: nn.Module) -> Stage:
 
 BROKEN = [
     (by_position, "keyword-only", "'temperature' can be given by position"),
-    (other_names, "keyword-only", "takes student and, if it has one, teacher; not model, big"),
+    (other_names, "keyword-only", "if it has them, teacher or peers; not model, big"),
     (no_stage, "composes", "it gives a ToyNet, not a Stage"),
     (unbridged, "composes", r"term 'hint' does not fit .* \(widths .*: 4 and 6\)"),
     (away_from_the_labels, "learns", "the loss went from"),

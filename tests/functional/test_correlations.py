@@ -1,6 +1,7 @@
 """The two losses called CC, against loops in Python's own float64."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -34,10 +35,7 @@ def naive_products(student: Rows, teacher: Rows) -> float:
         [abs(p - q) for p, q in zip(s, t, strict=True)]
         for s, t in zip(student, teacher, strict=True)
     ]
-    products = [
-        math.fsum(p * q for p, q in zip(a, b, strict=True))
-        for a, b in zip(gaps[:-1], gaps[1:], strict=True)
-    ]
+    products = [math.fsum(p * q for p, q in zip(a, b, strict=True)) for a, b in pairwise(gaps)]
     return math.fsum(products) / len(products)
 
 

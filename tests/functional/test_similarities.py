@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from itertools import chain
 
 import pytest
 import torch
@@ -32,7 +33,7 @@ def naive_similarity(student: Rows, teacher: Rows) -> float:
     def rows(x: Rows) -> Rows:
         return [unit([product(a, b) for b in x]) for a in x]
 
-    pairs = zip(sum(rows(student), []), sum(rows(teacher), []), strict=True)
+    pairs = zip(chain(*rows(student)), chain(*rows(teacher)), strict=True)
     return math.fsum((s - t) ** 2 for s, t in pairs) / len(student) ** 2
 
 
@@ -41,7 +42,7 @@ def naive_kernel(student: Rows, teacher: Rows) -> float:
         kernels = [[(product(unit(a), unit(b)) + 1) / 2 for b in x] for a in x]
         return [[k / math.fsum(row) for k in row] for row in kernels]
 
-    pairs = zip(sum(probabilities(student), []), sum(probabilities(teacher), []), strict=True)
+    pairs = zip(chain(*probabilities(student)), chain(*probabilities(teacher)), strict=True)
     total = math.fsum(t * math.log((t + 1e-7) / (s + 1e-7)) for s, t in pairs)
     return total / len(student) ** 2
 

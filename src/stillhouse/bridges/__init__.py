@@ -11,20 +11,25 @@ from stillhouse.bridges.normalisation import (
     normaliser,
 )
 from stillhouse.bridges.projectors import embedder, projector
+from stillhouse.bridges.shapes import Connector, as_map, map_shape, resized
 
 __all__ = [
     "BatchStatistics",
+    "Connector",
     "GroupStatistics",
     "InputAdapter",
     "MixtureHead",
     "UnitLength",
     "Whiten",
+    "as_map",
     "embedder",
     "folded",
     "joined",
+    "map_shape",
     "match_width",
     "mixture",
     "normaliser",
     "projector",
+    "resized",
     "with_head",
 ]

@@ -13,6 +13,9 @@ from stillhouse.data.tables import ImageTable, Table
 from stillhouse.data.views import LOOKUP, PLAIN_VIEW, lookup, shuffled
 from stillhouse.errors import DataError
 
+Order = Callable[["Batches", int], Tensor]
+"""The rows of an epoch in the order in which they are shown: of (batches, epoch), int64 [N]."""
+
 EVALUATION_BATCH = 512
 """Images per evaluation step: no gradients are kept, so larger than in training."""
 
@@ -81,15 +84,24 @@ class Batches:
         """The view that an epoch shows."""
         return epoch if self.views is None else epoch % self.views
 
-    def epoch(self, epoch: int, *, start: int = 0) -> Iterator[dict[str, Tensor]]:
-        """The training batches of an epoch (counted from 0), from a step on."""
-        order = shuffled(self.order_seed, epoch, len(self.table))
+    def epoch(
+        self, epoch: int, *, start: int = 0, order: Order | None = None
+    ) -> Iterator[dict[str, Tensor]]:
+        """The training batches of an epoch (counted from 0), from a step on.
+
+        ``order`` gives the rows in place of a shuffle: as many as there are, a pure function of
+        the seeds and the epoch, so that a run resumes amid an epoch.
+        """
+        rows_shown = order(self, epoch) if order else self._shuffled(epoch)
         share = self.batch_size // self.world
         rows = [
-            order[step * self.batch_size + self.rank * share :][:share]
+            rows_shown[step * self.batch_size + self.rank * share :][:share]
             for step in range(start, len(self))
         ]
         return self._reader.read(rows, view=self.view_of(epoch), seed=self.view_seed)
+
+    def _shuffled(self, epoch: int) -> Tensor:
+        return shuffled(self.order_seed, epoch, len(self.table))
 
     def once(self, batch_size: int = EVALUATION_BATCH) -> Iterator[dict[str, Tensor]]:
         """Every row once, in order and not augmented; this process's share of it."""

@@ -183,6 +183,12 @@ class Ema(Role):
 
     Floating-point buffers follow in the same way, others are copied. It never learns by itself.
 
+    Args:
+        name: how signals call it.
+        of: the role that it follows.
+        decay: what it keeps of itself at each step, in 0..1; 0 makes it a copy, a snapshot.
+        every: epochs between its steps; None: it follows at each optimiser step.
+
     Paper: Tarvainen & Valpola, "Mean teachers are better role models", arXiv 1703.01780.
 
     >>> of = Role("student", nn.Linear(1, 1, bias=False))
@@ -194,14 +200,23 @@ class Ema(Role):
     0.9
     """
 
-    def __init__(self, name: str, of: Role, *, decay: float = 0.999) -> None:
+    def __init__(
+        self, name: str, of: Role, *, decay: float = 0.999, every: int | None = None
+    ) -> None:
         if not 0.0 <= decay <= 1.0:
             raise WiringError(f"node '{name}'", [f"decay must be in 0..1, not {decay}"])
+        if every is not None and every < 1:
+            raise WiringError(f"node '{name}'", [f"every must be at least 1 epoch, not {every}"])
         super().__init__(
             name, copy.deepcopy(of.module), reads=of.reads, head=of._head, aliases=of.aliases
         )
         self.of = of
         self.decay = decay
+        self.every = every
+
+    def interval(self, per_epoch: int) -> int:
+        """Optimiser steps between two steps of it, in epochs of so many."""
+        return 1 if self.every is None else self.every * per_epoch
 
     @torch.no_grad()
     def follow(self) -> None:

@@ -42,6 +42,7 @@ class Player:
     ) -> None:
         self.plan = plan
         self.platform = platform
+        self.epochs = steps / per_epoch
         self.clip = clip
         self.composite = Composite(plan, platform.autocast_dtype).to(platform.device)
         self.parameters = [p for p in self.composite.parameters() if p.requires_grad]
@@ -68,7 +69,7 @@ class Player:
 
     def weights_at(self, epoch: float) -> dict[str, float]:
         """The weight of each term at a fractional epoch."""
-        return {term.name: term.weight_at(epoch) for term in self.plan.turn.terms}
+        return {term.name: term.weight_at(epoch, self.epochs) for term in self.plan.turn.terms}
 
     def _total(self, values: Tensor, epoch: float) -> Tensor:
         weights = tuple(self.weights_at(epoch).values())

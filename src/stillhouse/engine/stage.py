@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from torch import nn
 
+from stillhouse.data.batches import Batches, Order
 from stillhouse.engine.gauges import Gauge
 from stillhouse.engine.nodes import Node, Role
 from stillhouse.engine.optimisers import OptimizerFactory, ScheduleFactory
@@ -54,6 +55,11 @@ class Stage:
             -> a function that, once the stage is trained and closed, gives a plain module from
             images to those logits, which shares nothing with the nodes.
         gauges: what is read off after each epoch, on validation rows; no step depends on them.
+        order: the order in which training rows are shown, where a method needs one of its own,
+            such as pairs of one class; None: shuffled.
+        complete: what is left to compose once the training data are known (which layers pair up, a
+            memory of as many rows): takes the stage as it is then, gives the whole one.
+        notes: what was settled on the way, for people: ``{"pairs": "layer1 - layer2.1"}``.
     """
 
     name: str
@@ -63,6 +69,15 @@ class Stage:
     keeps: str = "student"
     products: Mapping[str, Callable[[], nn.Module]] = field(default_factory=dict)
     gauges: Sequence[Gauge] = ()
+    order: Order | None = None
+    complete: "Callable[[Stage, Batches], Stage] | None" = None
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+    def completed(self, train: Batches) -> "Stage":
+        """The whole stage, on these training data; itself when nothing is left to compose."""
+        if self.complete is None:
+            return self
+        return replace(self.complete(self, train), complete=None)
 
     def node(self, name: str) -> Node:
         """The node of that name. Raises WiringError when there is none."""

@@ -1,6 +1,7 @@
 """Terms: ``weight * mean(loss(first, *rest))``. The first signal learns, the rest are targets."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -8,7 +9,23 @@ from torch import Tensor, nn
 
 from stillhouse.engine.signals import as_names
 
-Weight = float | Callable[[float], float]
+
+@dataclass(frozen=True)
+class OverTraining:
+    """A weight that follows the share of the training that is done, whatever its length.
+
+    Args:
+        at: from a share in 0..1 to a weight.
+
+    >>> grow = OverTraining(lambda share: 0.8 * share)
+    >>> Term("t", torch.add, "a", weight=grow).weight_at(epoch=5.0, epochs=20.0)
+    0.2
+    """
+
+    at: Callable[[float], float]
+
+
+Weight = float | Callable[[float], float] | OverTraining
 
 
 def ramp(weight: float, *, epochs: float) -> Callable[[float], float]:
@@ -34,7 +51,7 @@ class Term:
         name: how metrics and messages call it.
         loss: a function of tensors that gives [B] (or a scalar), or a module of that form.
         reads: its signals, learner first.
-        weight: a number, or a function of the epoch (fractional), such as `ramp`.
+        weight: a number, a function of the epoch (fractional), such as `ramp`, or `OverTraining`.
         through: True lets gradients flow into all signals, not only the first.
         options: keyword arguments of the loss.
 
@@ -67,8 +84,10 @@ class Term:
         """The loss, when it is a module (its parameters learn, its memory is kept)."""
         return self.loss if isinstance(self.loss, nn.Module) else None
 
-    def weight_at(self, epoch: float) -> float:
-        """The weight at a fractional epoch."""
+    def weight_at(self, epoch: float, epochs: float = 1.0) -> float:
+        """The weight at a fractional epoch of so many."""
+        if isinstance(self.weight, OverTraining):
+            return float(self.weight.at(min(epoch / epochs, 1.0)))
         return float(self.weight(epoch)) if callable(self.weight) else float(self.weight)
 
     def value(self, signals: Mapping[str, Tensor]) -> Tensor:

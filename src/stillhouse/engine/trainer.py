@@ -119,7 +119,7 @@ class Trainer:
     def steps(self, epoch: int, start: int = 0) -> Iterator[int]:
         """Play the optimiser steps of an epoch from one on; gives the number of each when done."""
         parts = self.settings.accumulate
-        batches = self._train.epoch(epoch, start=start * parts)
+        batches = self._train.epoch(epoch, start=start * parts, order=self.wiring.stage.order)
         group: list[Signals] = []
         at = start
         for batch in batches:
@@ -151,7 +151,8 @@ class Trainer:
                     share=1.0 / len(group),
                 )
         for follower in self._followers:
-            follower.follow()
+            if (step + 1) % follower.interval(self.per_epoch) == 0:
+                follower.follow()
 
     def look(self, kept: str) -> None:
         """Make sure that all terms so far are finite; ``kept`` as in `keep`."""
@@ -216,6 +217,7 @@ def opened(
     Raises:
         WiringError: the stage does not fit together (before anything was changed).
     """
+    stage = stage.completed(train)
     nodes: list[Node] = list(stage.nodes)
     modules = [node.module for node in nodes if node.module is not None]
     modules += [term.module for term in stage.terms() if term.module is not None]

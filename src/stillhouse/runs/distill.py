@@ -87,7 +87,8 @@ class Distillation:
             stage = self.method.build(student, teacher, **options)
             if source is not None:
                 stage = reading(stage, "teacher", source.input)
-        return stage.freeze("student", kept).headed("student", section.head_path)
+        stage = stage.freeze("student", kept).headed("student", section.head_path)
+        return stage.completed(self.feeds.train(seed))
 
     def control_stage(self, seed: int) -> Stage:
         """The student alone."""

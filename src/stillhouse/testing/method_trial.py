@@ -156,11 +156,13 @@ class MethodTrial:
         student.eval().conv.bias.requires_grad_(False)  # type: ignore[union-attr]
         teacher.train().fc.weight.requires_grad_(False)
         before = Before.of(student), Before.of(teacher)
-        given = (student, teacher) if "teacher" in positional(self.build) else (student,)
+        peer = untaught(self.widths[1])
+        there = {"student": student, "teacher": teacher, "peers": [peer]}
+        given = [there[name] for name in positional(self.build)]
         stage: object = self.build(*given, **self.options)
         if not isinstance(stage, Stage):
             raise StillhouseError(f"it gives a {type(stage).__name__}, not a Stage")
-        return Played(student, teacher, stage, *before)
+        return Played(student, teacher, stage.completed(self.batches), *before)
 
     def train(
         self,

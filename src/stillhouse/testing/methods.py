@@ -25,6 +25,9 @@ LOSS_FALLS = 0.2
 ACCURACY_GAINS = 0.2
 """What counts as having learned the toy problem: either of the two shares."""
 
+LOSS_GROWS = 4.0
+"""So many times the cross-entropy of the untrained student is not learning, whatever falls."""
+
 SAME_LOSS = 1e-4
 """How far a product may be from what was measured: the rounding of a folded head."""
 
@@ -56,8 +59,8 @@ def check_method(
     - ``replay``: so does a run with a recorded teacher, where a frozen role of the stage is it.
 
     Args:
-        method: a function ``(student, *, ...)`` or ``(student, teacher, *, ...)`` that gives a
-            Stage, or a Method of the catalogue.
+        method: a function ``(student, *, ...)``, ``(student, teacher, *, ...)`` or
+            ``(student, peers, *, ...)`` that gives a Stage, or a Method of the catalogue.
         options: its settings.
         widths: of the embeddings of student and teacher; leave out pairs that it does not take.
 
@@ -85,11 +88,12 @@ def check_method(
 
 
 def _signature_problem(build: Callable[..., Stage], options: Mapping[str, Any]) -> str | None:
-    problem = setting_problem(build, options, inputs=("student", "teacher"))
+    problem = setting_problem(build, options, inputs=("student", "teacher", "peers"))
     names = list(positional(build))
-    if problem or names in (["student"], ["student", "teacher"]):
+    if problem or names in (["student"], ["student", "teacher"], ["student", "peers"]):
         return problem
-    return f"by position it takes student and, if it has one, teacher; not {', '.join(names)}"
+    found = ", ".join(names)
+    return f"by position it takes student and, if it has them, teacher or peers; not {found}"
 
 
 def _try(
@@ -115,6 +119,8 @@ def _learns(trial: MethodTrial) -> str | None:
     label = max(gains, key=lambda name: gains[name])
     first, last = history[0]["loss"], history[-1]["loss"]
     falls = first - last >= LOSS_FALLS * abs(first) and last != first and gains[label] >= 0
+    # A loss that falls without end while the student is ever more wrong has the wrong sign.
+    falls = falls and after[label]["loss"] <= LOSS_GROWS * before[label]["loss"]
     if falls or gains[label] >= ACCURACY_GAINS:
         return None
     return (

@@ -31,7 +31,7 @@ def toy_batches(*, views: int = 2) -> Batches:
 
 
 class ToyNet(nn.Module):
-    """Convolution, batch norm, dropout and a linear head: all that a stage can disturb.
+    """Two resolutions, batch norm, dropout and a linear head: all that a stage can disturb.
 
     >>> ToyNet(4)(torch.zeros(2, 3, 8, 8)).shape
     torch.Size([2, 3])
@@ -42,12 +42,15 @@ class ToyNet(nn.Module):
         self.conv = nn.Conv2d(3, width, 3, padding=1)
         self.bn = nn.BatchNorm2d(width)
         self.relu = nn.ReLU()
+        self.down = nn.Sequential(
+            nn.Conv2d(width, width, 3, stride=2, padding=1), nn.BatchNorm2d(width), nn.ReLU()
+        )
         self.drop = nn.Dropout(0.1)
         self.fc = nn.Linear(width, CLASSES)
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits of images."""
-        pooled = self.relu(self.bn(self.conv(image))).mean((2, 3))
+        pooled = self.down(self.relu(self.bn(self.conv(image)))).mean((2, 3))
         logits: Tensor = self.fc(self.drop(pooled))
         return logits
 

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 import torch
@@ -37,7 +38,7 @@ def test_it_is_the_loop_by_hand(
 
     def products(s: Tensor, t: Tensor, batch: object) -> Tensor:
         gaps = (own(s) - target(t)).abs()
-        return 0.3 * sum((a * b).sum() for a, b in zip(gaps[:-1], gaps[1:], strict=True)) / 7
+        return 0.3 * sum((a * b).sum() for a, b in pairwise(gaps)) / 7
 
     by_hand(theirs, teacher, products, learning=[own, target])
     same_weights(mine, theirs)

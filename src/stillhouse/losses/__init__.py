@@ -1,0 +1,6 @@
+"""Losses with parameters or memory: modules with the call of a formula, learner first.
+
+What they learn or remember is in parameters and buffers, so that a checkpoint holds it.
+"""
+
+__all__: list[str] = []

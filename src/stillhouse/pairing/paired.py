@@ -1,0 +1,86 @@
+"""A stage whose layers pair up: by name at once, or as soon as a batch is there to look at."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from stillhouse.data.batches import Batches
+from stillhouse.engine.nodes import Role
+from stillhouse.engine.order import order_nodes
+from stillhouse.engine.signals import Signals
+from stillhouse.engine.stage import Stage
+from stillhouse.errors import RecipeError, WiringError, nearest
+from stillhouse.pairing.match import propose
+
+Pair = tuple[str, str]
+"""A tap of the student and one of the teacher."""
+
+How = Literal["levels", "auto"]
+
+Pairs = How | tuple[Pair, ...]
+"""Pairs by name, or how they are found: see `propose`."""
+
+LOOKED_AT = 128
+"""Training images on which layers are compared."""
+
+
+def paired(stage: Stage, pairs: Pairs, add: Callable[[Stage, tuple[Pair, ...]], Stage]) -> Stage:
+    """The stage with what ``add`` composes for pairs of taps of 'student' and 'teacher'.
+
+    Pairs that are named are composed now. Else the stage is completed once training data are
+    known; which pairs it were is written in its notes.
+
+    Args:
+        stage: with the roles 'student' and 'teacher', and a turn.
+        pairs: ``(("layer2", "layer2"), ...)``, 'levels' or 'auto'.
+        add: of (stage, pairs); gives the stage with its bridges and terms.
+
+    Raises:
+        RecipeError: no pair is named, or no such way to find them.
+        WiringError: when it is completed, the teacher is a recording, which has no layers.
+    """
+    if not isinstance(pairs, str):
+        if not pairs or any(len(pair) != 2 for pair in pairs):
+            said = f"pairs is {pairs!r}; write pairs of taps, [[student, teacher], ...]"
+            raise RecipeError(f"method '{stage.name}'", [f"{said}, or one of 'levels', 'auto'"])
+        return add(stage, tuple((mine, theirs) for mine, theirs in pairs))
+    if pairs not in get_args(How):
+        said = f"pairs is {pairs!r}; {nearest(pairs, get_args(How))}, or name the taps"
+        raise RecipeError(f"method '{stage.name}'", [said])
+
+    def complete(known: Stage, train: Batches) -> Stage:
+        found = found_pairs(known, train, by=pairs)
+        said = ", ".join(f"{mine} - {theirs}" for mine, theirs in found)
+        whole = add(known, found)
+        return replace(whole, notes={**whole.notes, "pairs": said})
+
+    return replace(stage, complete=complete)
+
+
+def found_pairs(stage: Stage, train: Batches, *, by: How) -> tuple[Pair, ...]:
+    """The pairs of 'student' and 'teacher', each on images as it reads them."""
+    roles = [_role(stage, name) for name in ("student", "teacher")]
+    batch = train.sample(LOOKED_AT)
+    mine, theirs = (_shown(stage, role, batch) for role in roles)
+    return propose(roles[0].module, roles[1].module, mine, by=by, teacher_image=theirs)
+
+
+def _role(stage: Stage, name: str) -> Role:
+    node = stage.node(name)
+    if not isinstance(node, Role):
+        said = f"'{name}' is a {type(node).__name__}, whose layers cannot be looked at"
+        raise WiringError(f"stage '{stage.name}'", [f"{said}; name the pairs of taps"])
+    return node
+
+
+def _shown(stage: Stage, role: Role, batch: Mapping[str, Tensor]) -> Tensor:
+    """What a role reads of this batch, on the device where its module is."""
+    device = next((p.device for p in role.module.parameters()), torch.device("cpu"))
+    known: Signals = {name: value.to(device) for name, value in batch.items()}
+    with torch.no_grad():
+        for node in order_nodes(stage, role.reads):
+            known.update(node.run(known))
+    return known[role.reads[0]]
