@@ -25,11 +25,13 @@ RELATIONAL = (
     "contrastive",
     "correlation_gap",
     "cosine_kernel_kl",
+    "edge_gap",
     "log_correlation",
     "log_sum",
     "neighbour_products",
     "rkd_angle",
     "rkd_distance",
+    "shift_gap",
     "similarity_gap",
 )
 """Losses that give one value for the batch, []; all others give one per example, [B]."""

@@ -12,6 +12,7 @@ from stillhouse.bridges.normalisation import (
 )
 from stillhouse.bridges.projectors import embedder, projector
 from stillhouse.bridges.shapes import Connector, as_map, map_shape, resized
+from stillhouse.bridges.shifts import layer_shift
 
 __all__ = [
     "BatchStatistics",
@@ -25,6 +26,7 @@ __all__ = [
     "embedder",
     "folded",
     "joined",
+    "layer_shift",
     "map_shape",
     "match_width",
     "mixture",

@@ -6,6 +6,7 @@ Relational losses, which compare examples with each other, give a single value, 
 from stillhouse.functional.correlations import correlation_gap, neighbour_products
 from stillhouse.functional.embeddings import contrastive, cosine_distance, normalised_l2
 from stillhouse.functional.features import mse, smooth_l1
+from stillhouse.functional.graphs import edge_gap, shift_gap
 from stillhouse.functional.log_sum import log_correlation, log_sum
 from stillhouse.functional.logits import cross_entropy, decoupled_kl, kl
 from stillhouse.functional.relations import rkd_angle, rkd_distance
@@ -19,6 +20,7 @@ __all__ = [
     "cosine_kernel_kl",
     "cross_entropy",
     "decoupled_kl",
+    "edge_gap",
     "kl",
     "log_correlation",
     "log_sum",
@@ -27,6 +29,7 @@ __all__ = [
     "normalised_l2",
     "rkd_angle",
     "rkd_distance",
+    "shift_gap",
     "similarity_gap",
     "smooth_l1",
     "smoothed_cross_entropy",

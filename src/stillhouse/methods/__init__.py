@@ -6,6 +6,7 @@ from stillhouse.methods.method import Method
 from stillhouse.methods.plain import plain
 from stillhouse.methods.relation.cc_embedded import cc_embedded
 from stillhouse.methods.relation.cc_rbf import cc_rbf
+from stillhouse.methods.relation.irg import irg
 from stillhouse.methods.relation.pkt import pkt
 from stillhouse.methods.relation.rkd import rkd
 from stillhouse.methods.relation.sp import sp
@@ -25,6 +26,7 @@ __all__ = [
     "embedding_kd",
     "equivalent_smoothing",
     "find_method",
+    "irg",
     "kd",
     "label_smoothing",
     "pkt",

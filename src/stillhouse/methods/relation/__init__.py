@@ -3,6 +3,7 @@
 from stillhouse.methods.method import Method
 from stillhouse.methods.relation.cc_embedded import cc_embedded
 from stillhouse.methods.relation.cc_rbf import cc_rbf
+from stillhouse.methods.relation.irg import irg
 from stillhouse.methods.relation.pkt import pkt
 from stillhouse.methods.relation.rkd import rkd
 from stillhouse.methods.relation.sp import sp
@@ -13,4 +14,5 @@ METHODS = (
     Method(pkt, paper="Passalis & Tefas 2018, arXiv 1803.10837"),
     Method(cc_rbf, paper="Peng et al. 2019, arXiv 1904.01802"),
     Method(cc_embedded, paper="Peng et al. 2019, arXiv 1904.01802"),
+    Method(irg, paper="Liu et al., CVPR 2019"),
 )
