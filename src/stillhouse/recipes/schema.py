@@ -23,6 +23,7 @@ from stillhouse.recipes.networks import (
     each_student_its_own,
     method_problem,
     short,
+    titled,
 )
 from stillhouse.recipes.transfer import TransferSection
 
@@ -45,6 +46,18 @@ class DataSection(Section):
     augment: Annotated[AugmentSection | Literal["auto"], BeforeValidator(augment_words)] = "auto"
     size: Count | None = None
     workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
+
+
+class BalanceSection(Section):
+    """Weights of terms by how hard each pulls at the student at the start, in place of given ones.
+
+    ``share``: how hard all terms but the first pull together, in units of the first. ``batches``:
+    on how many it is measured.
+    """
+
+    by: Literal["gradient"] = "gradient"
+    share: Annotated[float, Field(gt=0)] = 1.0
+    batches: Count = 8
 
 
 class CacheSection(Section):
@@ -120,6 +133,7 @@ class Recipe(Section):
     seeds: Annotated[tuple[int, ...], BeforeValidator(_seeds), Field(min_length=1)] = (0, 1, 2)
     optimizer: choices(OPTIMIZERS) = Field("sgd", validate_default=True)  # type: ignore[valid-type]
     schedule: choices(SCHEDULES) = Field("cosine", validate_default=True)  # type: ignore[valid-type]
+    balance: Annotated[BalanceSection, short("by")] | None = None
     cache: Annotated[CacheSection, BeforeValidator(_cache)] = CacheSection()
     control: bool = True
     precision: Precision = "auto"
@@ -139,6 +153,10 @@ class Recipe(Section):
             raise ValueError(
                 f"student.head '{self.student.head}' is the teacher's classifier, and there is no "
                 "teacher; add one, or leave head out"
+            )
+        if self.student.head != "own" and self.teacher is not None and self.teacher.members:
+            raise ValueError(
+                "student.head: an ensemble has no classifier of its own to share; leave head out"
             )
         if not needs and self.cache.use == "always":
             raise ValueError(
@@ -168,9 +186,8 @@ class Recipe(Section):
     @property
     def title(self) -> str:
         """What the run is, in a line."""
-        head = (
-            f"{self.teacher.model} -> {self.student.model}" if self.teacher else self.student.model
-        )
+        before = f"{titled(self.teacher)} -> " if self.teacher else ""
+        head = f"{before}{self.student.model}"
         source = self.data.source.rstrip("/").rsplit("/", 1)[-1]
         if self.transfer is not None:
             made = f"{self.transfer.count:,} images of {self.transfer.method.name}"
