@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from stillhouse import functional
 from stillhouse.engine.terms import Term
-from stillhouse.functional import decoupled_kl, kl, mse
+from stillhouse.functional import decoupled_kl, kl, mse, neighbour_products
 from stillhouse.testing import ContractError, check_loss
 from stillhouse.testing.contract import positional
 from stillhouse.testing.loss_trial import draw_inputs
@@ -28,8 +28,16 @@ RELATIONAL = (
     "log_sum",
     "rkd_angle",
     "rkd_distance",
+    "correlation_gap",
+    "cosine_kernel_kl",
+    "edge_gap",
+    "neighbour_products",
+    "shift_gap",
+    "similarity_gap",
 )
 """Losses that give one value for the batch, []; all others give one per example, [B]."""
+ORDERED = ("neighbour_products",)
+"""Those that depend on the order of the examples, as published."""
 
 
 def kind_of(loss: Callable[..., Tensor]) -> str:
@@ -53,8 +61,9 @@ def test_the_catalogue_keeps_the_contract(loss: Callable[..., Tensor]) -> None:
     kind = kind_of(loss)
     zero = kind != "labels" and loss.__name__ not in NOT_ZERO_AT_EQUAL
     minimal = loss.__name__ in MINIMAL_AT_EQUAL
+    claims = {"zero_at_equal": zero, "minimal_at_equal": minimal}
     for shape in shapes_of(loss):
-        check_loss(loss, kind=kind, zero_at_equal=zero, minimal_at_equal=minimal, shape=shape)
+        check_loss(loss, kind=kind, shape=shape, ordered=loss.__name__ in ORDERED, **claims)
 
 
 @pytest.mark.parametrize("loss", CATALOGUE, ids=lambda loss: loss.__name__)
@@ -153,6 +162,12 @@ def test_a_loss_that_detaches_on_purpose_may_say_so() -> None:
     check_loss(weighted, zero_at_equal=True, detaches=True)
     with pytest.raises(ContractError, match="say detaches=True"):
         check_loss(weighted, zero_at_equal=True)
+
+
+def test_a_loss_that_depends_on_the_order_on_purpose_may_say_so() -> None:
+    check_loss(neighbour_products, kind="features", zero_at_equal=True, ordered=True)
+    with pytest.raises(ContractError, match=r"permuted examples change it .* say ordered=True"):
+        check_loss(neighbour_products, kind="features", zero_at_equal=True)
 
 
 def squares(student: Tensor, teacher: Tensor) -> Tensor:

@@ -5,7 +5,12 @@ from stillhouse.methods.feature.projector_logsum import projector_logsum
 from stillhouse.methods.method import Method
 from stillhouse.methods.offline.annealing_kd import annealing_kd
 from stillhouse.methods.plain import plain
+from stillhouse.methods.relation.cc_embedded import cc_embedded
+from stillhouse.methods.relation.cc_rbf import cc_rbf
+from stillhouse.methods.relation.irg import irg
+from stillhouse.methods.relation.pkt import pkt
 from stillhouse.methods.relation.rkd import rkd
+from stillhouse.methods.relation.sp import sp
 from stillhouse.methods.response.dist import dist
 from stillhouse.methods.response.dkd import dkd
 from stillhouse.methods.response.kd import kd
@@ -22,19 +27,24 @@ __all__ = [
     "METHODS",
     "Method",
     "annealing_kd",
+    "cc_embedded",
+    "cc_rbf",
     "dist",
     "dkd",
     "embedding_kd",
     "equivalent_smoothing",
     "find_method",
+    "irg",
     "kd",
     "label_smoothing",
     "logits_mse",
     "multi_teacher_kd",
     "nkd",
+    "pkt",
     "plain",
     "projector_logsum",
     "rkd",
+    "sp",
     "standardised_kd",
     "tf_kd_reg",
     "th_kd",
