@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from stillhouse.errors import RecipeError
 from stillhouse.recipes import load_study, make_recipe, make_study
 from stillhouse.runs.job import Objects, Outcome, prepare, run
 from stillhouse.runs.study import StudyOutcome, prepare_study, run_study
@@ -16,7 +17,7 @@ def distill(
     *,
     data: Any,
     student: str | nn.Module | Callable[[], nn.Module],
-    teacher: str | nn.Module | Callable[[], nn.Module] | None = None,
+    teacher: str | list[Any] | nn.Module | Callable[[], nn.Module] | None = None,
     teacher_input: Mapping[str, Any] | None = None,
     method: str | dict[str, Any] = "kd",
     out: str | Path,
@@ -37,7 +38,8 @@ def distill(
         student: a name ('stillhouse ls models'), a function that makes a module (called once per
             seed), or a module (copied; then all seeds start from its weights).
         teacher: likewise; a module is taken as trained. A name or a function is trained first.
-            Either may be a section of a recipe instead: {'model': 'resnet20', 'epochs': 5}.
+            Either may be a section of a recipe instead: {'model': 'resnet20', 'epochs': 5}. A list
+            of names and sections is an ensemble of teachers.
         teacher_input: where the teacher wants another image than the student: {'size': 224,
             'channels': 3, 'mean': [...], 'std': [...]}.
         method: a name ('stillhouse ls methods') or {'name': ..., setting: ...}.
@@ -72,7 +74,7 @@ def distill(
     objects = Objects(
         data=None if named else data,
         student=None if isinstance(student, str | dict) else student,
-        teacher=None if isinstance(teacher, str | dict) else teacher,
+        teacher=None if isinstance(teacher, str | dict | list) else teacher,
         transform=transform,
         eval_transform=eval_transform,
     )
@@ -121,13 +123,15 @@ def study(
 def _with_input(teacher: Any, wanted: Mapping[str, Any] | None) -> Any:
     if wanted is None:
         return teacher
+    if isinstance(teacher, list):
+        raise RecipeError("teacher_input", ["of several teachers each has its own; give it there"])
     section = teacher if isinstance(teacher, dict) else {"model": teacher}
     return {**section, "input": dict(wanted)}
 
 
 def _named(network: Any) -> Any:
     """How a recipe calls a network that was given as an object."""
-    if isinstance(network, str | dict):
+    if isinstance(network, str | dict | list):
         return network
     if isinstance(network, nn.Module):
         return type(network).__name__

@@ -7,6 +7,7 @@ from stillhouse.methods.plain import plain
 from stillhouse.methods.relation.rkd import rkd
 from stillhouse.methods.response.dkd import dkd
 from stillhouse.methods.response.kd import kd
+from stillhouse.methods.several_teachers.multi_teacher_kd import multi_teacher_kd
 from stillhouse.methods.sharing.embedding_kd import embedding_kd
 from stillhouse.methods.sharing.th_kd import th_kd
 from stillhouse.methods.teacher_free.label_smoothing import label_smoothing
@@ -21,6 +22,7 @@ __all__ = [
     "find_method",
     "kd",
     "label_smoothing",
+    "multi_teacher_kd",
     "plain",
     "projector_logsum",
     "rkd",

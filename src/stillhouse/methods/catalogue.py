@@ -1,7 +1,14 @@
 """The methods of all families; adding one is adding a line to the tuple of its family."""
 
 from stillhouse.errors import RecipeError, nearest
-from stillhouse.methods import feature, relation, response, sharing, teacher_free
+from stillhouse.methods import (
+    feature,
+    relation,
+    response,
+    several_teachers,
+    sharing,
+    teacher_free,
+)
 from stillhouse.methods.method import Method
 from stillhouse.methods.plain import plain
 
@@ -11,6 +18,7 @@ METHODS: tuple[Method, ...] = (
     *feature.METHODS,
     *relation.METHODS,
     *sharing.METHODS,
+    *several_teachers.METHODS,
     *teacher_free.METHODS,
 )
 

@@ -78,7 +78,9 @@ def heard_maps(module: nn.Module, image: Tensor) -> dict[str, Tensor]:
 
 
 def levels(module: nn.Module, image: Tensor) -> tuple[Level, ...]:
-    """The last map of a network at each resolution, from the image to the head.
+    """The last block of a network at each resolution, from the image to the head.
+
+    Where no block (a module with parts) ends at a resolution it is the last layer.
 
     A network of one resolution (a transformer) is heard at each third of its blocks instead.
 
@@ -101,18 +103,23 @@ def levels(module: nn.Module, image: Tensor) -> tuple[Level, ...]:
             "up; name the pairs, or take a method of embeddings or logits"
         )
     found = [Level(tap, tuple(x.shape[1:])) for tap, x in maps.items()]
-    last = list({level.resolution: level for level in found}.values())
-    if len(last) == 1 and len(found[0].shape) == TOKENS - 1:
-        return _thirds(found)
+    tokens = [level for level in found if len(level.shape) == TOKENS - 1]
+    if tokens and len({level.resolution for level in tokens}) == 1:
+        return _thirds(tokens)
+    # A block at its first layers still has the resolution of the level before: blocks that end
+    # there come first, single layers only where none does.
+    blocks = [level for level in found if any(module.get_submodule(level.tap).children())]
+    last = {level.resolution: level for level in [*found, *blocks]}.values()
     return tuple(sorted(last, key=found.index))
 
 
 def _thirds(found: list[Level]) -> tuple[Level, ...]:
-    """The blocks at each third: modules of the depth of path that most share."""
-    depth = Counter(level.tap.count(".") for level in found).most_common(1)[0][0]
-    blocks = [level for level in found if level.tap.count(".") == depth]
-    if len(blocks) < PARTS:
+    """The blocks at each third: the outermost modules of which there are so many."""
+    depths = Counter(level.tap.count(".") for level in found)
+    depth = min((depth for depth, count in depths.items() if count >= PARTS), default=None)
+    if depth is None:
         return (found[-1],)
+    blocks = [level for level in found if level.tap.count(".") == depth]
     return tuple(blocks[len(blocks) * (part + 1) // PARTS - 1] for part in range(PARTS))
 
 

@@ -42,7 +42,7 @@ def propose(
     >>> from stillhouse.models import build_model
     >>> small, large = build_model("resnet8", classes=10), build_model("wrn_16_2", classes=10)
     >>> propose(small, large, torch.zeros(2, 3, 32, 32))
-    (('layer1', 'layer1'), ('layer2', 'layer2'), ('layer3', 'relu'))
+    (('layer1', 'layer1'), ('layer2', 'layer2'), ('layer3', 'layer3'))
     """
     shown = image if teacher_image is None else teacher_image
     mine = levels(student, image)

@@ -16,6 +16,9 @@ from stillhouse.recipes.choices import choices
 GENERATION = 1000
 """Between the seed of a student and that of its own teacher, so that they never start alike."""
 
+ENSEMBLE = "ensemble"
+"""The model of a teacher that is several networks."""
+
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, le=1)]
 if TYPE_CHECKING:
@@ -39,6 +42,11 @@ def short(key: str) -> BeforeValidator:
         return {key: value} if isinstance(value, str | Path) else value
 
     return BeforeValidator(expand)
+
+
+def _several(value: Any) -> Any:
+    """A list of networks is an ensemble of them."""
+    return {"members": value} if isinstance(value, list | tuple) else value
 
 
 class InputSection(Section):
@@ -101,9 +109,11 @@ class TeacherSection(ModelSection):
     ``epochs``: its own budget. ``seed``: one number for all students, or ``student``: each student
     has one of its own seed. ``until``: a snapshot instead of the whole training. ``head``: the
     network whose classifier it takes over and keeps, bit for bit. ``method`` and ``teacher``: it
-    is itself distilled. ``input``: its own normalisation, resolution and channels.
+    is itself distilled. ``input``: its own normalisation, resolution and channels. ``members``:
+    it is an ensemble of these networks, each trained or given by itself.
     """
 
+    model: str = ENSEMBLE
     epochs: Count | None = None
     seed: int | Literal["student"] = 0
     until: UntilSection | None = None
@@ -111,6 +121,19 @@ class TeacherSection(ModelSection):
     method: Methods | None = None
     teacher: "Teacher | None" = None
     input: InputSection | None = None
+    members: "tuple[Teacher, ...]" = ()
+
+    @model_validator(mode="after")
+    def _alone_or_several(self) -> "TeacherSection":
+        if bool(self.members) != (self.model == ENSEMBLE):
+            raise ValueError(
+                f"model '{ENSEMBLE}' and members go together: name a model, or list the members"
+            )
+        asked = [*asked_of_training(self), *(["weights"] if self.weights else [])]
+        if self.members and (asked or self.input or self.head_path):
+            said = asked[0] if asked else "input" if self.input else "head_path"
+            raise ValueError(f"an ensemble is not trained itself; give {said} to its members")
+        return self
 
     @model_validator(mode="after")
     def _trained_or_given(self) -> "TeacherSection":
@@ -167,7 +190,7 @@ def asked_of_training(section: TeacherSection) -> list[str]:
 
 
 Student = Annotated[StudentSection, short("model")]
-Teacher = Annotated[TeacherSection, short("model")]
+Teacher = Annotated[TeacherSection, short("model"), BeforeValidator(_several)]
 TeacherSection.model_rebuild()
 
 
@@ -180,7 +203,17 @@ def ancestors(section: TeacherSection | None) -> Sequence[TeacherSection]:
     """
     if section is None:
         return []
-    return [section, *ancestors(section.head), *ancestors(section.teacher)]
+    inner = [each for member in section.members for each in ancestors(member)]
+    return [section, *inner, *ancestors(section.head), *ancestors(section.teacher)]
+
+
+def titled(section: TeacherSection) -> str:
+    """What a teacher is called in titles: its model, or its members'.
+
+    >>> titled(TeacherSection(members=[{"model": "resnet20"}, {"model": "resnet32"}]))
+    'resnet20 + resnet32'
+    """
+    return " + ".join(titled(each) for each in section.members) or section.model
 
 
 def each_student_its_own(section: TeacherSection | None) -> bool:

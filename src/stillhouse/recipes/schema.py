@@ -23,6 +23,7 @@ from stillhouse.recipes.networks import (
     each_student_its_own,
     method_problem,
     short,
+    titled,
 )
 from stillhouse.recipes.transfer import TransferSection
 
@@ -140,6 +141,10 @@ class Recipe(Section):
                 f"student.head '{self.student.head}' is the teacher's classifier, and there is no "
                 "teacher; add one, or leave head out"
             )
+        if self.student.head != "own" and self.teacher is not None and self.teacher.members:
+            raise ValueError(
+                "student.head: an ensemble has no classifier of its own to share; leave head out"
+            )
         if not needs and self.cache.use == "always":
             raise ValueError(
                 f"method '{self.method.name}' has no teacher to record; leave cache out"
@@ -168,9 +173,8 @@ class Recipe(Section):
     @property
     def title(self) -> str:
         """What the run is, in a line."""
-        head = (
-            f"{self.teacher.model} -> {self.student.model}" if self.teacher else self.student.model
-        )
+        before = f"{titled(self.teacher)} -> " if self.teacher else ""
+        head = f"{before}{self.student.model}"
         source = self.data.source.rstrip("/").rsplit("/", 1)[-1]
         if self.transfer is not None:
             made = f"{self.transfer.count:,} images of {self.transfer.method.name}"

@@ -1,6 +1,6 @@
 """Networks that are trained before the student: its teacher, and whoever that comes from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Settings
 from stillhouse.errors import RecipeError
 from stillhouse.methods import find_method, plain
-from stillhouse.models import weights_fingerprint
+from stillhouse.models import Ensemble, weights_fingerprint
 from stillhouse.recipes.networks import (
     GENERATION,
     TeacherSection,
@@ -40,6 +40,7 @@ class Ancestor:
         input: its own form of the image.
         head: whose classifier it takes over.
         teacher: from whom it is distilled.
+        members: the networks of an ensemble; then it has no training of its own.
     """
 
     section: TeacherSection
@@ -49,10 +50,13 @@ class Ancestor:
     input: InputAdapter | None = None
     head: "Ancestor | None" = None
     teacher: "Ancestor | None" = None
+    members: "tuple[Ancestor, ...]" = ()
 
     @property
     def given(self) -> bool:
         """Whether it comes trained."""
+        if self.members:
+            return all(member.given for member in self.members)
         return self.network.given
 
     def seed_for(self, student_seed: int) -> int:
@@ -63,7 +67,19 @@ class Ancestor:
 
     def make(self, student_seed: int) -> nn.Module:
         """Its module before training, or with its weights if it has some."""
+        if self.members:
+            return self.together([member.make(student_seed) for member in self.members])
         return self.network.make(self.seed_for(student_seed))
+
+    def together(self, modules: Sequence[nn.Module]) -> Ensemble:
+        """The ensemble of its members' modules, each behind its own form of the image."""
+        inputs = [member.input for member in self.members]
+        return Ensemble(
+            [
+                module if adapter is None else nn.Sequential(adapter, module)
+                for adapter, module in zip(inputs, modules, strict=True)
+            ]
+        ).eval()
 
     def stage(self, module: nn.Module, teacher: nn.Module | None = None) -> Stage:
         """How it is trained (or evaluated): alone or by its method, reading its own image."""
@@ -113,6 +129,12 @@ def make_ancestor(
         return make_ancestor(inner, feeds, allow_imports=allow_imports, role=role, depth=depth + 1)
 
     network = make_network(section, feeds, source, allow_imports=allow_imports)
+    if section.members and source is None:
+        found = [
+            before(member, f"{role} {at}") for at, member in enumerate(section.members, start=1)
+        ]
+        members = tuple(member for member in found if member is not None)
+        return Ancestor(section, network, role, depth, members=members)
     asked = asked_of_training(section)
     if network.given and asked:
         said = f"'{section.model}' comes trained, so {asked[0]} says nothing; leave it out"
@@ -154,6 +176,11 @@ class Ancestry:
         # Its own ancestors may differ by student although its own seed does not.
         key = (id(ancestor), student_seed if each_student_its_own(ancestor.section) else own)
         if key not in self.known:
+            if ancestor.members:
+                modules = [self.trained(each, student_seed).module for each in ancestor.members]
+                together = ancestor.together(modules)
+                self.known[key] = Trained(ancestor, own, together, None)
+                return self.known[key]
             before = [
                 None if other is None else self.trained(other, student_seed)
                 for other in (ancestor.head, ancestor.teacher)
@@ -215,6 +242,10 @@ class Ancestry:
 
     def untrained(self, ancestor: Ancestor) -> Iterator[tuple[Ancestor, Stage]]:
         """The stage of each ancestor on networks that are not trained yet, to be checked."""
+        if ancestor.members:
+            for member in ancestor.members:
+                yield from self.untrained(member)
+            return
         before: dict[str, Trained | None] = {}
         seed = self.job.recipe.seeds[0]
         for name, other in (("head", ancestor.head), ("teacher", ancestor.teacher)):
@@ -230,7 +261,8 @@ def family(ancestor: Ancestor | None) -> list[Ancestor]:
     """A teacher and all that it comes from, itself first."""
     if ancestor is None:
         return []
-    return [ancestor, *family(ancestor.head), *family(ancestor.teacher)]
+    inner = [each for member in ancestor.members for each in family(member)]
+    return [ancestor, *inner, *family(ancestor.head), *family(ancestor.teacher)]
 
 
 def file_name(text: str) -> str:

@@ -1,6 +1,6 @@
 """What became of each model of a run."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from torch import nn
@@ -18,6 +18,7 @@ class Played:
         teacher: the trained teacher of a student, if it had one.
         gauges: on validation, by the weights of the last epoch; of students and controls beside a
             teacher.
+        notes: what was settled while its stage was composed, such as pairs of layers.
     """
 
     role: str
@@ -27,6 +28,7 @@ class Played:
     validation: dict[str, float | None]
     teacher: nn.Module | None = None
     gauges: dict[str, Reading] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 def student_of(played: Iterable[Played]) -> Played:

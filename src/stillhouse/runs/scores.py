@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from stillhouse.models import describe
-from stillhouse.runs.ancestors import family
+from stillhouse.recipes.networks import TeacherSection, titled
+from stillhouse.runs.ancestors import Ancestor, family
 from stillhouse.runs.distill import Distillation
+from stillhouse.runs.networks import Network
 from stillhouse.runs.played import Played
 from stillhouse.runs.verdict import Verdict, judge
 
@@ -47,22 +49,27 @@ def _run(one: Played) -> dict[str, Any]:
         entry["heads"] = others
     if one.gauges:
         entry["gauges"] = one.gauges
+    if one.notes:
+        entry["notes"] = dict(one.notes)
     if one.run is None:
         entry["given"] = True
     return entry
 
 
 def _models(job: Distillation, played: Iterable[Played]) -> list[dict[str, Any]]:
-    networks = {each.role: each.network for each in family(job.teacher)}
-    networks |= {"control": job.student, "student": job.student}
+    ancestors = {each.role: each for each in family(job.teacher)}
+    makers: dict[str, Ancestor | Network] = {**ancestors}
+    makers |= {"control": job.student, "student": job.student}
     rows: dict[str, dict[str, Any]] = {}
     for one in played:
-        network = networks[one.role]
         if one.role not in rows:
-            size = describe(network.make(one.seed))
+            maker = makers[one.role]
+            size = describe(maker.make(one.seed))
+            section = maker.section
+            model = titled(section) if isinstance(section, TeacherSection) else section.model
             rows[one.role] = {
                 "role": one.role,
-                "model": network.section.model,
+                "model": model,
                 "parameters": size.parameters,
                 "bytes": size.bytes,
                 "runs": [],

@@ -73,7 +73,8 @@ def played(
     """A control or a student with its accuracies, by every inference that it has."""
     stage = job.control_stage(seed) if role == "control" else job.student_stage(seed, teacher)
     found = _scored(job, role, seed, run, stage)
-    return replace(found, teacher=teacher, gauges=gauges_of(job, seed, run, teacher))
+    gauges = gauges_of(job, seed, run, teacher)
+    return replace(found, teacher=teacher, gauges=gauges, notes=stage.notes)
 
 
 def _alone(trained: Trained) -> Stage:

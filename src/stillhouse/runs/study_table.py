@@ -10,6 +10,7 @@ from typing import Any
 from stillhouse.diagnostics.comparisons import Paired, corrected, judged, paired_t
 from stillhouse.diagnostics.spread import spread
 from stillhouse.errors import RunError
+from stillhouse.recipes.networks import titled
 from stillhouse.recipes.study import Study
 from stillhouse.runs.scores import SCORES
 
@@ -74,7 +75,7 @@ def _about(study: Study, name: str) -> Entry:
         "settings": dict(study.settings[name]),
         "at": study.axis_value(name),
         "method": recipe.method.name,
-        "teacher_model": recipe.teacher.model if recipe.teacher else None,
+        "teacher_model": titled(recipe.teacher) if recipe.teacher else None,
         "student_model": recipe.student.model,
         "epochs": recipe.epochs,
         "batch": recipe.batch,
