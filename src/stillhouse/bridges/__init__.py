@@ -3,6 +3,7 @@
 from stillhouse.bridges.heads import match_width, mixture
 from stillhouse.bridges.inference import MixtureHead, folded, joined, with_head
 from stillhouse.bridges.inputs import InputAdapter
+from stillhouse.bridges.maps import AtSize, at_smaller_size, mean_network, smaller_size
 from stillhouse.bridges.normalisation import (
     BatchStatistics,
     GroupStatistics,
@@ -14,6 +15,7 @@ from stillhouse.bridges.projectors import projector
 from stillhouse.bridges.shapes import Connector, as_map, map_shape, resized
 
 __all__ = [
+    "AtSize",
     "BatchStatistics",
     "Connector",
     "GroupStatistics",
@@ -22,13 +24,16 @@ __all__ = [
     "UnitLength",
     "Whiten",
     "as_map",
+    "at_smaller_size",
     "folded",
     "joined",
     "map_shape",
     "match_width",
+    "mean_network",
     "mixture",
     "normaliser",
     "projector",
     "resized",
+    "smaller_size",
     "with_head",
 ]

@@ -82,11 +82,15 @@ def _measure_problem(label: str, signal: str, signals: Mapping[str, Tensor]) -> 
     return f"measure '{label}' scores logits [B, classes], but '{signal}' is {shape}"
 
 
-def _term_problem(term: Term, signals: Mapping[str, Tensor]) -> str | None:
+def _term_problem(term: Term, signals: Mapping[str, Tensor], seed: int) -> str | None:
     for read in term.reads:
         if read not in signals:
             return _missing_problem(f"term '{term.name}'", read, signals)
     try:
+        with seeded(seed, "init", term.name):
+            term.build(signals)
+        if term.module is not None:
+            term.module.eval()  # a memory bank fills in training mode only
         value = term.value(signals)
     except Exception as error:
         shapes = ", ".join(f"{read} {shape_text(signals[read])}" for read in term.reads)
@@ -113,9 +117,7 @@ def rehearse(
                     node.watch()
                 found = _run_node(node, signals, seed) or _head_problem(node, signals)
                 problems += [found] if found else []
-            for loss in losses:
-                loss.eval()  # a memory bank fills in training mode only
-            asked = [_term_problem(term, signals) for term in stage.terms()]
+            asked = [_term_problem(term, signals, seed) for term in stage.terms()]
             asked += [_measure_problem(*measure, signals) for measure in stage.measures.items()]
             asked += [
                 _missing_problem(f"gauge '{gauge.name}'", read, signals)

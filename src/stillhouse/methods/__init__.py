@@ -2,6 +2,7 @@
 
 from stillhouse.methods.catalogue import METHODS, find_method
 from stillhouse.methods.feature.projector_logsum import projector_logsum
+from stillhouse.methods.feature.vid import vid
 from stillhouse.methods.method import Method
 from stillhouse.methods.plain import plain
 from stillhouse.methods.relation.rkd import rkd
@@ -26,4 +27,5 @@ __all__ = [
     "rkd",
     "tf_kd_reg",
     "th_kd",
+    "vid",
 ]

@@ -1,6 +1,7 @@
 """Feature knowledge: what the teacher computes on the way to its answer."""
 
 from stillhouse.methods.feature.projector_logsum import projector_logsum
+from stillhouse.methods.feature.vid import vid
 from stillhouse.methods.method import Method
 
 METHODS = (
@@ -8,4 +9,5 @@ METHODS = (
         projector_logsum,
         paper="Understanding the Role of the Projector 2023, arXiv 2303.11098",
     ),
+    Method(vid, paper="Ahn et al. 2019, arXiv 1904.05835"),
 )
