@@ -66,7 +66,7 @@ def test_a_builder_that_fails_is_told_with_the_shapes(train: Batches) -> None:
         raise ValueError("too wide")
 
     bad = Term.sized("gap", build, ["student.embedding", "teacher.embedding"])
-    with pytest.raises(WiringError, match=r"term 'gap' does not fit .*\[8, 4\].*: too wide"):
+    with pytest.raises(WiringError, match=r"term 'gap' does not fit .*\[4, 4\].*: too wide"):
         wire(stage(bad), train.sample())
 
 

@@ -89,9 +89,7 @@ def _term_problem(term: Term, signals: Mapping[str, Tensor], seed: int) -> str |
     try:
         with seeded(seed, "init", term.name):
             term.build(signals)
-        if term.module is not None:
-            term.module.eval()  # a memory bank fills in training mode only
-        value = term.value(signals)
+        value = _value(term, signals)
     except Exception as error:
         shapes = ", ".join(f"{read} {shape_text(signals[read])}" for read in term.reads)
         return f"term '{term.name}' does not fit {shapes}: {_said(error)}"
@@ -100,12 +98,23 @@ def _term_problem(term: Term, signals: Mapping[str, Tensor], seed: int) -> str |
     return None
 
 
+def _value(term: Term, signals: Mapping[str, Tensor]) -> Tensor:
+    """The term in eval mode: a memory bank fills in training mode only."""
+    if term.module is None:
+        return term.value(signals)
+    flags = Flags([term.module])
+    try:
+        term.module.eval()
+        return term.value(signals)
+    finally:
+        flags.restore()
+
+
 def rehearse(
     stage: Stage, nodes: Sequence[Node], signals: Signals, seed: int, problems: list[str]
 ) -> Signals:
     """Run all nodes and terms once; adds to ``problems``, leaves no flag or hook behind."""
-    losses = [term.module for term in stage.terms() if term.module is not None]
-    flags = Flags([*losses, *(node.module for node in nodes if node.module is not None)])
+    flags = Flags([node.module for node in nodes if node.module is not None])
     parts = parts_of(stage, nodes)
     try:
         with torch.no_grad():
