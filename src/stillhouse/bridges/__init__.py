@@ -1,9 +1,17 @@
 """Bridges: modules that derive one signal from others."""
 
 from stillhouse.bridges.heads import match_width, mixture
-from stillhouse.bridges.inference import MixtureHead, folded, joined, with_head
+from stillhouse.bridges.inference import MixtureHead, Tapped, folded, joined, with_head
 from stillhouse.bridges.inputs import InputAdapter
-from stillhouse.bridges.maps import AtSize, at_smaller_size, mean_network, smaller_size
+from stillhouse.bridges.maps import (
+    AtSize,
+    PositionMean,
+    at_smaller_size,
+    bottleneck,
+    mean_network,
+    regressor,
+    smaller_size,
+)
 from stillhouse.bridges.normalisation import (
     BatchStatistics,
     GroupStatistics,
@@ -21,10 +29,13 @@ __all__ = [
     "GroupStatistics",
     "InputAdapter",
     "MixtureHead",
+    "PositionMean",
+    "Tapped",
     "UnitLength",
     "Whiten",
     "as_map",
     "at_smaller_size",
+    "bottleneck",
     "folded",
     "joined",
     "map_shape",
@@ -33,6 +44,7 @@ __all__ = [
     "mixture",
     "normaliser",
     "projector",
+    "regressor",
     "resized",
     "smaller_size",
     "with_head",

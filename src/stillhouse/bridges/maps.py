@@ -67,3 +67,63 @@ def mean_network(mine: Size, theirs: Size) -> AtSize:
         nn.Conv2d(width, width, 1, bias=False),
     ]
     return AtSize(nn.Sequential(*layers), smaller_size(mine, theirs))
+
+
+def bottleneck(mine: Size, theirs: Size, *, factor: int, relu: bool = True) -> AtSize:
+    """1x1, 3x3 and 1x1 convolutions through few channels, at the smaller size of two features.
+
+    Batch norm and ReLU after each convolution, which has no bias.
+
+    Args:
+        mine, theirs: shapes of the two features.
+        factor: the hidden layers have so many times fewer channels than ``theirs``, at least one.
+        relu: whether it ends in a ReLU, as the feature that it is to become does.
+
+    Shapes:
+        forward: like ``mine`` -> [B, C, h, w], C of ``theirs``.
+
+    >>> net = bottleneck(Size([2, 4, 8, 8]), Size([2, 6, 4, 4]), factor=2)
+    >>> [tuple(p.shape) for p in net.parameters() if p.ndim == 4]
+    [(3, 4, 1, 1), (3, 3, 3, 3), (6, 3, 1, 1)]
+    """
+    before, after = map_shape(mine)[1], map_shape(theirs)[1]
+    width = max(after // factor, 1)
+    layers = [
+        *_normed(nn.Conv2d(before, width, 1, bias=False)),
+        *_normed(nn.Conv2d(width, width, 3, padding=1, bias=False)),
+        *_normed(nn.Conv2d(width, after, 1, bias=False)),
+    ]
+    return AtSize(nn.Sequential(*layers[: None if relu else -1]), smaller_size(mine, theirs))
+
+
+def regressor(mine: Size, theirs: Size, *, relu: bool = True) -> AtSize:
+    """A 1x1 convolution without bias, batch norm and ReLU, at the feature's own size.
+
+    Shapes:
+        forward: like ``mine`` -> [B, C, H, W] with C of ``theirs``.
+
+    >>> [type(part).__name__ for part in regressor(Size([2, 4, 8, 8]), Size([2, 6])).layers]
+    ['Conv2d', 'BatchNorm2d', 'ReLU']
+    """
+    layers = _normed(nn.Conv2d(map_shape(mine)[1], map_shape(theirs)[1], 1, bias=False))
+    return AtSize(nn.Sequential(*layers[: None if relu else -1]), None)
+
+
+def _normed(conv: nn.Conv2d) -> list[nn.Module]:
+    return [conv, nn.BatchNorm2d(conv.out_channels), nn.ReLU()]
+
+
+class PositionMean(nn.Module):
+    """The mean over positions: a map as a vector.
+
+    Shapes:
+        forward: [B, C, H, W] -> [B, C].
+
+    >>> import torch
+    >>> PositionMean()(torch.ones(2, 3, 4, 4)).shape
+    torch.Size([2, 3])
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Average."""
+        return x.mean((2, 3))

@@ -2,6 +2,8 @@
 
 from stillhouse.methods.catalogue import METHODS, find_method
 from stillhouse.methods.feature.projector_logsum import projector_logsum
+from stillhouse.methods.feature.simkd import simkd
+from stillhouse.methods.feature.srrl import srrl
 from stillhouse.methods.feature.vid import vid
 from stillhouse.methods.method import Method
 from stillhouse.methods.plain import plain
@@ -25,6 +27,8 @@ __all__ = [
     "plain",
     "projector_logsum",
     "rkd",
+    "simkd",
+    "srrl",
     "tf_kd_reg",
     "th_kd",
     "vid",

@@ -1,18 +1,24 @@
 """Pairing: which layers of two networks belong together, for any pair of networks."""
 
+from stillhouse.pairing.last import check_pooled, check_rectified, last_map, with_last_maps
 from stillhouse.pairing.levels import Level, heard_maps, levels
 from stillhouse.pairing.match import in_order, likeness, nearness, propose
-from stillhouse.pairing.paired import Pair, Pairs, paired
+from stillhouse.pairing.paired import Pair, Pairs, looked_at, paired
 
 __all__ = [
     "Level",
     "Pair",
     "Pairs",
+    "check_pooled",
+    "check_rectified",
     "heard_maps",
     "in_order",
+    "last_map",
     "levels",
     "likeness",
+    "looked_at",
     "nearness",
     "paired",
     "propose",
+    "with_last_maps",
 ]
