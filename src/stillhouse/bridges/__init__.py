@@ -1,8 +1,17 @@
 """Bridges: modules that derive one signal from others."""
 
 from stillhouse.bridges.heads import match_width, mixture
-from stillhouse.bridges.inference import MixtureHead, folded, joined, with_head
+from stillhouse.bridges.inference import MixtureHead, Tapped, folded, joined, with_head
 from stillhouse.bridges.inputs import InputAdapter
+from stillhouse.bridges.maps import (
+    AtSize,
+    PositionMean,
+    at_smaller_size,
+    bottleneck,
+    mean_network,
+    regressor,
+    smaller_size,
+)
 from stillhouse.bridges.normalisation import (
     BatchStatistics,
     GroupStatistics,
@@ -15,23 +24,31 @@ from stillhouse.bridges.shapes import Connector, as_map, map_shape, resized
 from stillhouse.bridges.shifts import layer_shift
 
 __all__ = [
+    "AtSize",
     "BatchStatistics",
     "Connector",
     "GroupStatistics",
     "InputAdapter",
     "MixtureHead",
+    "PositionMean",
+    "Tapped",
     "UnitLength",
     "Whiten",
     "as_map",
+    "at_smaller_size",
+    "bottleneck",
     "embedder",
     "folded",
     "joined",
     "layer_shift",
     "map_shape",
     "match_width",
+    "mean_network",
     "mixture",
     "normaliser",
     "projector",
+    "regressor",
     "resized",
+    "smaller_size",
     "with_head",
 ]

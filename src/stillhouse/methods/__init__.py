@@ -5,6 +5,9 @@ from stillhouse.methods.feature.at import at
 from stillhouse.methods.feature.fitnet import fitnet
 from stillhouse.methods.feature.nst import nst
 from stillhouse.methods.feature.projector_logsum import projector_logsum
+from stillhouse.methods.feature.simkd import simkd
+from stillhouse.methods.feature.srrl import srrl
+from stillhouse.methods.feature.vid import vid
 from stillhouse.methods.method import Method
 from stillhouse.methods.offline.annealing_kd import annealing_kd
 from stillhouse.methods.plain import plain
@@ -50,8 +53,11 @@ __all__ = [
     "plain",
     "projector_logsum",
     "rkd",
+    "simkd",
     "sp",
+    "srrl",
     "standardised_kd",
     "tf_kd_reg",
     "th_kd",
+    "vid",
 ]
