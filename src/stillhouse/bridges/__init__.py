@@ -1,5 +1,6 @@
 """Bridges: modules that derive one signal from others."""
 
+from stillhouse.bridges.ensembles import mean_of_softmaxes
 from stillhouse.bridges.heads import match_width, mixture
 from stillhouse.bridges.inference import MixtureHead, folded, joined, with_head
 from stillhouse.bridges.inputs import InputAdapter
@@ -26,6 +27,7 @@ __all__ = [
     "joined",
     "map_shape",
     "match_width",
+    "mean_of_softmaxes",
     "mixture",
     "normaliser",
     "projector",

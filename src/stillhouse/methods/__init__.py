@@ -3,6 +3,7 @@
 from stillhouse.methods.catalogue import METHODS, find_method
 from stillhouse.methods.feature.projector_logsum import projector_logsum
 from stillhouse.methods.method import Method
+from stillhouse.methods.online.dml import dml
 from stillhouse.methods.plain import plain
 from stillhouse.methods.relation.rkd import rkd
 from stillhouse.methods.response.dkd import dkd
@@ -16,6 +17,7 @@ __all__ = [
     "METHODS",
     "Method",
     "dkd",
+    "dml",
     "embedding_kd",
     "equivalent_smoothing",
     "find_method",

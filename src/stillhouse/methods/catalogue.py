@@ -1,7 +1,7 @@
 """The methods of all families; adding one is adding a line to the tuple of its family."""
 
 from stillhouse.errors import RecipeError, nearest
-from stillhouse.methods import feature, relation, response, sharing, teacher_free
+from stillhouse.methods import feature, online, relation, response, sharing, teacher_free
 from stillhouse.methods.method import Method
 from stillhouse.methods.plain import plain
 
@@ -12,6 +12,7 @@ METHODS: tuple[Method, ...] = (
     *relation.METHODS,
     *sharing.METHODS,
     *teacher_free.METHODS,
+    *online.METHODS,
 )
 
 

@@ -1,0 +1,6 @@
+"""Online distillation: no trained teacher; networks, or branches of one, that learn together."""
+
+from stillhouse.methods.method import Method
+from stillhouse.methods.online.dml import dml
+
+METHODS = (Method(dml, paper="Zhang et al. 2018, Deep Mutual Learning, arXiv 1706.00384"),)
