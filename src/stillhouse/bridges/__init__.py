@@ -1,6 +1,12 @@
 """Bridges: modules that derive one signal from others."""
 
-from stillhouse.bridges.ensembles import mean_of_softmaxes
+from stillhouse.bridges.ensembles import (
+    best_logits,
+    least_logits,
+    linear_logits,
+    mean_logits,
+    mean_of_softmaxes,
+)
 from stillhouse.bridges.heads import match_width, mixture
 from stillhouse.bridges.inference import MixtureHead, folded, joined, with_head
 from stillhouse.bridges.inputs import InputAdapter
@@ -23,10 +29,14 @@ __all__ = [
     "UnitLength",
     "Whiten",
     "as_map",
+    "best_logits",
     "folded",
     "joined",
+    "least_logits",
+    "linear_logits",
     "map_shape",
     "match_width",
+    "mean_logits",
     "mean_of_softmaxes",
     "mixture",
     "normaliser",

@@ -4,6 +4,7 @@ from stillhouse.methods.catalogue import METHODS, find_method
 from stillhouse.methods.feature.projector_logsum import projector_logsum
 from stillhouse.methods.method import Method
 from stillhouse.methods.online.dml import dml
+from stillhouse.methods.online.kdcl import kdcl
 from stillhouse.methods.plain import plain
 from stillhouse.methods.relation.rkd import rkd
 from stillhouse.methods.response.dkd import dkd
@@ -22,6 +23,7 @@ __all__ = [
     "equivalent_smoothing",
     "find_method",
     "kd",
+    "kdcl",
     "label_smoothing",
     "plain",
     "projector_logsum",
