@@ -13,7 +13,7 @@ from stillhouse.engine.player import Player
 from stillhouse.engine.stage import Stage, Turn
 from stillhouse.engine.terms import Term
 from stillhouse.functional import cross_entropy, kl, mse
-from stillhouse.methods import METHODS, Method, embedding_kd, kd, plain, tf_kd_reg, th_kd
+from stillhouse.methods import METHODS, Method, dml, embedding_kd, kd, kdcl, plain, tf_kd_reg, th_kd
 from stillhouse.testing import ContractError, check_method
 
 
@@ -34,6 +34,15 @@ def test_embedding_kd_keeps_the_contract_with_each_distance(distance: str) -> No
 
 def test_tf_kd_reg_keeps_the_contract_in_its_paper_form() -> None:
     check_method(tf_kd_reg, options={"form": "paper"}, widths=[(4, 4)])
+
+
+def test_dml_keeps_the_contract_when_its_networks_take_turns() -> None:
+    check_method(dml, options={"update": "alternating"}, widths=[(4, 6)])
+
+
+@pytest.mark.parametrize("ensemble", ["linear", "mean", "best"])
+def test_kdcl_keeps_the_contract_with_each_ensemble(ensemble: str) -> None:
+    check_method(kdcl, options={"ensemble": ensemble}, widths=[(4, 6)])
 
 
 LABEL = Term("label", cross_entropy, ["student.logits", "batch.label"])

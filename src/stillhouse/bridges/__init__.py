@@ -1,5 +1,12 @@
 """Bridges: modules that derive one signal from others."""
 
+from stillhouse.bridges.ensembles import (
+    best_logits,
+    least_logits,
+    linear_logits,
+    mean_logits,
+    mean_of_softmaxes,
+)
 from stillhouse.bridges.heads import match_width, mixture
 from stillhouse.bridges.inference import MixtureHead, Tapped, folded, joined, with_head
 from stillhouse.bridges.inputs import InputAdapter
@@ -36,14 +43,19 @@ __all__ = [
     "Whiten",
     "as_map",
     "at_smaller_size",
+    "best_logits",
     "bottleneck",
     "embedder",
     "folded",
     "joined",
     "layer_shift",
+    "least_logits",
+    "linear_logits",
     "map_shape",
     "match_width",
+    "mean_logits",
     "mean_network",
+    "mean_of_softmaxes",
     "mixture",
     "normaliser",
     "projector",

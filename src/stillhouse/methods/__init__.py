@@ -10,6 +10,8 @@ from stillhouse.methods.feature.srrl import srrl
 from stillhouse.methods.feature.vid import vid
 from stillhouse.methods.method import Method
 from stillhouse.methods.offline.annealing_kd import annealing_kd
+from stillhouse.methods.online.dml import dml
+from stillhouse.methods.online.kdcl import kdcl
 from stillhouse.methods.plain import plain
 from stillhouse.methods.relation.cc_embedded import cc_embedded
 from stillhouse.methods.relation.cc_rbf import cc_rbf
@@ -38,12 +40,14 @@ __all__ = [
     "cc_rbf",
     "dist",
     "dkd",
+    "dml",
     "embedding_kd",
     "equivalent_smoothing",
     "find_method",
     "fitnet",
     "irg",
     "kd",
+    "kdcl",
     "label_smoothing",
     "logits_mse",
     "multi_teacher_kd",

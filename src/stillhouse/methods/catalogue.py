@@ -4,6 +4,7 @@ from stillhouse.errors import RecipeError, nearest
 from stillhouse.methods import (
     feature,
     offline,
+    online,
     relation,
     response,
     several_teachers,
@@ -22,6 +23,7 @@ METHODS: tuple[Method, ...] = (
     *offline.METHODS,
     *several_teachers.METHODS,
     *teacher_free.METHODS,
+    *online.METHODS,
 )
 
 
