@@ -7,6 +7,7 @@ from stillhouse.methods.plain import plain
 from stillhouse.methods.relation.rkd import rkd
 from stillhouse.methods.response.dkd import dkd
 from stillhouse.methods.response.kd import kd
+from stillhouse.methods.self_distillation.cs_kd import cs_kd
 from stillhouse.methods.sharing.embedding_kd import embedding_kd
 from stillhouse.methods.sharing.th_kd import th_kd
 from stillhouse.methods.teacher_free.label_smoothing import label_smoothing
@@ -15,6 +16,7 @@ from stillhouse.methods.teacher_free.tf_kd_reg import equivalent_smoothing, tf_k
 __all__ = [
     "METHODS",
     "Method",
+    "cs_kd",
     "dkd",
     "embedding_kd",
     "equivalent_smoothing",

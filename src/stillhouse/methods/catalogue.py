@@ -1,7 +1,14 @@
 """The methods of all families; adding one is adding a line to the tuple of its family."""
 
 from stillhouse.errors import RecipeError, nearest
-from stillhouse.methods import feature, relation, response, sharing, teacher_free
+from stillhouse.methods import (
+    feature,
+    relation,
+    response,
+    self_distillation,
+    sharing,
+    teacher_free,
+)
 from stillhouse.methods.method import Method
 from stillhouse.methods.plain import plain
 
@@ -10,6 +17,7 @@ METHODS: tuple[Method, ...] = (
     *response.METHODS,
     *feature.METHODS,
     *relation.METHODS,
+    *self_distillation.METHODS,
     *sharing.METHODS,
     *teacher_free.METHODS,
 )
