@@ -8,6 +8,8 @@ from stillhouse.methods.relation.rkd import rkd
 from stillhouse.methods.response.dkd import dkd
 from stillhouse.methods.response.kd import kd
 from stillhouse.methods.self_distillation.cs_kd import cs_kd
+from stillhouse.methods.self_distillation.ema_kd import ema_kd
+from stillhouse.methods.self_distillation.snapshot_kd import snapshot_kd
 from stillhouse.methods.sharing.embedding_kd import embedding_kd
 from stillhouse.methods.sharing.th_kd import th_kd
 from stillhouse.methods.teacher_free.label_smoothing import label_smoothing
@@ -18,6 +20,7 @@ __all__ = [
     "Method",
     "cs_kd",
     "dkd",
+    "ema_kd",
     "embedding_kd",
     "equivalent_smoothing",
     "find_method",
@@ -26,6 +29,7 @@ __all__ = [
     "plain",
     "projector_logsum",
     "rkd",
+    "snapshot_kd",
     "tf_kd_reg",
     "th_kd",
 ]
