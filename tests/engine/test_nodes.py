@@ -143,5 +143,5 @@ def test_an_ema_steps_at_the_end_of_each_part_of_the_training() -> None:
     assert Ema("a", of, every=2).interval(per_epoch=5, epochs=6) == 10
     assert Ema("a", of).interval(per_epoch=5, epochs=6) == 1
     for wrong in ({"parts": 0}, {"parts": 2, "every": 1}):
-        with pytest.raises(WiringError, match="node 'a'.*parts"):
+        with pytest.raises(WiringError, match=r"node 'a'.*parts"):
             Ema("a", of, **wrong)

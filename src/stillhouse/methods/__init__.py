@@ -9,6 +9,7 @@ from stillhouse.methods.response.dkd import dkd
 from stillhouse.methods.response.kd import kd
 from stillhouse.methods.self_distillation.cs_kd import cs_kd
 from stillhouse.methods.self_distillation.ema_kd import ema_kd
+from stillhouse.methods.self_distillation.ps_kd import ps_kd
 from stillhouse.methods.self_distillation.snapshot_kd import snapshot_kd
 from stillhouse.methods.sharing.embedding_kd import embedding_kd
 from stillhouse.methods.sharing.th_kd import th_kd
@@ -28,6 +29,7 @@ __all__ = [
     "label_smoothing",
     "plain",
     "projector_logsum",
+    "ps_kd",
     "rkd",
     "snapshot_kd",
     "tf_kd_reg",

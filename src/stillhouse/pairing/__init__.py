@@ -2,7 +2,7 @@
 
 from stillhouse.pairing.levels import Level, heard_maps, levels
 from stillhouse.pairing.match import in_order, likeness, nearness, propose
-from stillhouse.pairing.paired import Pair, Pairs, paired
+from stillhouse.pairing.paired import Pair, Pairs, paired, shown
 
 __all__ = [
     "Level",
@@ -15,4 +15,5 @@ __all__ = [
     "nearness",
     "paired",
     "propose",
+    "shown",
 ]

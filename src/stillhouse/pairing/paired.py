@@ -64,7 +64,7 @@ def found_pairs(stage: Stage, train: Batches, *, by: How) -> tuple[Pair, ...]:
     """The pairs of 'student' and 'teacher', each on images as it reads them."""
     roles = [_role(stage, name) for name in ("student", "teacher")]
     batch = train.sample(LOOKED_AT)
-    mine, theirs = (_shown(stage, role, batch) for role in roles)
+    mine, theirs = (shown(stage, role, batch) for role in roles)
     return propose(roles[0].module, roles[1].module, mine, by=by, teacher_image=theirs)
 
 
@@ -76,7 +76,7 @@ def _role(stage: Stage, name: str) -> Role:
     return node
 
 
-def _shown(stage: Stage, role: Role, batch: Mapping[str, Tensor]) -> Tensor:
+def shown(stage: Stage, role: Role, batch: Mapping[str, Tensor]) -> Tensor:
     """What a role reads of this batch, on the device where its module is."""
     device = next((p.device for p in role.module.parameters()), torch.device("cpu"))
     known: Signals = {name: value.to(device) for name, value in batch.items()}

@@ -3,10 +3,12 @@
 from stillhouse.methods.method import Method
 from stillhouse.methods.self_distillation.cs_kd import cs_kd
 from stillhouse.methods.self_distillation.ema_kd import ema_kd
+from stillhouse.methods.self_distillation.ps_kd import ps_kd
 from stillhouse.methods.self_distillation.snapshot_kd import snapshot_kd
 
 METHODS = (
     Method(cs_kd, paper="Yun et al. 2020, arXiv 2003.13964"),
     Method(ema_kd, paper="Tarvainen & Valpola 2017, arXiv 1703.01780"),
+    Method(ps_kd, paper="Kim et al. 2021, arXiv 2006.12000"),
     Method(snapshot_kd, paper="Yang et al. 2019, arXiv 1812.00123"),
 )
