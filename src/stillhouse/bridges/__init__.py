@@ -1,5 +1,6 @@
 """Bridges: modules that derive one signal from others."""
 
+from stillhouse.bridges.exits import ExitBranch, classifier
 from stillhouse.bridges.heads import match_width, mixture
 from stillhouse.bridges.inference import MixtureHead, folded, joined, with_head
 from stillhouse.bridges.inputs import InputAdapter
@@ -16,12 +17,14 @@ from stillhouse.bridges.shapes import Connector, as_map, map_shape, resized
 __all__ = [
     "BatchStatistics",
     "Connector",
+    "ExitBranch",
     "GroupStatistics",
     "InputAdapter",
     "MixtureHead",
     "UnitLength",
     "Whiten",
     "as_map",
+    "classifier",
     "folded",
     "joined",
     "map_shape",

@@ -7,6 +7,7 @@ from stillhouse.methods.plain import plain
 from stillhouse.methods.relation.rkd import rkd
 from stillhouse.methods.response.dkd import dkd
 from stillhouse.methods.response.kd import kd
+from stillhouse.methods.self_distillation.byot import byot
 from stillhouse.methods.self_distillation.cs_kd import cs_kd
 from stillhouse.methods.self_distillation.ema_kd import ema_kd
 from stillhouse.methods.self_distillation.ps_kd import ps_kd
@@ -19,6 +20,7 @@ from stillhouse.methods.teacher_free.tf_kd_reg import equivalent_smoothing, tf_k
 __all__ = [
     "METHODS",
     "Method",
+    "byot",
     "cs_kd",
     "dkd",
     "ema_kd",
