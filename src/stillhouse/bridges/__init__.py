@@ -7,6 +7,7 @@ from stillhouse.bridges.ensembles import (
     mean_logits,
     mean_of_softmaxes,
 )
+from stillhouse.bridges.exits import ExitBranch, classifier
 from stillhouse.bridges.heads import match_width, mixture
 from stillhouse.bridges.inference import MixtureHead, Tapped, folded, joined, with_head
 from stillhouse.bridges.inputs import InputAdapter
@@ -34,6 +35,7 @@ __all__ = [
     "AtSize",
     "BatchStatistics",
     "Connector",
+    "ExitBranch",
     "GroupStatistics",
     "InputAdapter",
     "MixtureHead",
@@ -45,6 +47,7 @@ __all__ = [
     "at_smaller_size",
     "best_logits",
     "bottleneck",
+    "classifier",
     "embedder",
     "folded",
     "joined",

@@ -6,3 +6,6 @@ What they learn or remember is in parameters and buffers, so that a checkpoint h
 from stillhouse.losses.gaussian import GaussianNLL
 
 __all__ = ["GaussianNLL"]
+from stillhouse.losses.past import PastPredictions
+
+__all__ = ["PastPredictions"]

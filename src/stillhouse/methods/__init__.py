@@ -25,6 +25,11 @@ from stillhouse.methods.response.kd import kd
 from stillhouse.methods.response.logits_mse import logits_mse
 from stillhouse.methods.response.nkd import nkd
 from stillhouse.methods.response.standardised_kd import standardised_kd
+from stillhouse.methods.self_distillation.byot import byot
+from stillhouse.methods.self_distillation.cs_kd import cs_kd
+from stillhouse.methods.self_distillation.ema_kd import ema_kd
+from stillhouse.methods.self_distillation.ps_kd import ps_kd
+from stillhouse.methods.self_distillation.snapshot_kd import snapshot_kd
 from stillhouse.methods.several_teachers.multi_teacher_kd import multi_teacher_kd
 from stillhouse.methods.sharing.embedding_kd import embedding_kd
 from stillhouse.methods.sharing.th_kd import th_kd
@@ -36,11 +41,14 @@ __all__ = [
     "Method",
     "annealing_kd",
     "at",
+    "byot",
     "cc_embedded",
     "cc_rbf",
+    "cs_kd",
     "dist",
     "dkd",
     "dml",
+    "ema_kd",
     "embedding_kd",
     "equivalent_smoothing",
     "find_method",
@@ -56,8 +64,10 @@ __all__ = [
     "pkt",
     "plain",
     "projector_logsum",
+    "ps_kd",
     "rkd",
     "simkd",
+    "snapshot_kd",
     "sp",
     "srrl",
     "standardised_kd",

@@ -3,7 +3,7 @@
 from stillhouse.pairing.last import check_pooled, check_rectified, last_map, with_last_maps
 from stillhouse.pairing.levels import Level, heard_maps, levels
 from stillhouse.pairing.match import in_order, likeness, nearness, propose
-from stillhouse.pairing.paired import Pair, Pairs, looked_at, paired
+from stillhouse.pairing.paired import Pair, Pairs, looked_at, paired, shown
 from stillhouse.pairing.proposal import ProposedPair, proposals
 
 __all__ = [
@@ -23,5 +23,6 @@ __all__ = [
     "paired",
     "proposals",
     "propose",
+    "shown",
     "with_last_maps",
 ]

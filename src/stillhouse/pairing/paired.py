@@ -77,10 +77,10 @@ def looked_at(stage: Stage, name: str, train: Batches) -> tuple[Role, Tensor]:
     if not isinstance(node, Role):
         said = f"'{name}' is a {type(node).__name__}, whose layers cannot be looked at"
         raise WiringError(f"stage '{stage.name}'", [f"{said}; name the pairs of taps"])
-    return node, _shown(stage, node, train.sample(LOOKED_AT))
+    return node, shown(stage, node, train.sample(LOOKED_AT))
 
 
-def _shown(stage: Stage, role: Role, batch: Mapping[str, Tensor]) -> Tensor:
+def shown(stage: Stage, role: Role, batch: Mapping[str, Tensor]) -> Tensor:
     """What a role reads of this batch, on the device where its module is."""
     device = next((p.device for p in role.module.parameters()), torch.device("cpu"))
     known: Signals = {name: value.to(device) for name, value in batch.items()}
