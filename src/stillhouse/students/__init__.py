@@ -1,0 +1,1 @@
+"""Ways to make a student: what it may look like before it learns."""
