@@ -3,7 +3,7 @@
 Relational losses, which compare examples with each other, give a single value, [].
 """
 
-from stillhouse.functional.correlations import correlation_gap, neighbour_products
+from stillhouse.functional.congruence import correlation_gap, neighbour_products
 from stillhouse.functional.embeddings import contrastive, cosine_distance, normalised_l2
 from stillhouse.functional.features import mse, smooth_l1
 from stillhouse.functional.graphs import edge_gap, shift_gap

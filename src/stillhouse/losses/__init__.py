@@ -3,4 +3,6 @@
 What they learn or remember is in parameters and buffers, so that a checkpoint holds it.
 """
 
-__all__: list[str] = []
+from stillhouse.losses.memory_contrast import MemoryContrast
+
+__all__ = ["MemoryContrast"]

@@ -6,6 +6,7 @@ from stillhouse.methods.method import Method
 from stillhouse.methods.plain import plain
 from stillhouse.methods.relation.cc_embedded import cc_embedded
 from stillhouse.methods.relation.cc_rbf import cc_rbf
+from stillhouse.methods.relation.crd import crd
 from stillhouse.methods.relation.irg import irg
 from stillhouse.methods.relation.pkt import pkt
 from stillhouse.methods.relation.rkd import rkd
@@ -23,6 +24,7 @@ __all__ = [
     "Method",
     "cc_embedded",
     "cc_rbf",
+    "crd",
     "dkd",
     "embedding_kd",
     "equivalent_smoothing",
