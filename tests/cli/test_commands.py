@@ -45,6 +45,18 @@ def test_ls_lists_everything(command) -> None:
     assert command("ls", "metods").code == 2
 
 
+def test_ls_shows_methods_under_their_family(command) -> None:
+    lines = command("ls", "methods").out.splitlines()
+    for family, method in {
+        "response": "kd",
+        "relation": "rkd",
+        "teacher free": "tf_kd_reg",
+    }.items():
+        block = lines[lines.index(family) :]
+        assert method in block[: block.index("")]
+    assert lines.index("plain") < lines.index("response"), "of no family, and first"
+
+
 def test_show_prints_every_default(command) -> None:
     said = command("show", RECIPES / "digits-kd.yaml", "--set", "epochs=7")
     assert "epochs: 7" in said.out
@@ -57,6 +69,21 @@ def test_taps_lists_modules_with_shapes(command) -> None:
     assert "[B, 64, 8, 8]" in said.out
     assert "embedding" in said.out
     assert command("taps", "resnet8", "--image", "3,32").code == 2
+
+
+def test_taps_propose_pairs_beside_a_teacher(command) -> None:
+    said = command("taps", "convnet-4-8-16", "--teacher", "resnet8", "--image", "1,16,16")
+    assert "levels" in said.out
+    assert "auto" in said.out
+    assert "layer3" in said.out
+    seen = command(
+        "taps", "convnet-4-8-16", "--teacher", "resnet8", "--image", "1,8,8", "--data", "digits"
+    )
+    assert seen.code == 0
+    assert "likeness" in seen.out
+    wrong = command("taps", "resnet8", "--teacher", "resnet8", "--data", "digits")
+    assert wrong.code == 2
+    assert "say it with --image" in wrong.err
 
 
 def test_importing_and_help_load_nothing_heavy() -> None:

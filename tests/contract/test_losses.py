@@ -18,20 +18,21 @@ from stillhouse.testing.contract import positional
 from stillhouse.testing.loss_trial import draw_inputs
 
 CATALOGUE = [getattr(functional, name) for name in functional.__all__]
-NOT_ZERO_AT_EQUAL = ("contrastive", "log_correlation", "log_sum")
+NOT_ZERO_AT_EQUAL = ("contrastive", "log_correlation", "log_sum", "normalised_kl")
 """Losses of a teacher that are not 0 at student == teacher; all others must be."""
 MINIMAL_AT_EQUAL = ("log_sum",)
 """Those of them that are smallest there."""
 RELATIONAL = (
     "contrastive",
+    "intra_class_correlation",
+    "log_correlation",
+    "log_sum",
+    "rkd_angle",
+    "rkd_distance",
     "correlation_gap",
     "cosine_kernel_kl",
     "edge_gap",
-    "log_correlation",
-    "log_sum",
     "neighbour_products",
-    "rkd_angle",
-    "rkd_distance",
     "shift_gap",
     "similarity_gap",
 )

@@ -9,10 +9,27 @@ import torch
 from torch import Tensor
 
 from stillhouse.engine.terms import Term
-from stillhouse.functional import chunks, cross_entropy, decoupled_kl, kl, rkd_angle, rkd_distance
+from stillhouse.functional import (
+    chunks,
+    cross_entropy,
+    decoupled_kl,
+    inter_class_correlation,
+    kl,
+    normalised_kl,
+    rkd_angle,
+    rkd_distance,
+    standardised_kl,
+)
 from stillhouse.functional.chunks import by_anchors, by_rows
 
-OVER_CLASSES = [cross_entropy, kl, decoupled_kl]
+WITH_TEACHER_AND_LABEL = [decoupled_kl, normalised_kl]
+OVER_CLASSES = [
+    cross_entropy,
+    kl,
+    standardised_kl,
+    inter_class_correlation,
+    *WITH_TEACHER_AND_LABEL,
+]
 OVER_PAIRS = [rkd_distance, rkd_angle]
 
 Loss = Callable[..., Tensor]
@@ -34,9 +51,9 @@ def inputs_of(loss: Loss, rows: int = 7, classes: int = 5, **kind: Any) -> list[
     made = torch.Generator().manual_seed(0)
     student, teacher = (3 * torch.randn(rows, classes, generator=made).to(**kind) for _ in range(2))
     label = torch.arange(rows) % classes
-    return {cross_entropy: [student, label], decoupled_kl: [student, teacher, label]}.get(
-        loss, [student, teacher]
-    )
+    if loss is cross_entropy:
+        return [student, label]
+    return [student, teacher, *([label] if loss in WITH_TEACHER_AND_LABEL else [])]
 
 
 def with_gradients(loss: Loss, *inputs: Tensor) -> tuple[Tensor, ...]:

@@ -6,15 +6,17 @@ from typing import Annotated
 import typer
 
 Rows = list[tuple[str, str]]
+Groups = dict[str, Rows]
+"""Rows by what they have in common; those under "" by nothing."""
 
 
 def listing(
     what: Annotated[str | None, typer.Argument(help="models, methods, losses or data.")] = None,
 ) -> None:
-    """List models, methods, losses and data sources, one line each."""
+    """List models, methods by family, losses and data sources, one line each."""
     from stillhouse.errors import RecipeError, nearest
 
-    rooms: dict[str, Callable[[], Rows]] = {
+    rooms: dict[str, Callable[[], Groups]] = {
         "methods": _methods,
         "losses": _losses,
         "models": _models,
@@ -26,45 +28,53 @@ def listing(
         _print(name, rooms[name]())
 
 
-def _print(title: str, rows: Rows) -> None:
+def _print(title: str, groups: Groups) -> None:
     from rich.console import Console
     from rich.padding import Padding
     from rich.text import Text
 
     console = Console(highlight=False)
     console.print(Text(title, style="bold underline"))
-    for name, line in rows:
-        console.print(Text(name, style="bold"))
-        console.print(Padding(Text(line.replace("``", "")), (0, 0, 0, 4)))
+    for group, rows in groups.items():
+        if group:
+            console.print(Text(f"\n{group}", style="underline"))
+        for name, line in rows:
+            console.print(Text(name, style="bold"))
+            console.print(Padding(Text(line.replace("``", "")), (0, 0, 0, 4)))
     console.print("")
 
 
-def _methods() -> Rows:
+def _methods() -> Groups:
     from stillhouse.methods import METHODS
 
-    return [(m.name, f"{m.line} {m.paper}".strip()) for m in METHODS]
+    families: Groups = {}
+    for method in METHODS:
+        row = (method.name, f"{method.line} {method.paper}".strip())
+        families.setdefault(method.family, []).append(row)
+    return families
 
 
-def _losses() -> Rows:
+def _losses() -> Groups:
     import inspect
 
     from stillhouse import functional, losses
 
     rooms = (functional, losses)
     found = [(name, getattr(room, name)) for room in rooms for name in room.__all__]
-    return [(name, (inspect.getdoc(loss) or "").splitlines()[0]) for name, loss in found]
+    return {"": [(name, (inspect.getdoc(loss) or "").splitlines()[0]) for name, loss in found]}
 
 
-def _models() -> Rows:
+def _models() -> Groups:
     from stillhouse.models import MODEL_FAMILIES
 
-    return [
+    rows = [
         (", ".join(family.examples), f"{family.line} {family.paper}".strip())
         for family in MODEL_FAMILIES
     ]
+    return {"": rows}
 
 
-def _data() -> Rows:
+def _data() -> Groups:
     from stillhouse.data.load import source_names
 
-    return list(source_names())
+    return {"": list(source_names())}

@@ -3,6 +3,7 @@
 from stillhouse.methods.catalogue import METHODS, find_method
 from stillhouse.methods.feature.projector_logsum import projector_logsum
 from stillhouse.methods.method import Method
+from stillhouse.methods.offline.annealing_kd import annealing_kd
 from stillhouse.methods.plain import plain
 from stillhouse.methods.relation.cc_embedded import cc_embedded
 from stillhouse.methods.relation.cc_rbf import cc_rbf
@@ -11,8 +12,12 @@ from stillhouse.methods.relation.irg import irg
 from stillhouse.methods.relation.pkt import pkt
 from stillhouse.methods.relation.rkd import rkd
 from stillhouse.methods.relation.sp import sp
+from stillhouse.methods.response.dist import dist
 from stillhouse.methods.response.dkd import dkd
 from stillhouse.methods.response.kd import kd
+from stillhouse.methods.response.logits_mse import logits_mse
+from stillhouse.methods.response.nkd import nkd
+from stillhouse.methods.response.standardised_kd import standardised_kd
 from stillhouse.methods.several_teachers.multi_teacher_kd import multi_teacher_kd
 from stillhouse.methods.sharing.embedding_kd import embedding_kd
 from stillhouse.methods.sharing.th_kd import th_kd
@@ -22,9 +27,11 @@ from stillhouse.methods.teacher_free.tf_kd_reg import equivalent_smoothing, tf_k
 __all__ = [
     "METHODS",
     "Method",
+    "annealing_kd",
     "cc_embedded",
     "cc_rbf",
     "crd",
+    "dist",
     "dkd",
     "embedding_kd",
     "equivalent_smoothing",
@@ -32,12 +39,15 @@ __all__ = [
     "irg",
     "kd",
     "label_smoothing",
+    "logits_mse",
     "multi_teacher_kd",
+    "nkd",
     "pkt",
     "plain",
     "projector_logsum",
     "rkd",
     "sp",
+    "standardised_kd",
     "tf_kd_reg",
     "th_kd",
 ]

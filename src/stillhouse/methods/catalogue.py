@@ -3,6 +3,7 @@
 from stillhouse.errors import RecipeError, nearest
 from stillhouse.methods import (
     feature,
+    offline,
     relation,
     response,
     several_teachers,
@@ -18,6 +19,7 @@ METHODS: tuple[Method, ...] = (
     *feature.METHODS,
     *relation.METHODS,
     *sharing.METHODS,
+    *offline.METHODS,
     *several_teachers.METHODS,
     *teacher_free.METHODS,
 )
