@@ -1,6 +1,9 @@
 """Methods, in folders by the map of the field: one file per paper; each returns a Stage."""
 
 from stillhouse.methods.catalogue import METHODS, find_method
+from stillhouse.methods.feature.at import at
+from stillhouse.methods.feature.fitnet import fitnet
+from stillhouse.methods.feature.nst import nst
 from stillhouse.methods.feature.projector_logsum import projector_logsum
 from stillhouse.methods.method import Method
 from stillhouse.methods.offline.annealing_kd import annealing_kd
@@ -28,6 +31,7 @@ __all__ = [
     "METHODS",
     "Method",
     "annealing_kd",
+    "at",
     "cc_embedded",
     "cc_rbf",
     "crd",
@@ -36,12 +40,14 @@ __all__ = [
     "embedding_kd",
     "equivalent_smoothing",
     "find_method",
+    "fitnet",
     "irg",
     "kd",
     "label_smoothing",
     "logits_mse",
     "multi_teacher_kd",
     "nkd",
+    "nst",
     "pkt",
     "plain",
     "projector_logsum",
