@@ -10,7 +10,7 @@ from typing import Literal, get_origin, get_type_hints
 import pytest
 from torch import nn
 
-from stillhouse import bridges, functional, methods
+from stillhouse import bridges, functional, losses, methods
 from stillhouse.errors import RecipeError
 from stillhouse.methods import METHODS, Method, find_method
 
@@ -57,6 +57,21 @@ def test_a_loss_says_what_it_is(loss: Callable[..., object]) -> None:
         assert section(loss, "Differs from the authors' code")
     for p in keyword_only(loss):
         assert re.search(rf"\b{p.name}:", section(loss, "Args")), f"{p.name} and its origin"
+
+
+@pytest.mark.parametrize("name", losses.__all__)
+def test_a_loss_with_memory_or_parameters_says_what_it_is(name: str) -> None:
+    loss = getattr(losses, name)
+    assert issubclass(loss, nn.Module)
+    assert doc(loss).splitlines()[0].endswith((".", "``."))
+    assert "``" in doc(loss), "the equation in text"
+    assert "[B" in section(loss, "Shapes"), "shapes of inputs and result"
+    assert ">>>" in doc(loss)
+    assert section(loss, "Paper")
+    assert section(loss, "Differs from the authors' code")
+    assert list(inspect.signature(loss.forward).parameters)[:2] == ["self", "student"]
+    for p in list(inspect.signature(loss).parameters.values()):
+        assert re.search(rf"\b{p.name}\b.*:", section(loss, "Args")), f"{p.name} and its origin"
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
@@ -112,6 +127,7 @@ def test_names_are_unique_and_found() -> None:
 
 def test_everything_public_is_in_the_catalogue() -> None:
     assert functional.__all__ == sorted(functional.__all__)
+    assert losses.__all__ == sorted(losses.__all__)
     in_pieces = public_functions(functional) - set(functional.__all__)
     no_losses = {"by_anchors", "by_rows", "directions", "virtual_teacher"}
     no_losses |= {"confidence_shares", "ensemble_kl"}  # of several teachers, so of other shapes

@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stillhouse import functional
+from stillhouse import functional, losses
 from stillhouse.engine.terms import Term
 from stillhouse.functional import decoupled_kl, kl, mse, neighbour_products
+from stillhouse.losses import MemoryContrast
 from stillhouse.testing import ContractError, check_loss
 from stillhouse.testing.contract import positional
 from stillhouse.testing.loss_trial import draw_inputs
@@ -77,6 +78,23 @@ def test_a_loss_is_of_the_kind_that_its_docstring_says(loss: Callable[..., Tenso
     assert value.shape == (() if loss.__name__ in RELATIONAL else (len(inputs_of(loss)[0]),))
     said = "returns []" if loss.__name__ in RELATIONAL else "returns [B]"
     assert said in " ".join((inspect.getdoc(loss) or "").split())
+
+
+def remembering() -> nn.Module:
+    """Six rows, and as many negatives as there are: all of them, whatever is drawn."""
+    loss = MemoryContrast(torch.arange(6) % 2, width=8, negatives=3)
+    loss(*draw_inputs(["student", "teacher", "index"], "features", (6, 8)))  # which fixes Z
+    return loss
+
+
+MODULES: dict[str, Callable[[], nn.Module]] = {"MemoryContrast": remembering}
+"""How to make each loss of the room `losses` for trial, at features of shape [6, 8]."""
+
+
+@pytest.mark.parametrize("name", losses.__all__)
+def test_losses_with_parameters_or_memory_keep_the_contract(name: str) -> None:
+    assert name in MODULES, "say how to make it"
+    check_loss(MODULES[name](), kind="features", shape=(6, 8))
 
 
 def inputs_of(loss: Callable[..., Tensor]) -> tuple[Tensor, ...]:

@@ -57,9 +57,10 @@ def _methods() -> Groups:
 def _losses() -> Groups:
     import inspect
 
-    from stillhouse import functional
+    from stillhouse import functional, losses
 
-    found = [(name, getattr(functional, name)) for name in functional.__all__]
+    rooms = (functional, losses)
+    found = [(name, getattr(room, name)) for room in rooms for name in room.__all__]
     return {"": [(name, (inspect.getdoc(loss) or "").splitlines()[0]) for name, loss in found]}
 
 

@@ -9,3 +9,6 @@ __all__ = ["GaussianNLL"]
 from stillhouse.losses.past import PastPredictions
 
 __all__ = ["PastPredictions"]
+from stillhouse.losses.memory_contrast import MemoryContrast
+
+__all__ = ["MemoryContrast"]

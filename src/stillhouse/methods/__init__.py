@@ -15,6 +15,7 @@ from stillhouse.methods.online.kdcl import kdcl
 from stillhouse.methods.plain import plain
 from stillhouse.methods.relation.cc_embedded import cc_embedded
 from stillhouse.methods.relation.cc_rbf import cc_rbf
+from stillhouse.methods.relation.crd import crd
 from stillhouse.methods.relation.irg import irg
 from stillhouse.methods.relation.pkt import pkt
 from stillhouse.methods.relation.rkd import rkd
@@ -44,6 +45,7 @@ __all__ = [
     "byot",
     "cc_embedded",
     "cc_rbf",
+    "crd",
     "cs_kd",
     "dist",
     "dkd",

@@ -34,16 +34,17 @@ def by_hand(train: Batches) -> Callable[..., list[float]]:
         feature: Callable[[nn.Module, Tensor], Tensor] | None = None,
         label_weight: float = 1.0,
         learning: Iterable[nn.Module] = (),
+        batches: Batches = train,
     ) -> list[float]:
         feature = feature or embedding
         parameters = [p for net in (student, *learning) for p in net.parameters()]
         optimizer = torch.optim.SGD(parameters, RATE, momentum=0.9, weight_decay=5e-4)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, EPOCHS * len(train))
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, EPOCHS * len(batches))
         seeds, step, values = StepSeeds(SEED, "step", 0), 0, []
         student.train()
         teacher.eval()
         for epoch in range(EPOCHS):
-            for batch in train.epoch(epoch):
+            for batch in batches.epoch(epoch):
                 seeds.enter(step)
                 image = batch["batch.image"]
                 with torch.no_grad():

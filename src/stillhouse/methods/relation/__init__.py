@@ -3,6 +3,7 @@
 from stillhouse.methods.method import Method
 from stillhouse.methods.relation.cc_embedded import cc_embedded
 from stillhouse.methods.relation.cc_rbf import cc_rbf
+from stillhouse.methods.relation.crd import crd
 from stillhouse.methods.relation.irg import irg
 from stillhouse.methods.relation.pkt import pkt
 from stillhouse.methods.relation.rkd import rkd
@@ -15,4 +16,5 @@ METHODS = (
     Method(cc_rbf, paper="Peng et al. 2019, arXiv 1904.01802"),
     Method(cc_embedded, paper="Peng et al. 2019, arXiv 1904.01802"),
     Method(irg, paper="Liu et al., CVPR 2019"),
+    Method(crd, paper="Tian et al. 2020, arXiv 1910.10699"),
 )
