@@ -1,7 +1,7 @@
 """Bridges: modules that derive one signal from others."""
 
 from stillhouse.bridges.heads import match_width, mixture
-from stillhouse.bridges.inference import MixtureHead, folded, joined, with_head
+from stillhouse.bridges.inference import MixtureHead, MixtureOfOutputs, folded, joined, with_head
 from stillhouse.bridges.inputs import InputAdapter
 from stillhouse.bridges.normalisation import (
     BatchStatistics,
@@ -19,6 +19,7 @@ __all__ = [
     "GroupStatistics",
     "InputAdapter",
     "MixtureHead",
+    "MixtureOfOutputs",
     "UnitLength",
     "Whiten",
     "as_map",

@@ -6,6 +6,7 @@ from stillhouse.methods.method import Method
 from stillhouse.methods.offline.annealing_kd import annealing_kd
 from stillhouse.methods.plain import plain
 from stillhouse.methods.relation.rkd import rkd
+from stillhouse.methods.response.deit import deit
 from stillhouse.methods.response.dist import dist
 from stillhouse.methods.response.dkd import dkd
 from stillhouse.methods.response.kd import kd
@@ -22,6 +23,7 @@ __all__ = [
     "METHODS",
     "Method",
     "annealing_kd",
+    "deit",
     "dist",
     "dkd",
     "embedding_kd",
