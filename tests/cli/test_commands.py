@@ -71,6 +71,21 @@ def test_taps_lists_modules_with_shapes(command) -> None:
     assert command("taps", "resnet8", "--image", "3,32").code == 2
 
 
+def test_taps_propose_pairs_beside_a_teacher(command) -> None:
+    said = command("taps", "convnet-4-8-16", "--teacher", "resnet8", "--image", "1,16,16")
+    assert "levels" in said.out
+    assert "auto" in said.out
+    assert "layer3" in said.out
+    seen = command(
+        "taps", "convnet-4-8-16", "--teacher", "resnet8", "--image", "1,8,8", "--data", "digits"
+    )
+    assert seen.code == 0
+    assert "likeness" in seen.out
+    wrong = command("taps", "resnet8", "--teacher", "resnet8", "--data", "digits")
+    assert wrong.code == 2
+    assert "say it with --image" in wrong.err
+
+
 def test_importing_and_help_load_nothing_heavy() -> None:
     """The command answers at once because torch and the rest are imported when they are needed."""
     heavy = "{'accelerate', 'datasets', 'pydantic', 'plotly', 'sklearn', 'scipy', 'pandas', 'rich'}"

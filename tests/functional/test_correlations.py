@@ -1,106 +1,117 @@
-"""Correlations of class probabilities against loops in Python's own float64."""
+"""The two losses called CC, against loops in Python's own float64."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
 from torch import Tensor
 
-from stillhouse.functional import inter_class_correlation, intra_class_correlation
+from stillhouse.functional import chunks, correlation_gap, neighbour_products
+
+Rows = list[list[float]]
 
 
-def logits(seed: int, *shape: int) -> Tensor:
-    return 3.0 * torch.randn(shape or (7, 5), generator=torch.Generator().manual_seed(seed))
+def drawn(seed: int, *shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def softmax(row: list[float], temperature: float) -> list[float]:
-    powers = [math.exp(z / temperature) for z in row]
-    return [power / math.fsum(powers) for power in powers]
+def naive_gap(student: Rows, teacher: Rows, gamma: float, order: int) -> float:
+    def kernel(a: list[float], b: list[float]) -> float:
+        lengths = math.hypot(*a) * math.hypot(*b)
+        cosine = math.fsum(p * q for p, q in zip(a, b, strict=True)) / lengths if lengths else 0.0
+        series = [(2 * gamma * cosine) ** p / math.factorial(p) for p in range(order + 1)]
+        return math.exp(-2 * gamma) * math.fsum(series)
+
+    size = range(len(student))
+    gaps = [
+        kernel(student[i], student[j]) - kernel(teacher[i], teacher[j]) for i in size for j in size
+    ]
+    return math.fsum(gap**2 for gap in gaps) / len(student) ** 2
 
 
-def pearson(x: list[float], y: list[float]) -> float:
-    mean_x, mean_y = math.fsum(x) / len(x), math.fsum(y) / len(y)
-    together = math.fsum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True))
-    alone_x = math.fsum((a - mean_x) ** 2 for a in x)
-    alone_y = math.fsum((b - mean_y) ** 2 for b in y)
-    return together / math.sqrt(alone_x * alone_y)
+def naive_products(student: Rows, teacher: Rows) -> float:
+    gaps = [
+        [abs(p - q) for p, q in zip(s, t, strict=True)]
+        for s, t in zip(student, teacher, strict=True)
+    ]
+    products = [math.fsum(p * q for p, q in zip(a, b, strict=True)) for a, b in pairwise(gaps)]
+    return math.fsum(products) / len(products)
 
 
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0, 20.0])
-@pytest.mark.parametrize("classes", [2, 5, 100])
-def test_both_equal_the_naive_loop(temperature: float, classes: int) -> None:
-    student, teacher = logits(0, 7, classes), logits(1, 7, classes)
-    p = [softmax(row, temperature) for row in student.tolist()]
-    q = [softmax(row, temperature) for row in teacher.tolist()]
-    rows = [1 - pearson(a, b) for a, b in zip(p, q, strict=True)]
-    pairs = zip(zip(*p, strict=True), zip(*q, strict=True), strict=True)
-    columns = [1 - pearson(list(a), list(b)) for a, b in pairs]
-    inter = inter_class_correlation(student, teacher, temperature=temperature)
-    intra = intra_class_correlation(student, teacher, temperature=temperature)
-    assert inter.tolist() == pytest.approx(rows, abs=1e-4)
-    assert intra.item() == pytest.approx(math.fsum(columns) / classes, abs=1e-4)
-    assert (inter.dtype, intra.dtype) == (torch.float32, torch.float32)
+@pytest.mark.parametrize("widths", [(4, 4), (2, 9)])
+@pytest.mark.parametrize(("gamma", "order"), [(0.4, 2), (0.4, 1), (2.0, 5)])
+def test_the_gaussian_form_equals_the_naive_loop(
+    widths: tuple[int, int], gamma: float, order: int
+) -> None:
+    student, teacher = drawn(0, 6, widths[0]), 50.0 * drawn(1, 6, widths[1])
+    value = correlation_gap(student, teacher, gamma=gamma, order=order)
+    assert value.shape == ()
+    wanted = naive_gap(student.tolist(), teacher.tolist(), gamma, order)
+    assert value.item() == pytest.approx(wanted, rel=1e-4)
 
 
-def test_t_squared_is_not_inside() -> None:
-    """Golden: a correlation lies in -1..1, whatever T; the default is 4."""
-    student, teacher = logits(0), -logits(0)
-    assert inter_class_correlation(student, teacher, temperature=100.0).tolist() == pytest.approx(
-        [2.0] * 7, abs=0.02
-    )
-    for formula in (inter_class_correlation, intra_class_correlation):
-        same = formula(student, teacher, temperature=4.0)
-        assert torch.equal(formula(student, teacher), same)
+def test_a_long_series_is_the_gaussian_kernel() -> None:
+    """exp(-gamma |a - b|^2) of unit vectors, summed up to the tenth power."""
+    student, teacher = (torch.nn.functional.normalize(drawn(n, 6, 4)) for n in (0, 1))
+    kernels = [torch.exp(-0.4 * torch.cdist(x, x).square()) for x in (student, teacher)]
+    wanted = (kernels[0] - kernels[1]).square().mean().item()
+    assert correlation_gap(student, teacher, order=10).item() == pytest.approx(wanted, rel=1e-4)
 
 
-def test_a_correlation_knows_neither_shift_nor_scale_of_probabilities() -> None:
-    """Half of the way to the uniform distribution keeps the correlation at 1."""
-    teacher = logits(1)
-    mixed = (0.5 * teacher.softmax(1) + 0.5 / 5).log()
-    value = inter_class_correlation(mixed, teacher, temperature=1.0)
-    torch.testing.assert_close(value, torch.zeros(7), atol=1e-6, rtol=0)
-
-
-@pytest.mark.parametrize("level", [0.0, 0.1, -7.3, 1e4])
-@pytest.mark.parametrize("constant", ["student", "teacher", "both"])
-def test_equal_logits_correlate_with_nothing_and_give_no_gradient(level, constant) -> None:
-    student, teacher = logits(0), logits(1)
-    if constant != "teacher":
-        student = torch.full_like(student, level)
-    if constant != "student":
-        teacher = torch.full_like(teacher, level)
+def test_an_embedding_of_zeros_correlates_with_nothing() -> None:
+    student, teacher = drawn(0, 5, 4), drawn(1, 5, 4)
+    student[2] = 0.0
+    wanted = naive_gap(student.tolist(), teacher.tolist(), 0.4, 2)
     student.requires_grad_()
-    for formula, wanted in (
-        (inter_class_correlation, torch.ones(7)),
-        (intra_class_correlation, torch.ones(())),
-    ):
-        value = formula(student, teacher)
-        torch.testing.assert_close(value, wanted)
-        (slope,) = torch.autograd.grad(value.sum(), student)
-        assert not slope.any()
+    value = correlation_gap(student, teacher)
+    assert value.item() == pytest.approx(wanted, rel=1e-4)
+    assert torch.autograd.grad(value, student)[0].isfinite().all()
 
 
-def test_classes_that_nobody_believes_in_still_correlate() -> None:
-    """Squares of 1e-25 are 0 in float32: columns are taken in units of their largest value."""
-    student, teacher = logits(0), logits(1)
-    far = torch.tensor([0.0, 0.0, 0.0, 0.0, -60.0])
-    wanted = [
-        1 - pearson([softmax(row, 1.0)[4] for row in (student + far).tolist()],
-                    [softmax(row, 1.0)[4] for row in (teacher + far).tolist()])
-    ]  # fmt: skip
-    p, q = ((z + far).softmax(1)[:, 4:] for z in (student, teacher))
-    assert 0 < p.max().item() < 1e-20
-    last = intra_class_correlation(student + far, teacher + far, temperature=1.0) * 5
-    others = 0.0
-    for c in range(4):
-        a, b = ([softmax(row, 1.0)[c] for row in (z + far).tolist()] for z in (student, teacher))
-        others += 1 - pearson(a, b)
-    assert (last - others).item() == pytest.approx(wanted[0], abs=1e-4)
-    assert q.max().item() < 1e-20
+def test_pieces_give_the_value_and_gradient_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    def both() -> tuple[Tensor, Tensor]:
+        student = drawn(0, 16, 5).requires_grad_()
+        value = correlation_gap(student, drawn(1, 16, 3))
+        return value.detach(), torch.autograd.grad(value, student)[0]
+
+    whole = both()
+    monkeypatch.setattr(chunks, "CHUNK", 20)
+    for mine, wanted in zip(both(), whole, strict=True):
+        torch.testing.assert_close(mine, wanted, rtol=1e-5, atol=1e-7)
 
 
-def test_a_batch_of_one_has_no_relation_between_examples() -> None:
-    student = logits(0, 1, 5).requires_grad_()
-    value = intra_class_correlation(student, logits(1, 1, 5))
-    assert value.item() == 1.0
-    assert not torch.autograd.grad(value, student)[0].any()
+def test_the_form_of_neighbours_equals_the_naive_loop() -> None:
+    student, teacher = drawn(0, 7, 4), drawn(1, 7, 4)
+    value = neighbour_products(student, teacher)
+    assert value.shape == ()
+    assert value.item() == pytest.approx(
+        naive_products(student.tolist(), teacher.tolist()), rel=1e-5
+    )
+    maps = neighbour_products(student.view(7, 1, 2, 2), teacher.view(7, 1, 2, 2))
+    assert torch.equal(maps, value)
+
+
+def test_neighbours_over_all_shuffles_are_all_pairs() -> None:
+    """What the docstring says of the average."""
+    made = torch.Generator().manual_seed(0)
+    student, teacher = drawn(0, 5, 3), drawn(1, 5, 3)
+    orders = [torch.randperm(5, generator=made) for _ in range(4000)]
+    mean = torch.stack([neighbour_products(student[o], teacher[o]) for o in orders]).mean().item()
+    gaps = (student - teacher).abs()
+    pairs = [(gaps[i] * gaps[j]).sum() for i in range(5) for j in range(5) if i != j]
+    assert mean == pytest.approx(torch.stack(pairs).mean().item(), rel=2e-2)
+
+
+def test_one_example_has_no_neighbour() -> None:
+    student = drawn(0, 1, 4).requires_grad_()
+    value = neighbour_products(student, drawn(1, 1, 4))
+    assert value.item() == 0.0
+    assert torch.equal(torch.autograd.grad(value, student)[0], torch.zeros(1, 4))
+
+
+def test_sizes_are_golden() -> None:
+    """By hand: of two pairs, cosine 0 against cosine 1."""
+    student, teacher = torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([[1.0], [1.0]])
+    gap = math.exp(-0.8) * (0.8 + 0.8**2 / 2)
+    assert correlation_gap(student, teacher).item() == pytest.approx(gap**2 / 2, rel=1e-5)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from stillhouse.functional import mse, smooth_l1
+from stillhouse.functional import boundary_gap, mse, smooth_l1
 
 
 @pytest.mark.parametrize("shape", [(5, 8), (5, 3, 4, 4), (5, 6, 3)])
@@ -54,3 +54,29 @@ def test_smooth_l1_pulls_no_harder_than_1() -> None:
     smooth_l1(student, torch.zeros(1, 2)).sum().backward()
     assert student.grad is not None
     assert student.grad.tolist() == [[0.25, 0.5]]
+
+
+@pytest.mark.parametrize("margin", [0.5, 1.0])
+@pytest.mark.parametrize("shape", [(5, 8), (5, 3, 4, 4)])
+def test_boundary_gap_equals_the_naive_loop(shape: tuple[int, ...], margin: float) -> None:
+    made = torch.Generator().manual_seed(0)
+    student, teacher = (torch.randn(shape, generator=made) for _ in range(2))
+    wanted = []
+    for mine, theirs in zip(student.flatten(1).tolist(), teacher.flatten(1).tolist(), strict=True):
+        total = 0.0
+        for s, t in zip(mine, theirs, strict=True):
+            if t > 0 and s <= margin:
+                total += (s - margin) ** 2
+            if t <= 0 and s > -margin:
+                total += (s + margin) ** 2
+        wanted.append(total)
+    value = boundary_gap(student, teacher, margin=margin)
+    assert value.tolist() == pytest.approx(wanted, rel=1e-6)
+    after = boundary_gap(student, teacher.relu(), margin=margin)
+    assert after.tolist() == value.tolist(), "a ReLU keeps the side of a unit"
+
+
+def test_boundary_gap_is_zero_beyond_the_margin_only() -> None:
+    student = torch.tensor([[1.0, -1.0, 5.0], [0.0, 0.0, 0.0]])
+    teacher = torch.tensor([[0.1, -0.1, 9.0], [0.1, -0.1, 9.0]])
+    assert boundary_gap(student, teacher).tolist() == [0.0, 3.0]

@@ -10,8 +10,9 @@ from stillhouse.bridges.normalisation import (
     Whiten,
     normaliser,
 )
-from stillhouse.bridges.projectors import projector
+from stillhouse.bridges.projectors import embedder, projector
 from stillhouse.bridges.shapes import Connector, as_map, map_shape, resized
+from stillhouse.bridges.shifts import layer_shift
 
 __all__ = [
     "BatchStatistics",
@@ -23,8 +24,10 @@ __all__ = [
     "UnitLength",
     "Whiten",
     "as_map",
+    "embedder",
     "folded",
     "joined",
+    "layer_shift",
     "map_shape",
     "match_width",
     "mixture",

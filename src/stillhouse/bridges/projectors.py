@@ -1,8 +1,10 @@
 """Projectors: what brings the student's features to the teacher's width while it learns."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Literal, get_args
 
-from torch import nn
+from torch import Size, nn
 
 from stillhouse.errors import WiringError, nearest
 
@@ -61,6 +63,25 @@ def projector(kind: Projector, student_dim: int, teacher_dim: int) -> nn.Module:
     return nn.Sequential(
         nn.Linear(student_dim, hidden), nn.ReLU(), *inner, nn.Linear(hidden, teacher_dim)
     )
+
+
+def embedder(width: int) -> Callable[[Size], nn.Module]:
+    """What sizes a bridge to a space of its own: a linear map from any feature to this width.
+
+    Maps are flattened. Student and teacher get one each; see `Bridge.sized`.
+
+    Shapes:
+        the module: [B, ...] -> [B, width].
+
+    >>> embedder(128)(Size([8, 64]))
+    Linear(in_features=64, out_features=128, bias=True)
+    """
+    return partial(_embedding, width=width)
+
+
+def _embedding(feature: Size, *, width: int) -> nn.Module:
+    linear = nn.Linear(feature[1:].numel(), width)
+    return linear if len(feature) == 2 else nn.Sequential(nn.Flatten(), linear)
 
 
 def _no_projector(student_dim: int, teacher_dim: int) -> nn.Module:

@@ -5,7 +5,18 @@ import traceback
 
 import typer
 
-from stillhouse.cli import check, distill, listing, report, resume, run, show, synthesize, taps
+from stillhouse.cli import (
+    check,
+    compare,
+    distill,
+    listing,
+    report,
+    resume,
+    run,
+    show,
+    synthesize,
+    taps,
+)
 from stillhouse.errors import StillhouseError
 
 app = typer.Typer(
@@ -17,6 +28,7 @@ app = typer.Typer(
     epilog="An error shows its traceback with --debug.",
 )
 app.command("distill")(distill.distill)
+app.command("compare")(compare.compare)
 app.command("run")(run.run)
 app.command("check")(check.check)
 app.command("ls")(listing.listing)

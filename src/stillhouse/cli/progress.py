@@ -41,6 +41,7 @@ class Bars:
         )
         self._progress.start()
         self._task: TaskID | None = None
+        self._all: TaskID | None = None
 
     def begin(self, stage: str, steps: int, done: int) -> None:
         """Show a new bar."""
@@ -69,10 +70,17 @@ class Bars:
         """A line above the bars, marked."""
         self._progress.console.print(f"warning: {text}", style="yellow", markup=False)
 
+    def overall(self, done: int, total: int) -> None:
+        """Show how far the whole study is, in a bar of its own."""
+        if self._all is None:
+            self._all = self._progress.add_task("all students", total=total, rate="", note="")
+        self._progress.update(self._all, completed=done)
+
     def clear(self) -> None:
-        """Take away the bars of stages that are done."""
+        """Take away the bars of stages that are done; that of the study stays."""
         for task in self._progress.task_ids:
-            self._progress.remove_task(task)
+            if task != self._all:
+                self._progress.remove_task(task)
         self._task = None
 
     def stop(self) -> None:
@@ -121,3 +129,8 @@ class Plain:
     def warn(self, text: str) -> None:
         """A line, marked."""
         print(f"warning: {text}", flush=True)
+
+    def overall(self, done: int, total: int) -> None:
+        """A line for each student of a study that is done."""
+        if done and done < total:
+            print(f"{done} of {total} students", flush=True)

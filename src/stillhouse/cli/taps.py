@@ -1,16 +1,35 @@
-"""``stillhouse taps``: where a model can be listened to."""
+"""``stillhouse taps``: where a model can be listened to, and what to listen to beside a teacher."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stillhouse.cli.options import AllowImports
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from torch import Tensor, nn
+
+    from stillhouse.runs.networks import Network
+
+IMAGES = 128
 
 
 def taps(
     model: Annotated[str, typer.Argument(help="A model ('stillhouse ls models').")],
     classes: Annotated[int, typer.Option(help="How many classes it tells apart.")] = 10,
     image: Annotated[str, typer.Option(help="Its input: channels,height,width.")] = "3,32,32",
+    weights: Annotated[Path | None, typer.Option(help="Its weights, to be compared by.")] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="Propose pairs of layers with this model.")
+    ] = None,
+    teacher_weights: Annotated[
+        Path | None, typer.Option(help="The teacher's weights; without them it is untrained.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Images to compare layers on; without them, noise.")
+    ] = None,
     allow_imports: AllowImports = False,
 ) -> None:
     """List the taps of a model with their shapes (B is the batch)."""
@@ -18,20 +37,77 @@ def taps(
     from rich.table import Table
 
     from stillhouse.engine.probe import probe_taps
-    from stillhouse.errors import RecipeError
-    from stillhouse.recipes.networks import ModelSection
-    from stillhouse.runs.networks import Network
 
-    sizes = image.split(",")
-    if len(sizes) != 3 or not all(size.strip().isdigit() and int(size) > 0 for size in sizes):
-        raise RecipeError("taps", [f"--image {image}: write channels,height,width such as 3,32,32"])
-    shape = (int(sizes[0]), int(sizes[1]), int(sizes[2]))
-    section = ModelSection(model=model)
-    network = Network(section, classes, shape[0], shape[1], None, allow_imports)
+    shape = _sides(image)
+    console = Console()
+    student = _network(model, classes, shape, weights, allow_imports).make(0)
     table = Table(box=None, pad_edge=False)
     table.add_column("tap", style="bold", no_wrap=True)
     table.add_column("module")
     table.add_column("shape", no_wrap=True)
-    for row in probe_taps(network.make(0), shape):
+    for row in probe_taps(student, shape):
         table.add_row(row.tap, row.kind, row.shape)
-    Console().print(table)
+    console.print(table)
+    if teacher is not None:
+        other = _network(teacher, classes, shape, teacher_weights, allow_imports).make(1)
+        _pairs(console, student, other, _images(data, shape))
+
+
+def _sides(image: str) -> tuple[int, int, int]:
+    from stillhouse.errors import RecipeError
+
+    sizes = image.split(",")
+    if len(sizes) != 3 or not all(size.strip().isdigit() and int(size) > 0 for size in sizes):
+        raise RecipeError("taps", [f"--image {image}: write channels,height,width such as 3,32,32"])
+    return int(sizes[0]), int(sizes[1]), int(sizes[2])
+
+
+def _network(
+    model: str, classes: int, shape: tuple[int, int, int], weights: Path | None, imports: bool
+) -> "Network":
+    from stillhouse.recipes.networks import ModelSection
+    from stillhouse.runs.networks import Network
+
+    section = ModelSection(model=model, weights=weights)
+    return Network(section, classes, shape[0], shape[1], None, imports)
+
+
+def _images(data: str | None, shape: tuple[int, int, int]) -> "Tensor":
+    import torch
+
+    from stillhouse.engine.platform import open_platform
+    from stillhouse.errors import RecipeError
+    from stillhouse.recipes.schema import DataSection
+    from stillhouse.runs.feeds import open_feeds
+
+    if data is None:
+        return torch.randn(IMAGES, *shape, generator=torch.Generator().manual_seed(0))
+    section = DataSection(source=data, augment="none", size=shape[1])
+    found = open_feeds(section, IMAGES, open_platform(device="cpu")).train(0).sample(IMAGES)
+    images = found["batch.image"]
+    if tuple(images.shape[1:]) != shape:
+        said = f"--data {data} has images {list(images.shape[1:])}, the models take {list(shape)}"
+        raise RecipeError("taps", [f"{said}; say it with --image"])
+    return images
+
+
+def _pairs(
+    console: "Console", student: "nn.Module", teacher: "nn.Module", images: "Tensor"
+) -> None:
+    from rich.table import Table
+
+    from stillhouse.pairing import proposals
+
+    table = Table(box=None, pad_edge=False, title="Pairs of layers", title_justify="left")
+    for column in ("pairs", "student", "shape", "teacher", "shape", "likeness"):
+        table.add_column(column, no_wrap=True)
+    for pair in proposals(student, teacher, images):
+        shapes = (str(list(shape)) for shape in (pair.my_shape, pair.their_shape))
+        mine, theirs = shapes
+        table.add_row(pair.by, pair.mine, mine, pair.theirs, theirs, f"{pair.likeness:.3f}")
+    console.print(table)
+    console.print(
+        "Take them as they are (pairs: levels or pairs: auto in a method of features), or name "
+        "your own.",
+        markup=False,
+    )

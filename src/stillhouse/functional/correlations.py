@@ -1,97 +1,84 @@
-"""Correlation of class probabilities: in what order and proportion, whatever mean and scale."""
+"""Correlation congruence: two published losses bear this name; one value per batch, []."""
 
+import math
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from stillhouse.functional.chunks import by_rows
-
-FLAT = 1e-6
-"""Of the largest probability: a row or column that varies by less is constant."""
+from stillhouse.functional.chunks import by_anchors
+from stillhouse.functional.directions import directions
 
 
-def inter_class_correlation(
-    student: Tensor, teacher: Tensor, *, temperature: float = 4.0
+def correlation_gap(
+    student: Tensor, teacher: Tensor, *, gamma: float = 0.4, order: int = 2
 ) -> Tensor:
-    """How an example's classes stand to each other: ``1 - pearson(p_s(i, :), p_t(i, :))``.
+    """Correlations of examples, by a Gaussian kernel, are as the teacher's.
 
-    ``p = softmax(z / T)``, correlated over the classes of one example: 0 where the student's
-    probabilities rise and fall with the teacher's, 2 where they do the opposite. No T squared.
-    Probabilities that are all equal correlate with nothing: 1, and no gradient.
+    ``mean_ij (k_s(i, j) - k_t(i, j))^2``, with ``k(i, j) = exp(-2 gamma) sum_p (2 gamma)^p / p!
+    cos(x_i, x_j)^p``, p from 0 to the order: the Taylor series of the Gaussian kernel
+    ``exp(-gamma |a - b|^2)`` between embeddings of unit length. Widths may differ.
 
     Shapes:
-        student, teacher: [B, C] logits; returns [B], float32.
+        student, teacher: [B, ...] embeddings, each of its own width; returns [], float32.
 
     Args:
-        student: logits of the learner.
-        teacher: logits of the teacher.
-        temperature: T > 0. 4.0: the paper on CIFAR-100, 1.0 on ImageNet (neither checked).
+        student: embeddings of the learner.
+        teacher: embeddings of the teacher.
+        gamma: above 0, of the kernel. 0.4: the code of Knowledge-Distillation-Zoo.
+        order: the last power of the series, at least 1. 2: the same.
 
-    Paper: Huang et al., "Knowledge Distillation from A Stronger Teacher", arXiv 2205.10536, its
-        inter-class relation.
+    Paper: Peng et al., "Correlation Congruence for Knowledge Distillation", arXiv 1904.01802; its
+        loss with the Gaussian kernel.
 
-    Differs from the authors' code: there the product of both lengths gets 1e-8 more, which shrinks
-        the correlation of nearly uniform probabilities; here only those are left out whose spread
-        is rounding. Its code for classification multiplies by T squared: see `dist`'s form.
+    Differs from the authors' code: none was released; the form is that of Knowledge-Distillation-
+        Zoo, the same value. What RepDistiller has under this name is `neighbour_products`.
 
     >>> import torch
-    >>> s, t = torch.tensor([[2.0, 0.0, 0.0]]), torch.tensor([[2.0, 2.0, 0.0]])
-    >>> round(inter_class_correlation(s, t, temperature=1.0).item(), 4)
-    0.5
+    >>> s, t = torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([[1.0], [1.0]])
+    >>> round(correlation_gap(s, t).item(), 4)
+    0.1266
     """
-    return by_rows(partial(_of_rows, temperature=temperature), student, teacher)
+    formula = partial(_kernel_gaps, gamma=gamma, order=order)
+    mine, theirs = directions(student), directions(teacher)
+    return by_anchors(formula, mine, theirs, width=len(mine)) / len(mine) ** 2
 
 
-def intra_class_correlation(
-    student: Tensor, teacher: Tensor, *, temperature: float = 4.0
-) -> Tensor:
-    """How a batch's examples stand to each other in a class: ``1 - pearson(p_s(:, j), p_t(:, j))``.
+def neighbour_products(student: Tensor, teacher: Tensor) -> Tensor:
+    """Gaps of an example and of the next one in the batch are not large in the same dimensions.
 
-    The mean over all classes j, of ``p = softmax(z / T)`` correlated over the examples of the
-    batch. No T squared. A class of which all examples are equally sure correlates with nothing and
-    counts as 1, as all classes do in a batch of one. Processes and micro-batches do not see each
-    other.
+    ``mean_i sum_d |D_i(d)| |D_{i+1}(d)|``, with ``D = s - t`` and i from the first example to the
+    last but one; 0 for a batch of one. Which examples are neighbours is decided by the shuffle: on
+    average it is the product of the gaps of any two different examples. It relates gaps, not
+    examples, and pulls each embedding to the teacher's as an L1 loss does.
 
     Shapes:
-        student, teacher: [B, C] logits; returns [], float32.
+        student, teacher: [B, ...] embeddings of equal shape; returns [], float32.
 
-    Args:
-        student: logits of the learner.
-        teacher: logits of the teacher.
-        temperature: T > 0. 4.0: as of `inter_class_correlation`.
+    Paper: Peng et al., "Correlation Congruence for Knowledge Distillation", arXiv 1904.01802; the
+        formula is not in the paper but in the code of the benchmark of CRD (RepDistiller).
 
-    Paper: Huang et al., "Knowledge Distillation from A Stronger Teacher", arXiv 2205.10536, its
-        intra-class relation.
-
-    Differs from the authors' code: as `inter_class_correlation` does.
+    Differs from the authors' code: the same value; it is said there to have come from the author
+        by mail. There a batch of one is nan.
 
     >>> import torch
-    >>> s = torch.tensor([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]])
-    >>> t = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
-    >>> round(intra_class_correlation(s, t).item(), 4)
-    0.5
+    >>> s, t = torch.tensor([[1.0, 0.0], [2.0, 1.0], [0.0, 0.0]]), torch.zeros(3, 2)
+    >>> neighbour_products(s, t).item()
+    1.0
     """
-    mine, theirs = (F.softmax(z.float() / temperature, dim=1).T for z in (student, teacher))
-    return (1.0 - _pearson(mine, theirs)).mean()
+    gaps = (student.flatten(1).float() - teacher.flatten(1).float()).abs()
+    return (gaps[:-1] * gaps[1:]).sum() / max(len(gaps) - 1, 1)
 
 
-def _of_rows(student: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:
-    mine, theirs = (F.softmax(z.float() / temperature, dim=1) for z in (student, teacher))
-    return 1.0 - _pearson(mine, theirs)
+def _kernel_gaps(
+    anchors: slice, student: Tensor, teacher: Tensor, *, gamma: float, order: int
+) -> Tensor:
+    mine, theirs = (_kernel(x[anchors] @ x.T, gamma, order) for x in (student, teacher))
+    return (mine - theirs).square().sum()
 
 
-def _pearson(x: Tensor, y: Tensor) -> Tensor:
-    return (_directions(x) * _directions(y)).sum(1)
-
-
-def _directions(x: Tensor) -> Tensor:
-    """Rows of mean 0 and length 1; rows that do not vary are 0."""
-    # In units of the largest value, a constant to a correlation: squares of 1e-25 would be 0.
-    largest = x.detach().amax(1, keepdim=True)
-    x = x / torch.where(largest > 0, largest, 1.0)
-    centred = x - x.mean(1, keepdim=True)
-    square = centred.square().sum(1, keepdim=True)
-    flat = square <= FLAT**2 * x.shape[1]
-    return torch.where(flat, 0.0, centred * torch.rsqrt(torch.where(flat, 1.0, square)))
+def _kernel(cosines: Tensor, gamma: float, order: int) -> Tensor:
+    value = torch.ones_like(cosines)
+    for power in range(1, order + 1):
+        value = value + (2.0 * gamma) ** power / math.factorial(power) * cosines**power
+    return math.exp(-2.0 * gamma) * value

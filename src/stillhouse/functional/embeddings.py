@@ -7,9 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stillhouse.functional.chunks import by_anchors
-
-SAME = 1e-12
-"""An embedding shorter than this has no direction: its cosine with anything is 0."""
+from stillhouse.functional.directions import directions
 
 
 def cosine_distance(student: Tensor, teacher: Tensor) -> Tensor:
@@ -31,7 +29,7 @@ def cosine_distance(student: Tensor, teacher: Tensor) -> Tensor:
     >>> cosine_distance(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 2.0]])).item()
     1.0
     """
-    return 1.0 - (_directions(student) * _directions(teacher)).sum(1)
+    return 1.0 - (directions(student) * directions(teacher)).sum(1)
 
 
 def normalised_l2(student: Tensor, teacher: Tensor) -> Tensor:
@@ -53,7 +51,7 @@ def normalised_l2(student: Tensor, teacher: Tensor) -> Tensor:
     >>> normalised_l2(torch.tensor([[3.0, 0.0]]), torch.tensor([[0.0, 0.5]])).item()
     2.0
     """
-    return (_directions(student) - _directions(teacher)).square().sum(1)
+    return (directions(student) - directions(teacher)).square().sum(1)
 
 
 def contrastive(student: Tensor, teacher: Tensor, *, temperature: float = 0.07) -> Tensor:
@@ -86,7 +84,7 @@ def contrastive(student: Tensor, teacher: Tensor, *, temperature: float = 0.07) 
     0.3133
     """
     formula = partial(_contrast, temperature=temperature)
-    mine, theirs = _directions(student), _directions(teacher)
+    mine, theirs = directions(student), directions(teacher)
     return by_anchors(formula, mine, theirs, width=len(theirs)) / len(mine)
 
 
@@ -94,10 +92,3 @@ def _contrast(anchors: slice, student: Tensor, teacher: Tensor, *, temperature: 
     scores = student[anchors] @ teacher.T / temperature
     own = torch.arange(len(student), device=student.device)[anchors]
     return F.cross_entropy(scores, own, reduction="sum")
-
-
-def _directions(x: Tensor) -> Tensor:
-    rows = x.flatten(1).float()
-    lengths: Tensor = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
-    # Divided by 1 where there is no direction: by a tiny number its gradient would be huge.
-    return rows / lengths.masked_fill(lengths <= SAME, 1.0)

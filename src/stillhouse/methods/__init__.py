@@ -1,11 +1,19 @@
 """Methods, in folders by the map of the field: one file per paper; each returns a Stage."""
 
 from stillhouse.methods.catalogue import METHODS, find_method
+from stillhouse.methods.feature.at import at
+from stillhouse.methods.feature.fitnet import fitnet
+from stillhouse.methods.feature.nst import nst
 from stillhouse.methods.feature.projector_logsum import projector_logsum
 from stillhouse.methods.method import Method
 from stillhouse.methods.offline.annealing_kd import annealing_kd
 from stillhouse.methods.plain import plain
+from stillhouse.methods.relation.cc_embedded import cc_embedded
+from stillhouse.methods.relation.cc_rbf import cc_rbf
+from stillhouse.methods.relation.irg import irg
+from stillhouse.methods.relation.pkt import pkt
 from stillhouse.methods.relation.rkd import rkd
+from stillhouse.methods.relation.sp import sp
 from stillhouse.methods.response.deit import deit
 from stillhouse.methods.response.dist import dist
 from stillhouse.methods.response.dkd import dkd
@@ -23,20 +31,28 @@ __all__ = [
     "METHODS",
     "Method",
     "annealing_kd",
+    "at",
+    "cc_embedded",
+    "cc_rbf",
     "deit",
     "dist",
     "dkd",
     "embedding_kd",
     "equivalent_smoothing",
     "find_method",
+    "fitnet",
+    "irg",
     "kd",
     "label_smoothing",
     "logits_mse",
     "multi_teacher_kd",
     "nkd",
+    "nst",
+    "pkt",
     "plain",
     "projector_logsum",
     "rkd",
+    "sp",
     "standardised_kd",
     "tf_kd_reg",
     "th_kd",

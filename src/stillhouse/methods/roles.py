@@ -3,7 +3,7 @@
 from torch import nn
 
 from stillhouse.engine.nodes import Node, Role
-from stillhouse.engine.terms import Term
+from stillhouse.engine.terms import Term, Weight
 from stillhouse.errors import WiringError
 from stillhouse.functional import cross_entropy
 
@@ -38,7 +38,9 @@ def as_teacher(teacher: nn.Module | Node, head: str | None = None) -> Node:
     return teacher
 
 
-def label_term(weight: float = 1.0, *, logits: str = "student.logits", name: str = "label") -> Term:
+def label_term(
+    weight: Weight = 1.0, *, logits: str = "student.logits", name: str = "label"
+) -> Term:
     """The cross-entropy with the labels.
 
     >>> label_term(0.1).weight

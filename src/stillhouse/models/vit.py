@@ -111,7 +111,8 @@ class TwoHeads(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """The mean of the logits of both heads."""
         own, distilled = tokens.chunk(2, dim=1)
-        return (self.own(own) + self.distilled(distilled)) / 2
+        logits: Tensor = (self.own(own) + self.distilled(distilled)) / 2
+        return logits
 
 
 def _check(size: int, patch: int, width: int, heads: int) -> None:

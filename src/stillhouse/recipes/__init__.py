@@ -2,7 +2,7 @@
 
 from stillhouse.recipes.load import load_recipe, make_recipe, override, read_yaml
 from stillhouse.recipes.schema import Recipe, resolved
-from stillhouse.recipes.study import Study, is_study, load_study, make_study
+from stillhouse.recipes.study import Study, is_study, load_study, make_study, override_study
 
 __all__ = [
     "Recipe",
@@ -13,6 +13,7 @@ __all__ = [
     "make_recipe",
     "make_study",
     "override",
+    "override_study",
     "read_yaml",
     "resolved",
 ]

@@ -48,6 +48,18 @@ class DataSection(Section):
     workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
 
 
+class BalanceSection(Section):
+    """Weights of terms by how hard each pulls at the student at the start, in place of given ones.
+
+    ``share``: how hard all terms but the first pull together, in units of the first. ``batches``:
+    on how many it is measured.
+    """
+
+    by: Literal["gradient"] = "gradient"
+    share: Annotated[float, Field(gt=0)] = 1.0
+    batches: Count = 8
+
+
 class CacheSection(Section):
     """Whether the teacher is recorded once instead of run in each step, and how it is stored.
 
@@ -121,6 +133,7 @@ class Recipe(Section):
     seeds: Annotated[tuple[int, ...], BeforeValidator(_seeds), Field(min_length=1)] = (0, 1, 2)
     optimizer: choices(OPTIMIZERS) = Field("sgd", validate_default=True)  # type: ignore[valid-type]
     schedule: choices(SCHEDULES) = Field("cosine", validate_default=True)  # type: ignore[valid-type]
+    balance: Annotated[BalanceSection, short("by")] | None = None
     cache: Annotated[CacheSection, BeforeValidator(_cache)] = CacheSection()
     control: bool = True
     precision: Precision = "auto"

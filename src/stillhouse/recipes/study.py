@@ -1,8 +1,9 @@
 """The study: one recipe file that compares many arms under one budget.
 
-An ordinary recipe with ``arms`` (name -> what differs) or ``sweep`` (settings -> lists of values)
-or both: the arms of the sweep stand beside the others. ``against`` names the arm that the others
-are compared with, beside their control; ``axis`` says what the figure has on its x axis.
+An ordinary recipe with ``arms`` (name -> what differs), ``methods`` (a list of methods, or 'all'),
+``sweep`` (settings -> lists of values), or several of them: their arms stand beside each other.
+``against`` names the arm that the others are compared with, beside their control; of several names
+the one that is best on validation. ``axis`` says what the figure has on its x axis.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import RecipeError, nearest
+from stillhouse.recipes.contenders import method_arms
 from stillhouse.recipes.load import make_recipe, read_setting, read_yaml
 from stillhouse.recipes.merge import arm_values, expanded, flat, merged, named
 from stillhouse.recipes.schema import Recipe, resolved
 from stillhouse.recipes.sweep import sweep_arms
 
-ARMS, SWEEP = "arms", "sweep"
-OWN_KEYS = ("title", ARMS, SWEEP, "against", "axis")
+ARMS, METHODS, SWEEP = "arms", "methods", "sweep"
+OWN_KEYS = ("title", ARMS, METHODS, SWEEP, "against", "axis")
 TEACHER_AXIS = "teacher"
 
 
@@ -29,7 +31,7 @@ class Study:
         title: in a line.
         arms: the recipe of each arm, by name.
         settings: what each arm says of its own, as dotted keys.
-        against: the arm that the others are compared with, or None.
+        rivals: the arms of which the best on validation is compared with all others; or none.
         axis: 'teacher' (its test accuracy) or a dotted key, or None.
         swept: the dotted keys of the sweep.
         values: the study as it was written, with overrides.
@@ -38,10 +40,15 @@ class Study:
     title: str
     arms: Mapping[str, Recipe]
     settings: Mapping[str, Mapping[str, Any]]
-    against: str | None
+    rivals: tuple[str, ...]
     axis: str | None
     swept: tuple[str, ...]
     values: Mapping[str, Any]
+
+    @property
+    def against(self) -> str | None:
+        """The arm that the others are compared with; None without one, or before it is known."""
+        return self.rivals[0] if len(self.rivals) == 1 else None
 
     def axis_value(self, arm: str) -> Any:
         """Where an arm stands on an axis that is a setting; None where it has no such setting."""
@@ -56,7 +63,7 @@ def is_study(values: Mapping[str, Any]) -> bool:
     >>> is_study({"data": "digits"}), is_study({"data": "digits", "sweep": {"epochs": [1, 2]}})
     (False, True)
     """
-    return ARMS in values or SWEEP in values
+    return any(key in values for key in (ARMS, METHODS, SWEEP))
 
 
 def load_study(path: Path, settings: Sequence[str] = ()) -> Study:
@@ -133,7 +140,7 @@ def make_study(values: Mapping[str, Any], *, where: str = "study") -> Study:
         title=str(values.get("title") or _title(recipes)),
         arms=recipes,
         settings={name: flat(expanded(each)) for name, each in own.items()},
-        against=None if values.get("against") is None else str(values["against"]),
+        rivals=_rivals(values),
         axis=values.get("axis"),
         swept=_swept(values.get(SWEEP)),
         values=dict(values),
@@ -153,13 +160,18 @@ def _own_values(values: Mapping[str, Any]) -> tuple[dict[str, dict[str, Any]], l
         if str(name) in own:  # YAML tells 1 from "1", a table and a directory do not
             problems.append(f"arms: two arms are called '{name}'; rename one of them")
         own[str(name)] = dict(each) if isinstance(each, Mapping) else {}
+    if values.get(METHODS) is not None:
+        listed, wrong = method_arms(values[METHODS], teacher=values.get("teacher") is not None)
+        problems += wrong
+        problems += [f"methods: there is an arm '{name}' already" for name in listed if name in own]
+        own |= listed
     if values.get(SWEEP) is not None:
         swept, wrong = sweep_arms(values[SWEEP])
         problems += wrong
         problems += [f"sweep: there is an arm '{name}' already" for name in swept if name in own]
         own |= swept
     if not own and not problems:
-        problems.append("a study has arms, and this one has none; add arms: or sweep:")
+        problems.append("a study has arms, and this one has none; add arms:, methods: or sweep:")
     return own, problems
 
 
@@ -195,9 +207,15 @@ def _references(
     values: Mapping[str, Any], recipes: Mapping[str, Recipe], own: Mapping[str, Any]
 ) -> list[str]:
     problems = []
-    against, axis = values.get("against"), values.get("axis")
-    if against is not None and str(against) not in own:
-        problems.append(f"against: there is no arm '{against}'; {nearest(str(against), own)}")
+    rivals, axis = _rivals(values), values.get("axis")
+    for name in rivals:
+        if name not in own:
+            problems.append(f"against: there is no arm '{name}'; {nearest(name, own)}")
+        elif len(rivals) > 1 and name in recipes and not recipes[name].data.validation:
+            problems.append(
+                f"against: the best of {len(rivals)} is chosen on validation data, and arm "
+                f"'{name}' has none; name one arm, or give data.validation"
+            )
     if not recipes or axis is None:
         return problems
     if axis == TEACHER_AXIS:
@@ -209,6 +227,12 @@ def _references(
         options = [TEACHER_AXIS, *sorted(known)]
         problems.append(f"axis: no arm has a setting '{axis}'; {nearest(str(axis), options)}")
     return problems
+
+
+def _rivals(values: Mapping[str, Any]) -> tuple[str, ...]:
+    given = values.get("against")
+    names = given if isinstance(given, list | tuple) else [] if given is None else [given]
+    return tuple(str(name) for name in names)
 
 
 def _swept(sweep: Any) -> tuple[str, ...]:

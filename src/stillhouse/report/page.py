@@ -16,7 +16,7 @@ from stillhouse.report.likeness import PANELS, by_class, few, heads_figure, like
 from stillhouse.report.projector import GAUGES, projector_panels, spectrum_figure
 from stillhouse.report.read import read_run
 from stillhouse.report.record import RunRecord
-from stillhouse.report.rows import seed_rows, table_rows
+from stillhouse.report.rows import seed_rows, settled, table_rows
 from stillhouse.report.terms import share_figure, share_parts, spans_decades, term_figure
 from stillhouse.report.theme import COLOURS, CONFIG, FONT, MONO
 from stillhouse.report.transfer_figures import transfer_figures
@@ -94,6 +94,7 @@ def render(record: RunRecord) -> str:
         progress=last_epochs(record),
         gain_labels=gain_labels(record),
         terms=_terms(record),
+        settled=settled(record),
         shares=[(term, colour) for term, (_, colour) in share_parts(record).items()],
         transfer=record.transfer,
         gallery=gallery(record.transfer),

@@ -35,6 +35,7 @@ class TrainedRun:
     test: Accuracy = Accuracy()
     heads: Mapping[str, Accuracy] = field(default_factory=dict)
     gauges: Mapping[str, Reading] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -137,3 +137,20 @@ def _against(
         return ""
     large, small = getattr(teacher, what), getattr(model, what)
     return compared(large / small, *words) if large and small else ""
+
+
+def settled(record: RunRecord) -> tuple[tuple[str, str], ...]:
+    """What was settled while the student's stage was composed, by seed where seeds differ.
+
+    >>> settled(RunRecord(name="run"))
+    ()
+    """
+    student = record.role("student")
+    runs = student.runs if student else ()
+    found = {(what, said): None for run in runs for what, said in run.notes.items()}
+    whats = [what for what, _ in found]
+    seeds = {(what, run.notes.get(what)): run.seed for run in reversed(runs) for what in run.notes}
+    return tuple(
+        (what if whats.count(what) == 1 else f"{what}, seed {seeds[what, said]}", said)
+        for what, said in found
+    )

@@ -32,6 +32,7 @@ def _trained(value: object) -> TrainedRun:
         test=_accuracy(found.get("test")),
         heads={name: _accuracy(head) for name, head in table(found.get("heads")).items()},
         gauges=readings(found.get("gauges")),
+        notes={what: text(said) for what, said in table(found.get("notes")).items()},
     )
 
 

@@ -20,7 +20,7 @@ def finding(record: StudyRecord) -> tuple[str, ...]:
     best = ranked[0]
     sentences = [_over_controls(ranked)]
     if record.against:
-        sentences.append(_over_arm(ranked, record.against))
+        sentences += [*_how_chosen(record), _over_arm(ranked, record.against)]
     sentences.append(_highest(best, record))
     return (*sentences, *_others(record))
 
@@ -53,6 +53,13 @@ def _are(names: Sequence[str]) -> str:
 
 def _its(names: Sequence[str]) -> str:
     return "its" if len(names) == 1 else "their"
+
+
+def _how_chosen(record: StudyRecord) -> Sequence[str]:
+    count = len(record.rivals)
+    if count < 2:
+        return ()
+    return (f"{record.against} is the best of {count} such arms on validation.",)
 
 
 def _over_arm(arms: Sequence[Arm], against: str) -> str:

@@ -79,6 +79,7 @@ class StudyRecord:
     data: Data = field(default_factory=Data)
     axis: str = ""
     against: str = ""
+    rivals: tuple[str, ...] = ()
     swept: tuple[str, ...] = ()
     arms: tuple[Arm, ...] = ()
     written: str = ""
@@ -122,6 +123,7 @@ def read_study(directory: Path) -> StudyRecord:
         data=read_data(found.get("data")),
         axis=text(found.get("axis")),
         against=text(found.get("against")),
+        rivals=tuple(text(name) for name in rows(found.get("rivals"))),
         swept=tuple(text(key) for key in rows(found.get("swept"))),
         arms=tuple(_arm(each) for each in rows(found.get("arms"))),
         written=written.read_text(encoding="utf-8", errors="replace") if written.is_file() else "",

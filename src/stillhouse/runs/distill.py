@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from stillhouse.engine.balance import balanced
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Settings, opened
 from stillhouse.errors import RecipeError, WiringError
@@ -20,6 +21,7 @@ from stillhouse.runs.fingerprint import fingerprint
 from stillhouse.runs.heads import check_kept, take_head, watching_head, with_heads
 from stillhouse.runs.likeness import Likeness, gauged, look_at
 from stillhouse.runs.networks import Network
+from stillhouse.runs.notes import write_notes
 from stillhouse.runs.optimising import budget_identity, chosen_optimizer, chosen_schedule
 from stillhouse.runs.played import Played
 from stillhouse.runs.pupils import Pupils
@@ -89,6 +91,15 @@ class Distillation:
                 stage = reading(stage, "teacher", source.input)
         stage = stage.freeze("student", kept).headed("student", section.head_path)
         return stage.completed(self.feeds.train(seed))
+
+    def balanced_stage(self, seed: int, teacher: nn.Module | None) -> Stage:
+        """The same, with the weights that the recipe wants from gradients."""
+        stage, wanted = self.student_stage(seed, teacher), self.recipe.balance
+        if wanted is None:
+            return stage
+        train, settings = self.feeds.train(seed), self.settings(seed, compile=False)
+        share, count = wanted.share, wanted.batches
+        return balanced(stage, train, settings, self.feeds.platform, share=share, batches=count)
 
     def control_stage(self, seed: int) -> Stage:
         """The student alone."""
@@ -223,10 +234,12 @@ class Distillation:
             **({} if self.recipe.student.head == "own" else {"head": self.recipe.student.head}),
             **self.input_settings(),
             **storage_identity(self),
+            **({"balance": self.recipe.balance.model_dump()} if self.recipe.balance else {}),
         }
 
         def stage() -> Stage:
-            made = gauged(look_at(self, teacher), self.student_stage(seed, teacher))
+            made = gauged(look_at(self, teacher), self.balanced_stage(seed, teacher))
+            write_notes(self, self.student_directory(seed), made)
             return teaching.teach(made) if teaching else made
 
         run = run_stage(

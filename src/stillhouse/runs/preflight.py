@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from stillhouse.engine.composite import run_outside
+from stillhouse.engine.gradients import gradient_norms
 from stillhouse.engine.player import Player
 from stillhouse.engine.signals import shape_text
 from stillhouse.engine.trainer import opened
@@ -63,24 +64,14 @@ def preflight(job: Distillation) -> Preflight:
 
 
 def _terms(player: Player, batches: list[dict[str, torch.Tensor]]) -> list[TermLine]:
-    values, norms = [], []
     weights = player.weights_at(1.0)
-    sums = [torch.zeros(()) for _ in weights]
-    for batch in batches:
-        terms = player.composite(run_outside(player.plan.outside, batch))
-        values.append(terms.detach().double().cpu())
-        for at, term in enumerate(terms.unbind()):
-            grads = torch.autograd.grad(
-                term, player.parameters, retain_graph=True, allow_unused=True
-            )
-            square = sum(
-                (g.double().square().sum() for g in grads if g is not None), sums[0].new_zeros(())
-            )
-            sums[at] = sums[at] + square.cpu()
-    norms = [w * s.sqrt().item() for w, s in zip(weights.values(), sums, strict=True)]
-    total = sum(norms) or 1.0
-    means = torch.stack(values).mean(0).tolist()
+    with torch.no_grad():
+        values = [player.composite(run_outside(player.plan.outside, batch)) for batch in batches]
+    means = torch.stack(values).double().mean(0).tolist()
+    norms = gradient_norms(player, batches, player.parameters)
+    pulls = {name: weight * norms[name] for name, weight in weights.items()}
+    total = sum(pulls.values()) or 1.0
     return [
-        TermLine(name, mean, weight, norm / total)
-        for (name, weight), mean, norm in zip(weights.items(), means, norms, strict=True)
+        TermLine(name, mean, weights[name], pull / total)
+        for (name, pull), mean in zip(pulls.items(), means, strict=True)
     ]

@@ -12,6 +12,7 @@ from stillhouse.engine.trainer import Weights
 from stillhouse.methods import plain
 from stillhouse.runs.ancestors import Trained, reading
 from stillhouse.runs.likeness import gauges_of
+from stillhouse.runs.notes import read_notes
 from stillhouse.runs.played import Played
 from stillhouse.runs.stage_run import BEST, LAST, StageRun
 
@@ -74,7 +75,7 @@ def played(
     stage = job.control_stage(seed) if role == "control" else job.student_stage(seed, teacher)
     found = _scored(job, role, seed, run, stage)
     gauges = gauges_of(job, seed, run, teacher)
-    return replace(found, teacher=teacher, gauges=gauges, notes=stage.notes)
+    return replace(found, teacher=teacher, gauges=gauges, notes=read_notes(run.directory))
 
 
 def _alone(trained: Trained) -> Stage:

@@ -136,21 +136,25 @@ def run_study(
         if platform.main:
             write_study(out, study.values)
             table = notes.write()
+        students = [len(job.recipe.seeds) for job in prepared.jobs.values()]
         for position, (name, job) in enumerate(prepared.jobs.items(), start=1):
             watcher.say(f"arm {position} of {len(prepared.jobs)}: {name}")
+            before = sum(students[: position - 1])
+            watcher.overall(before, sum(students))
             if notes.states[name]["state"] == FINISHED:
                 watcher.say("finished before")
                 continue
-            notes.states[name] = _run_arm(name, job, notes.marks[name])
+            heard = Attentive(job.watcher, before, sum(students))
+            notes.states[name] = _run_arm(name, job, notes.marks[name], heard)
             if platform.main:
                 table = notes.write()
                 hear(next(entry for entry in table["arms"] if entry["name"] == name))
+        watcher.overall(sum(students), sum(students))
         return StudyOutcome(out, table)
 
 
-def _run_arm(name: str, job: Distillation, mark: str) -> State:
+def _run_arm(name: str, job: Distillation, mark: str, heard: Attentive) -> State:
     """Run one arm; of one that diverged, say which of its trainings did."""
-    heard = Attentive(job.watcher)
     try:
         run(replace(job, watcher=heard))
     except NonFiniteLoss as error:

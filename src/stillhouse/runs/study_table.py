@@ -55,7 +55,8 @@ def study_table(
         data = data or scores.get("data", {})
         steps[name] = _step(scores)
         arms.append({**entry, **_numbers(scores)})
-    _compare(arms, study, steps)
+    against = chosen(study, arms)
+    _compare(arms, study, steps, against)
     return {
         "title": study.title,
         "created": created,
@@ -63,7 +64,8 @@ def study_table(
         "finished": all(entry["state"] != WAITING for entry in arms),
         "data": data,
         "axis": study.axis,
-        "against": study.against,
+        "against": against,
+        "rivals": list(study.rivals),
         "swept": list(study.swept),
         "arms": arms,
     }
@@ -128,7 +130,25 @@ def differences(mine: Mapping[int, float], theirs: Mapping[int, float]) -> list[
     return [value - theirs[seed] for seed, value in mine.items() if seed in theirs]
 
 
-def _compare(arms: Sequence[Entry], study: Study, steps: Mapping[str, float | None]) -> None:
+def chosen(study: Study, arms: Sequence[Entry]) -> str | None:
+    """The arm that others are compared with: of several the best on validation, last epoch.
+
+    Only arms that have ended count; of equal ones the first.
+    """
+    if len(study.rivals) <= 1:
+        return study.against
+    found = {}
+    for entry in arms:
+        known = [run.get("validation", {}).get("last") for run in entry["runs"]]
+        shares = [share for share in known if share is not None]
+        if entry["name"] in study.rivals and shares:
+            found[entry["name"]] = sum(shares) / len(shares)
+    return max(found, key=lambda name: found[name]) if found else None
+
+
+def _compare(
+    arms: Sequence[Entry], study: Study, steps: Mapping[str, float | None], against: str | None
+) -> None:
     """Add the gains over control and over one arm; each family of comparisons is corrected."""
     last = {entry["name"]: last_by_seed(entry["runs"]) for entry in arms}
     over_control: dict[str, Paired | None] = {}
@@ -137,16 +157,16 @@ def _compare(arms: Sequence[Entry], study: Study, steps: Mapping[str, float | No
         name = entry["name"]
         alone, step = last_by_seed(entry["controls"]), steps[name]
         over_control[name] = paired_t(differences(last[name], alone), step=step)
-        if study.against is not None and study.against != name and _same_test(study, name):
-            over_arm[name] = paired_t(differences(last[name], last[study.against]), step=step)
+        if against is not None and against != name and _same_test(study, name, against):
+            over_arm[name] = paired_t(differences(last[name], last[against]), step=step)
     for key, family in (("gain", over_control), ("over_against", over_arm)):
         by_name = dict(zip(family, corrected(list(family.values())), strict=True))
         for entry in arms:
             entry[key] = _said(family.get(entry["name"]), by_name.get(entry["name"]))
 
 
-def _same_test(study: Study, name: str) -> bool:
-    mine, theirs = study.arms[name].data, study.arms[study.against or name].data
+def _same_test(study: Study, name: str, other: str) -> bool:
+    mine, theirs = study.arms[name].data, study.arms[other].data
     return all(getattr(mine, key) == getattr(theirs, key) for key in SAME_TEST)
 
 

@@ -14,6 +14,9 @@ class Watcher(Observer, Protocol):
     def warn(self, text: str) -> None:
         """Something that may make the numbers worthless."""
 
+    def overall(self, done: int, total: int) -> None:
+        """Of a study: how many of its students are done."""
+
 
 class Quiet(Silent):
     """Says nothing."""
@@ -22,4 +25,7 @@ class Quiet(Silent):
         """Nothing."""
 
     def warn(self, text: str) -> None:
+        """Nothing."""
+
+    def overall(self, done: int, total: int) -> None:
         """Nothing."""

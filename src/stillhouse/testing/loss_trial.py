@@ -30,6 +30,7 @@ class LossTrial:
     zero: bool = False
     minimal: bool = False
     detaches: bool = False
+    ordered: bool = False
 
     def fresh(self) -> Callable[..., Tensor]:
         """The loss with its settings; a module is copied, so that its memory starts anew."""

@@ -24,6 +24,7 @@ def check_loss(
     zero_at_equal: bool = False,
     minimal_at_equal: bool = False,
     detaches: bool = False,
+    ordered: bool = False,
     options: Mapping[str, Any] | None = None,
     shape: Sequence[int] | None = None,
 ) -> None:
@@ -57,6 +58,7 @@ def check_loss(
         zero_at_equal: whether it claims to be zero where student == teacher.
         minimal_at_equal: whether it claims to be smallest there.
         detaches: part of it is held constant on purpose: finite differences are left out.
+        ordered: it depends on the order of the examples on purpose: permutations are left out.
         options: keyword arguments of the loss.
         shape: of the student and the teacher, batch first; default: [6, 5] logits, [6, 8] features.
 
@@ -84,6 +86,7 @@ def check_loss(
         zero=zero_at_equal,
         minimal=minimal_at_equal,
         detaches=detaches,
+        ordered=ordered,
     )
     for promise, broken in PROMISES.items():
         try:

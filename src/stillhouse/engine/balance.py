@@ -1,0 +1,123 @@
+"""Balance: weights of terms from how hard each pulls at the student, in place of folklore."""
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import islice
+
+import torch
+from torch import nn
+
+from stillhouse.data.batches import Batches
+from stillhouse.engine.gradients import gradient_norms
+from stillhouse.engine.platform import Platform
+from stillhouse.engine.seeding import seeded
+from stillhouse.engine.signals import Signals
+from stillhouse.engine.stage import Stage
+from stillhouse.engine.terms import OverTraining, Term, Weight
+from stillhouse.engine.trainer import Settings, Trainer, opened
+
+MOMENTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Shares of the training at which a weight that changes is looked at, for its largest value."""
+
+
+def balanced(
+    stage: Stage,
+    train: Batches,
+    settings: Settings,
+    platform: Platform,
+    *,
+    share: float = 1.0,
+    batches: int = 8,
+) -> Stage:
+    """The stage with weights by which its terms pull at the student in fixed proportions.
+
+    With g_i the root mean square, over the first batches, of the length of the gradient of term i
+    at all weights of the kept role as it starts, and L the term that comes first (by custom the
+    labels)::
+
+        w_L = 1 or as given        w_i = share / n * w_L g_L / g_i
+
+    for the n other terms of the same turn. A weight that changes over the training keeps its form:
+    its largest value is set. At the weights and not at the embedding, because a term on a layer in
+    the middle has no gradient at the embedding. What has weight 0 or no gradient yet is left as it
+    is. The weights are fixed then; they are written in the stage's notes.
+
+    Args:
+        stage: with live teachers.
+        train: of which the first batches of the first epoch are used; nothing is trained on them.
+        settings, platform: as in the fit.
+        share: how hard the other terms pull together, in units of the first. 1.0: as hard.
+        batches: how many.
+
+    Raises:
+        WiringError: the stage does not fit together.
+    """
+    stage = stage.completed(train)
+    with seeded(settings.seed, "balance"), opened(stage, train, settings, platform) as trainer:
+        with _untouched(trainer):
+            factors = _factors(stage, trainer, share, lambda: islice(train.epoch(0), batches))
+        epochs = float(settings.epochs)
+    turns = [
+        replace(turn, terms=[_scaled(term, factors) for term in turn.terms]) for turn in stage.turns
+    ]
+    found = [term for turn in turns for term in turn.terms if term.name in factors]
+    said = ", ".join(f"{term.name} {_largest(term, epochs):.4g}" for term in found)
+    return replace(stage, turns=turns, notes={**stage.notes, "balance": said or "one term"})
+
+
+def _factors(
+    stage: Stage, trainer: Trainer, share: float, batches: Callable[[], Iterator[Signals]]
+) -> dict[str, float]:
+    """What the weight of each term is multiplied by; terms that stay are left out."""
+    found: dict[str, float] = {}
+    for player in trainer.players:
+        if stage.keeps not in player.plan.turn.learners:
+            continue
+        kept = player.composite.learners[stage.keeps]
+        parameters = [p for p in kept.parameters() if p.requires_grad]
+        norms = gradient_norms(player, batches(), parameters)
+        pulls = {
+            term.name: norms[term.name] * _largest(term, player.epochs)
+            for term in player.plan.turn.terms
+        }
+        moving = {name: pull for name, pull in pulls.items() if pull > 0.0}
+        first, *others = moving
+        found |= {name: share / len(others) * moving[first] / moving[name] for name in others}
+    return found
+
+
+def _largest(term: Term, epochs: float) -> float:
+    return max(term.weight_at(at * epochs, epochs) for at in MOMENTS)
+
+
+def _scaled(term: Term, factors: Mapping[str, float]) -> Term:
+    if term.name not in factors:
+        return term
+    scaled = copy.copy(term)
+    scaled.weight = _times(term.weight, factors[term.name])
+    return scaled
+
+
+def _times(weight: Weight, factor: float) -> Weight:
+    if isinstance(weight, OverTraining):
+        inner = weight.at
+        return OverTraining(lambda share: factor * inner(share))
+    if callable(weight):
+        given = weight
+        return lambda epoch: factor * given(epoch)
+    return factor * weight
+
+
+@contextmanager
+def _untouched(trainer: Trainer) -> Iterator[None]:
+    """Put back what a forward pass in train mode moves."""
+    modules: list[nn.Module] = [player.composite for player in trainer.players]
+    before = [{k: v.clone() for k, v in m.state_dict().items()} for m in modules]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for module, state in zip(modules, before, strict=True):
+                module.load_state_dict(state)
