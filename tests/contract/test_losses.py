@@ -17,8 +17,13 @@ from stillhouse.testing.contract import positional
 from stillhouse.testing.loss_trial import draw_inputs
 
 CATALOGUE = [getattr(functional, name) for name in functional.__all__]
-NOT_ZERO_AT_EQUAL = ("contrastive", "log_correlation", "log_sum", "normalised_kl")
-NOT_ZERO_AT_EQUAL = ("boundary_gap", "contrastive", "log_correlation", "log_sum")
+NOT_ZERO_AT_EQUAL = (
+    "boundary_gap",
+    "contrastive",
+    "log_correlation",
+    "log_sum",
+    "normalised_kl",
+)
 """Losses of a teacher that are not 0 at student == teacher; all others must be."""
 MINIMAL_AT_EQUAL = ("log_sum",)
 """Those of them that are smallest there."""
