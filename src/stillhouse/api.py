@@ -19,6 +19,7 @@ def distill(
     student: str | nn.Module | Callable[[], nn.Module],
     teacher: str | list[Any] | nn.Module | Callable[[], nn.Module] | None = None,
     teacher_input: Mapping[str, Any] | None = None,
+    peers: int | Sequence[str | nn.Module | Callable[[], nn.Module]] | None = None,
     method: str | dict[str, Any] = "kd",
     out: str | Path,
     epochs: int = 30,
@@ -42,6 +43,8 @@ def distill(
             of names and sections is an ensemble of teachers.
         teacher_input: where the teacher wants another image than the student: {'size': 224,
             'channels': 3, 'mean': [...], 'std': [...]}.
+        peers: networks that learn beside the student, for methods that take them: how many of the
+            student's own kind, or each as the student is given.
         method: a name ('stillhouse ls methods') or {'name': ..., setting: ...}.
         out: the directory of the run; the same call goes on with it or finds it finished.
         epochs, seeds: the budget; 3 seeds are 0, 1 and 2.
@@ -64,6 +67,7 @@ def distill(
             "data": section,
             "student": _named(student),
             "teacher": None if teacher is None else _with_input(_named(teacher), teacher_input),
+            **_peers(peers),
             "method": method,
             "epochs": epochs,
             "seeds": seeds if isinstance(seeds, int) else list(seeds),
@@ -75,6 +79,7 @@ def distill(
         data=None if named else data,
         student=None if isinstance(student, str | dict) else student,
         teacher=None if isinstance(teacher, str | dict | list) else teacher,
+        peers=_objects(peers),
         transform=transform,
         eval_transform=eval_transform,
     )
@@ -127,6 +132,20 @@ def _with_input(teacher: Any, wanted: Mapping[str, Any] | None) -> Any:
         raise RecipeError("teacher_input", ["of several teachers each has its own; give it there"])
     section = teacher if isinstance(teacher, dict) else {"model": teacher}
     return {**section, "input": dict(wanted)}
+
+
+def _peers(peers: Any) -> dict[str, Any]:
+    """The key of the recipe; none where nothing was said."""
+    if peers is None or isinstance(peers, int):
+        return {} if peers is None else {"peers": peers}
+    return {"peers": [_named(each) for each in peers]}
+
+
+def _objects(peers: Any) -> Sequence[Any] | None:
+    """Peers that were given as objects, None in the place of names."""
+    if peers is None or isinstance(peers, int):
+        return None
+    return [None if isinstance(each, str | dict) else each for each in peers]
 
 
 def _named(network: Any) -> Any:

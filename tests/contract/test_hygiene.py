@@ -82,15 +82,17 @@ def test_a_methods_settings_are_a_schema(method: Method) -> None:
         assert p.annotation is not p.empty, name
     taken = [name for name in inspect.signature(method.build).parameters if name not in
              method.settings]  # fmt: skip
-    assert taken in (["student"], ["student", "teacher"])
+    assert taken in (["student"], ["student", "teacher"], ["student", "peers"])
     assert method.needs_teacher == ("teacher" in taken)
+    assert method.needs_peers == ("peers" in taken)
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 def test_a_method_refuses_what_a_recipe_would_refuse(method: Method) -> None:
     """Also when it is called from Python: `checked` stands before each method with settings."""
     hints = get_type_hints(method.build, include_extras=True)
-    nets = [nn.Linear(1, 1)] * (2 if method.needs_teacher else 1)
+    nets: list[object] = [nn.Linear(1, 1)] * (2 if method.needs_teacher else 1)
+    nets += [[nn.Linear(1, 1)]] if method.needs_peers else []
     for name in method.settings:
         bad = "no such choice" if get_origin(hints[name]) is Literal else -1.0
         if bad == -1.0 and not hasattr(hints[name], "__metadata__"):
@@ -112,6 +114,7 @@ def test_everything_public_is_in_the_catalogue() -> None:
     assert functional.__all__ == sorted(functional.__all__)
     in_pieces = public_functions(functional) - set(functional.__all__)
     no_losses = {"by_anchors", "by_rows", "directions", "virtual_teacher"}
+    no_losses |= {"confidence_shares", "ensemble_kl"}  # of several teachers, so of other shapes
     assert in_pieces == no_losses, "what formulas are made of, and a target"
     assert set(functional.__all__) <= public_functions(functional)
     assert set(bridges.__all__) <= public_functions(bridges) | {

@@ -17,13 +17,8 @@ from stillhouse.testing.contract import positional
 from stillhouse.testing.loss_trial import draw_inputs
 
 CATALOGUE = [getattr(functional, name) for name in functional.__all__]
-NOT_ZERO_AT_EQUAL = (
-    "boundary_gap",
-    "contrastive",
-    "log_correlation",
-    "log_sum",
-    "normalised_kl",
-)
+
+NOT_ZERO_AT_EQUAL = ("boundary_gap", "contrastive", "log_correlation", "log_sum", "normalised_kl")
 """Losses of a teacher that are not 0 at student == teacher; all others must be."""
 MINIMAL_AT_EQUAL = ("log_sum",)
 """Those of them that are smallest there."""
@@ -53,7 +48,8 @@ def kind_of(loss: Callable[..., Tensor]) -> str:
     second = list(inspect.signature(loss).parameters)[1]
     if second == "label":
         return "labels"
-    return "logits" if loss.__module__.endswith(".logits") else "features"
+    room = loss.__module__.rsplit(".", 1)[-1]
+    return "logits" if room in ("logits", "decoupled", "pearson") else "features"
 
 
 def shapes_of(loss: Callable[..., Tensor]) -> list[tuple[int, ...] | None]:

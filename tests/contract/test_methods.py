@@ -18,8 +18,10 @@ from stillhouse.methods import (
     Method,
     deit,
     dist,
+    dml,
     embedding_kd,
     kd,
+    kdcl,
     plain,
     tf_kd_reg,
     th_kd,
@@ -53,6 +55,15 @@ def test_deit_keeps_the_contract_in_its_other_forms(options: dict[str, object]) 
 
 def test_dist_keeps_the_contract_with_t_squared() -> None:
     check_method(dist, options={"form": "code"}, widths=[(4, 6)])
+
+
+def test_dml_keeps_the_contract_when_its_networks_take_turns() -> None:
+    check_method(dml, options={"update": "alternating"}, widths=[(4, 6)])
+
+
+@pytest.mark.parametrize("ensemble", ["linear", "mean", "best"])
+def test_kdcl_keeps_the_contract_with_each_ensemble(ensemble: str) -> None:
+    check_method(kdcl, options={"ensemble": ensemble}, widths=[(4, 6)])
 
 
 LABEL = Term("label", cross_entropy, ["student.logits", "batch.label"])

@@ -135,3 +135,13 @@ def test_a_bridge_gives_one_signal() -> None:
     assert bridge.module is None
     assert bridge.problem("") is None
     assert "gives one signal, 'double'" in str(bridge.problem("layer3"))
+
+
+def test_an_ema_steps_at_the_end_of_each_part_of_the_training() -> None:
+    of = Role("student", nn.Linear(1, 1))
+    assert Ema("a", of, parts=3).interval(per_epoch=5, epochs=2) == 4
+    assert Ema("a", of, every=2).interval(per_epoch=5, epochs=6) == 10
+    assert Ema("a", of).interval(per_epoch=5, epochs=6) == 1
+    for wrong in ({"parts": 0}, {"parts": 2, "every": 1}):
+        with pytest.raises(WiringError, match=r"node 'a'.*parts"):
+            Ema("a", of, **wrong)

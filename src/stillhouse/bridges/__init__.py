@@ -1,8 +1,32 @@
 """Bridges: modules that derive one signal from others."""
 
+from stillhouse.bridges.ensembles import (
+    best_logits,
+    least_logits,
+    linear_logits,
+    mean_logits,
+    mean_of_softmaxes,
+)
+from stillhouse.bridges.exits import ExitBranch, classifier
 from stillhouse.bridges.heads import match_width, mixture
-from stillhouse.bridges.inference import MixtureHead, MixtureOfOutputs, folded, joined, with_head
+from stillhouse.bridges.inference import (
+    MixtureHead,
+    MixtureOfOutputs,
+    Tapped,
+    folded,
+    joined,
+    with_head,
+)
 from stillhouse.bridges.inputs import InputAdapter
+from stillhouse.bridges.maps import (
+    AtSize,
+    PositionMean,
+    at_smaller_size,
+    bottleneck,
+    mean_network,
+    regressor,
+    smaller_size,
+)
 from stillhouse.bridges.normalisation import (
     BatchStatistics,
     GroupStatistics,
@@ -15,24 +39,39 @@ from stillhouse.bridges.shapes import Connector, as_map, map_shape, resized
 from stillhouse.bridges.shifts import layer_shift
 
 __all__ = [
+    "AtSize",
     "BatchStatistics",
     "Connector",
+    "ExitBranch",
     "GroupStatistics",
     "InputAdapter",
     "MixtureHead",
     "MixtureOfOutputs",
+    "PositionMean",
+    "Tapped",
     "UnitLength",
     "Whiten",
     "as_map",
+    "at_smaller_size",
+    "best_logits",
+    "bottleneck",
+    "classifier",
     "embedder",
     "folded",
     "joined",
     "layer_shift",
+    "least_logits",
+    "linear_logits",
     "map_shape",
     "match_width",
+    "mean_logits",
+    "mean_network",
+    "mean_of_softmaxes",
     "mixture",
     "normaliser",
     "projector",
+    "regressor",
     "resized",
+    "smaller_size",
     "with_head",
 ]

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from stillhouse.bridges.heads import mixture
 from stillhouse.engine.signals import named_outputs
-from stillhouse.engine.taps import tap_problem
+from stillhouse.engine.taps import Taps, tap_problem
 from stillhouse.errors import ModelError
 
 
@@ -195,3 +195,36 @@ class MixtureOfOutputs(nn.Module):
                 raise ModelError(f"{type(self.model).__name__} gives no '{name}'; there is {there}")
         own, other = self.names
         return self._mix(given[own], given[other])
+
+
+class Tapped(nn.Module):
+    """A model that goes on elsewhere from a tap: ``tail(tap(image))``.
+
+    Args:
+        model: copied, never edited; what it does after the tap is not used.
+        tap: such as 'layer3' or 'fc:in'.
+        tail: from what is heard there to the result; copied too.
+
+    Raises:
+        ModelError: the model has no module at that tap.
+
+    >>> model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4))
+    >>> Tapped(model, "0", nn.Linear(3, 5))(torch.ones(1, 2)).shape
+    torch.Size([1, 5])
+    """
+
+    def __init__(self, model: nn.Module, tap: str, tail: nn.Module) -> None:
+        super().__init__()
+        problem = tap_problem(model, tap, who=type(model).__name__)
+        if problem:
+            raise ModelError(f"no place to go on from: {problem}")
+        self.model = copy.deepcopy(model)
+        self.tail = copy.deepcopy(tail)
+        self._tap = tap
+
+    def forward(self, image: Tensor) -> Tensor:
+        """What the tail makes of the tap."""
+        with Taps(self.model, [self._tap], who=type(self.model).__name__) as taps:
+            self.model(image)
+            value: Tensor = self.tail(taps.collect()[self._tap])
+        return value

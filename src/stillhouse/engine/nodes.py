@@ -5,6 +5,7 @@ role. Ema: a role that follows another one. A node never knows a method or a los
 """
 
 import copy
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping
 
@@ -187,7 +188,9 @@ class Ema(Role):
         name: how signals call it.
         of: the role that it follows.
         decay: what it keeps of itself at each step, in 0..1; 0 makes it a copy, a snapshot.
-        every: epochs between its steps; None: it follows at each optimiser step.
+        every: epochs between its steps.
+        parts: instead of it, a number of equal parts of the training; it steps at the end of each,
+            whatever the budget. With neither it follows at each optimiser step.
 
     Paper: Tarvainen & Valpola, "Mean teachers are better role models", arXiv 1703.01780.
 
@@ -201,21 +204,35 @@ class Ema(Role):
     """
 
     def __init__(
-        self, name: str, of: Role, *, decay: float = 0.999, every: int | None = None
+        self,
+        name: str,
+        of: Role,
+        *,
+        decay: float = 0.999,
+        every: int | None = None,
+        parts: int | None = None,
     ) -> None:
+        where = f"node '{name}'"
         if not 0.0 <= decay <= 1.0:
-            raise WiringError(f"node '{name}'", [f"decay must be in 0..1, not {decay}"])
+            raise WiringError(where, [f"decay must be in 0..1, not {decay}"])
         if every is not None and every < 1:
-            raise WiringError(f"node '{name}'", [f"every must be at least 1 epoch, not {every}"])
+            raise WiringError(where, [f"every must be at least 1 epoch, not {every}"])
+        if parts is not None and parts < 1:
+            raise WiringError(where, [f"parts must be at least 1, not {parts}"])
+        if every is not None and parts is not None:
+            raise WiringError(where, ["every and parts say the same in two ways; give one"])
         super().__init__(
             name, copy.deepcopy(of.module), reads=of.reads, head=of._head, aliases=of.aliases
         )
         self.of = of
         self.decay = decay
         self.every = every
+        self.parts = parts
 
-    def interval(self, per_epoch: int) -> int:
-        """Optimiser steps between two steps of it, in epochs of so many."""
+    def interval(self, per_epoch: int, epochs: int) -> int:
+        """Optimiser steps between two steps of it, in a training of so many epochs."""
+        if self.parts is not None:
+            return math.ceil(per_epoch * epochs / self.parts)
         return 1 if self.every is None else self.every * per_epoch
 
     @torch.no_grad()

@@ -113,6 +113,23 @@ def cosine(*, warmup: float = 0.0, end: float = 0.0) -> ScheduleFactory:
     return _scaled(factor, warmup)
 
 
+def cosine_restarts(cycles: int) -> ScheduleFactory:
+    """Half a cosine from 1 to 0, again in each of so many equal parts of the training.
+
+    Paper: Loshchilov & Hutter, "SGDR", arXiv 1608.03983, with cycles of one length.
+
+    >>> schedule = cosine_restarts(2)(sgd(1.0)([nn.Parameter(torch.zeros(1))]), 20, 5)
+    >>> [round(schedule.lr_lambdas[0](step), 2) for step in (0, 5, 9, 10, 15)]
+    [1.0, 0.5, 0.02, 1.0, 0.5]
+    """
+
+    def factor(step: int, steps: int, _per_epoch: int) -> float:
+        length = math.ceil(steps / cycles)
+        return 0.5 * (1.0 + math.cos(math.pi * (step % length) / length))
+
+    return _scaled(factor, 0.0)
+
+
 def multi_step(
     milestones: Sequence[float] = (150, 180, 210), *, gamma: float = 0.1, warmup: float = 0.0
 ) -> ScheduleFactory:

@@ -82,12 +82,14 @@ def _measure_problem(label: str, signal: str, signals: Mapping[str, Tensor]) -> 
     return f"measure '{label}' scores logits [B, classes], but '{signal}' is {shape}"
 
 
-def _term_problem(term: Term, signals: Mapping[str, Tensor]) -> str | None:
+def _term_problem(term: Term, signals: Mapping[str, Tensor], seed: int) -> str | None:
     for read in term.reads:
         if read not in signals:
             return _missing_problem(f"term '{term.name}'", read, signals)
     try:
-        value = term.value(signals)
+        with seeded(seed, "init", term.name):
+            term.build(signals)
+        value = _value(term, signals)
     except Exception as error:
         shapes = ", ".join(f"{read} {shape_text(signals[read])}" for read in term.reads)
         return f"term '{term.name}' does not fit {shapes}: {_said(error)}"
@@ -96,12 +98,23 @@ def _term_problem(term: Term, signals: Mapping[str, Tensor]) -> str | None:
     return None
 
 
+def _value(term: Term, signals: Mapping[str, Tensor]) -> Tensor:
+    """The term in eval mode: a memory bank fills in training mode only."""
+    if term.module is None:
+        return term.value(signals)
+    flags = Flags([term.module])
+    try:
+        term.module.eval()
+        return term.value(signals)
+    finally:
+        flags.restore()
+
+
 def rehearse(
     stage: Stage, nodes: Sequence[Node], signals: Signals, seed: int, problems: list[str]
 ) -> Signals:
     """Run all nodes and terms once; adds to ``problems``, leaves no flag or hook behind."""
-    losses = [term.module for term in stage.terms() if term.module is not None]
-    flags = Flags([*losses, *(node.module for node in nodes if node.module is not None)])
+    flags = Flags([node.module for node in nodes if node.module is not None])
     parts = parts_of(stage, nodes)
     try:
         with torch.no_grad():
@@ -113,9 +126,7 @@ def rehearse(
                     node.watch()
                 found = _run_node(node, signals, seed) or _head_problem(node, signals)
                 problems += [found] if found else []
-            for loss in losses:
-                loss.eval()  # a memory bank fills in training mode only
-            asked = [_term_problem(term, signals) for term in stage.terms()]
+            asked = [_term_problem(term, signals, seed) for term in stage.terms()]
             asked += [_measure_problem(*measure, signals) for measure in stage.measures.items()]
             asked += [
                 _missing_problem(f"gauge '{gauge.name}'", read, signals)

@@ -58,7 +58,8 @@ class Stage:
         order: the order in which training rows are shown, where a method needs one of its own,
             such as pairs of one class; None: shuffled.
         complete: what is left to compose once the training data are known (which layers pair up, a
-            memory of as many rows): takes the stage as it is then, gives the whole one.
+            memory of as many rows): takes the stage as it is then, gives the whole one, or one that
+            is to be completed further.
         notes: what was settled on the way, for people: ``{"pairs": "layer1 - layer2.1"}``.
     """
 
@@ -75,9 +76,10 @@ class Stage:
 
     def completed(self, train: Batches) -> "Stage":
         """The whole stage, on these training data; itself when nothing is left to compose."""
-        if self.complete is None:
-            return self
-        return replace(self.complete(self, train), complete=None)
+        stage = self
+        while stage.complete is not None:
+            stage = stage.complete(replace(stage, complete=None), train)
+        return stage
 
     def node(self, name: str) -> Node:
         """The node of that name. Raises WiringError when there is none."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.engine.signals import as_names
+from stillhouse.errors import WiringError
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,37 @@ class Term:
         self.weight = weight
         self.through = through
         self.options = dict(options or {})
+        self._build: Callable[..., nn.Module] | None = None
+
+    @classmethod
+    def sized(
+        cls,
+        name: str,
+        build: Callable[..., nn.Module],
+        reads: str | Iterable[str],
+        *,
+        weight: Weight = 1.0,
+    ) -> "Term":
+        """A term whose loss is built from the shapes of its signals, once, from the first batch.
+
+        Args:
+            name, reads, weight: as of any term.
+            build: takes one ``torch.Size`` per signal, gives the loss as a module.
+
+        >>> term = Term.sized("gap", lambda s, t: nn.Bilinear(s[1], t[1], 1), ["a.x", "b.x"])
+        >>> term.build({"a.x": torch.ones(2, 3), "b.x": torch.ones(2, 4)})
+        >>> term.module
+        Bilinear(in1_features=3, in2_features=4, out_features=1, bias=True)
+        """
+        term = cls(name, _unsized(name), reads, weight=weight)
+        term._build = build
+        return term
+
+    def build(self, signals: Mapping[str, Tensor]) -> None:
+        """Build the loss of a sized term, if it is not there yet."""
+        if self._build is not None:
+            loss = self._build(*(signals[name].shape for name in self.reads))
+            self.loss, self._build = loss.to(signals[self.reads[0]].device), None
 
     @property
     def module(self) -> nn.Module | None:
@@ -95,3 +127,10 @@ class Term:
         first, *rest = (signals[name] for name in self.reads)
         targets = rest if self.through else [target.detach() for target in rest]
         return torch.mean(self.loss(first, *targets, **self.options))
+
+
+def _unsized(name: str) -> Callable[..., Tensor]:
+    def loss(*_: Tensor) -> Tensor:
+        raise WiringError(f"term '{name}'", ["it was not sized yet; check the stage"])
+
+    return loss

@@ -151,7 +151,7 @@ class Trainer:
                     share=1.0 / len(group),
                 )
         for follower in self._followers:
-            if (step + 1) % follower.interval(self.per_epoch) == 0:
+            if (step + 1) % follower.interval(self.per_epoch, self.settings.epochs) == 0:
                 follower.follow()
 
     def look(self, kept: str) -> None:

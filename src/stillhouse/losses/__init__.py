@@ -3,4 +3,9 @@
 What they learn or remember is in parameters and buffers, so that a checkpoint holds it.
 """
 
-__all__: list[str] = []
+from stillhouse.losses.gaussian import GaussianNLL
+
+__all__ = ["GaussianNLL"]
+from stillhouse.losses.past import PastPredictions
+
+__all__ = ["PastPredictions"]

@@ -5,8 +5,13 @@ from stillhouse.methods.feature.at import at
 from stillhouse.methods.feature.fitnet import fitnet
 from stillhouse.methods.feature.nst import nst
 from stillhouse.methods.feature.projector_logsum import projector_logsum
+from stillhouse.methods.feature.simkd import simkd
+from stillhouse.methods.feature.srrl import srrl
+from stillhouse.methods.feature.vid import vid
 from stillhouse.methods.method import Method
 from stillhouse.methods.offline.annealing_kd import annealing_kd
+from stillhouse.methods.online.dml import dml
+from stillhouse.methods.online.kdcl import kdcl
 from stillhouse.methods.plain import plain
 from stillhouse.methods.relation.cc_embedded import cc_embedded
 from stillhouse.methods.relation.cc_rbf import cc_rbf
@@ -21,6 +26,11 @@ from stillhouse.methods.response.kd import kd
 from stillhouse.methods.response.logits_mse import logits_mse
 from stillhouse.methods.response.nkd import nkd
 from stillhouse.methods.response.standardised_kd import standardised_kd
+from stillhouse.methods.self_distillation.byot import byot
+from stillhouse.methods.self_distillation.cs_kd import cs_kd
+from stillhouse.methods.self_distillation.ema_kd import ema_kd
+from stillhouse.methods.self_distillation.ps_kd import ps_kd
+from stillhouse.methods.self_distillation.snapshot_kd import snapshot_kd
 from stillhouse.methods.several_teachers.multi_teacher_kd import multi_teacher_kd
 from stillhouse.methods.sharing.embedding_kd import embedding_kd
 from stillhouse.methods.sharing.th_kd import th_kd
@@ -32,17 +42,22 @@ __all__ = [
     "Method",
     "annealing_kd",
     "at",
+    "byot",
     "cc_embedded",
     "cc_rbf",
+    "cs_kd",
     "deit",
     "dist",
     "dkd",
+    "dml",
+    "ema_kd",
     "embedding_kd",
     "equivalent_smoothing",
     "find_method",
     "fitnet",
     "irg",
     "kd",
+    "kdcl",
     "label_smoothing",
     "logits_mse",
     "multi_teacher_kd",
@@ -51,9 +66,14 @@ __all__ = [
     "pkt",
     "plain",
     "projector_logsum",
+    "ps_kd",
     "rkd",
+    "simkd",
+    "snapshot_kd",
     "sp",
+    "srrl",
     "standardised_kd",
     "tf_kd_reg",
     "th_kd",
+    "vid",
 ]

@@ -4,8 +4,10 @@ from stillhouse.errors import RecipeError, nearest
 from stillhouse.methods import (
     feature,
     offline,
+    online,
     relation,
     response,
+    self_distillation,
     several_teachers,
     sharing,
     teacher_free,
@@ -18,10 +20,12 @@ METHODS: tuple[Method, ...] = (
     *response.METHODS,
     *feature.METHODS,
     *relation.METHODS,
+    *self_distillation.METHODS,
     *sharing.METHODS,
     *offline.METHODS,
     *several_teachers.METHODS,
     *teacher_free.METHODS,
+    *online.METHODS,
 )
 
 

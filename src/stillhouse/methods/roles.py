@@ -38,6 +38,23 @@ def as_teacher(teacher: nn.Module | Node, head: str | None = None) -> Node:
     return teacher
 
 
+def as_teacher_role(method: str, teacher: nn.Module | Node, head: str | None = None) -> Role:
+    """A teacher whose modules a method uses: a model, or a Role called 'teacher'.
+
+    Raises:
+        WiringError: it is another node, or a head is named for a role.
+        ModelError: no module of that name is there to be the head.
+
+    >>> as_teacher_role("th_kd", nn.Sequential(nn.Linear(2, 2))).name
+    'teacher'
+    """
+    node = as_teacher(teacher, head)
+    if not isinstance(node, Role) or node.name != "teacher":
+        said = f"the teacher must be a model or a Role called 'teacher', not '{node.name}'"
+        raise WiringError(method, [f"{said}, a {type(node).__name__}"])
+    return node
+
+
 def label_term(
     weight: Weight = 1.0, *, logits: str = "student.logits", name: str = "label"
 ) -> Term:

@@ -1,8 +1,9 @@
 """Pairing: which layers of two networks belong together, for any pair of networks."""
 
+from stillhouse.pairing.last import check_pooled, check_rectified, last_map, with_last_maps
 from stillhouse.pairing.levels import Level, heard_maps, levels
 from stillhouse.pairing.match import in_order, likeness, nearness, propose
-from stillhouse.pairing.paired import Pair, Pairs, paired
+from stillhouse.pairing.paired import Pair, Pairs, looked_at, paired, shown
 from stillhouse.pairing.proposal import ProposedPair, proposals
 
 __all__ = [
@@ -10,12 +11,18 @@ __all__ = [
     "Pair",
     "Pairs",
     "ProposedPair",
+    "check_pooled",
+    "check_rectified",
     "heard_maps",
     "in_order",
+    "last_map",
     "levels",
     "likeness",
+    "looked_at",
     "nearness",
     "paired",
     "proposals",
     "propose",
+    "shown",
+    "with_last_maps",
 ]

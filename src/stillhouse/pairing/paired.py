@@ -62,21 +62,25 @@ def paired(stage: Stage, pairs: Pairs, add: Callable[[Stage, tuple[Pair, ...]], 
 
 def found_pairs(stage: Stage, train: Batches, *, by: How) -> tuple[Pair, ...]:
     """The pairs of 'student' and 'teacher', each on images as it reads them."""
-    roles = [_role(stage, name) for name in ("student", "teacher")]
-    batch = train.sample(LOOKED_AT)
-    mine, theirs = (_shown(stage, role, batch) for role in roles)
-    return propose(roles[0].module, roles[1].module, mine, by=by, teacher_image=theirs)
+    student, mine = looked_at(stage, "student", train)
+    teacher, theirs = looked_at(stage, "teacher", train)
+    return propose(student.module, teacher.module, mine, by=by, teacher_image=theirs)
 
 
-def _role(stage: Stage, name: str) -> Role:
+def looked_at(stage: Stage, name: str, train: Batches) -> tuple[Role, Tensor]:
+    """A role, and what it reads of some training images, on its device.
+
+    Raises:
+        WiringError: it is another kind of node, such as a recording.
+    """
     node = stage.node(name)
     if not isinstance(node, Role):
         said = f"'{name}' is a {type(node).__name__}, whose layers cannot be looked at"
         raise WiringError(f"stage '{stage.name}'", [f"{said}; name the pairs of taps"])
-    return node
+    return node, shown(stage, node, train.sample(LOOKED_AT))
 
 
-def _shown(stage: Stage, role: Role, batch: Mapping[str, Tensor]) -> Tensor:
+def shown(stage: Stage, role: Role, batch: Mapping[str, Tensor]) -> Tensor:
     """What a role reads of this batch, on the device where its module is."""
     device = next((p.device for p in role.module.parameters()), torch.device("cpu"))
     known: Signals = {name: value.to(device) for name, value in batch.items()}

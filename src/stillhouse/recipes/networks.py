@@ -152,7 +152,7 @@ class TeacherSection(ModelSection):
                 "student's own; give it seed: student too"
             )
         problem = method_problem(self.method, self.teacher)
-        problem = problem or unneeded_teacher(self.method, self.teacher)
+        problem = problem or unneeded_teacher(self.method, self.teacher) or _peerless(self.method)
         if problem:
             raise ValueError(problem)
         return self
@@ -177,6 +177,16 @@ def unneeded_teacher(method: Any, teacher: TeacherSection | None) -> str | None:
     if method is not None and method.name in alone and teacher is not None:
         return f"method '{method.name}' takes no teacher; leave teacher out, or add method: kd"
     return None
+
+
+def _peerless(method: Any) -> str | None:
+    """Whether a teacher is to be trained by a method that needs peers; None when it is not."""
+    if method is None or not any(m.name == method.name and m.needs_peers for m in METHODS):
+        return None
+    return (
+        f"method '{method.name}' needs peers, and a teacher is trained without any; take another "
+        "method, or the weights of a run of this one (weights: student.safetensors)"
+    )
 
 
 def asked_of_training(section: TeacherSection) -> list[str]:

@@ -25,6 +25,7 @@ from stillhouse.recipes.networks import (
     short,
     titled,
 )
+from stillhouse.recipes.peers import Peers, beside, peers_problem, with_peers
 from stillhouse.recipes.transfer import TransferSection
 
 OPTIMIZERS = (sgd, adamw)
@@ -125,6 +126,7 @@ class Recipe(Section):
 
     data: Annotated[DataSection, short("source")]
     student: Student
+    peers: Peers | None = None
     teacher: Teacher | None = None
     transfer: TransferSection | None = None
     method: Methods = Field("kd", validate_default=True)
@@ -143,10 +145,16 @@ class Recipe(Section):
     compile: bool | Literal["auto"] = "auto"
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 30.0
 
+    @model_validator(mode="before")
+    @classmethod
+    def _peers(cls, values: Any) -> Any:
+        return with_peers(values, cls.model_fields["method"].default)
+
     @model_validator(mode="after")
     def _fits(self) -> "Recipe":
         needs = any(m.name == self.method.name and m.needs_teacher for m in METHODS)
         problem = method_problem(self.method, self.teacher)
+        problem = problem or peers_problem(self.method.name, self.peers, self.seeds)
         if problem:
             raise ValueError(problem)
         if self.student.head != "own" and self.teacher is None:
@@ -191,8 +199,8 @@ class Recipe(Section):
         source = self.data.source.rstrip("/").rsplit("/", 1)[-1]
         if self.transfer is not None:
             made = f"{self.transfer.count:,} images of {self.transfer.method.name}"
-            return f"{head} on {made} ({source}) by {self.method.name}"
-        return f"{head} on {source} by {self.method.name}"
+            return f"{head}{beside(self.peers)} on {made} ({source}) by {self.method.name}"
+        return f"{head}{beside(self.peers)} on {source} by {self.method.name}"
 
 
 def resolved(recipe: Recipe) -> dict[str, Any]:

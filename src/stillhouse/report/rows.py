@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from stillhouse.diagnostics.spread import spread
 from stillhouse.report.record import Accuracy, ModelRecord, RunRecord, TrainedRun
-from stillhouse.report.wording import NOTHING, compared, count, duration, interval, size
+from stillhouse.report.wording import NOTHING, compared, count, duration, head_note, interval, size
 from stillhouse.report.worth import mean_seconds
 
 NOT_FINISHED = "not finished"
@@ -95,7 +95,7 @@ def _head_row(record: RunRecord, model: ModelRecord, name: str) -> TableRow:
     return TableRow(
         role=model.role,
         model=name,
-        note="another way of inference",
+        note=head_note(name),
         test_last=_mean(record, (head.last for head in heads)),
         test_best=_mean(record, (head.best for head in heads)),
         head=True,

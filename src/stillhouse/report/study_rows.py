@@ -6,7 +6,7 @@ from urllib.parse import quote
 from stillhouse.diagnostics.spread import Spread, spread
 from stillhouse.report.record import Accuracy, TrainedRun
 from stillhouse.report.study_record import Arm, Gain, StudyRecord, tested
-from stillhouse.report.wording import NOTHING, duration, interval, points
+from stillhouse.report.wording import NOTHING, duration, head_note, interval, points
 
 ONE_SEED = "one seed"
 
@@ -115,7 +115,7 @@ def _arm_rows(arm: Arm, record: StudyRecord) -> list[StudyRow]:
     heads = dict.fromkeys(head for run in arm.runs for head in run.heads)
     blank = ("",) * len(row.gauges)
     return [row] + [
-        StudyRow("head", head, "another way of inference", test=_head(arm, head), gauges=blank)
+        StudyRow("head", head, head_note(head), test=_head(arm, head), gauges=blank)
         for head in heads
     ]
 

@@ -137,3 +137,12 @@ def moment(value: str) -> str:
         return value
     zone = f" {when.tzname()}" if when.tzname() else ""
     return f"{when.day} {MONTHS[when.month - 1]} {when.year}, {when:%H:%M}{zone}"
+
+
+def head_note(measure: str) -> str:
+    """Say what a further measure of a student is.
+
+    >>> head_note("peer 1"), head_note("mixture")
+    ('learned beside it', 'another way of inference')
+    """
+    return "learned beside it" if measure.startswith("peer") else "another way of inference"

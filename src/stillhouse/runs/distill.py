@@ -23,6 +23,7 @@ from stillhouse.runs.likeness import Likeness, gauged, look_at
 from stillhouse.runs.networks import Network
 from stillhouse.runs.notes import write_notes
 from stillhouse.runs.optimising import budget_identity, chosen_optimizer, chosen_schedule
+from stillhouse.runs.peers import Peers
 from stillhouse.runs.played import Played
 from stillhouse.runs.pupils import Pupils
 from stillhouse.runs.scoring import mention_teacher, played, played_ancestor
@@ -49,6 +50,7 @@ class Distillation:
     likenesses: dict[nn.Module, Likeness | None] = field(default_factory=dict)
     on_test: dict[tuple[Path, str], dict[str, float]] = field(default_factory=dict)
     transferred: dict[int, Transferred] = field(default_factory=dict)
+    peers: Peers = field(default_factory=Peers)
 
     @property
     def method(self) -> Method:
@@ -83,7 +85,10 @@ class Distillation:
         if section.head != "own" and teacher is not None and source is not None:
             path = take_head(student, section, teacher, source.section)
             kept = [path] if section.head == "shared" else []
-        if not self.method.needs_teacher:
+        if self.method.needs_peers:
+            stage = self.method.build(student, self.peers.make(seed), **options)
+            stage = self.peers.headed(stage)
+        elif not self.method.needs_teacher:
             stage = self.method.build(student, **options)
         else:
             stage = self.method.build(student, teacher, **options)
@@ -125,6 +130,7 @@ class Distillation:
             teacher = self.teacher.make(seed)
             if self.recipe.transfer is not None:
                 check_transfer(self, teacher)
+        self.peers.check(self.student.make(seed), seed)
         pupil = self.rehearsing()
         pupil._rehearse(self.student_stage(seed, teacher), seed, self.recipe.student.head_path)
         self._check_directory_of_recording()
@@ -233,6 +239,7 @@ class Distillation:
             "views": self.feeds.views or "a new one each epoch",
             **({} if self.recipe.student.head == "own" else {"head": self.recipe.student.head}),
             **self.input_settings(),
+            **self.peers.identity(seed),
             **storage_identity(self),
             **({"balance": self.recipe.balance.model_dump()} if self.recipe.balance else {}),
         }

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from stillhouse.runs.distill import Distillation
 from stillhouse.runs.environment import environment
 from stillhouse.runs.feeds import Feeds, open_feeds
 from stillhouse.runs.networks import make_network
+from stillhouse.runs.peers import make_peers
 from stillhouse.runs.played import Played, student_of
 from stillhouse.runs.products import write_products
 from stillhouse.runs.scores import SCORES, describe_run
@@ -39,6 +40,7 @@ class Objects:
     data: Any = None
     student: Any = None
     teacher: Any = None
+    peers: Sequence[Any] | None = None
     transform: Callable[[Any], Tensor] | None = None
     eval_transform: Callable[[Any], Tensor] | None = None
 
@@ -106,7 +108,10 @@ def prepare(
         teacher = make_ancestor(recipe.teacher, feeds, given.teacher, allow_imports=allow_imports)
     student = make_network(recipe.student, feeds, given.student, allow_imports=allow_imports)
     shared = shared or out.resolve().parent / SHARED
-    job = Distillation(recipe, feeds, student, teacher, shared, out, watcher or Quiet())
+    peers = make_peers(recipe.peers or (), given.peers, student, feeds, allow_imports=allow_imports)
+    job = Distillation(
+        recipe, feeds, student, teacher, shared, out, watcher or Quiet(), peers=peers
+    )
     job.check()
     return job
 

@@ -4,6 +4,9 @@ from stillhouse.methods.feature.at import at
 from stillhouse.methods.feature.fitnet import fitnet
 from stillhouse.methods.feature.nst import nst
 from stillhouse.methods.feature.projector_logsum import projector_logsum
+from stillhouse.methods.feature.simkd import simkd
+from stillhouse.methods.feature.srrl import srrl
+from stillhouse.methods.feature.vid import vid
 from stillhouse.methods.method import Method
 
 METHODS = (
@@ -14,4 +17,7 @@ METHODS = (
         projector_logsum,
         paper="Understanding the Role of the Projector 2023, arXiv 2303.11098",
     ),
+    Method(simkd, paper="Chen et al. 2022, arXiv 2203.14001"),
+    Method(srrl, paper="Yang et al. 2021, ICLR"),
+    Method(vid, paper="Ahn et al. 2019, arXiv 1904.05835"),
 )

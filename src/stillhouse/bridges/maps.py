@@ -1,0 +1,129 @@
+"""Layers on feature maps: regressors, bottlenecks and generators that end in a teacher's width."""
+
+from torch import Size, Tensor, nn
+
+from stillhouse.bridges.shapes import as_map, map_shape, resized
+
+
+class AtSize(nn.Module):
+    """Layers on a feature as a map of a given size: ``layers(resize(map(x)))``.
+
+    Args:
+        layers: of maps; an Identity only brings a feature to the size.
+        size: height and width; None: as it comes.
+
+    Shapes:
+        forward: [B, C, H, W], [B, N, D] or [B, D] -> a map.
+
+    >>> import torch
+    >>> AtSize(nn.Conv2d(3, 5, 1), (2, 2))(torch.zeros(1, 3, 4, 4)).shape
+    torch.Size([1, 5, 2, 2])
+    """
+
+    def __init__(self, layers: nn.Module, size: tuple[int, int] | None) -> None:
+        super().__init__()
+        self.layers = layers
+        self._size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Resize, then the layers."""
+        x = as_map(x)
+        value: Tensor = self.layers(x if self._size is None else resized(x, self._size))
+        return value
+
+
+def smaller_size(mine: Size, theirs: Size) -> tuple[int, int]:
+    """The height and width at which two features are compared: the smaller of both.
+
+    >>> smaller_size(Size([2, 4, 8, 8]), Size([2, 17, 6]))
+    (4, 4)
+    """
+    (a, b), (c, d) = map_shape(mine)[2:], map_shape(theirs)[2:]
+    return min(a, c), min(b, d)
+
+
+def at_smaller_size(mine: Size, theirs: Size) -> AtSize:
+    """A feature as a map of the smaller size of two, and nothing else."""
+    return AtSize(nn.Identity(), smaller_size(mine, theirs))
+
+
+def mean_network(mine: Size, theirs: Size) -> AtSize:
+    """Three 1x1 convolutions without bias, ReLU between them, at the smaller size of two features.
+
+    Shapes:
+        forward: like ``mine`` -> [B, C, h, w]; C is that of ``theirs``, in hidden layers too.
+
+    >>> import torch
+    >>> net = mean_network(Size([2, 4, 8, 8]), Size([2, 6, 4, 4]))
+    >>> net(torch.zeros(2, 4, 8, 8)).shape
+    torch.Size([2, 6, 4, 4])
+    """
+    before, width = map_shape(mine)[1], map_shape(theirs)[1]
+    layers = [
+        nn.Conv2d(before, width, 1, bias=False),
+        nn.ReLU(),
+        nn.Conv2d(width, width, 1, bias=False),
+        nn.ReLU(),
+        nn.Conv2d(width, width, 1, bias=False),
+    ]
+    return AtSize(nn.Sequential(*layers), smaller_size(mine, theirs))
+
+
+def bottleneck(mine: Size, theirs: Size, *, factor: int, relu: bool = True) -> AtSize:
+    """1x1, 3x3 and 1x1 convolutions through few channels, at the smaller size of two features.
+
+    Batch norm and ReLU after each convolution, which has no bias.
+
+    Args:
+        mine, theirs: shapes of the two features.
+        factor: the hidden layers have so many times fewer channels than ``theirs``, at least one.
+        relu: whether it ends in a ReLU, as the feature that it is to become does.
+
+    Shapes:
+        forward: like ``mine`` -> [B, C, h, w], C of ``theirs``.
+
+    >>> net = bottleneck(Size([2, 4, 8, 8]), Size([2, 6, 4, 4]), factor=2)
+    >>> [tuple(p.shape) for p in net.parameters() if p.ndim == 4]
+    [(3, 4, 1, 1), (3, 3, 3, 3), (6, 3, 1, 1)]
+    """
+    before, after = map_shape(mine)[1], map_shape(theirs)[1]
+    width = max(after // factor, 1)
+    layers = [
+        *_normed(nn.Conv2d(before, width, 1, bias=False)),
+        *_normed(nn.Conv2d(width, width, 3, padding=1, bias=False)),
+        *_normed(nn.Conv2d(width, after, 1, bias=False)),
+    ]
+    return AtSize(nn.Sequential(*layers[: None if relu else -1]), smaller_size(mine, theirs))
+
+
+def regressor(mine: Size, theirs: Size, *, relu: bool = True) -> AtSize:
+    """A 1x1 convolution without bias, batch norm and ReLU, at the feature's own size.
+
+    Shapes:
+        forward: like ``mine`` -> [B, C, H, W] with C of ``theirs``.
+
+    >>> [type(part).__name__ for part in regressor(Size([2, 4, 8, 8]), Size([2, 6])).layers]
+    ['Conv2d', 'BatchNorm2d', 'ReLU']
+    """
+    layers = _normed(nn.Conv2d(map_shape(mine)[1], map_shape(theirs)[1], 1, bias=False))
+    return AtSize(nn.Sequential(*layers[: None if relu else -1]), None)
+
+
+def _normed(conv: nn.Conv2d) -> list[nn.Module]:
+    return [conv, nn.BatchNorm2d(conv.out_channels), nn.ReLU()]
+
+
+class PositionMean(nn.Module):
+    """The mean over positions: a map as a vector.
+
+    Shapes:
+        forward: [B, C, H, W] -> [B, C].
+
+    >>> import torch
+    >>> PositionMean()(torch.ones(2, 3, 4, 4)).shape
+    torch.Size([2, 3])
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Average."""
+        return x.mean((2, 3))

@@ -1,0 +1,10 @@
+"""Online distillation: no trained teacher; networks, or branches of one, that learn together."""
+
+from stillhouse.methods.method import Method
+from stillhouse.methods.online.dml import dml
+from stillhouse.methods.online.kdcl import kdcl
+
+METHODS = (
+    Method(dml, paper="Zhang et al. 2018, Deep Mutual Learning, arXiv 1706.00384"),
+    Method(kdcl, paper="Guo et al. 2020, Online KD via Collaborative Learning, CVPR"),
+)

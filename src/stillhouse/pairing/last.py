@@ -1,0 +1,125 @@
+"""The last map of a network before its head, by name or found, and what its head makes of it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from stillhouse.bridges.shapes import as_map
+from stillhouse.data.batches import Batches
+from stillhouse.engine.flags import Flags
+from stillhouse.engine.nodes import Role
+from stillhouse.engine.signals import EMBEDDING
+from stillhouse.engine.stage import Stage
+from stillhouse.errors import ModelError, WiringError
+from stillhouse.pairing.levels import heard_maps
+from stillhouse.pairing.paired import Pair, looked_at
+
+
+def last_map(module: nn.Module, image: Tensor) -> str:
+    """The tap of the last map [B, C, H, W], or tokens [B, N, D], that a network gives.
+
+    Raises:
+        ModelError: the model does not take such images, or gives no map.
+
+    >>> from stillhouse.models import build_model
+    >>> image = torch.zeros(2, 3, 32, 32)
+    >>> [last_map(build_model(name, classes=10), image) for name in ("resnet8", "wrn_16_2")]
+    ['layer3', 'relu']
+    """
+    maps = list(heard_maps(module, image))
+    if not maps:
+        said = "gives no maps [B, C, H, W] and no tokens [B, N, D]; name a tap, such as 'embedding'"
+        raise ModelError(f"{type(module).__name__} {said}")
+    return maps[-1]
+
+
+def with_last_maps(
+    stage: Stage, taps: tuple[str | None, str | None], add: Callable[[Stage, Pair], Stage]
+) -> Stage:
+    """The stage with what ``add`` composes for one tap of 'student' and one of 'teacher'.
+
+    Where both are named it is composed now, else once training data are known: the last map is
+    taken, and the notes say which one it is.
+
+    Raises:
+        WiringError: when it is completed, a layer of a recording is to be found.
+    """
+    mine, theirs = taps
+    if mine is not None and theirs is not None:
+        return add(stage, (mine, theirs))
+
+    def complete(known: Stage, train: Batches) -> Stage:
+        found = (mine or _found(known, "student", train), theirs or _found(known, "teacher", train))
+        whole = add(known, found)
+        return replace(whole, notes={**whole.notes, "pairs": " - ".join(found)})
+
+    return replace(stage, complete=complete)
+
+
+def _found(stage: Stage, name: str, train: Batches) -> str:
+    role, image = looked_at(stage, name, train)
+    return last_map(role.module, image)
+
+
+def heard_by_head(stage: Stage, part: str, train: Batches) -> tuple[Tensor, Tensor]:
+    """A feature of the teacher on some training images, and what its head reads of them.
+
+    Raises:
+        WiringError: the teacher is a recording, or has no such tap.
+    """
+    role, image = looked_at(stage, "teacher", train)
+    parts = [part, EMBEDDING]
+    problems = [problem for problem in map(role.problem, parts) if problem]
+    if problems:
+        raise WiringError(f"stage '{stage.name}'", problems)
+    heard = _run(role, parts, image)
+    return heard[f"teacher.{part}"], heard[f"teacher.{EMBEDDING}"]
+
+
+def _run(role: Role, parts: list[str], image: Tensor) -> dict[str, Tensor]:
+    flags = Flags([role.module])
+    try:
+        role.module.eval()
+        role.open(parts)
+        with torch.no_grad():
+            return role.run({role.reads[0]: image})
+    finally:
+        role.close()
+        flags.restore()
+
+
+def check_pooled(stage: Stage, part: str, train: Batches) -> None:
+    """Refuse a feature of the teacher whose average over positions is not what its head reads.
+
+    Raises:
+        WiringError: the head reads something else.
+    """
+    feature, embedding = heard_by_head(stage, part, train)
+    pooled = as_map(feature).mean((2, 3))
+    if pooled.shape == embedding.shape and torch.allclose(pooled, embedding, rtol=1e-3, atol=1e-4):
+        return
+    head = stage.role("teacher").head
+    raise WiringError(
+        f"stage '{stage.name}'",
+        [
+            f"the teacher's head '{head}' does not read the average of '{part}' over positions, so "
+            "it cannot judge a map like that; name the map that it pools, or 'embedding'"
+        ],
+    )
+
+
+def check_rectified(stage: Stage, part: str, train: Batches) -> None:
+    """Refuse a feature of the teacher with values that no ReLU gives.
+
+    Raises:
+        WiringError: it has values below 0.
+    """
+    feature, _ = heard_by_head(stage, part, train)
+    if feature.min() < 0:
+        said = f"'{part}' of the teacher has values below 0 (down to {feature.min():.3g})"
+        raise WiringError(
+            f"stage '{stage.name}'",
+            [f"{said}, which the ReLU at the end of the projector cannot give; set relu: false"],
+        )

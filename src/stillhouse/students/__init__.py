@@ -1,0 +1,23 @@
+"""Ways to make a student out of a teacher: thinner, factorised, pruned, compact convolutions."""
+
+from stillhouse.students.depthwise import depthwise
+from stillhouse.students.derived import Change, Derived, Kept
+from stillhouse.students.fresh import fresh_
+from stillhouse.students.low_rank import low_rank
+from stillhouse.students.measures import Measures, conditions, measured
+from stillhouse.students.pruning import prune
+from stillhouse.students.thinner import thinner
+
+__all__ = [
+    "Change",
+    "Derived",
+    "Kept",
+    "Measures",
+    "conditions",
+    "depthwise",
+    "fresh_",
+    "low_rank",
+    "measured",
+    "prune",
+    "thinner",
+]
