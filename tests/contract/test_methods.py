@@ -13,7 +13,19 @@ from stillhouse.engine.player import Player
 from stillhouse.engine.stage import Stage, Turn
 from stillhouse.engine.terms import Term
 from stillhouse.functional import cross_entropy, kl, mse
-from stillhouse.methods import METHODS, Method, dml, embedding_kd, kd, kdcl, plain, tf_kd_reg, th_kd
+from stillhouse.methods import (
+    METHODS,
+    Method,
+    deit,
+    dist,
+    dml,
+    embedding_kd,
+    kd,
+    kdcl,
+    plain,
+    tf_kd_reg,
+    th_kd,
+)
 from stillhouse.testing import ContractError, check_method
 
 
@@ -34,6 +46,15 @@ def test_embedding_kd_keeps_the_contract_with_each_distance(distance: str) -> No
 
 def test_tf_kd_reg_keeps_the_contract_in_its_paper_form() -> None:
     check_method(tf_kd_reg, options={"form": "paper"}, widths=[(4, 4)])
+
+
+@pytest.mark.parametrize("options", [{"form": "soft"}, {"alpha": 1.0}], ids=["soft", "teacher"])
+def test_deit_keeps_the_contract_in_its_other_forms(options: dict[str, object]) -> None:
+    check_method(deit, options=options, widths=[(4, 6)])
+
+
+def test_dist_keeps_the_contract_with_t_squared() -> None:
+    check_method(dist, options={"form": "code"}, widths=[(4, 6)])
 
 
 def test_dml_keeps_the_contract_when_its_networks_take_turns() -> None:

@@ -112,6 +112,16 @@ def test_an_element_that_is_not_there_is_named_with_those_that_are() -> None:
             taps.collect()
 
 
+@pytest.mark.parametrize("tap", [":1", "0:hidden"])
+def test_of_one_tensor_there_is_no_element(tap: str) -> None:
+    """Else a second output that a model has not would quietly be its first."""
+    model = nn.Sequential(nn.Linear(2, 2))
+    with Taps(model, [tap], who="student") as taps:
+        model(torch.ones(1, 2))
+        with pytest.raises(WiringError, match=r"finds no tensor .* in what '(student|0)' gives"):
+            taps.collect()
+
+
 @pytest.mark.parametrize("path", ["body", "fc"])
 def test_an_input_is_heard_however_it_was_passed(path: str) -> None:
     model = Wrapped()

@@ -49,6 +49,8 @@ def test_unknown_name_says_what_is_near(name, near):
         "convnet-",
         "convnet-8--4",
         "mlp-1e3",
+        "vit-192-6",
+        "deit-192-6-3-p",
         "timm:",
         "timm:hf-hub:someone/model",
     ],

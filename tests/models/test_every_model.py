@@ -17,7 +17,10 @@ KINDS = (
     ("lenet5", 28),
     ("convnet-4-8-64", 8),
     ("mlp-16-8", 8),
+    ("vit-8-2-2", 8),
+    ("deit-8-2-2", 8),
 )
+LINEAR = [kind for kind in KINDS if not kind[0].startswith("deit")]  # its fc is two: test_vit.py
 each_kind = pytest.mark.parametrize(("name", "size"), KINDS)
 
 
@@ -71,7 +74,7 @@ def test_what_a_hook_captures_is_never_overwritten(name, size):
     assert "fc" in calls
 
 
-@each_kind
+@pytest.mark.parametrize(("name", "size"), LINEAR)
 def test_embedding_times_classifier_is_the_logits(name, size):
     network = build(name, size).eval()
     seen = []

@@ -9,7 +9,14 @@ from stillhouse.bridges.ensembles import (
 )
 from stillhouse.bridges.exits import ExitBranch, classifier
 from stillhouse.bridges.heads import match_width, mixture
-from stillhouse.bridges.inference import MixtureHead, Tapped, folded, joined, with_head
+from stillhouse.bridges.inference import (
+    MixtureHead,
+    MixtureOfOutputs,
+    Tapped,
+    folded,
+    joined,
+    with_head,
+)
 from stillhouse.bridges.inputs import InputAdapter
 from stillhouse.bridges.maps import (
     AtSize,
@@ -39,6 +46,7 @@ __all__ = [
     "GroupStatistics",
     "InputAdapter",
     "MixtureHead",
+    "MixtureOfOutputs",
     "PositionMean",
     "Tapped",
     "UnitLength",

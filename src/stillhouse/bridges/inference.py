@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.bridges.heads import mixture
+from stillhouse.engine.signals import named_outputs
 from stillhouse.engine.taps import Taps, tap_problem
 from stillhouse.errors import ModelError
 
@@ -156,6 +157,44 @@ class MixtureHead(nn.Module):
     def forward(self, embedding: Tensor) -> Tensor:
         """Log-probabilities of the mixture."""
         return self._mix(self.own(embedding), self.other(embedding))
+
+
+class MixtureOfOutputs(nn.Module):
+    """Two logits that a model returns, mixed: ``log((1 - alpha) p_own + alpha p_other)``.
+
+    Args:
+        model: copied; returns a tuple or a mapping.
+        own, other: names of the two, as `stillhouse.engine.signals.named_outputs` gives them.
+        alpha: share of the other, in 0..1.
+
+    Shapes:
+        what the model takes -> [B, C], log-probabilities in float32.
+
+    Raises:
+        ModelError: `forward` meets a model that does not return one of them.
+
+    >>> class Two(nn.Module):
+    ...     def forward(self, x):
+    ...         return x, -x
+    >>> MixtureOfOutputs(Two(), "logits", "1", 0.5)(torch.tensor([[9.0, 0.0]])).exp().tolist()
+    [[0.5, 0.5]]
+    """
+
+    def __init__(self, model: nn.Module, own: str, other: str, alpha: float) -> None:
+        super().__init__()
+        self.model = copy.deepcopy(model)
+        self.names = (own, other)
+        self._mix = mixture(alpha)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Log-probabilities of the mixture."""
+        given = named_outputs(self.model(x))
+        for name in self.names:
+            if name not in given:
+                there = ", ".join(given)
+                raise ModelError(f"{type(self.model).__name__} gives no '{name}'; there is {there}")
+        own, other = self.names
+        return self._mix(given[own], given[other])
 
 
 class Tapped(nn.Module):

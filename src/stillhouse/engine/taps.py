@@ -125,16 +125,14 @@ class Taps:
                 [f"tap '{tap}' is changed in place after '{path}' (by an in-place activation or "
                  "'+='), so its values would be lost; set inplace=False or tap what changes it"],
             )  # fmt: skip
-        if isinstance(value, Tensor):
+        if isinstance(value, Tensor) and suffix in ("", INPUT):
             return value
         named = named_outputs(value)
         key = LOGITS if suffix in ("", INPUT) else suffix
         if key not in named:
-            raise WiringError(
-                self.who,
-                [f"tap '{tap}' finds no tensor '{key}' in what '{path}' gives; choose one of "
-                 + ", ".join(f"'{path}:{name}'" for name in named)],
-            )  # fmt: skip
+            there = ", ".join(f"'{path}:{name}'" for name in named)
+            said = f"tap '{tap}' finds no tensor '{key}' in what '{path or self.who}' gives"
+            raise WiringError(self.who, [f"{said}; choose one of {there}"])
         return named[key]
 
     def close(self) -> None:

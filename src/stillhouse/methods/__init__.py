@@ -20,6 +20,7 @@ from stillhouse.methods.relation.irg import irg
 from stillhouse.methods.relation.pkt import pkt
 from stillhouse.methods.relation.rkd import rkd
 from stillhouse.methods.relation.sp import sp
+from stillhouse.methods.response.deit import deit
 from stillhouse.methods.response.dist import dist
 from stillhouse.methods.response.dkd import dkd
 from stillhouse.methods.response.kd import kd
@@ -47,6 +48,7 @@ __all__ = [
     "cc_rbf",
     "crd",
     "cs_kd",
+    "deit",
     "dist",
     "dkd",
     "dml",

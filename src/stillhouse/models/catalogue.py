@@ -11,6 +11,7 @@ from stillhouse.models.plain import build_convnet, build_mlp
 from stillhouse.models.resnet import build_resnet, build_resnet_of_width, build_resnet_x4
 from stillhouse.models.shufflenet import build_shufflenet
 from stillhouse.models.vgg import CONVOLUTIONS, build_vgg
+from stillhouse.models.vit import build_vit
 from stillhouse.models.wide_resnet import build_wide_resnet
 
 _RESNETS = ("resnet8", "resnet14", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110")
@@ -75,6 +76,15 @@ MODEL_FAMILIES: tuple[Family, ...] = (
         line="LeNet-5 and its half, for images of 28x28 or 32x32.",
     ),
     Family(
+        pattern=rf"(?P<kind>vit|deit)-(?P<width>{NUMBER})-(?P<depth>{NUMBER})-(?P<heads>{NUMBER})"
+        rf"(-p(?P<patch>{NUMBER}))?",
+        examples=("vit-64-6-4", "vit-192-6-3", "deit-64-6-4", "deit-192-6-3"),
+        build=build_vit,
+        paper="Dosovitskiy et al., ViT, ICLR 2021; Touvron et al., DeiT, ICML 2021",
+        line="Vision transformers WIDTH-DEPTH-HEADS of patches of 4 (-p8: of 8); deit has a "
+        "distillation token; needs the size of the images.",
+    ),
+    Family(
         pattern=f"convnet-{_WIDTHS}",
         examples=("convnet-8-16-32", "convnet-4-8-64"),
         build=build_convnet,
@@ -114,11 +124,13 @@ def build_model(
         name: one of `model_names()`, or another name of the same pattern.
         classes: number of logits, at least 1.
         channels: channels of the images, at least 1.
-        size: side of the (square) images in pixels; needed by `mlp-...` only.
+        size: side of the (square) images in pixels; needed by `mlp-...`, `vit-...` and
+            `deit-...` only.
 
     Returns:
         A network whose forward turns images `[B, channels, H, W]` into logits `[B, classes]`.
-        Its classifier is the linear layer `fc`, except in networks of other packages.
+        Its classifier is the linear layer `fc`, except in networks of other packages and in
+        `deit-...`, whose `fc` holds two.
 
     Raises:
         ModelError: there is no such model, or it cannot be built so.

@@ -1,6 +1,7 @@
 """Response knowledge: what the teacher answers."""
 
 from stillhouse.methods.method import Method
+from stillhouse.methods.response.deit import deit
 from stillhouse.methods.response.dist import dist
 from stillhouse.methods.response.dkd import dkd
 from stillhouse.methods.response.kd import kd
@@ -15,4 +16,5 @@ METHODS = (
     Method(dist, paper="Huang et al. 2022, arXiv 2205.10536"),
     Method(nkd, paper="Yang et al. 2023, arXiv 2303.13005"),
     Method(standardised_kd, paper="Sun et al. 2024, arXiv 2403.01427"),
+    Method(deit, paper="Touvron et al. 2021, arXiv 2012.12877"),
 )
