@@ -1,5 +1,7 @@
 """Bridges: modules that derive one signal from others."""
 
+from stillhouse.bridges.factors import factor_decoder, factor_encoder
+from stillhouse.bridges.flows import flow
 from stillhouse.bridges.heads import match_width, mixture
 from stillhouse.bridges.inference import MixtureHead, folded, joined, with_head
 from stillhouse.bridges.inputs import InputAdapter
@@ -22,6 +24,9 @@ __all__ = [
     "UnitLength",
     "Whiten",
     "as_map",
+    "factor_decoder",
+    "factor_encoder",
+    "flow",
     "folded",
     "joined",
     "map_shape",

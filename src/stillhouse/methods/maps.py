@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-import torch
 from torch import Size, Tensor, nn
 
 from stillhouse.bridges.shapes import Connector, as_map, map_shape, resized
@@ -29,6 +28,7 @@ def plain_map(x: Tensor) -> Tensor:
     A live teacher gives channels_last, a recorded one does not: sums in another order would have
     other bits.
 
+    >>> import torch
     >>> plain_map(torch.zeros(2, 5)).shape
     torch.Size([2, 5, 1, 1])
     """
