@@ -60,10 +60,11 @@ def looped(groups: Sequence[Sequence[nn.Module]], losses: Loss) -> None:
     for epoch in range(EPOCHS):
         for step, batch in enumerate(batches.epoch(epoch)):
             done = (epoch + step / len(batches)) / EPOCHS
-            for turn, optimizer in enumerate(optimizers):
-                loss = losses(batch["batch.image"], batch["batch.label"], done)[turn]
+            values = losses(batch["batch.image"], batch["batch.label"], done)
+            for loss, optimizer in zip(values, optimizers, strict=True):
                 optimizer.zero_grad()
                 loss.backward()
+            for optimizer in optimizers:
                 optimizer.step()
 
 

@@ -8,6 +8,8 @@ from stillhouse.bridges.ensembles import (
     mean_of_softmaxes,
 )
 from stillhouse.bridges.exits import ExitBranch, classifier
+from stillhouse.bridges.factors import factor_decoder, factor_encoder
+from stillhouse.bridges.flows import flow
 from stillhouse.bridges.heads import match_width, mixture
 from stillhouse.bridges.inference import (
     MixtureHead,
@@ -57,6 +59,9 @@ __all__ = [
     "bottleneck",
     "classifier",
     "embedder",
+    "factor_decoder",
+    "factor_encoder",
+    "flow",
     "folded",
     "joined",
     "layer_shift",

@@ -1,8 +1,11 @@
 """Methods, in folders by the map of the field: one file per paper; each returns a Stage."""
 
 from stillhouse.methods.catalogue import METHODS, find_method
+from stillhouse.methods.feature.ab import ab
 from stillhouse.methods.feature.at import at
 from stillhouse.methods.feature.fitnet import fitnet
+from stillhouse.methods.feature.fsp import fsp
+from stillhouse.methods.feature.ft import ft
 from stillhouse.methods.feature.nst import nst
 from stillhouse.methods.feature.projector_logsum import projector_logsum
 from stillhouse.methods.feature.simkd import simkd
@@ -41,6 +44,7 @@ from stillhouse.methods.teacher_free.tf_kd_reg import equivalent_smoothing, tf_k
 __all__ = [
     "METHODS",
     "Method",
+    "ab",
     "annealing_kd",
     "at",
     "byot",
@@ -57,6 +61,8 @@ __all__ = [
     "equivalent_smoothing",
     "find_method",
     "fitnet",
+    "fsp",
+    "ft",
     "irg",
     "kd",
     "kdcl",

@@ -28,6 +28,7 @@ def plain_map(x: Tensor) -> Tensor:
     A live teacher gives channels_last, a recorded one does not: sums in another order would have
     other bits.
 
+    >>> import torch
     >>> plain_map(torch.zeros(2, 5)).shape
     torch.Size([2, 5, 1, 1])
     """

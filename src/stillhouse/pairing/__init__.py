@@ -1,5 +1,6 @@
 """Pairing: which layers of two networks belong together, for any pair of networks."""
 
+from stillhouse.pairing.boundaries import before_relu
 from stillhouse.pairing.last import check_pooled, check_rectified, last_map, with_last_maps
 from stillhouse.pairing.levels import Level, heard_maps, levels
 from stillhouse.pairing.match import in_order, likeness, nearness, propose
@@ -11,6 +12,7 @@ __all__ = [
     "Pair",
     "Pairs",
     "ProposedPair",
+    "before_relu",
     "check_pooled",
     "check_rectified",
     "heard_maps",

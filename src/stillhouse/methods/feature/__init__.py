@@ -1,7 +1,10 @@
 """Feature knowledge: what the teacher computes on the way to its answer."""
 
+from stillhouse.methods.feature.ab import ab
 from stillhouse.methods.feature.at import at
 from stillhouse.methods.feature.fitnet import fitnet
+from stillhouse.methods.feature.fsp import fsp
+from stillhouse.methods.feature.ft import ft
 from stillhouse.methods.feature.nst import nst
 from stillhouse.methods.feature.projector_logsum import projector_logsum
 from stillhouse.methods.feature.simkd import simkd
@@ -13,6 +16,9 @@ METHODS = (
     Method(fitnet, paper="Romero et al. 2015 (FitNets), arXiv 1412.6550"),
     Method(at, paper="Zagoruyko & Komodakis 2017, arXiv 1612.03928"),
     Method(nst, paper="Huang & Wang 2017, arXiv 1707.01219"),
+    Method(fsp, paper="Yim et al., CVPR 2017"),
+    Method(ab, paper="Heo et al. 2019, arXiv 1811.03233"),
+    Method(ft, paper="Kim, Park & Kwak 2018, arXiv 1802.04977"),
     Method(
         projector_logsum,
         paper="Understanding the Role of the Projector 2023, arXiv 2303.11098",
