@@ -1,5 +1,6 @@
 """Bridges: modules that derive one signal from others."""
 
+from stillhouse.bridges.generators import ChannelMask, masked_generator
 from stillhouse.bridges.heads import match_width, mixture
 from stillhouse.bridges.inference import MixtureHead, Tapped, folded, joined, with_head
 from stillhouse.bridges.inputs import InputAdapter
@@ -20,12 +21,15 @@ from stillhouse.bridges.normalisation import (
     normaliser,
 )
 from stillhouse.bridges.projectors import projector
+from stillhouse.bridges.reviews import Fusion, reviewer
 from stillhouse.bridges.shapes import Connector, as_map, map_shape, resized
 
 __all__ = [
     "AtSize",
     "BatchStatistics",
+    "ChannelMask",
     "Connector",
+    "Fusion",
     "GroupStatistics",
     "InputAdapter",
     "MixtureHead",
@@ -39,6 +43,7 @@ __all__ = [
     "folded",
     "joined",
     "map_shape",
+    "masked_generator",
     "match_width",
     "mean_network",
     "mixture",
@@ -46,6 +51,7 @@ __all__ = [
     "projector",
     "regressor",
     "resized",
+    "reviewer",
     "smaller_size",
     "with_head",
 ]

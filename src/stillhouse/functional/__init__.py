@@ -3,8 +3,9 @@
 Relational losses, which compare examples with each other, give a single value, [].
 """
 
+from stillhouse.functional.contexts import hierarchical_context
 from stillhouse.functional.embeddings import contrastive, cosine_distance, normalised_l2
-from stillhouse.functional.features import mse, smooth_l1
+from stillhouse.functional.features import mse, smooth_l1, squared_distance
 from stillhouse.functional.log_sum import log_correlation, log_sum
 from stillhouse.functional.logits import cross_entropy, decoupled_kl, kl
 from stillhouse.functional.relations import rkd_angle, rkd_distance
@@ -15,6 +16,7 @@ __all__ = [
     "cosine_distance",
     "cross_entropy",
     "decoupled_kl",
+    "hierarchical_context",
     "kl",
     "log_correlation",
     "log_sum",
@@ -24,5 +26,6 @@ __all__ = [
     "rkd_distance",
     "smooth_l1",
     "smoothed_cross_entropy",
+    "squared_distance",
     "virtual_kl",
 ]

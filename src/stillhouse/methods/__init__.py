@@ -1,7 +1,9 @@
 """Methods, in folders by the map of the field: one file per paper; each returns a Stage."""
 
 from stillhouse.methods.catalogue import METHODS, find_method
+from stillhouse.methods.feature.mgd import mgd
 from stillhouse.methods.feature.projector_logsum import projector_logsum
+from stillhouse.methods.feature.review_kd import review_kd
 from stillhouse.methods.feature.simkd import simkd
 from stillhouse.methods.feature.srrl import srrl
 from stillhouse.methods.feature.vid import vid
@@ -24,8 +26,10 @@ __all__ = [
     "find_method",
     "kd",
     "label_smoothing",
+    "mgd",
     "plain",
     "projector_logsum",
+    "review_kd",
     "rkd",
     "simkd",
     "srrl",
