@@ -60,5 +60,11 @@ def equals_by_hand(
     for name, net in nets.items():
         for key, value in net.state_dict().items():
             mine = trained[name].state_dict()[key]
-            torch.testing.assert_close(mine, value, atol=2e-5, rtol=2e-4, msg=f"{name}.{key}")
+            torch.testing.assert_close(
+                mine,
+                value,
+                atol=2e-5,
+                rtol=2e-4,
+                msg=lambda said, at=f"{name}.{key}": f"{at}: {said}",
+            )
     return nets

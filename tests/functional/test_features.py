@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from stillhouse.functional import boundary_gap, mse, smooth_l1
+from stillhouse.functional import boundary_gap, mse, smooth_l1, squared_distance
 
 
 @pytest.mark.parametrize("shape", [(5, 8), (5, 3, 4, 4), (5, 6, 3)])
@@ -33,6 +33,19 @@ def test_the_gradient_of_mse_is_the_closed_form() -> None:
     mse(student, teacher).sum().backward()
     assert student.grad is not None
     assert student.grad.tolist() == [[1.0, 2.0]]
+
+
+@pytest.mark.parametrize("shape", [(5, 8), (5, 3, 4, 4)])
+def test_squared_distance_equals_the_naive_loop(shape: tuple[int, ...]) -> None:
+    made = torch.Generator().manual_seed(0)
+    student, teacher = (torch.randn(shape, generator=made) for _ in range(2))
+    wanted = [
+        math.fsum((s - t) ** 2 for s, t in zip(mine, theirs, strict=True))
+        for mine, theirs in zip(
+            student.flatten(1).tolist(), teacher.flatten(1).tolist(), strict=True
+        )
+    ]
+    assert squared_distance(student, teacher).tolist() == pytest.approx(wanted, rel=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(5, 8), (5, 3, 4, 4)])

@@ -10,6 +10,7 @@ from stillhouse.bridges.ensembles import (
 from stillhouse.bridges.exits import ExitBranch, classifier
 from stillhouse.bridges.factors import factor_decoder, factor_encoder
 from stillhouse.bridges.flows import flow
+from stillhouse.bridges.generators import ChannelMask, masked_generator
 from stillhouse.bridges.heads import match_width, mixture
 from stillhouse.bridges.inference import (
     MixtureHead,
@@ -37,14 +38,17 @@ from stillhouse.bridges.normalisation import (
     normaliser,
 )
 from stillhouse.bridges.projectors import embedder, projector
+from stillhouse.bridges.reviews import Fusion, reviewer
 from stillhouse.bridges.shapes import Connector, as_map, map_shape, resized
 from stillhouse.bridges.shifts import layer_shift
 
 __all__ = [
     "AtSize",
     "BatchStatistics",
+    "ChannelMask",
     "Connector",
     "ExitBranch",
+    "Fusion",
     "GroupStatistics",
     "InputAdapter",
     "MixtureHead",
@@ -68,6 +72,7 @@ __all__ = [
     "least_logits",
     "linear_logits",
     "map_shape",
+    "masked_generator",
     "match_width",
     "mean_logits",
     "mean_network",
@@ -77,6 +82,7 @@ __all__ = [
     "projector",
     "regressor",
     "resized",
+    "reviewer",
     "smaller_size",
     "with_head",
 ]

@@ -11,6 +11,7 @@ class AtSize(nn.Module):
     Args:
         layers: of maps; an Identity only brings a feature to the size.
         size: height and width; None: as it comes.
+        plain: first in the contiguous layout, so that the average is that of a recorded map.
 
     Shapes:
         forward: [B, C, H, W], [B, N, D] or [B, D] -> a map.
@@ -20,14 +21,17 @@ class AtSize(nn.Module):
     torch.Size([1, 5, 2, 2])
     """
 
-    def __init__(self, layers: nn.Module, size: tuple[int, int] | None) -> None:
+    def __init__(
+        self, layers: nn.Module, size: tuple[int, int] | None, *, plain: bool = False
+    ) -> None:
         super().__init__()
         self.layers = layers
         self._size = size
+        self._plain = plain
 
     def forward(self, x: Tensor) -> Tensor:
         """Resize, then the layers."""
-        x = as_map(x)
+        x = as_map(x).contiguous() if self._plain else as_map(x)
         value: Tensor = self.layers(x if self._size is None else resized(x, self._size))
         return value
 
@@ -43,8 +47,13 @@ def smaller_size(mine: Size, theirs: Size) -> tuple[int, int]:
 
 
 def at_smaller_size(mine: Size, theirs: Size) -> AtSize:
-    """A feature as a map of the smaller size of two, and nothing else."""
-    return AtSize(nn.Identity(), smaller_size(mine, theirs))
+    """A target as a map of the smaller size of two, and nothing else.
+
+    >>> import torch
+    >>> at_smaller_size(Size([2, 4, 2, 2]), Size([2, 6, 4, 4]))(torch.zeros(2, 6, 4, 4)).shape
+    torch.Size([2, 6, 2, 2])
+    """
+    return AtSize(nn.Identity(), smaller_size(mine, theirs), plain=True)
 
 
 def mean_network(mine: Size, theirs: Size) -> AtSize:

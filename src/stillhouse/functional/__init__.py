@@ -4,10 +4,11 @@ Relational losses, which compare examples with each other, give a single value, 
 """
 
 from stillhouse.functional.attention import attention_gap, factor_gap, selectivity_gap
+from stillhouse.functional.contexts import hierarchical_context
 from stillhouse.functional.correlations import correlation_gap, neighbour_products
 from stillhouse.functional.decoupled import decoupled_kl, normalised_kl
 from stillhouse.functional.embeddings import contrastive, cosine_distance, normalised_l2
-from stillhouse.functional.features import boundary_gap, mse, smooth_l1
+from stillhouse.functional.features import boundary_gap, mse, smooth_l1, squared_distance
 from stillhouse.functional.graphs import edge_gap, shift_gap
 from stillhouse.functional.log_sum import log_correlation, log_sum
 from stillhouse.functional.logits import cross_entropy, kl, standardised_kl
@@ -27,6 +28,7 @@ __all__ = [
     "decoupled_kl",
     "edge_gap",
     "factor_gap",
+    "hierarchical_context",
     "inter_class_correlation",
     "intra_class_correlation",
     "kl",
@@ -43,6 +45,7 @@ __all__ = [
     "similarity_gap",
     "smooth_l1",
     "smoothed_cross_entropy",
+    "squared_distance",
     "standardised_kl",
     "virtual_kl",
 ]

@@ -24,6 +24,26 @@ def mse(student: Tensor, teacher: Tensor) -> Tensor:
     return (student.float() - teacher.float()).square().flatten(1).mean(1)
 
 
+def squared_distance(student: Tensor, teacher: Tensor) -> Tensor:
+    """Sum of squared errors over all but the batch dimension: ``sum_d (s_d - t_d)^2``.
+
+    It is D times `mse`, so a weight of it is one for maps of a certain size only.
+
+    Shapes:
+        student, teacher: [B, ...] of equal shape; returns [B], float32.
+
+    Paper: Yang et al., "Masked Generative Distillation", arXiv 2205.01529, equation 4, whose
+        weights go with the sum.
+
+    Differs from the authors' code: nothing.
+
+    >>> import torch
+    >>> squared_distance(torch.tensor([[1.0, 3.0]]), torch.tensor([[0.0, 1.0]])).item()
+    5.0
+    """
+    return (student.float() - teacher.float()).square().flatten(1).sum(1)
+
+
 def smooth_l1(student: Tensor, teacher: Tensor) -> Tensor:
     """Squared error of small gaps, absolute error of large ones: ``mean_d huber(s_d - t_d)``.
 

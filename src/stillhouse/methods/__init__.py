@@ -6,8 +6,10 @@ from stillhouse.methods.feature.at import at
 from stillhouse.methods.feature.fitnet import fitnet
 from stillhouse.methods.feature.fsp import fsp
 from stillhouse.methods.feature.ft import ft
+from stillhouse.methods.feature.mgd import mgd
 from stillhouse.methods.feature.nst import nst
 from stillhouse.methods.feature.projector_logsum import projector_logsum
+from stillhouse.methods.feature.review_kd import review_kd
 from stillhouse.methods.feature.simkd import simkd
 from stillhouse.methods.feature.srrl import srrl
 from stillhouse.methods.feature.vid import vid
@@ -68,6 +70,7 @@ __all__ = [
     "kdcl",
     "label_smoothing",
     "logits_mse",
+    "mgd",
     "multi_teacher_kd",
     "nkd",
     "nst",
@@ -75,6 +78,7 @@ __all__ = [
     "plain",
     "projector_logsum",
     "ps_kd",
+    "review_kd",
     "rkd",
     "simkd",
     "snapshot_kd",

@@ -14,6 +14,7 @@ from stillhouse.engine.platform import Platform
 from stillhouse.engine.trainer import Settings, opened
 from stillhouse.errors import RecipeError
 from stillhouse.methods import vid
+from stillhouse.testing import check_method
 from stillhouse.testing.toy import ToyNet, taught, toy_batches, untaught
 
 PAIRS = (("relu", "relu"), ("down", "down"))
@@ -66,6 +67,7 @@ def test_maps_of_other_sizes_pair_up(train: Batches, platform: Platform) -> None
     fit(stage, train, Settings(epochs=1), platform)
     with opened(stage, train, Settings(), platform) as trainer:
         shapes = {k: tuple(v.shape[1:]) for k, v in trainer.wiring.seen.items() if k[:4] != "batc"}
+    check_method(vid, options={"pairs": (("down", "relu"), ("down", "down"))}, widths=[(4, 6)])
     assert shapes["mean1"] == shapes["theirs1"] == shapes["mean2"] == shapes["theirs2"] == (6, 4, 4)
 
 
