@@ -19,6 +19,7 @@ from stillhouse.bridges.normalisation import (
 )
 from stillhouse.bridges.projectors import projector
 from stillhouse.bridges.shapes import Connector, as_map, map_shape, resized
+from stillhouse.bridges.tails import shuffled, tail_of, with_tap
 
 __all__ = [
     "BatchStatistics",
@@ -42,5 +43,8 @@ __all__ = [
     "normaliser",
     "projector",
     "resized",
+    "shuffled",
+    "tail_of",
     "with_head",
+    "with_tap",
 ]

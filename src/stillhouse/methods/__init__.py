@@ -5,6 +5,7 @@ from stillhouse.methods.feature.projector_logsum import projector_logsum
 from stillhouse.methods.method import Method
 from stillhouse.methods.online.dml import dml
 from stillhouse.methods.online.kdcl import kdcl
+from stillhouse.methods.online.one import one
 from stillhouse.methods.plain import plain
 from stillhouse.methods.relation.rkd import rkd
 from stillhouse.methods.response.dkd import dkd
@@ -25,6 +26,7 @@ __all__ = [
     "kd",
     "kdcl",
     "label_smoothing",
+    "one",
     "plain",
     "projector_logsum",
     "rkd",
