@@ -41,6 +41,7 @@ from stillhouse.bridges.projectors import embedder, projector
 from stillhouse.bridges.reviews import Fusion, reviewer
 from stillhouse.bridges.shapes import Connector, as_map, map_shape, resized
 from stillhouse.bridges.shifts import layer_shift
+from stillhouse.bridges.tails import shuffled, tail_of, with_tap
 
 __all__ = [
     "AtSize",
@@ -83,6 +84,9 @@ __all__ = [
     "regressor",
     "resized",
     "reviewer",
+    "shuffled",
     "smaller_size",
+    "tail_of",
     "with_head",
+    "with_tap",
 ]

@@ -17,6 +17,7 @@ from stillhouse.methods.method import Method
 from stillhouse.methods.offline.annealing_kd import annealing_kd
 from stillhouse.methods.online.dml import dml
 from stillhouse.methods.online.kdcl import kdcl
+from stillhouse.methods.online.one import one
 from stillhouse.methods.plain import plain
 from stillhouse.methods.relation.cc_embedded import cc_embedded
 from stillhouse.methods.relation.cc_rbf import cc_rbf
@@ -74,6 +75,7 @@ __all__ = [
     "multi_teacher_kd",
     "nkd",
     "nst",
+    "one",
     "pkt",
     "plain",
     "projector_logsum",
