@@ -1,5 +1,6 @@
 """Bridges: modules that derive one signal from others."""
 
+from stillhouse.bridges.critics import Critic
 from stillhouse.bridges.exits import ExitBranch, classifier
 from stillhouse.bridges.heads import match_width, mixture
 from stillhouse.bridges.inference import MixtureHead, folded, joined, with_head
@@ -17,6 +18,7 @@ from stillhouse.bridges.shapes import Connector, as_map, map_shape, resized
 __all__ = [
     "BatchStatistics",
     "Connector",
+    "Critic",
     "ExitBranch",
     "GroupStatistics",
     "InputAdapter",

@@ -1,5 +1,6 @@
 """Methods, in folders by the map of the field: one file per paper; each returns a Stage."""
 
+from stillhouse.methods.adversarial.adversarial_kd import adversarial_kd
 from stillhouse.methods.catalogue import METHODS, find_method
 from stillhouse.methods.feature.projector_logsum import projector_logsum
 from stillhouse.methods.method import Method
@@ -20,6 +21,7 @@ from stillhouse.methods.teacher_free.tf_kd_reg import equivalent_smoothing, tf_k
 __all__ = [
     "METHODS",
     "Method",
+    "adversarial_kd",
     "byot",
     "cs_kd",
     "dkd",

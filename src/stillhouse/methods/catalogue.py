@@ -2,6 +2,7 @@
 
 from stillhouse.errors import RecipeError, nearest
 from stillhouse.methods import (
+    adversarial,
     feature,
     relation,
     response,
@@ -20,6 +21,7 @@ METHODS: tuple[Method, ...] = (
     *self_distillation.METHODS,
     *sharing.METHODS,
     *teacher_free.METHODS,
+    *adversarial.METHODS,
 )
 
 
