@@ -18,6 +18,7 @@ def distill(
     student: str | nn.Module | Callable[[], nn.Module],
     teacher: str | nn.Module | Callable[[], nn.Module] | None = None,
     teacher_input: Mapping[str, Any] | None = None,
+    student_input: Mapping[str, Any] | None = None,
     method: str | dict[str, Any] = "kd",
     out: str | Path,
     epochs: int = 30,
@@ -38,8 +39,8 @@ def distill(
             seed), or a module (copied; then all seeds start from its weights).
         teacher: likewise; a module is taken as trained. A name or a function is trained first.
             Either may be a section of a recipe instead: {'model': 'resnet20', 'epochs': 5}.
-        teacher_input: where the teacher wants another image than the student: {'size': 224,
-            'channels': 3, 'mean': [...], 'std': [...]}.
+        teacher_input, student_input: where one of them wants another image than that of the data:
+            {'size': 224, 'channels': 3, 'mean': [...], 'std': [...]}.
         method: a name ('stillhouse ls methods') or {'name': ..., setting: ...}.
         out: the directory of the run; the same call goes on with it or finds it finished.
         epochs, seeds: the budget; 3 seeds are 0, 1 and 2.
@@ -60,7 +61,7 @@ def distill(
     recipe = make_recipe(
         {
             "data": section,
-            "student": _named(student),
+            "student": _with_input(_named(student), student_input),
             "teacher": None if teacher is None else _with_input(_named(teacher), teacher_input),
             "method": method,
             "epochs": epochs,
@@ -118,10 +119,10 @@ def study(
     return run_study(prepared)
 
 
-def _with_input(teacher: Any, wanted: Mapping[str, Any] | None) -> Any:
+def _with_input(network: Any, wanted: Mapping[str, Any] | None) -> Any:
     if wanted is None:
-        return teacher
-    section = teacher if isinstance(teacher, dict) else {"model": teacher}
+        return network
+    section = network if isinstance(network, dict) else {"model": network}
     return {**section, "input": dict(wanted)}
 
 
