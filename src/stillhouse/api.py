@@ -20,6 +20,7 @@ def distill(
     teacher: str | list[Any] | nn.Module | Callable[[], nn.Module] | None = None,
     teacher_input: Mapping[str, Any] | None = None,
     peers: int | Sequence[str | nn.Module | Callable[[], nn.Module]] | None = None,
+    student_input: Mapping[str, Any] | None = None,
     method: str | dict[str, Any] = "kd",
     out: str | Path,
     epochs: int = 30,
@@ -41,10 +42,10 @@ def distill(
         teacher: likewise; a module is taken as trained. A name or a function is trained first.
             Either may be a section of a recipe instead: {'model': 'resnet20', 'epochs': 5}. A list
             of names and sections is an ensemble of teachers.
-        teacher_input: where the teacher wants another image than the student: {'size': 224,
-            'channels': 3, 'mean': [...], 'std': [...]}.
         peers: networks that learn beside the student, for methods that take them: how many of the
             student's own kind, or each as the student is given.
+        teacher_input, student_input: where one of them wants another image than that of the data:
+            {'size': 224, 'channels': 3, 'mean': [...], 'std': [...]}.
         method: a name ('stillhouse ls methods') or {'name': ..., setting: ...}.
         out: the directory of the run; the same call goes on with it or finds it finished.
         epochs, seeds: the budget; 3 seeds are 0, 1 and 2.
@@ -65,7 +66,7 @@ def distill(
     recipe = make_recipe(
         {
             "data": section,
-            "student": _named(student),
+            "student": _with_input(_named(student), student_input),
             "teacher": None if teacher is None else _with_input(_named(teacher), teacher_input),
             **_peers(peers),
             "method": method,
@@ -125,12 +126,12 @@ def study(
     return run_study(prepared)
 
 
-def _with_input(teacher: Any, wanted: Mapping[str, Any] | None) -> Any:
+def _with_input(network: Any, wanted: Mapping[str, Any] | None) -> Any:
     if wanted is None:
-        return teacher
-    if isinstance(teacher, list):
+        return network
+    if isinstance(network, list):
         raise RecipeError("teacher_input", ["of several teachers each has its own; give it there"])
-    section = teacher if isinstance(teacher, dict) else {"model": teacher}
+    section = network if isinstance(network, dict) else {"model": network}
     return {**section, "input": dict(wanted)}
 
 

@@ -1,5 +1,6 @@
 """Bridges: modules that derive one signal from others."""
 
+from stillhouse.bridges.critics import Critic
 from stillhouse.bridges.ensembles import (
     best_logits,
     least_logits,
@@ -48,6 +49,7 @@ __all__ = [
     "BatchStatistics",
     "ChannelMask",
     "Connector",
+    "Critic",
     "ExitBranch",
     "Fusion",
     "GroupStatistics",

@@ -8,7 +8,7 @@ from torch import nn
 
 from stillhouse.data.batches import Batches, Order
 from stillhouse.engine.gauges import Gauge
-from stillhouse.engine.nodes import Node, Role
+from stillhouse.engine.nodes import Ema, Node, Role
 from stillhouse.engine.optimisers import OptimizerFactory, ScheduleFactory
 from stillhouse.engine.signals import as_names
 from stillhouse.engine.terms import Term
@@ -129,11 +129,20 @@ class Stage:
         return self.replace(role)
 
     def through(self, name: str, bridge: Node) -> "Stage":
-        """The same stage with a role that reads a bridge, such as its own form of the image."""
-        role = copy.copy(self.role(name))
-        role.reads = (bridge.name,)
-        stage = self.replace(role)
-        return replace(stage, nodes=[*stage.nodes, bridge])
+        """The same stage with a role that reads a bridge, such as its own form of the image.
+
+        Whoever follows the role (an Ema) reads the bridge, too.
+        """
+        module = self.role(name).module
+
+        def read(node: Node) -> Node:
+            if node.name != name and not (isinstance(node, Ema) and node.of.module is module):
+                return node
+            changed = copy.copy(node)
+            changed.reads = (bridge.name,)
+            return changed
+
+        return replace(self, nodes=[*(read(node) for node in self.nodes), bridge])
 
     @property
     def learners(self) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Methods, in folders by the map of the field: one file per paper; each returns a Stage."""
 
+from stillhouse.methods.adversarial.adversarial_kd import adversarial_kd
 from stillhouse.methods.catalogue import METHODS, find_method
 from stillhouse.methods.feature.ab import ab
 from stillhouse.methods.feature.at import at
@@ -48,6 +49,7 @@ __all__ = [
     "METHODS",
     "Method",
     "ab",
+    "adversarial_kd",
     "annealing_kd",
     "at",
     "byot",

@@ -2,6 +2,7 @@
 
 from stillhouse.errors import RecipeError, nearest
 from stillhouse.methods import (
+    adversarial,
     feature,
     offline,
     online,
@@ -26,6 +27,7 @@ METHODS: tuple[Method, ...] = (
     *several_teachers.METHODS,
     *teacher_free.METHODS,
     *online.METHODS,
+    *adversarial.METHODS,
 )
 
 

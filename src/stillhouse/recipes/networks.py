@@ -81,10 +81,12 @@ class StudentSection(ModelSection):
     """The student, and whose classifier it has.
 
     ``own``: it learns its own. ``shared``: the teacher's, frozen. ``copied``: it starts from the
-    teacher's and learns. Its control always learns its own.
+    teacher's and learns. Its control always learns its own. ``input``: its own normalisation,
+    resolution and channels; its control and its product read the same.
     """
 
     head: Literal["own", "shared", "copied"] = "own"
+    input: InputSection | None = None
 
 
 class UntilSection(Section):

@@ -15,7 +15,6 @@ from filelock import FileLock
 from stillhouse.engine.files import write_json
 from stillhouse.engine.trainer import opened
 from stillhouse.errors import RunError
-from stillhouse.methods import plain
 from stillhouse.runs.fingerprint import fingerprint
 
 if TYPE_CHECKING:
@@ -56,6 +55,7 @@ def _key(job: "Distillation") -> dict[str, Any]:
     return {
         "student": job.student.section.model,
         "image": list(job.feeds.image_shape),
+        **job.student_input_settings(),
         "classes": len(job.feeds.splits.classes),
         "rows": len(job.feeds.splits.train),
         "batch": job.feeds.batch,
@@ -92,7 +92,7 @@ def _decide(job: "Distillation") -> dict[str, Any]:
 def _seconds_per_step(job: "Distillation", *, compile: bool) -> tuple[float, float]:
     """The median step of the student alone, and the seconds that its first step took."""
     seed = job.recipe.seeds[0]
-    stage, train = plain(job.student.make(seed)), job.feeds.train(seed)
+    stage, train = job.control_stage(seed), job.feeds.train(seed)
     settings = job.settings(seed, compile=compile)
     with opened(stage, train, settings, job.feeds.platform) as trainer:
         steps = trainer.steps(0)

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from stillhouse.bridges import InputAdapter
 from stillhouse.engine.balance import balanced
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Settings, opened
@@ -20,7 +21,7 @@ from stillhouse.runs.feeds import Feeds, data_identity
 from stillhouse.runs.fingerprint import fingerprint
 from stillhouse.runs.heads import check_kept, take_head, watching_head, with_heads
 from stillhouse.runs.likeness import Likeness, gauged, look_at
-from stillhouse.runs.networks import Network
+from stillhouse.runs.networks import Network, input_of, make_input
 from stillhouse.runs.notes import write_notes
 from stillhouse.runs.optimising import budget_identity, chosen_optimizer, chosen_schedule
 from stillhouse.runs.peers import Peers
@@ -74,6 +75,11 @@ class Distillation:
             checkpoint_seconds=recipe.checkpoint_seconds,
         )
 
+    @property
+    def student_input(self) -> InputAdapter | None:
+        """The student's own form of the image, made anew each time."""
+        return make_input(self.recipe.student, self.feeds)
+
     def student_stage(self, seed: int, teacher: nn.Module | None) -> Stage:
         """The method's stage on a fresh student, with the teacher's classifier if it is to."""
         student = self.student.make(seed)
@@ -95,7 +101,7 @@ class Distillation:
             if source is not None:
                 stage = reading(stage, "teacher", source.input)
         stage = stage.freeze("student", kept).headed("student", section.head_path)
-        return stage.completed(self.feeds.train(seed))
+        return reading(stage, "student", self.student_input).completed(self.feeds.train(seed))
 
     def balanced_stage(self, seed: int, teacher: nn.Module | None) -> Stage:
         """The same, with the weights that the recipe wants from gradients."""
@@ -108,7 +114,8 @@ class Distillation:
 
     def control_stage(self, seed: int) -> Stage:
         """The student alone."""
-        return plain(self.student.make(seed)).headed("student", self.recipe.student.head_path)
+        stage = plain(self.student.make(seed)).headed("student", self.recipe.student.head_path)
+        return reading(stage, "student", self.student_input)
 
     def teacher_stage(self, teacher: nn.Module) -> Stage:
         """The teacher alone, reading its own form of the image."""
@@ -202,10 +209,16 @@ class Distillation:
         """What a fingerprint must know of the teacher's own input; empty when it has none."""
         return self.teacher.input_settings() if self.teacher else {}
 
+    def student_input_settings(self) -> dict[str, Any]:
+        """What a fingerprint must know of the student's own input; empty when it has none."""
+        section = input_of(self.recipe.student)
+        return {"student_input": section.model_dump()} if section else {}
+
     def run_control(self, seed: int) -> StageRun:
         """The student alone, same budget and seed; shared by all methods."""
         settings = self.settings(seed)
-        identity = self.identity("control", settings, self.student)
+        own = self.student_input_settings()
+        identity = self.identity("control", settings, self.student, **own)
         stage = self.control_stage(seed)
         return self.train_alone("control", self.student, settings, identity, stage)
 
@@ -240,6 +253,7 @@ class Distillation:
             **({} if self.recipe.student.head == "own" else {"head": self.recipe.student.head}),
             **self.input_settings(),
             **self.peers.identity(seed),
+            **self.student_input_settings(),
             **storage_identity(self),
             **({"balance": self.recipe.balance.model_dump()} if self.recipe.balance else {}),
         }

@@ -52,7 +52,8 @@ class Outcome:
     Args:
         directory: all its files.
         scores: the content of scores.json: table and verdict as data.
-        student: the trained student of the first seed, in eval mode.
+        student: the trained student of the first seed, in eval mode; it reads images in its own
+            form, where the recipe gives it one.
     """
 
     directory: Path

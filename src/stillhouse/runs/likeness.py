@@ -16,6 +16,7 @@ from stillhouse.diagnostics.representations import head_cosine, linear_cka, mean
 from stillhouse.engine.evaluate import gather
 from stillhouse.engine.gauges import Gauge, Reading, read_off, reads_of
 from stillhouse.engine.nodes import Role
+from stillhouse.engine.order import order_nodes
 from stillhouse.engine.signals import EMBEDDING, LOGITS
 from stillhouse.engine.stage import Stage, Turn
 from stillhouse.engine.terms import Term
@@ -52,9 +53,8 @@ class Likeness:
         ``embedding_cka``; ``embedding_cosine`` where the widths agree; ``head_cosine``, one number
         per class, where the heads have one shape. A product without a head gets none.
         """
-        role = stage.role(stage.keeps)
         own = {gauge.name for gauge in stage.gauges}
-        more = [gauge for gauge in self._gauges(role) if gauge.name not in own]
+        more = [gauge for gauge in self._gauges(stage) if gauge.name not in own]
         return replace(stage, gauges=[*stage.gauges, *more])
 
     def of(self, alone: Stage, weights: Mapping[str, Tensor]) -> dict[str, Reading]:
@@ -68,8 +68,9 @@ class Likeness:
         with opened(stage, train, self.settings, platform) as trainer:
             return read_off(stage.gauges, gather(trainer.wiring, reads, self.validation, platform))
 
-    def _gauges(self, role: Role) -> list[Gauge]:
-        width = _embedding_width(_alone(role), self.feeds, self.settings)
+    def _gauges(self, stage: Stage) -> list[Gauge]:
+        role = stage.role(stage.keeps)
+        width = _embedding_width(_alone(stage, role), self.feeds, self.settings)
         if width is None:
             return []
         theirs, reads = self.embedding, (f"{role.name}.{EMBEDDING}",)
@@ -134,12 +135,12 @@ def _watched(stage: Stage) -> tuple[Stage, str]:
     return replace(stage, gauges=[Gauge("embedding", lambda z: z.shape[1], (read,))]), read
 
 
-def _alone(role: Role) -> Stage:
-    """A stage around this role and nothing else, so that looking at it sizes no bridge."""
+def _alone(stage: Stage, role: Role) -> Stage:
+    """A stage around this role and what it reads, so that looking at it sizes no other bridge."""
     label = Term("label", cross_entropy, [f"{role.name}.{LOGITS}", "batch.label"])
     return Stage(
         "likeness",
-        [role],
+        [role, *order_nodes(stage, role.reads)],
         [Turn(role.name, [label])],
         measures={role.name: f"{role.name}.{LOGITS}"},
         keeps=role.name,

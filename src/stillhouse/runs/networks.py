@@ -12,7 +12,7 @@ from stillhouse.bridges import InputAdapter
 from stillhouse.engine.seeding import seeded
 from stillhouse.errors import ModelError, RecipeError
 from stillhouse.models import build_model, comes_trained, load_weights
-from stillhouse.recipes.networks import ModelSection, TeacherSection
+from stillhouse.recipes.networks import InputSection, ModelSection
 from stillhouse.runs.code import module_identity
 from stillhouse.runs.feeds import Feeds
 
@@ -98,9 +98,15 @@ def _made_by(make: Callable[[], nn.Module], name: str) -> nn.Module:
     return module
 
 
-def make_input(section: TeacherSection, feeds: Feeds) -> InputAdapter | None:
-    """The teacher's own form of the image, if its recipe asks for one."""
-    wanted = section.input
+def input_of(section: ModelSection) -> InputSection | None:
+    """What a section says of the network's own form of the image, if it can and does."""
+    found: InputSection | None = getattr(section, "input", None)
+    return found
+
+
+def make_input(section: ModelSection, feeds: Feeds) -> InputAdapter | None:
+    """A network's own form of the image, if its section asks for one."""
+    wanted = input_of(section)
     if wanted is None:
         return None
     augment = feeds.augment
@@ -120,6 +126,7 @@ def make_network(
 ) -> Network:
     """A network for the classes and images of the data."""
     channels, height, _ = feeds.image_shape
-    if isinstance(section, TeacherSection) and section.input is not None:
-        channels, height = section.input.channels or channels, section.input.size or height
+    wanted = input_of(section)
+    if wanted is not None:
+        channels, height = wanted.channels or channels, wanted.size or height
     return Network(section, len(feeds.splits.classes), channels, height, source, allow_imports)

@@ -60,11 +60,12 @@ def write_products(job: Distillation, played: Iterable[Played]) -> None:
         if first.run is None:
             continue
         epoch = Epoch.of(first, first.run, which)
-        entries.append(_student(first.run, job.out, epoch))
+        entries.append(_student(job, first.run, epoch))
         stage = job.student_stage(first.seed, first.teacher)
         if stage.products:
             with trained(stage, first.run.weights(which), job.feeds.train(first.seed)) as image:
-                entries += _others(job, stage, image, epoch)
+                own = job.student_input
+                entries += _others(job, stage, own(image) if own else image, epoch)
     write_json(job.out / PRODUCTS, {"products": entries})
 
 
@@ -89,10 +90,23 @@ def trained(stage: Stage, weights: Weights, train: Batches) -> Iterator[Tensor]:
         homes.restore()
 
 
-def _student(run: StageRun, out: Path, epoch: Epoch) -> dict[str, Any]:
-    target = product_file(out, "student", epoch.which)
+def _student(job: Distillation, run: StageRun, epoch: Epoch) -> dict[str, Any]:
+    target = product_file(job.out, "student", epoch.which)
     shutil.copyfile(product_file(run.directory, run.keeps, epoch.which), target)
-    return _entry(target, f"weights of {epoch}; {_loading(target)}")
+    return _entry(target, f"weights of {epoch}; {_loading(target)}{_reading(job)}")
+
+
+def _reading(job: Distillation) -> str:
+    """What the student's images are, where they are not those of the data; else nothing."""
+    own = job.student_input
+    if own is None:
+        return ""
+    image = job.feeds.train(0).sample(1)["batch.image"].cpu()
+    shape = list(own(image).shape[1:])
+    mean, std = (
+        ", ".join(f"{n:.4f}" for n in x.flatten().tolist()) for x in (own.to_mean, own.to_std)
+    )
+    return f"; it reads images {shape} in [0, 1], minus mean ({mean}), divided by std ({std})"
 
 
 def _others(
@@ -107,7 +121,7 @@ def _others(
         if is_one_of(job.student.make(epoch.seed), module, image):
             save_tensors(weights, module.state_dict(), {"measure": label, "epoch": str(epoch)})
             said = f"'{label}' of {epoch}, in the student's own class; {_loading(weights)}"
-            yield _entry(weights, said)
+            yield _entry(weights, said + _reading(job))
             continue
         try:
             found = export(module, image)
@@ -119,7 +133,7 @@ def _others(
         shape = ", ".join(map(str, image.shape[1:]))
         call = f'torch.export.load("{program.name}").module()(images)'
         said = f"'{label}' of {epoch}, needs torch alone; {call} with images [B, {shape}]"
-        yield _entry(program, f"{said} prepared as for the student")
+        yield _entry(program, f"{said} prepared as for the student{_reading(job)}")
 
 
 def file_stem(label: str) -> str:

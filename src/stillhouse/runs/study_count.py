@@ -28,7 +28,8 @@ def _control(job: Distillation, seed: int) -> str:
     """What tells controls apart: also the transfer set that they learn on."""
     section = job.recipe.transfer
     of = [] if section is None else [section.model_dump(mode="json"), job.recipe.teacher]
-    return job.identity("control", job.settings(seed), job.student, of=str(of))
+    own = job.student_input_settings()
+    return job.identity("control", job.settings(seed), job.student, of=str(of), **own)
 
 
 def _trainings(job: Distillation, ancestor: Ancestor) -> set[str]:

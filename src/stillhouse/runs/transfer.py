@@ -11,6 +11,7 @@ import torch
 from filelock import FileLock
 from torch import nn
 
+from stillhouse.bridges import InputAdapter
 from stillhouse.data.batches import Batches
 from stillhouse.data.sources.synthesis import ROWS, present, read_synthesis
 from stillhouse.data.tables import FloatTable, RepeatedTable
@@ -163,6 +164,7 @@ def _mark(job: "Distillation", maker: Maker, teacher: nn.Module, seed: int) -> s
         "settings": dict(maker.settings),
         "teacher": job.teacher_identity(teacher),
         "input": job.input_settings(),
+        **job.student_input_settings(),
         "shape": job.feeds.image_shape,
         "mean": job.feeds.augment.mean,
         "std": job.feeds.augment.std,
@@ -182,9 +184,10 @@ def _maker(job: "Distillation", section: TransferSection, seed: int = 0) -> Make
         return make_maker({"name": name, "table": _real_images(job.feeds)})
     if name == ADI:
         given = job.student.section.model_copy(update={"weights": settings.pop("weights")})
-        return make_maker({**settings, "student": replace(job.student, section=given).make(seed)})
+        student = replace(job.student, section=given).make(seed)
+        return make_maker({**settings, "student": _behind(job.student_input, student)})
     if "student" in _asks(name):
-        settings["student"] = job.student.make(seed)
+        settings["student"] = _behind(job.student_input, job.student.make(seed))
     return make_maker(settings)
 
 
@@ -206,10 +209,13 @@ def _plain(feeds: Feeds) -> Batches:
 
 
 def _seeing(ancestor: Ancestor, teacher: nn.Module) -> nn.Module:
-    """The teacher as a function of the student's image."""
-    if ancestor.input is None:
-        return teacher
-    return nn.Sequential(ancestor.input, teacher)
+    """The teacher as a function of the data's image."""
+    return _behind(ancestor.input, teacher)
+
+
+def _behind(adapter: InputAdapter | None, module: nn.Module) -> nn.Module:
+    """A network behind its own form of the image."""
+    return module if adapter is None else nn.Sequential(adapter, module)
 
 
 def _tell(job: "Distillation", section: TransferSection, found: Tally) -> None:
