@@ -59,7 +59,7 @@ def _models(job: Distillation, played: Iterable[Played]) -> list[dict[str, Any]]
     for one in played:
         network = networks[one.role]
         if one.role not in rows:
-            size = describe(network.make(one.seed))
+            size = describe(network.make(one.seed, one.teacher))
             rows[one.role] = {
                 "role": one.role,
                 "model": network.section.model,
