@@ -45,7 +45,7 @@ def test_bytes_are_those_of_the_file(tmp_path) -> None:
 def test_networks_are_measured_side_by_side_and_stay_as_they_were() -> None:
     nets = [build_model("convnet-4-8", classes=10), build_model("resnet8w8", classes=10).eval()]
     before = nets[0].layer1.bn.num_batches_tracked.item()
-    small, large = measured(nets, (3, 8, 8))
+    small, large = measured(nets, [(3, 8, 8)] * 2)
     assert small.parameters < large.parameters
     assert set(small.milliseconds) == {1, 64}
     assert all(spent > 0 for spent in small.milliseconds.values())
@@ -63,7 +63,7 @@ def test_two_rounds_are_made_however_short_the_time() -> None:
             calls.append(len(x))
             return x
 
-    assert len(latencies([Counting(), Counting()], (1, 2, 2), batch=5, seconds=0.0)) == 2
+    assert len(latencies([Counting(), Counting()], [(1, 2, 2)] * 2, batch=5, seconds=0.0)) == 2
     assert len(calls) == 2 * (3 + 2)
     assert set(calls) == {5}
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 
 from stillhouse.errors import RecipeError, nearest
 from stillhouse.recipes.schema import Recipe
@@ -128,8 +128,10 @@ def _problem(details: Mapping[str, Any]) -> str:
         return f"'{_dotted(place)}' does not say which; add name: ... to it"
     if kind == "union_tag_invalid":
         tags = details["ctx"].get("expected_tags", "").replace("'", "").split(", ")
-        name = given.get("name") if isinstance(given, dict) else given
-        return f"'{_dotted(place)}: {name}' does not exist; {nearest(str(name), tags)}"
+        by = "derive" if isinstance(given, dict) and "derive" in given else "name"
+        name = given.get(by) if isinstance(given, dict) else given
+        key = f"{_dotted(place)}.derive" if by == "derive" else _dotted(place)
+        return f"'{key}: {name}' does not exist; {nearest(str(name), tags)}"
     if kind == "value_error":
         said = str(details["ctx"]["error"])
         return f"{_dotted(place)}: {said}" if place else said
@@ -143,6 +145,9 @@ def _dotted(place: Sequence[str]) -> str:
 
 def _models(annotation: Any) -> dict[str, type[BaseModel]]:
     """The sections behind an annotation, by the tag that pydantic reports."""
+    tags = [each.tag for each in getattr(annotation, "__metadata__", ()) if isinstance(each, Tag)]
+    if tags:
+        return dict.fromkeys(tags, get_args(annotation)[0])
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return {annotation.__name__: annotation}
     found: dict[str, type[BaseModel]] = {}

@@ -1,9 +1,9 @@
 """Merge rules: what an arm of a study says, over what all its arms have in common.
 
 Mappings are merged key by key; everything else (numbers, words, lists) is replaced. Where both
-sides name a choice (``name``, ``model`` or ``source``) and the names differ, the whole section is
-replaced: settings of one method never leak into another. A section without a name is about the
-default, and a bare word about what it names, at any depth.
+sides name a choice (``name``, ``model``, ``source`` or ``derive``) and the names differ, the whole
+section is replaced: settings of one method never leak into another. A section without a name is
+about the default, and a bare word about what it names, at any depth.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from stillhouse.recipes.load import SHORT_KEYS, default_word
 
 WORDS = {**SHORT_KEYS, "method": "name", "optimizer": "name", "schedule": "name"}
 """Sections of which a bare word is short for a mapping with this one key."""
-CHOSEN_BY = ("name", "model", "source")
+CHOSEN_BY = ("name", "model", "source", "derive")
 """Keys that say what the rest of a section is about."""
 
 
@@ -62,8 +62,14 @@ def merged(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _other(before: Mapping[str, Any], value: Mapping[str, Any]) -> bool:
-    """Whether two sections are about different things."""
-    return any(key in before and key in value and before[key] != value[key] for key in CHOSEN_BY)
+    """Whether two sections are about different things.
+
+    >>> _other({"model": "a"}, {"derive": "low_rank"}), _other({"model": "a"}, {"head": "own"})
+    (True, False)
+    """
+    here, there = ({key: of[key] for key in CHOSEN_BY if key in of} for of in (before, value))
+    both = here.keys() & there.keys()
+    return any(here[key] != there[key] for key in both) or bool(here and there and not both)
 
 
 def arm_values(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

@@ -201,7 +201,6 @@ def asked_of_training(section: TeacherSection) -> list[str]:
     return [*found, "seed: student"] if section.seed == "student" else found
 
 
-Student = Annotated[StudentSection, short("model")]
 Teacher = Annotated[TeacherSection, short("model"), BeforeValidator(_several)]
 TeacherSection.model_rebuild()
 

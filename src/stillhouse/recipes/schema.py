@@ -12,12 +12,12 @@ from stillhouse.engine.platform import Precision
 from stillhouse.methods import METHODS
 from stillhouse.recipes.augment import AugmentSection, augment_words
 from stillhouse.recipes.choices import choices
+from stillhouse.recipes.derive import Student, objection
 from stillhouse.recipes.networks import (
     GENERATION,
     Count,
     Methods,
     Section,
-    Student,
     Teacher,
     ancestors,
     each_student_its_own,
@@ -183,6 +183,13 @@ class Recipe(Section):
             )
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds {list(self.seeds)}: each seed may come once")
+        return self
+
+    @model_validator(mode="after")
+    def _derivable(self) -> "Recipe":
+        problem = objection(self.student, self.teacher)
+        if problem:
+            raise ValueError(problem)
         return self
 
     @property

@@ -92,7 +92,7 @@ def _decide(job: "Distillation") -> dict[str, Any]:
 def _seconds_per_step(job: "Distillation", *, compile: bool) -> tuple[float, float]:
     """The median step of the student alone, and the seconds that its first step took."""
     seed = job.recipe.seeds[0]
-    stage, train = job.control_stage(seed), job.feeds.train(seed)
+    stage, train = job.control_stage(seed, None), job.feeds.train(seed)
     settings = job.settings(seed, compile=compile)
     with opened(stage, train, settings, job.feeds.platform) as trainer:
         steps = trainer.steps(0)

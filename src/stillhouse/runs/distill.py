@@ -13,10 +13,12 @@ from stillhouse.engine.trainer import Settings, opened
 from stillhouse.errors import RecipeError, WiringError
 from stillhouse.methods import Method, find_method, plain
 from stillhouse.models import weights_fingerprint
+from stillhouse.recipes.derive import DerivedSection
 from stillhouse.recipes.networks import ancestors, each_student_its_own
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runs.ancestors import Ancestor, Ancestry, file_name, reading
 from stillhouse.runs.compiling import settle_compile
+from stillhouse.runs.deriving import DerivedNetwork
 from stillhouse.runs.feeds import Feeds, data_identity
 from stillhouse.runs.fingerprint import fingerprint
 from stillhouse.runs.heads import check_kept, take_head, watching_head, with_heads
@@ -27,7 +29,12 @@ from stillhouse.runs.optimising import budget_identity, chosen_optimizer, chosen
 from stillhouse.runs.peers import Peers
 from stillhouse.runs.played import Played
 from stillhouse.runs.pupils import Pupils
-from stillhouse.runs.scoring import mention_teacher, played, played_ancestor
+from stillhouse.runs.scoring import (
+    accuracy_at_start,
+    mention_teacher,
+    played,
+    played_ancestor,
+)
 from stillhouse.runs.stage_run import LAST, StageRun, run_stage
 from stillhouse.runs.teacher_plan import Planner
 from stillhouse.runs.teaching import Served, Teaching, storage_identity
@@ -52,6 +59,7 @@ class Distillation:
     on_test: dict[tuple[Path, str], dict[str, float]] = field(default_factory=dict)
     transferred: dict[int, Transferred] = field(default_factory=dict)
     peers: Peers = field(default_factory=Peers)
+    starts: dict[int, float] = field(default_factory=dict)
 
     @property
     def method(self) -> Method:
@@ -82,15 +90,15 @@ class Distillation:
 
     def student_stage(self, seed: int, teacher: nn.Module | None) -> Stage:
         """The method's stage on a fresh student, with the teacher's classifier if it is to."""
-        student = self.student.make(seed)
-        section, source = self.recipe.student, self.teacher
+        student = self.student.make(seed, teacher)
+        section, source, head = self.student.section, self.teacher, self.recipe.student.head
         options = with_heads(
             self.recipe.method.settings(), section, source.section if source else None
         )
         kept = []
-        if section.head != "own" and teacher is not None and source is not None:
+        if head != "own" and teacher is not None and source is not None:
             path = take_head(student, section, teacher, source.section)
-            kept = [path] if section.head == "shared" else []
+            kept = [path] if head == "shared" else []
         if self.method.needs_peers:
             stage = self.method.build(student, self.peers.make(seed), **options)
             stage = self.peers.headed(stage)
@@ -112,9 +120,10 @@ class Distillation:
         share, count = wanted.share, wanted.batches
         return balanced(stage, train, settings, self.feeds.platform, share=share, batches=count)
 
-    def control_stage(self, seed: int) -> Stage:
-        """The student alone."""
-        stage = plain(self.student.make(seed)).headed("student", self.recipe.student.head_path)
+    def control_stage(self, seed: int, teacher: nn.Module | None) -> Stage:
+        """The student alone; its teacher matters where it is made out of it."""
+        student = self.student.make(seed, teacher)
+        stage = plain(student).headed("student", self.student.section.head_path)
         return reading(stage, "student", self.student_input)
 
     def teacher_stage(self, teacher: nn.Module) -> Stage:
@@ -139,10 +148,21 @@ class Distillation:
                 check_transfer(self, teacher)
         self.peers.check(self.student.make(seed), seed)
         pupil = self.rehearsing()
-        pupil._rehearse(self.student_stage(seed, teacher), seed, self.recipe.student.head_path)
+        self.check_derived(teacher)
+        pupil._rehearse(self.student_stage(seed, teacher), seed, self.student.section.head_path)
         self._check_directory_of_recording()
         if self.teacher is not None and teacher is not None and self.method.needs_teacher:
             Planner(pupil, teacher, trained=self.teacher.given).check()
+
+    def check_derived(self, teacher: nn.Module | None, *, trained: bool | None = None) -> None:
+        """Make sure that a student that is made out of its teacher is smaller, if it is known yet.
+
+        Raises:
+            ModelError: nothing of it is.
+        """
+        if isinstance(self.student, DerivedNetwork):
+            given = self.teacher is not None and self.teacher.given
+            self.student.check(teacher, trained=given if trained is None else trained)
 
     def rehearsing(self) -> "Distillation":
         """The job as its students see it, before anything was made for them."""
@@ -184,17 +204,24 @@ class Distillation:
         network: Network,
         *,
         start: nn.Module | None = None,
+        source: nn.Module | None = None,
         **more: Any,
     ) -> str:
-        """The fingerprint of a stage: everything that decides its weights."""
-        start = network.make(settings.seed) if start is None else start
+        """The fingerprint of a stage: everything that decides its weights.
+
+        ``start`` is where it starts, if that is known; ``source`` the teacher of a network that
+        may be made out of it.
+        """
+        if start is None:
+            origin = network.origin(settings.seed, source)
+        else:
+            origin = {"start": weights_fingerprint(start), **network.code(start)}
         return fingerprint(
             {
                 "kind": kind,
                 "data": data_identity(self.feeds),
                 "network": network.section.model,
-                "start": weights_fingerprint(start),
-                **network.code(start),
+                **origin,
                 **budget_identity(self.recipe, settings, self.feeds.platform),
                 **more,
             }
@@ -214,12 +241,12 @@ class Distillation:
         section = input_of(self.recipe.student)
         return {"student_input": section.model_dump()} if section else {}
 
-    def run_control(self, seed: int) -> StageRun:
-        """The student alone, same budget and seed; shared by all methods."""
+    def run_control(self, seed: int, teacher: nn.Module | None) -> StageRun:
+        """The student alone, same budget, seed and start; shared by all methods."""
         settings = self.settings(seed)
         own = self.student_input_settings()
-        identity = self.identity("control", settings, self.student, **own)
-        stage = self.control_stage(seed)
+        identity = self.identity("control", settings, self.student, source=teacher, **own)
+        stage = self.control_stage(seed, teacher)
         return self.train_alone("control", self.student, settings, identity, stage)
 
     def train_alone(
@@ -268,15 +295,15 @@ class Distillation:
             self.feeds,
             settings,
             self.student_directory(seed),
-            identity=self.identity("student", settings, self.student, **more),
+            identity=self.identity("student", settings, self.student, source=teacher, **more),
             about={"stage": "student", "seed": seed},
             observer=self.watcher,
             views=teaching.views if teaching else self.feeds.views,
         )
         if self.recipe.student.head == "shared" and teacher is not None and self.teacher:
-            student = self.student.make(seed)
+            student = self.student.make(seed, teacher)
             student.load_state_dict(run.weights(LAST)["student"])
-            check_kept(student, self.recipe.student, teacher, self.teacher.section)
+            check_kept(student, self.student.section, teacher, self.teacher.section)
         return run
 
     def all_models(self) -> list[Played]:
@@ -291,12 +318,14 @@ class Distillation:
             teacher = self._teacher(ancestry, seed)
             pupil, lessons = pupils.of(teacher, seed)
             if self.recipe.control:
-                control = pupil.noted("control", pupil.run_control(seed))
+                control = pupil.noted("control", pupil.run_control(seed, teacher))
                 runs.append(("control", seed, control, teacher))
             student = pupil.run_student(seed, teacher, lessons.by(teacher, seed))
             runs.append(("student", seed, pupil.noted("student", student), teacher))
         self.served = pupils.served()
         self.watcher.say("reading the test set, once")
+        if isinstance(self.recipe.student, DerivedSection):
+            self.starts[seeds[0]] = accuracy_at_start(self, seeds[0], runs[0][3])
         before = [played_ancestor(self, trained) for trained in ancestry.all_trained()]
         return before + [played(self, *run) for run in runs]
 
@@ -308,6 +337,7 @@ class Distillation:
         trained = ancestry.trained(self.teacher, seed)
         if len(ancestry.known) > known:
             mention_teacher(self, trained)
+            self.check_derived(trained.module, trained=True)
         return trained.module
 
     def noted(self, role: str, run: StageRun) -> StageRun:

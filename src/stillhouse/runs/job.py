@@ -17,11 +17,12 @@ from stillhouse.models import load_weights
 from stillhouse.recipes.augment import AugmentSection
 from stillhouse.recipes.schema import Recipe, resolved
 from stillhouse.runs.ancestors import make_ancestor
+from stillhouse.runs.costs import write_costs
+from stillhouse.runs.deriving import make_student
 from stillhouse.runs.directory import claimed
 from stillhouse.runs.distill import Distillation
 from stillhouse.runs.environment import environment
 from stillhouse.runs.feeds import Feeds, open_feeds
-from stillhouse.runs.networks import make_network
 from stillhouse.runs.peers import make_peers
 from stillhouse.runs.played import Played, student_of
 from stillhouse.runs.products import write_products
@@ -107,7 +108,9 @@ def prepare(
     teacher = None
     if recipe.teacher is not None:
         teacher = make_ancestor(recipe.teacher, feeds, given.teacher, allow_imports=allow_imports)
-    student = make_network(recipe.student, feeds, given.student, allow_imports=allow_imports)
+    student = make_student(
+        recipe.student, feeds, teacher, given.student, allow_imports=allow_imports
+    )
     shared = shared or out.resolve().parent / SHARED
     peers = make_peers(recipe.peers or (), given.peers, student, feeds, allow_imports=allow_imports)
     job = Distillation(
@@ -138,10 +141,11 @@ def run(job: Distillation) -> Outcome:
 
 
 def _outcome(job: Distillation, played: list[Played], scores: Mapping[str, Any]) -> Outcome:
-    product = student_of(played).run
+    first = student_of(played)
+    product = first.run
     if product is None:
         raise RunError("the student was not trained")
-    student = job.student.make(job.recipe.seeds[0])
+    student = job.student.make(job.recipe.seeds[0], first.teacher)
     load_weights(student, product_file(product.directory, product.keeps, LAST))
     return Outcome(job.out, scores, student.eval())
 
@@ -152,6 +156,7 @@ def _write(job: Distillation, played: list[Played], scores: Mapping[str, Any]) -
 
     out = job.out
     write_products(job, played)
+    write_costs(job, played)
     write_portrait(job)
     lines = [
         json.dumps({**line, "stage": one.role, "seed": one.seed}, ensure_ascii=False)

@@ -126,7 +126,7 @@ def gauges_of(
     likeness = look_at(job, teacher)
     if run.gauges or likeness is None:
         return run.gauges
-    return likeness.of(job.control_stage(seed), run.weights(LAST)[run.keeps])
+    return likeness.of(job.control_stage(seed, teacher), run.weights(LAST)[run.keeps])
 
 
 def _watched(stage: Stage) -> tuple[Stage, str]:

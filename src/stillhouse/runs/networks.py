@@ -11,8 +11,8 @@ from torch import nn
 from stillhouse.bridges import InputAdapter
 from stillhouse.engine.seeding import seeded
 from stillhouse.errors import ModelError, RecipeError
-from stillhouse.models import build_model, comes_trained, load_weights
-from stillhouse.recipes.networks import InputSection, ModelSection
+from stillhouse.models import build_model, comes_trained, load_weights, weights_fingerprint
+from stillhouse.recipes.networks import InputSection, ModelSection, Section
 from stillhouse.runs.code import module_identity
 from stillhouse.runs.feeds import Feeds
 
@@ -39,8 +39,10 @@ class Network:
     source: Source | None = None
     allow_imports: bool = False
 
-    def make(self, seed: int) -> nn.Module:
+    def make(self, seed: int, teacher: nn.Module | None = None) -> nn.Module:
         """A fresh network, initialised under this seed, with its weights if it has some.
+
+        ``teacher`` matters to students that are made out of it, and to no other.
 
         Raises:
             ModelError, WeightsError: with what was asked and what exists.
@@ -63,6 +65,11 @@ class Network:
         if self.source is None and not self.section.model.startswith(IMPORT):
             return {}
         return {"code": module_identity(module)}
+
+    def origin(self, seed: int, teacher: nn.Module | None = None) -> dict[str, Any]:
+        """What a fingerprint must know of it beside its name: its start and its code."""
+        start = self.make(seed, teacher)
+        return {"start": weights_fingerprint(start), **self.code(start)}
 
     def _new(self) -> nn.Module:
         if isinstance(self.source, nn.Module):
@@ -98,13 +105,13 @@ def _made_by(make: Callable[[], nn.Module], name: str) -> nn.Module:
     return module
 
 
-def input_of(section: ModelSection) -> InputSection | None:
+def input_of(section: Section) -> InputSection | None:
     """What a section says of the network's own form of the image, if it can and does."""
     found: InputSection | None = getattr(section, "input", None)
     return found
 
 
-def make_input(section: ModelSection, feeds: Feeds) -> InputAdapter | None:
+def make_input(section: Section, feeds: Feeds) -> InputAdapter | None:
     """A network's own form of the image, if its section asks for one."""
     wanted = input_of(section)
     if wanted is None:

@@ -22,6 +22,8 @@ from stillhouse.engine.seeding import seeded
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Weights
 from stillhouse.engine.wiring import wire
+from stillhouse.models import load_weights
+from stillhouse.runs.deriving import DerivedNetwork
 from stillhouse.runs.distill import Distillation
 from stillhouse.runs.fingerprint import file_hash
 from stillhouse.runs.played import Played, student_of
@@ -61,11 +63,14 @@ def write_products(job: Distillation, played: Iterable[Played]) -> None:
             continue
         epoch = Epoch.of(first, first.run, which)
         entries.append(_student(job, first.run, epoch))
+        if isinstance(job.student, DerivedNetwork):
+            entries += _derived(job, first, epoch)
         stage = job.student_stage(first.seed, first.teacher)
         if stage.products:
             with trained(stage, first.run.weights(which), job.feeds.train(first.seed)) as image:
                 own = job.student_input
-                entries += _others(job, stage, own(image) if own else image, epoch)
+                bare = job.student.make(epoch.seed, first.teacher)
+                entries += _others(job, stage, bare, own(image) if own else image, epoch)
     write_json(job.out / PRODUCTS, {"products": entries})
 
 
@@ -109,8 +114,18 @@ def _reading(job: Distillation) -> str:
     return f"; it reads images {shape} in [0, 1], minus mean ({mean}), divided by std ({std})"
 
 
+def _derived(job: Distillation, first: Played, epoch: Epoch) -> Iterator[dict[str, Any]]:
+    """A student that no class alone can load the weights of, as a program."""
+    module = job.student.make(epoch.seed, first.teacher)
+    stem = product_file(job.out, "student", epoch.which).with_suffix("")
+    load_weights(module, stem.with_suffix(WEIGHTS))
+    image = job.feeds.train(epoch.seed).sample()["batch.image"].cpu()
+    made = f"the student of {epoch}, {job.student.section.model}"
+    yield from _program(job, module.cpu().eval(), stem.with_suffix(PROGRAM), image, made)
+
+
 def _others(
-    job: Distillation, stage: Stage, image: Tensor, epoch: Epoch
+    job: Distillation, stage: Stage, bare: nn.Module, image: Tensor, epoch: Epoch
 ) -> Iterator[dict[str, Any]]:
     for label, make in stage.products.items():
         module = make().eval()
@@ -118,22 +133,30 @@ def _others(
         weights, program = stem.with_suffix(WEIGHTS), stem.with_suffix(PROGRAM)
         weights.unlink(missing_ok=True)
         program.unlink(missing_ok=True)
-        if is_one_of(job.student.make(epoch.seed), module, image):
+        if is_one_of(bare, module, image):
             save_tensors(weights, module.state_dict(), {"measure": label, "epoch": str(epoch)})
             said = f"'{label}' of {epoch}, in the student's own class; {_loading(weights)}"
             yield _entry(weights, said + _reading(job))
             continue
-        try:
-            found = export(module, image)
-        except ExportError as error:
-            job.watcher.warn(f"{program.name} is left out: torch.export {error}")
-            continue
-        with replacing(program) as fresh:
-            fresh.write_bytes(found)
-        shape = ", ".join(map(str, image.shape[1:]))
-        call = f'torch.export.load("{program.name}").module()(images)'
-        said = f"'{label}' of {epoch}, needs torch alone; {call} with images [B, {shape}]"
-        yield _entry(program, f"{said} prepared as for the student{_reading(job)}")
+        yield from _program(job, module, program, image, f"'{label}' of {epoch}")
+
+
+def _program(
+    job: Distillation, module: nn.Module, program: Path, image: Tensor, what: str
+) -> Iterator[dict[str, Any]]:
+    """A file that torch runs alone; nothing, with a warning, where torch.export cannot write it."""
+    program.unlink(missing_ok=True)
+    try:
+        found = export(module, image)
+    except ExportError as error:
+        job.watcher.warn(f"{program.name} is left out: torch.export {error}")
+        return
+    with replacing(program) as fresh:
+        fresh.write_bytes(found)
+    shape = ", ".join(map(str, image.shape[1:]))
+    call = f'torch.export.load("{program.name}").module()(images)'
+    said = f"{what}, needs torch alone; {call} with images [B, {shape}]"
+    yield _entry(program, f"{said} prepared as for the student{_reading(job)}")
 
 
 def file_stem(label: str) -> str:

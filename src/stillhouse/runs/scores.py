@@ -64,8 +64,11 @@ def _models(job: Distillation, played: Iterable[Played]) -> list[dict[str, Any]]
     for one in played:
         if one.role not in rows:
             maker = makers[one.role]
-            size = describe(maker.make(one.seed))
-            section = maker.section
+            if isinstance(maker, Ancestor):
+                made = maker.make(one.seed)
+            else:
+                made = maker.make(one.seed, one.teacher)  # it may be made out of its teacher
+            size, section = describe(made), maker.section
             model = titled(section) if isinstance(section, TeacherSection) else section.model
             rows[one.role] = {
                 "role": one.role,

@@ -57,6 +57,11 @@ def mention_teacher(job: "Distillation", teacher: Trained) -> None:
         )
 
 
+def accuracy_at_start(job: "Distillation", seed: int, teacher: nn.Module | None) -> float:
+    """Test accuracy of a student as it was made out of its teacher, before it learnt anything."""
+    return accuracies(job, job.control_stage(seed, teacher), None, job.feeds.test)["student"]
+
+
 def played_ancestor(job: "Distillation", trained: Trained) -> Played:
     """A teacher, or whom it comes from, with its accuracies."""
     role, seed, stage = trained.ancestor.role, trained.seed, _alone(trained)
@@ -72,7 +77,8 @@ def played(
     job: "Distillation", role: str, seed: int, run: StageRun, teacher: nn.Module | None
 ) -> Played:
     """A control or a student with its accuracies, by every inference that it has."""
-    stage = job.control_stage(seed) if role == "control" else job.student_stage(seed, teacher)
+    make = job.control_stage if role == "control" else job.student_stage
+    stage = make(seed, teacher)
     found = _scored(job, role, seed, run, stage)
     gauges = gauges_of(job, seed, run, teacher)
     return replace(found, teacher=teacher, gauges=gauges, notes=read_notes(run.directory))

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from stillhouse.recipes.networks import each_student_its_own
 from stillhouse.runs.ancestors import Ancestor, family
+from stillhouse.runs.deriving import DerivedNetwork
 from stillhouse.runs.distill import Distillation
 
 
@@ -25,9 +26,11 @@ def count_trainings(jobs: Iterable[Distillation]) -> str:
 
 
 def _control(job: Distillation, seed: int) -> str:
-    """What tells controls apart: also the transfer set that they learn on."""
+    """What tells controls apart: also the transfer set that they learn on, and their start."""
     section = job.recipe.transfer
     of = [] if section is None else [section.model_dump(mode="json"), job.recipe.teacher]
+    if isinstance(job.student, DerivedNetwork):  # where it starts depends on that training
+        of = [*of, job.recipe.teacher]
     own = job.student_input_settings()
     return job.identity("control", job.settings(seed), job.student, of=str(of), **own)
 

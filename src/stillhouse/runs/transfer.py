@@ -71,7 +71,7 @@ def check_transfer(job: "Distillation", teacher: nn.Module) -> None:
         ModelError, RecipeError, DataError: what it misses.
     """
     section, ancestor = _section(job), _teacher(job)
-    maker = _maker(job, section)
+    maker = _maker(job, section, teacher)
     maker.check_count(section.count)
     with opened_subject(
         _seeing(ancestor, teacher),
@@ -97,7 +97,7 @@ def make_transfer(job: "Distillation", teacher: nn.Module, student_seed: int) ->
     """Make the set for the student of this seed, or find it, or make what is missing of it."""
     section, ancestor, feeds = _section(job), _teacher(job), job.feeds
     seed = student_seed if section.seed == "student" else section.seed
-    maker = _maker(job, section, seed)
+    maker = _maker(job, section, teacher, seed)
     directory = job.shared / f"transfer-{maker.name}-seed{seed}-{_mark(job, maker, teacher, seed)}"
     platform = feeds.platform
     job.shared.mkdir(parents=True, exist_ok=True)
@@ -176,7 +176,9 @@ def _mark(job: "Distillation", maker: Maker, teacher: nn.Module, seed: int) -> s
     return fingerprint(known)
 
 
-def _maker(job: "Distillation", section: TransferSection, seed: int = 0) -> Maker:
+def _maker(
+    job: "Distillation", section: TransferSection, teacher: nn.Module, seed: int = 0
+) -> Maker:
     """The method with what a recipe need not say: its student, its data."""
     settings = section.settings
     name = settings["name"]
@@ -184,10 +186,10 @@ def _maker(job: "Distillation", section: TransferSection, seed: int = 0) -> Make
         return make_maker({"name": name, "table": _real_images(job.feeds)})
     if name == ADI:
         given = job.student.section.model_copy(update={"weights": settings.pop("weights")})
-        student = replace(job.student, section=given).make(seed)
+        student = replace(job.student, section=given).make(seed, teacher)
         return make_maker({**settings, "student": _behind(job.student_input, student)})
     if "student" in _asks(name):
-        settings["student"] = _behind(job.student_input, job.student.make(seed))
+        settings["student"] = _behind(job.student_input, job.student.make(seed, teacher))
     return make_maker(settings)
 
 

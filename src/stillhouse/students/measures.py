@@ -15,6 +15,8 @@ from stillhouse.engine.flags import Flags
 from stillhouse.engine.seeding import seeded
 from stillhouse.models.size import describe
 
+Shape = tuple[int, int, int]
+
 BATCHES = (1, 64)
 """One image, as a product answers, and a batch, as a service does."""
 WARM, REPEATS = 3, 30
@@ -40,16 +42,16 @@ class Measures:
     milliseconds: dict[int, float]
 
 
-def measured(modules: Sequence[nn.Module], image_shape: tuple[int, int, int]) -> list[Measures]:
+def measured(modules: Sequence[nn.Module], image_shapes: Sequence[Shape]) -> list[Measures]:
     """Measure networks side by side, in eval mode, where they are; they stay as they were.
 
     They answer in turns, so that what else the machine does meets them alike.
 
     Args:
-        modules: of one input; on one device.
-        image_shape: channels, height and width.
+        modules: on one device.
+        image_shapes: channels, height and width of the images of each.
     """
-    times = {batch: latencies(modules, image_shape, batch=batch) for batch in BATCHES}
+    times = {batch: latencies(modules, image_shapes, batch=batch) for batch in BATCHES}
     return [
         Measures(
             parameters=describe(module).parameters,
@@ -57,11 +59,11 @@ def measured(modules: Sequence[nn.Module], image_shape: tuple[int, int, int]) ->
             file_bytes=file_bytes(module),
             milliseconds={batch: each[at] for batch, each in times.items()},
         )
-        for at, module in enumerate(modules)
+        for at, (module, image_shape) in enumerate(zip(modules, image_shapes, strict=True))
     ]
 
 
-def macs(module: nn.Module, image_shape: tuple[int, int, int]) -> int:
+def macs(module: nn.Module, image_shape: Shape) -> int:
     """Multiply-and-add operations of one image: convolutions, matrix products and attention.
 
     Counted by torch as it runs; normalisation, activations, pooling and sums are not counted, as is
@@ -89,7 +91,7 @@ def file_bytes(module: nn.Module) -> int:
 
 def latencies(
     modules: Sequence[nn.Module],
-    image_shape: tuple[int, int, int],
+    image_shapes: Sequence[Shape],
     *,
     batch: int,
     repeats: int = REPEATS,
@@ -98,14 +100,17 @@ def latencies(
     """The median time of an answer of each network, in milliseconds, after a warm-up.
 
     Args:
-        modules, image_shape: as for `measured`.
+        modules, image_shapes: as for `measured`.
         batch: images at once.
         repeats: at most so many answers are timed.
         seconds: no round begins after so long per network.
     """
     found: list[list[float]] = [[] for _ in modules]
     with _resting(modules):
-        images = [_images(module, image_shape, batch) for module in modules]
+        images = [
+            _images(module, shape, batch)
+            for module, shape in zip(modules, image_shapes, strict=True)
+        ]
         for module, image in zip(modules, images, strict=True):
             for _ in range(WARM):
                 module(image)
@@ -139,7 +144,7 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _images(module: nn.Module, image_shape: tuple[int, int, int], batch: int) -> Tensor:
+def _images(module: nn.Module, image_shape: Shape, batch: int) -> Tensor:
     first = next(module.parameters(), torch.zeros(()))
     with seeded("measures"):
         return torch.randn(batch, *image_shape).to(first.device, first.dtype)

@@ -1,0 +1,76 @@
+"""costs.json: what a student that was made out of its teacher costs, beside its teacher."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from torch import nn
+
+from stillhouse.engine.files import write_json
+from stillhouse.recipes.derive import DerivedSection
+from stillhouse.runs.deriving import DerivedNetwork
+from stillhouse.runs.distill import Distillation
+from stillhouse.runs.played import Played, student_of
+from stillhouse.runs.scores import first_label
+from stillhouse.students import Measures, conditions, measured
+
+COSTS = "costs.json"
+
+
+def write_costs(job: Distillation, played: Sequence[Played]) -> None:
+    """Measure teacher and student once and write it beside the run; times are not taken twice."""
+    first, path = student_of(played), job.out / COSTS
+    if not isinstance(job.recipe.student, DerivedSection) or first.teacher is None:
+        return
+    if not path.is_file():
+        write_json(path, _costs(job, first, first.teacher, played))
+
+
+def _costs(
+    job: Distillation, first: Played, teacher: nn.Module, played: Sequence[Played]
+) -> dict[str, Any]:
+    device, shape = job.feeds.platform.device, job.feeds.image_shape
+    student = job.student.make(first.seed, teacher)
+    modules = [copy.deepcopy(module).to(device) for module in (teacher, student)]
+    sizes = [_said(each) for each in measured(modules, [_shape_of_teacher(job), shape])]
+    before = next((one for one in played if one.role == "teacher"), None)
+    last = first.test[first_label(first)]["last"]
+    rows = (
+        ("teacher", sizes[0], before.test[first_label(before)]["last"] if before else None),
+        ("student before distillation", sizes[1], job.starts.get(first.seed)),
+        ("student after distillation", sizes[1], last),
+    )
+    return {
+        "derive": job.recipe.student.model_dump(mode="json"),
+        "model": job.student.section.model,
+        "seed": first.seed,
+        **_told(job, teacher),
+        "conditions": conditions(device),
+        "networks": [{"name": name, **size, "accuracy": found} for name, size, found in rows],
+    }
+
+
+def _shape_of_teacher(job: Distillation) -> tuple[int, int, int]:
+    """Of its own form of the image, if it has one."""
+    channels, height, width = job.feeds.image_shape
+    own = job.teacher.section.input if job.teacher else None
+    if own is None:
+        return channels, height, width
+    return own.channels or channels, own.size or height, own.size or width
+
+
+def _told(job: Distillation, teacher: nn.Module) -> dict[str, Any]:
+    """What became of the layers, where the student was rebuilt from them."""
+    if not isinstance(job.student, DerivedNetwork):
+        return {}
+    made = job.student.made_of(teacher, job.recipe.seeds[0])
+    return {
+        "changes": [asdict(change) for change in made.changes],
+        "kept": [asdict(kept) for kept in made.kept],
+    }
+
+
+def _said(measures: Measures) -> dict[str, Any]:
+    times = {str(batch): round(spent, 4) for batch, spent in measures.milliseconds.items()}
+    return {**asdict(measures), "milliseconds": times}

@@ -1,0 +1,174 @@
+"""Students that are made out of their teacher: the network of a recipe's ``derive``."""
+
+import copy
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from stillhouse.errors import ModelError, RecipeError
+from stillhouse.models import load_weights, weights_fingerprint
+from stillhouse.recipes.derive import (
+    DepthwiseSection,
+    DerivedSection,
+    LowRankSection,
+    PruneSection,
+    RebuiltSection,
+    ThinnerSection,
+)
+from stillhouse.recipes.networks import StudentSection
+from stillhouse.runs.ancestors import Ancestor
+from stillhouse.runs.feeds import Feeds
+from stillhouse.runs.networks import Network, make_network
+from stillhouse.students import Derived, depthwise, fresh_, low_rank, prune, thinner
+
+FORM = 1
+"""Of what derivations do: raised when the same settings come to give another network."""
+
+
+def rebuild(
+    section: RebuiltSection,
+    teacher: nn.Module,
+    image_shape: tuple[int, int, int],
+    *,
+    head: str | None = None,
+    seed: int = 0,
+) -> Derived:
+    """What a section makes of a teacher, which stays as it is; from its weights, or fresh ones.
+
+    Args:
+        section: of a recipe, or made by the command line.
+        teacher: trained or not.
+        image_shape: channels, height and width of its images.
+        head: the path of its classifier, where that is not the last Linear.
+        seed: of the fresh weights.
+
+    Raises:
+        ModelError, MissingExtra: it cannot be made.
+    """
+    keep = (head,) if section.keep is None and head is not None else section.keep
+    if isinstance(section, LowRankSection):
+        made = low_rank(
+            teacher, rank=section.rank, ratio=section.ratio, energy=section.energy,
+            scheme=section.scheme, keep=keep,
+        )  # fmt: skip
+    elif isinstance(section, PruneSection):
+        first = next(teacher.parameters(), torch.zeros(()))
+        image = torch.zeros(1, *image_shape, device=first.device, dtype=first.dtype)
+        made = prune(teacher, image, ratio=section.ratio, keep=keep)
+    elif isinstance(section, DepthwiseSection):
+        made = depthwise(teacher, keep=section.keep)
+    else:
+        raise RecipeError("student", [f"nothing is known of derive: {section.derive}"])
+    if section.start == "scratch":
+        fresh_(made.module, seed=seed)
+    return made
+
+
+@dataclass(frozen=True, kw_only=True)
+class DerivedNetwork(Network):
+    """A student that is rebuilt from its teacher whenever it is made.
+
+    Args:
+        derive: how.
+        ancestor: its teacher.
+        image_shape: of the data.
+        known: what was made of the last teacher, by its weights: singular values take their time.
+    """
+
+    derive: RebuiltSection
+    ancestor: Ancestor
+    image_shape: tuple[int, int, int]
+    known: dict[str, Derived] = field(default_factory=dict, compare=False, repr=False)
+
+    def make(self, seed: int, teacher: nn.Module | None = None) -> nn.Module:
+        """The student of a teacher; without one, of the teacher before it is trained."""
+        made = copy.deepcopy(self.made_of(teacher, seed).module)
+        if self.derive.start == "scratch":
+            fresh_(made, seed=seed)
+        if self.section.weights is not None:
+            load_weights(made, self.section.weights)
+        return made
+
+    def made_of(self, teacher: nn.Module | None, seed: int) -> Derived:
+        """What became of the layers of a teacher."""
+        source = self.ancestor.make(seed) if teacher is None else teacher
+        key = weights_fingerprint(source)
+        if key not in self.known:
+            self.known.clear()
+            self.known[key] = rebuild(
+                self.derive, source, self.image_shape, head=self.section.head_path
+            )
+        return self.known[key]
+
+    def origin(self, seed: int, teacher: nn.Module | None = None) -> dict[str, Any]:
+        """The teacher's weights and the settings, which decide the start.
+
+        Not the weights that came out: the last bits of singular vectors depend on the number of
+        threads, and a run must go on with another one.
+        """
+        source = self.ancestor.make(seed) if teacher is None else teacher
+        start = {
+            "derived": self.derive.model_dump(mode="json", exclude={"head"}),
+            "form": FORM,
+            "from": weights_fingerprint(source),
+            "head": self.section.head_path,
+            "seed": seed if self.derive.start == "scratch" else None,
+            "weights": self.section.weights and weights_fingerprint(self.make(seed, source)),
+        }
+        return {"start": start, **self.ancestor.network.code(source)}
+
+    def check(self, teacher: nn.Module | None, *, trained: bool) -> None:
+        """Make sure that something became smaller, as far as that is known.
+
+        Raises:
+            ModelError: nothing did, so the student would be the teacher.
+        """
+        if not trained and not self.derive.settled:
+            return
+        made = self.made_of(teacher, 0)
+        if not made.changes:
+            why = "; ".join(dict.fromkeys(kept.why for kept in made.kept)) or "it has no such layer"
+            raise ModelError(
+                f"student.derive: {self.derive.model} makes nothing smaller of "
+                f"{self.ancestor.section.model} ({why}); ask for less, or name a smaller model"
+            )
+
+
+def make_student(
+    section: StudentSection | DerivedSection,
+    feeds: Feeds,
+    teacher: Ancestor | None,
+    source: Any = None,
+    *,
+    allow_imports: bool = False,
+) -> Network:
+    """The student of a recipe: by its name, as an object, or out of the teacher.
+
+    Raises:
+        ModelError: the teacher's family has no such smaller network.
+    """
+    if isinstance(section, StudentSection):
+        return make_network(section, feeds, source, allow_imports=allow_imports)
+    if teacher is None:
+        raise RecipeError("student", ["derive makes it out of the teacher; add teacher: MODEL"])
+    channels, height, _ = feeds.image_shape
+    classes = len(feeds.splits.classes)
+    if isinstance(section, ThinnerSection):
+        name = thinner(
+            teacher.section.model, ratio=section.ratio, classes=classes, channels=channels,
+            size=height,
+        )  # fmt: skip
+        return make_network(StudentSection(model=name, head=section.head), feeds)
+    if not isinstance(section, RebuiltSection):
+        raise RecipeError("student", [f"nothing is known of derive: {section.derive}"])
+    named = StudentSection(
+        model=f"{teacher.section.model} {section.model}",
+        head=section.head,
+        head_path=teacher.section.head_path,
+    )
+    return DerivedNetwork(
+        named, classes, channels, height,
+        derive=section, ancestor=teacher, image_shape=feeds.image_shape,
+    )  # fmt: skip
