@@ -73,10 +73,12 @@ class StudentSection(ModelSection):
     """The student, and whose classifier it has.
 
     ``own``: it learns its own. ``shared``: the teacher's, frozen. ``copied``: it starts from the
-    teacher's and learns. Its control always learns its own.
+    teacher's and learns. Its control always learns its own. ``quantise: int8``: it and its control
+    learn while their weights and inputs are rounded to eight bits.
     """
 
     head: Literal["own", "shared", "copied"] = "own"
+    quantise: Literal["int8"] | None = None
 
 
 class UntilSection(Section):

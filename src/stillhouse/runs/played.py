@@ -18,6 +18,7 @@ class Played:
         teacher: the trained teacher of a student, if it had one.
         gauges: on validation, by the weights of the last epoch; of students and controls beside a
             teacher.
+        heads_validation: validation accuracies of inferences beside the first, where known.
     """
 
     role: str
@@ -27,6 +28,7 @@ class Played:
     validation: dict[str, float | None]
     teacher: nn.Module | None = None
     gauges: dict[str, Reading] = field(default_factory=dict)
+    heads_validation: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 def student_of(played: Iterable[Played]) -> Played:

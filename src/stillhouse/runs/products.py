@@ -24,9 +24,11 @@ from stillhouse.engine.trainer import Weights
 from stillhouse.engine.wiring import wire
 from stillhouse.runs.distill import Distillation
 from stillhouse.runs.fingerprint import file_hash
+from stillhouse.runs.integers import integer_files, trained_student
 from stillhouse.runs.played import Played, student_of
 from stillhouse.runs.program import ExportError, export
 from stillhouse.runs.stage_run import BEST, LAST, StageRun, product_file
+from stillhouse.students.quantised import is_quantised
 
 PRODUCTS = "products.json"
 WEIGHTS, PROGRAM = ".safetensors", ".pt2"
@@ -61,6 +63,7 @@ def write_products(job: Distillation, played: Iterable[Played]) -> None:
             continue
         epoch = Epoch.of(first, first.run, which)
         entries.append(_student(first.run, job.out, epoch))
+        entries += _integers(job, first.run, epoch)
         stage = job.student_stage(first.seed, first.teacher)
         if stage.products:
             with trained(stage, first.run.weights(which), job.feeds.train(first.seed)) as image:
@@ -93,6 +96,17 @@ def _student(run: StageRun, out: Path, epoch: Epoch) -> dict[str, Any]:
     target = product_file(out, "student", epoch.which)
     shutil.copyfile(product_file(run.directory, run.keeps, epoch.which), target)
     return _entry(target, f"weights of {epoch}; {_loading(target)}")
+
+
+def _integers(job: Distillation, run: StageRun, epoch: Epoch) -> Iterator[dict[str, Any]]:
+    """Files of the int8 form of a student that rounds; none for others."""
+    trained = trained_student(job, run, epoch.seed, epoch.which)
+    if not is_quantised(trained):
+        return
+    stem = product_file(job.out, "student-int8", epoch.which).with_suffix("")
+    image = job.feeds.train(epoch.seed).sample()["batch.image"].cpu()
+    for path, what in integer_files(job, trained, image, stem, str(epoch)):
+        yield _entry(path, what)
 
 
 def _others(

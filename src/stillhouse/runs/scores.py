@@ -8,6 +8,7 @@ from typing import Any
 from stillhouse.models import describe
 from stillhouse.runs.ancestors import family
 from stillhouse.runs.distill import Distillation
+from stillhouse.runs.integers import integer_bytes
 from stillhouse.runs.played import Played
 from stillhouse.runs.verdict import Verdict, judge
 
@@ -45,6 +46,8 @@ def _run(one: Played) -> dict[str, Any]:
     others = {name: scores for name, scores in one.test.items() if name != label}
     if others:
         entry["heads"] = others
+    if one.heads_validation:
+        entry["heads_validation"] = one.heads_validation
     if one.gauges:
         entry["gauges"] = one.gauges
     if one.run is None:
@@ -59,12 +62,14 @@ def _models(job: Distillation, played: Iterable[Played]) -> list[dict[str, Any]]
     for one in played:
         network = networks[one.role]
         if one.role not in rows:
-            size = describe(network.make(one.seed))
+            made = network.make(one.seed)
+            size, in_int8 = describe(made), integer_bytes(made)
             rows[one.role] = {
                 "role": one.role,
                 "model": network.section.model,
                 "parameters": size.parameters,
                 "bytes": size.bytes,
+                **({"heads_bytes": in_int8} if in_int8 else {}),
                 "runs": [],
             }
         rows[one.role]["runs"].append(_run(one))

@@ -11,6 +11,7 @@ from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Weights
 from stillhouse.methods import plain
 from stillhouse.runs.ancestors import Trained, reading
+from stillhouse.runs.integers import scored_in_int8
 from stillhouse.runs.likeness import gauges_of
 from stillhouse.runs.played import Played
 from stillhouse.runs.stage_run import BEST, LAST, StageRun
@@ -73,7 +74,8 @@ def played(
     """A control or a student with its accuracies, by every inference that it has."""
     stage = job.control_stage(seed) if role == "control" else job.student_stage(seed, teacher)
     found = _scored(job, role, seed, run, stage)
-    return replace(found, teacher=teacher, gauges=gauges_of(job, seed, run, teacher))
+    found = replace(found, teacher=teacher, gauges=gauges_of(job, seed, run, teacher))
+    return scored_in_int8(job, found)
 
 
 def _alone(trained: Trained) -> Stage:

@@ -1,0 +1,158 @@
+"""What a network costs: parameters, multiplications, bytes of its file, time of an answer."""
+
+import os
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from stillhouse.engine.flags import Flags
+from stillhouse.engine.seeding import seeded
+from stillhouse.models.size import describe
+
+BATCHES = (1, 64)
+"""One image, as a product answers, and a batch, as a service does."""
+WARM, REPEATS = 3, 30
+"""Answers before timing, and at most how many are timed; the median is told."""
+SECONDS = 1.0
+"""After so long of timing a network at a batch, no further repeat begins (two are always made)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """What a network costs.
+
+    Args:
+        parameters: how many numbers it learns.
+        macs: multiplications (each with its addition) of one image.
+        file_bytes: of its state dict as a ``.safetensors`` file.
+        milliseconds: of one answer, by batch size; the median of several.
+    """
+
+    parameters: int
+    macs: int
+    file_bytes: int
+    milliseconds: dict[int, float]
+
+
+def measured(modules: Sequence[nn.Module], image_shape: tuple[int, int, int]) -> list[Measures]:
+    """Measure networks side by side, in eval mode, where they are; they stay as they were.
+
+    They answer in turns, so that what else the machine does meets them alike.
+
+    Args:
+        modules: of one input; on one device.
+        image_shape: channels, height and width.
+    """
+    times = {batch: latencies(modules, image_shape, batch=batch) for batch in BATCHES}
+    return [
+        Measures(
+            parameters=describe(module).parameters,
+            macs=macs(module, image_shape),
+            file_bytes=file_bytes(module),
+            milliseconds={batch: each[at] for batch, each in times.items()},
+        )
+        for at, module in enumerate(modules)
+    ]
+
+
+def macs(module: nn.Module, image_shape: tuple[int, int, int]) -> int:
+    """Multiply-and-add operations of one image: convolutions, matrix products and attention.
+
+    Counted by torch as it runs; normalisation, activations, pooling and sums are not counted, as is
+    the custom.
+
+    >>> macs(nn.Conv2d(3, 8, 3, padding=1), (3, 4, 4))
+    3456
+    """
+    with _resting([module]), FlopCounterMode(display=False) as counter:
+        module(_images(module, image_shape, 1))
+    return int(counter.get_total_flops()) // 2
+
+
+def file_bytes(module: nn.Module) -> int:
+    """Bytes of the ``.safetensors`` file of a module: its tensors and the header that names them.
+
+    >>> file_bytes(nn.Linear(3, 2))
+    160
+    """
+    from safetensors.torch import save
+
+    state = module.state_dict()
+    return len(save({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}))
+
+
+def latencies(
+    modules: Sequence[nn.Module],
+    image_shape: tuple[int, int, int],
+    *,
+    batch: int,
+    repeats: int = REPEATS,
+    seconds: float = SECONDS,
+) -> list[float]:
+    """The median time of an answer of each network, in milliseconds, after a warm-up.
+
+    Args:
+        modules, image_shape: as for `measured`.
+        batch: images at once.
+        repeats: at most so many answers are timed.
+        seconds: no round begins after so long per network.
+    """
+    found: list[list[float]] = [[] for _ in modules]
+    with _resting(modules):
+        images = [_images(module, image_shape, batch) for module in modules]
+        for module, image in zip(modules, images, strict=True):
+            for _ in range(WARM):
+                module(image)
+        began = time.perf_counter()
+        for turn in range(repeats):
+            if turn > 1 and time.perf_counter() - began > seconds * len(modules):
+                break
+            for spent, module, image in zip(found, modules, images, strict=True):
+                spent.append(_timed(module, image))
+    return [1000 * statistics.median(spent) for spent in found]
+
+
+def conditions(device: torch.device) -> dict[str, object]:
+    """What a time depends on beside the network, to be told with it."""
+    told: dict[str, object] = {"device": device.type, "torch": torch.__version__}
+    if device.type == "cpu":
+        return {**told, "threads": torch.get_num_threads(), "processors": os.cpu_count()}
+    return {**told, "name": torch.cuda.get_device_name(device)} if device.type == "cuda" else told
+
+
+def _timed(module: nn.Module, image: Tensor) -> float:
+    _wait(image.device)
+    began = time.perf_counter()
+    module(image)
+    _wait(image.device)
+    return time.perf_counter() - began
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _images(module: nn.Module, image_shape: tuple[int, int, int], batch: int) -> Tensor:
+    first = next(module.parameters(), torch.zeros(()))
+    with seeded("measures"):
+        return torch.randn(batch, *image_shape).to(first.device, first.dtype)
+
+
+@contextmanager
+def _resting(modules: Sequence[nn.Module]) -> Iterator[None]:
+    """Eval mode without autograd; afterwards each part is in the mode that it was in."""
+    flags = Flags(modules)
+    try:
+        for module in modules:
+            module.eval()
+        with torch.no_grad():
+            yield
+    finally:
+        flags.restore()
