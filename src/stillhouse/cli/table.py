@@ -51,10 +51,13 @@ def score_table(scores: Mapping[str, Any]) -> Table:
         size = (f"{model['parameters']:,}", f"{model['bytes'] / 1e6:.2f}", _seconds(runs))
         table.add_row(model["role"], model["model"], *cells, *size)
         for head in runs[0].get("heads", {}):
-            tests = [
-                percent([run["heads"][head][which] for run in runs]) for which in ("last", "best")
+            cells = [
+                percent([run[split][head][which] for run in runs]) if split in runs[0] else ""
+                for split in ("heads_validation", "heads")
+                for which in ("last", "best")
             ]
-            table.add_row("", f"  by {head}", "", "", *tests, "", "", "")
+            held = model.get("heads_bytes", {}).get(head)
+            table.add_row("", f"  by {head}", *cells, "", held and f"{held / 1e6:.2f}", "")
     return table
 
 

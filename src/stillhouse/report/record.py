@@ -34,6 +34,7 @@ class TrainedRun:
     validation: Accuracy = Accuracy()
     test: Accuracy = Accuracy()
     heads: Mapping[str, Accuracy] = field(default_factory=dict)
+    heads_validation: Mapping[str, Accuracy] = field(default_factory=dict)
     gauges: Mapping[str, Reading] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
 
@@ -47,6 +48,7 @@ class ModelRecord:
     parameters: int | None = None
     size: int | None = None
     runs: tuple[TrainedRun, ...] = ()
+    head_sizes: Mapping[str, int | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

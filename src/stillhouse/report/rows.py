@@ -92,12 +92,17 @@ def _model_row(record: RunRecord, model: ModelRecord) -> TableRow:
 
 def _head_row(record: RunRecord, model: ModelRecord, name: str) -> TableRow:
     heads = [run.heads.get(name, Accuracy()) for run in model.runs]
+    validated = [run.heads_validation[name] for run in model.runs if name in run.heads_validation]
+    held = model.head_sizes.get(name)
     return TableRow(
         role=model.role,
         model=name,
         note=head_note(name),
         test_last=_mean(record, (head.last for head in heads)),
         test_best=_mean(record, (head.best for head in heads)),
+        validation_last=_mean(record, (each.last for each in validated)) if validated else "",
+        validation_best=_mean(record, (each.best for each in validated)) if validated else "",
+        size="" if held is None else size(held),
         head=True,
     )
 

@@ -31,6 +31,9 @@ def _trained(value: object) -> TrainedRun:
         validation=_accuracy(found.get("validation")),
         test=_accuracy(found.get("test")),
         heads={name: _accuracy(head) for name, head in table(found.get("heads")).items()},
+        heads_validation={
+            name: _accuracy(head) for name, head in table(found.get("heads_validation")).items()
+        },
         gauges=readings(found.get("gauges")),
         notes={what: text(said) for what, said in table(found.get("notes")).items()},
     )
@@ -45,6 +48,7 @@ def read_model(value: object) -> ModelRecord:
         parameters=whole(found.get("parameters")),
         size=whole(found.get("bytes")),
         runs=tuple(_trained(run) for run in rows(found.get("runs"))),
+        head_sizes={name: whole(held) for name, held in table(found.get("heads_bytes")).items()},
     )
 
 

@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+import torch
 from torch import nn
 
 from stillhouse.bridges import InputAdapter
 from stillhouse.engine.seeding import seeded
 from stillhouse.errors import ModelError, RecipeError
 from stillhouse.models import build_model, comes_trained, load_weights, weights_fingerprint
-from stillhouse.recipes.networks import InputSection, ModelSection, Section
+from stillhouse.recipes.networks import InputSection, ModelSection, Section, StudentSection
 from stillhouse.runs.code import module_identity
 from stillhouse.runs.feeds import Feeds
+from stillhouse.students.quantised import quantised
 
 IMPORT = "python:"
 
@@ -51,7 +53,14 @@ class Network:
             module = self._new()
         if self.section.weights is not None:
             load_weights(module, self.section.weights)
-        return module
+        if self.rounds is None:
+            return module
+        return quantised(module, torch.zeros(1, self.channels, self.size, self.size))
+
+    @property
+    def rounds(self) -> str | None:
+        """To what it rounds its weights and inputs, if it does."""
+        return self.section.quantise if isinstance(self.section, StudentSection) else None
 
     @property
     def given(self) -> bool:
@@ -62,9 +71,10 @@ class Network:
 
     def code(self, module: nn.Module) -> dict[str, str]:
         """What a fingerprint must know of it beside name and weights; empty for one of ours."""
+        known = {} if self.rounds is None else {"quantise": self.rounds}
         if self.source is None and not self.section.model.startswith(IMPORT):
-            return {}
-        return {"code": module_identity(module)}
+            return known
+        return {"code": module_identity(module), **known}
 
     def origin(self, seed: int, teacher: nn.Module | None = None) -> dict[str, Any]:
         """What a fingerprint must know of it beside its name: its start and its code."""

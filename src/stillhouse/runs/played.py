@@ -19,6 +19,7 @@ class Played:
         gauges: on validation, by the weights of the last epoch; of students and controls beside a
             teacher.
         notes: what was settled while its stage was composed, such as pairs of layers.
+        heads_validation: validation accuracies of inferences beside the first, where known.
     """
 
     role: str
@@ -29,6 +30,7 @@ class Played:
     teacher: nn.Module | None = None
     gauges: dict[str, Reading] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
+    heads_validation: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 def student_of(played: Iterable[Played]) -> Played:

@@ -26,6 +26,7 @@ from stillhouse.models import load_weights
 from stillhouse.runs.deriving import DerivedNetwork
 from stillhouse.runs.distill import Distillation
 from stillhouse.runs.fingerprint import file_hash
+from stillhouse.runs.integers import integer_files, trained_student
 from stillhouse.runs.played import Played, student_of
 from stillhouse.runs.program import ExportError, export
 from stillhouse.runs.stage_run import BEST, LAST, StageRun, product_file
@@ -65,6 +66,8 @@ def write_products(job: Distillation, played: Iterable[Played]) -> None:
         entries.append(_student(job, first.run, epoch))
         if isinstance(job.student, DerivedNetwork):
             entries += _derived(job, first, epoch)
+        if job.student.rounds is not None:
+            entries += _integers(job, first.run, epoch)
         stage = job.student_stage(first.seed, first.teacher)
         if stage.products:
             with trained(stage, first.run.weights(which), job.feeds.train(first.seed)) as image:
@@ -122,6 +125,15 @@ def _derived(job: Distillation, first: Played, epoch: Epoch) -> Iterator[dict[st
     image = job.feeds.train(epoch.seed).sample()["batch.image"].cpu()
     made = f"the student of {epoch}, {job.student.section.model}"
     yield from _program(job, module.cpu().eval(), stem.with_suffix(PROGRAM), image, made)
+
+
+def _integers(job: Distillation, run: StageRun, epoch: Epoch) -> Iterator[dict[str, Any]]:
+    """Files of the int8 form of a student that rounds; none for others."""
+    trained = trained_student(job, run, epoch.seed, epoch.which)
+    stem = product_file(job.out, "student-int8", epoch.which).with_suffix("")
+    image = job.feeds.train(epoch.seed).sample()["batch.image"].cpu()
+    for path, what in integer_files(job, trained, image, stem, str(epoch)):
+        yield _entry(path, what)
 
 
 def _others(

@@ -9,6 +9,7 @@ from stillhouse.models import describe
 from stillhouse.recipes.networks import TeacherSection, titled
 from stillhouse.runs.ancestors import Ancestor, family
 from stillhouse.runs.distill import Distillation
+from stillhouse.runs.integers import integer_bytes
 from stillhouse.runs.networks import Network
 from stillhouse.runs.played import Played
 from stillhouse.runs.verdict import Verdict, judge
@@ -47,6 +48,8 @@ def _run(one: Played) -> dict[str, Any]:
     others = {name: scores for name, scores in one.test.items() if name != label}
     if others:
         entry["heads"] = others
+    if one.heads_validation:
+        entry["heads_validation"] = one.heads_validation
     if one.gauges:
         entry["gauges"] = one.gauges
     if one.notes:
@@ -68,13 +71,14 @@ def _models(job: Distillation, played: Iterable[Played]) -> list[dict[str, Any]]
                 made = maker.make(one.seed)
             else:
                 made = maker.make(one.seed, one.teacher)  # it may be made out of its teacher
-            size, section = describe(made), maker.section
+            size, section, in_int8 = describe(made), maker.section, integer_bytes(made)
             model = titled(section) if isinstance(section, TeacherSection) else section.model
             rows[one.role] = {
                 "role": one.role,
                 "model": model,
                 "parameters": size.parameters,
                 "bytes": size.bytes,
+                **({"heads_bytes": in_int8} if in_int8 else {}),
                 "runs": [],
             }
         rows[one.role]["runs"].append(_run(one))

@@ -11,6 +11,7 @@ from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Weights
 from stillhouse.methods import plain
 from stillhouse.runs.ancestors import Trained, reading
+from stillhouse.runs.integers import scored_in_int8
 from stillhouse.runs.likeness import gauges_of
 from stillhouse.runs.notes import read_notes
 from stillhouse.runs.played import Played
@@ -81,7 +82,8 @@ def played(
     stage = make(seed, teacher)
     found = _scored(job, role, seed, run, stage)
     gauges = gauges_of(job, seed, run, teacher)
-    return replace(found, teacher=teacher, gauges=gauges, notes=read_notes(run.directory))
+    found = replace(found, teacher=teacher, gauges=gauges, notes=read_notes(run.directory))
+    return scored_in_int8(job, found)
 
 
 def _alone(trained: Trained) -> Stage:

@@ -1,6 +1,18 @@
 """Students of eight bits: trained while they are rounded, then run on integers."""
 
-from stillhouse.students.quantised.convert import converted, load_integer, unrounded
+from stillhouse.students.quantised.convert import (
+    converted,
+    integer_form,
+    load_integer,
+    unrounded,
+)
 from stillhouse.students.quantised.network import is_quantised, quantised
 
-__all__ = ["converted", "is_quantised", "load_integer", "quantised", "unrounded"]
+__all__ = [
+    "converted",
+    "integer_form",
+    "is_quantised",
+    "load_integer",
+    "quantised",
+    "unrounded",
+]

@@ -63,9 +63,18 @@ def load_integer(module: nn.Module, path: str | Path) -> nn.Module:
         ModelError: the module does not round.
         WeightsError: the file is missing, damaged, or of another network.
     """
-    made = _bare(copy.deepcopy(module).eval())
+    made = integer_form(module)
     load_weights(made, path)
     return made
+
+
+def integer_form(module: nn.Module) -> nn.Module:
+    """The int8 network of a rounding one without its values: what a file is read into.
+
+    Raises:
+        ModelError: it does not round.
+    """
+    return _bare(copy.deepcopy(module).eval())
 
 
 def unrounded(module: nn.Module) -> nn.Module:
@@ -129,4 +138,4 @@ def _plain(layer: Quantised) -> nn.Module:
     return made.eval()
 
 
-__all__ = ["converted", "load_integer", "unrounded"]
+__all__ = ["converted", "integer_form", "load_integer", "unrounded"]

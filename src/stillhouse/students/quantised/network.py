@@ -41,13 +41,13 @@ def quantised(
         module: any network; not changed.
         example_image: what it takes, [B, C, H, W]; only to see which norm reads which layer.
         bits: of weights and inputs, 2 to 8. 8: Jacob et al.
-        decay: of the ends of the input grids. 0.99: PyTorch's moving-average observer; Jacob et
-            al. say "close to 1".
+        decay: of the ends of the input grids. 0.99: the default of PyTorch's moving-average
+            observer (0.01 of the new batch).
         keep: paths of layers that stay float.
 
     Raises:
         ModelError: nothing in it can be rounded, a layer is of a kind that only looks like a known
-            one, or ``keep`` names what is not there.
+            one, ``keep`` names what is not there, or it does not take such an image.
 
     Papers: see `stillhouse.students.quantised.rounding`.
 
@@ -63,6 +63,11 @@ def quantised(
     flags = Flags([copied])
     try:
         norms = norms_after(copied.eval(), chosen, example_image)
+    except Exception as error:
+        shape = list(example_image.shape)
+        raise ModelError(
+            f"{type(module).__name__} does not take images {shape}: {error}"
+        ) from error
     finally:
         flags.restore()
     made: dict[int, Quantised] = {}

@@ -45,8 +45,8 @@ def weight_steps(weight: Tensor, bits: int) -> Tensor:
 def weight_codes(weight: Tensor, steps: Tensor) -> Tensor:
     """Codes of weights, between -(2^(bits-1) - 1) and its opposite by the choice of the steps.
 
-    The lowest code of all (-128) is left out, as in Jacob et al., appendix B: a channel may then
-    change its sign, as it does when a batch norm is folded into it.
+    The lowest code of all (-128) is left out: so a channel may change its sign, as it does when a
+    batch norm with a negative factor is folded into it.
     """
     return straight_round(weight / steps)
 
