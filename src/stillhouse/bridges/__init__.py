@@ -13,6 +13,7 @@ from stillhouse.bridges.maps import (
     regressor,
     smaller_size,
 )
+from stillhouse.bridges.margins import MarginReLU, batch_norm_margin, observed_margin
 from stillhouse.bridges.normalisation import (
     BatchStatistics,
     GroupStatistics,
@@ -32,6 +33,7 @@ __all__ = [
     "Fusion",
     "GroupStatistics",
     "InputAdapter",
+    "MarginReLU",
     "MixtureHead",
     "PositionMean",
     "Tapped",
@@ -39,6 +41,7 @@ __all__ = [
     "Whiten",
     "as_map",
     "at_smaller_size",
+    "batch_norm_margin",
     "bottleneck",
     "folded",
     "joined",
@@ -48,6 +51,7 @@ __all__ = [
     "mean_network",
     "mixture",
     "normaliser",
+    "observed_margin",
     "projector",
     "regressor",
     "resized",

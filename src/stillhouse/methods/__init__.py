@@ -2,6 +2,7 @@
 
 from stillhouse.methods.catalogue import METHODS, find_method
 from stillhouse.methods.feature.mgd import mgd
+from stillhouse.methods.feature.ofd import ofd
 from stillhouse.methods.feature.projector_logsum import projector_logsum
 from stillhouse.methods.feature.review_kd import review_kd
 from stillhouse.methods.feature.simkd import simkd
@@ -27,6 +28,7 @@ __all__ = [
     "kd",
     "label_smoothing",
     "mgd",
+    "ofd",
     "plain",
     "projector_logsum",
     "review_kd",

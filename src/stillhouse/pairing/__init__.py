@@ -1,9 +1,16 @@
 """Pairing: which layers of two networks belong together, for any pair of networks."""
 
-from stillhouse.pairing.last import check_pooled, check_rectified, last_map, with_last_maps
+from stillhouse.pairing.last import (
+    check_pooled,
+    check_rectified,
+    heard_of_teacher,
+    last_map,
+    with_last_maps,
+)
 from stillhouse.pairing.levels import Level, heard_maps, levels
 from stillhouse.pairing.match import in_order, likeness, nearness, propose
 from stillhouse.pairing.paired import Pair, Pairs, looked_at, paired
+from stillhouse.pairing.unactivated import found_unactivated, unactivated
 
 __all__ = [
     "Level",
@@ -11,7 +18,9 @@ __all__ = [
     "Pairs",
     "check_pooled",
     "check_rectified",
+    "found_unactivated",
     "heard_maps",
+    "heard_of_teacher",
     "in_order",
     "last_map",
     "levels",
@@ -20,5 +29,6 @@ __all__ = [
     "nearness",
     "paired",
     "propose",
+    "unactivated",
     "with_last_maps",
 ]

@@ -27,7 +27,13 @@ LOOKED_AT = 128
 """Training images on which layers are compared."""
 
 
-def paired(stage: Stage, pairs: Pairs, add: Callable[[Stage, tuple[Pair, ...]], Stage]) -> Stage:
+def paired(
+    stage: Stage,
+    pairs: Pairs,
+    add: Callable[[Stage, tuple[Pair, ...]], Stage],
+    *,
+    find: "Callable[[Stage, Batches, How], tuple[Pair, ...]] | None" = None,
+) -> Stage:
     """The stage with what ``add`` composes for pairs of taps of 'student' and 'teacher'.
 
     Pairs that are named are composed now. Else the stage is completed once training data are
@@ -37,6 +43,7 @@ def paired(stage: Stage, pairs: Pairs, add: Callable[[Stage, tuple[Pair, ...]], 
         stage: with the roles 'student' and 'teacher', and a turn.
         pairs: ``(("layer2", "layer2"), ...)``, 'levels' or 'auto'.
         add: of (stage, pairs); gives the stage with its bridges and terms.
+        find: of (stage, training data, how); gives the pairs that are not named. None: `propose`.
 
     Raises:
         RecipeError: no pair is named, or no such way to find them.
@@ -52,7 +59,7 @@ def paired(stage: Stage, pairs: Pairs, add: Callable[[Stage, tuple[Pair, ...]], 
         raise RecipeError(f"method '{stage.name}'", [said])
 
     def complete(known: Stage, train: Batches) -> Stage:
-        found = found_pairs(known, train, by=pairs)
+        found = (find or found_pairs)(known, train, pairs)
         said = ", ".join(f"{mine} - {theirs}" for mine, theirs in found)
         whole = add(known, found)
         return replace(whole, notes={**whole.notes, "pairs": said})
@@ -60,7 +67,7 @@ def paired(stage: Stage, pairs: Pairs, add: Callable[[Stage, tuple[Pair, ...]], 
     return replace(stage, complete=complete)
 
 
-def found_pairs(stage: Stage, train: Batches, *, by: How) -> tuple[Pair, ...]:
+def found_pairs(stage: Stage, train: Batches, by: How) -> tuple[Pair, ...]:
     """The pairs of 'student' and 'teacher', each on images as it reads them."""
     student, mine = looked_at(stage, "student", train)
     teacher, theirs = looked_at(stage, "teacher", train)

@@ -1,6 +1,7 @@
 """Feature knowledge: what the teacher computes on the way to its answer."""
 
 from stillhouse.methods.feature.mgd import mgd
+from stillhouse.methods.feature.ofd import ofd
 from stillhouse.methods.feature.projector_logsum import projector_logsum
 from stillhouse.methods.feature.review_kd import review_kd
 from stillhouse.methods.feature.simkd import simkd
@@ -10,6 +11,7 @@ from stillhouse.methods.method import Method
 
 METHODS = (
     Method(mgd, paper="Yang et al. 2022, arXiv 2205.01529"),
+    Method(ofd, paper="Heo et al. 2019, arXiv 1904.01866"),
     Method(
         projector_logsum,
         paper="Understanding the Role of the Projector 2023, arXiv 2303.11098",
