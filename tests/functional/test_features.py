@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from stillhouse.functional import boundary_gap, mse, smooth_l1, squared_distance
+from stillhouse.functional import boundary_gap, mse, partial_distance, smooth_l1, squared_distance
 
 
 @pytest.mark.parametrize("shape", [(5, 8), (5, 3, 4, 4), (5, 6, 3)])
@@ -46,6 +46,23 @@ def test_squared_distance_equals_the_naive_loop(shape: tuple[int, ...]) -> None:
         )
     ]
     assert squared_distance(student, teacher).tolist() == pytest.approx(wanted, rel=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(5, 8), (5, 3, 4, 4)])
+def test_partial_distance_equals_the_naive_loop(shape: tuple[int, ...]) -> None:
+    made = torch.Generator().manual_seed(0)
+    student, teacher = (torch.randn(shape, generator=made) for _ in range(2))
+    wanted, left_out = [], 0
+    for mine, theirs in zip(student.flatten(1).tolist(), teacher.flatten(1).tolist(), strict=True):
+        value = 0.0
+        for s, t in zip(mine, theirs, strict=True):
+            if s <= t <= 0:
+                left_out += 1
+            else:
+                value += (s - t) ** 2
+        wanted.append(value)
+    assert left_out > 0
+    assert partial_distance(student, teacher).tolist() == pytest.approx(wanted, rel=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(5, 8), (5, 3, 4, 4)])

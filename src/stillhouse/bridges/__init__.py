@@ -31,6 +31,7 @@ from stillhouse.bridges.maps import (
     regressor,
     smaller_size,
 )
+from stillhouse.bridges.margins import MarginReLU, batch_norm_margin, observed_margin
 from stillhouse.bridges.normalisation import (
     BatchStatistics,
     GroupStatistics,
@@ -54,6 +55,7 @@ __all__ = [
     "Fusion",
     "GroupStatistics",
     "InputAdapter",
+    "MarginReLU",
     "MixtureHead",
     "MixtureOfOutputs",
     "PositionMean",
@@ -62,6 +64,7 @@ __all__ = [
     "Whiten",
     "as_map",
     "at_smaller_size",
+    "batch_norm_margin",
     "best_logits",
     "bottleneck",
     "classifier",
@@ -82,6 +85,7 @@ __all__ = [
     "mean_of_softmaxes",
     "mixture",
     "normaliser",
+    "observed_margin",
     "projector",
     "regressor",
     "resized",

@@ -8,7 +8,13 @@ from stillhouse.functional.contexts import hierarchical_context
 from stillhouse.functional.correlations import correlation_gap, neighbour_products
 from stillhouse.functional.decoupled import decoupled_kl, normalised_kl
 from stillhouse.functional.embeddings import contrastive, cosine_distance, normalised_l2
-from stillhouse.functional.features import boundary_gap, mse, smooth_l1, squared_distance
+from stillhouse.functional.features import (
+    boundary_gap,
+    mse,
+    partial_distance,
+    smooth_l1,
+    squared_distance,
+)
 from stillhouse.functional.graphs import edge_gap, shift_gap
 from stillhouse.functional.log_sum import log_correlation, log_sum
 from stillhouse.functional.logits import cross_entropy, kl, standardised_kl
@@ -38,6 +44,7 @@ __all__ = [
     "neighbour_products",
     "normalised_kl",
     "normalised_l2",
+    "partial_distance",
     "rkd_angle",
     "rkd_distance",
     "selectivity_gap",

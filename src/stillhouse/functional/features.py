@@ -32,8 +32,8 @@ def squared_distance(student: Tensor, teacher: Tensor) -> Tensor:
     Shapes:
         student, teacher: [B, ...] of equal shape; returns [B], float32.
 
-    Paper: Yang et al., "Masked Generative Distillation", arXiv 2205.01529, equation 4, whose
-        weights go with the sum.
+    Paper: Yang et al., "Masked Generative Distillation", arXiv 2205.01529, whose weights go with
+        the sum.
 
     Differs from the authors' code: nothing.
 
@@ -42,6 +42,29 @@ def squared_distance(student: Tensor, teacher: Tensor) -> Tensor:
     5.0
     """
     return (student.float() - teacher.float()).square().flatten(1).sum(1)
+
+
+def partial_distance(student: Tensor, teacher: Tensor) -> Tensor:
+    """Sum of squared errors, but of what is below 0 on both sides only where the student is above.
+
+    ``sum_d (s_d - t_d)^2 [s_d > t_d or t_d > 0]``: behind a ReLU, how far below 0 both are makes no
+    difference, so a student may go further down than its target.
+
+    Shapes:
+        student, teacher: [B, ...] of equal shape, before their activation; returns [B], float32.
+
+    Paper: Heo et al., "A Comprehensive Overhaul of Feature Distillation", arXiv 1904.01866.
+
+    Differs from the authors' code: the margin of the target is no part of it; see
+        `stillhouse.bridges.MarginReLU`.
+
+    >>> import torch
+    >>> partial_distance(torch.tensor([[1.0, -3.0]]), torch.tensor([[3.0, -2.0]])).item()
+    4.0
+    """
+    s, t = student.float(), teacher.float()
+    counts = (s > t) | (t > 0)
+    return ((s - t).square() * counts).flatten(1).sum(1)
 
 
 def smooth_l1(student: Tensor, teacher: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from stillhouse.methods.feature.fsp import fsp
 from stillhouse.methods.feature.ft import ft
 from stillhouse.methods.feature.mgd import mgd
 from stillhouse.methods.feature.nst import nst
+from stillhouse.methods.feature.ofd import ofd
 from stillhouse.methods.feature.projector_logsum import projector_logsum
 from stillhouse.methods.feature.review_kd import review_kd
 from stillhouse.methods.feature.simkd import simkd
@@ -77,6 +78,7 @@ __all__ = [
     "multi_teacher_kd",
     "nkd",
     "nst",
+    "ofd",
     "one",
     "pkt",
     "plain",

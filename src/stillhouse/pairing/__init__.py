@@ -1,11 +1,18 @@
 """Pairing: which layers of two networks belong together, for any pair of networks."""
 
-from stillhouse.pairing.boundaries import before_relu
-from stillhouse.pairing.last import check_pooled, check_rectified, last_map, with_last_maps
+from stillhouse.pairing.boundaries import before_relu, found_boundaries
+from stillhouse.pairing.last import (
+    check_pooled,
+    check_rectified,
+    heard_of_teacher,
+    last_map,
+    with_last_maps,
+)
 from stillhouse.pairing.levels import Level, heard_maps, levels
 from stillhouse.pairing.match import in_order, likeness, nearness, propose
 from stillhouse.pairing.paired import Pair, Pairs, looked_at, paired, shown
 from stillhouse.pairing.proposal import ProposedPair, proposals
+from stillhouse.pairing.unactivated import found_unactivated, unactivated
 
 __all__ = [
     "Level",
@@ -15,7 +22,10 @@ __all__ = [
     "before_relu",
     "check_pooled",
     "check_rectified",
+    "found_boundaries",
+    "found_unactivated",
     "heard_maps",
+    "heard_of_teacher",
     "in_order",
     "last_map",
     "levels",
@@ -26,5 +36,6 @@ __all__ = [
     "proposals",
     "propose",
     "shown",
+    "unactivated",
     "with_last_maps",
 ]

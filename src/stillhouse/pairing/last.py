@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from stillhouse.bridges.shapes import as_map
 from stillhouse.data.batches import Batches
 from stillhouse.engine.flags import Flags
-from stillhouse.engine.nodes import Role
 from stillhouse.engine.signals import EMBEDDING
 from stillhouse.engine.stage import Stage
 from stillhouse.errors import ModelError, WiringError
@@ -63,31 +62,27 @@ def _found(stage: Stage, name: str, train: Batches) -> str:
     return last_map(role.module, image)
 
 
-def heard_by_head(stage: Stage, part: str, train: Batches) -> tuple[Tensor, Tensor]:
-    """A feature of the teacher on some training images, and what its head reads of them.
+def heard_of_teacher(stage: Stage, parts: list[str], train: Batches) -> list[Tensor]:
+    """Signals of the teacher on some training images, in eval mode.
 
     Raises:
         WiringError: the teacher is a recording, or has no such tap.
     """
     role, image = looked_at(stage, "teacher", train)
-    parts = [part, EMBEDDING]
     problems = [problem for problem in map(role.problem, parts) if problem]
     if problems:
         raise WiringError(f"stage '{stage.name}'", problems)
-    heard = _run(role, parts, image)
-    return heard[f"teacher.{part}"], heard[f"teacher.{EMBEDDING}"]
-
-
-def _run(role: Role, parts: list[str], image: Tensor) -> dict[str, Tensor]:
     flags = Flags([role.module])
     try:
         role.module.eval()
         role.open(parts)
+        role.watch()
         with torch.no_grad():
-            return role.run({role.reads[0]: image})
+            heard = role.run({role.reads[0]: image})
     finally:
         role.close()
         flags.restore()
+    return [heard[f"teacher.{part}"] for part in parts]
 
 
 def check_pooled(stage: Stage, part: str, train: Batches) -> None:
@@ -96,7 +91,7 @@ def check_pooled(stage: Stage, part: str, train: Batches) -> None:
     Raises:
         WiringError: the head reads something else.
     """
-    feature, embedding = heard_by_head(stage, part, train)
+    feature, embedding = heard_of_teacher(stage, [part, EMBEDDING], train)
     pooled = as_map(feature).mean((2, 3))
     if pooled.shape == embedding.shape and torch.allclose(pooled, embedding, rtol=1e-3, atol=1e-4):
         return
@@ -116,7 +111,7 @@ def check_rectified(stage: Stage, part: str, train: Batches) -> None:
     Raises:
         WiringError: it has values below 0.
     """
-    feature, _ = heard_by_head(stage, part, train)
+    (feature,) = heard_of_teacher(stage, [part], train)
     if feature.min() < 0:
         said = f"'{part}' of the teacher has values below 0 (down to {feature.min():.3g})"
         raise WiringError(

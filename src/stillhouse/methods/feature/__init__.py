@@ -7,6 +7,7 @@ from stillhouse.methods.feature.fsp import fsp
 from stillhouse.methods.feature.ft import ft
 from stillhouse.methods.feature.mgd import mgd
 from stillhouse.methods.feature.nst import nst
+from stillhouse.methods.feature.ofd import ofd
 from stillhouse.methods.feature.projector_logsum import projector_logsum
 from stillhouse.methods.feature.review_kd import review_kd
 from stillhouse.methods.feature.simkd import simkd
@@ -22,6 +23,7 @@ METHODS = (
     Method(ab, paper="Heo et al. 2019, arXiv 1811.03233"),
     Method(ft, paper="Kim, Park & Kwak 2018, arXiv 1802.04977"),
     Method(mgd, paper="Yang et al. 2022, arXiv 2205.01529"),
+    Method(ofd, paper="Heo et al. 2019, arXiv 1904.01866"),
     Method(
         projector_logsum,
         paper="Understanding the Role of the Projector 2023, arXiv 2303.11098",
