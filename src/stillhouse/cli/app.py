@@ -5,7 +5,18 @@ import traceback
 
 import typer
 
-from stillhouse.cli import check, distill, listing, report, resume, run, show, synthesize, taps
+from stillhouse.cli import (
+    check,
+    derive,
+    distill,
+    listing,
+    report,
+    resume,
+    run,
+    show,
+    synthesize,
+    taps,
+)
 from stillhouse.errors import StillhouseError
 
 app = typer.Typer(
@@ -25,6 +36,7 @@ app.command("taps")(taps.taps)
 app.command("report")(report.report)
 app.command("resume")(resume.resume)
 app.command("synthesize")(synthesize.synthesize)
+app.command("derive")(derive.derive)
 
 INTERRUPTED = 130
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from stillhouse.cli.options import AllowImports
+from stillhouse.cli.options import AllowImports, image_shape
 
 
 def taps(
@@ -18,14 +18,10 @@ def taps(
     from rich.table import Table
 
     from stillhouse.engine.probe import probe_taps
-    from stillhouse.errors import RecipeError
     from stillhouse.recipes.networks import ModelSection
     from stillhouse.runs.networks import Network
 
-    sizes = image.split(",")
-    if len(sizes) != 3 or not all(size.strip().isdigit() and int(size) > 0 for size in sizes):
-        raise RecipeError("taps", [f"--image {image}: write channels,height,width such as 3,32,32"])
-    shape = (int(sizes[0]), int(sizes[1]), int(sizes[2]))
+    shape = image_shape(image, "taps")
     section = ModelSection(model=model)
     network = Network(section, classes, shape[0], shape[1], None, allow_imports)
     table = Table(box=None, pad_edge=False)

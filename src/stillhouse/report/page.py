@@ -95,6 +95,7 @@ def render(record: RunRecord) -> str:
         gain_labels=gain_labels(record),
         terms=_terms(record),
         shares=[(term, colour) for term, (_, colour) in share_parts(record).items()],
+        costs=record.costs,
         transfer=record.transfer,
         gallery=gallery(record.transfer),
         likeness=likeness_panels(record),
