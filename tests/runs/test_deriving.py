@@ -16,7 +16,7 @@ import stillhouse as sh
 from stillhouse.errors import MissingExtra, ModelError
 from stillhouse.models import weights_fingerprint
 from stillhouse.recipes import make_recipe
-from stillhouse.runs.costs import COSTS
+from stillhouse.report.costs import COSTS
 from stillhouse.runs.deriving import DerivedNetwork
 from stillhouse.runs.distill import Distillation
 from stillhouse.runs.job import Objects, prepare
@@ -178,7 +178,7 @@ def test_a_teacher_that_is_trained_first_decides_an_energy(tmp_path: Path) -> No
 
 
 def test_what_makes_nothing_smaller_is_said_before_anything_is_trained(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"makes nothing smaller.*rank 8 of 8"):
+    with pytest.raises(ModelError, match=r"makes nothing smaller of TinyNet .*rank 8 of 8"):
         job_of(tmp_path, {"derive": "low_rank", "rank": 99})
     with pytest.raises(ModelError, match=r"energy 1\.0 makes nothing smaller"):
         job_of(tmp_path, {"derive": "low_rank", "energy": 1.0})

@@ -8,6 +8,7 @@ import typer
 from stillhouse.cli import (
     check,
     compare,
+    derive,
     distill,
     listing,
     report,
@@ -37,6 +38,7 @@ app.command("taps")(taps.taps)
 app.command("report")(report.report)
 app.command("resume")(resume.resume)
 app.command("synthesize")(synthesize.synthesize)
+app.command("derive")(derive.derive)
 
 INTERRUPTED = 130
 

@@ -22,3 +22,18 @@ AllowImports = Annotated[
     typer.Option("--allow-imports", help="Allow models named python:PACKAGE:FUNCTION."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only the table and the verdict.")]
+
+
+def image_shape(text: str, command: str) -> tuple[int, int, int]:
+    """Channels, height and width of ``--image``.
+
+    >>> image_shape("3,32,32", "taps")
+    (3, 32, 32)
+    """
+    from stillhouse.errors import RecipeError
+
+    sizes = text.split(",")
+    if len(sizes) != 3 or not all(size.strip().isdigit() and int(size) > 0 for size in sizes):
+        said = f"--image {text}: write channels,height,width such as 3,32,32"
+        raise RecipeError(command, [said])
+    return int(sizes[0]), int(sizes[1]), int(sizes[2])

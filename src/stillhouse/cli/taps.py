@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stillhouse.cli.options import AllowImports
+from stillhouse.cli.options import AllowImports, image_shape
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,7 +38,7 @@ def taps(
 
     from stillhouse.engine.probe import probe_taps
 
-    shape = _sides(image)
+    shape = image_shape(image, "taps")
     console = Console()
     student = _network(model, classes, shape, weights, allow_imports).make(0)
     table = Table(box=None, pad_edge=False)
@@ -51,15 +51,6 @@ def taps(
     if teacher is not None:
         other = _network(teacher, classes, shape, teacher_weights, allow_imports).make(1)
         _pairs(console, student, other, _images(data, shape))
-
-
-def _sides(image: str) -> tuple[int, int, int]:
-    from stillhouse.errors import RecipeError
-
-    sizes = image.split(",")
-    if len(sizes) != 3 or not all(size.strip().isdigit() and int(size) > 0 for size in sizes):
-        raise RecipeError("taps", [f"--image {image}: write channels,height,width such as 3,32,32"])
-    return int(sizes[0]), int(sizes[1]), int(sizes[2])
 
 
 def _network(

@@ -96,6 +96,7 @@ def render(record: RunRecord) -> str:
         terms=_terms(record),
         settled=settled(record),
         shares=[(term, colour) for term, (_, colour) in share_parts(record).items()],
+        costs=record.costs,
         transfer=record.transfer,
         gallery=gallery(record.transfer),
         likeness=likeness_panels(record),

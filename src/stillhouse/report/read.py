@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stillhouse.errors import RunError
+from stillhouse.report.costs import COSTS, read_costs
 from stillhouse.report.metrics import read_epochs
 from stillhouse.report.record import RunRecord
 from stillhouse.report.scores import (
@@ -61,6 +62,7 @@ def read_run(directory: Path) -> RunRecord:
         missing=missing,
         torn_lines=torn,
         transfer=_transfer(directory),
+        costs=read_costs(read_json(directory / COSTS)),
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from stillhouse.report.costs import Costs
     from stillhouse.synthesis.portrait import Portrait
 
 Reading = float | tuple[float | None, ...]
@@ -148,6 +149,7 @@ class RunRecord:
     missing: tuple[str, ...] = ()
     torn_lines: int = 0
     transfer: "Portrait | None" = None
+    costs: "Costs | None" = None
 
     def role(self, role: str) -> ModelRecord | None:
         """Return the first model in a role, if the run has one.

@@ -9,13 +9,12 @@ from torch import nn
 
 from stillhouse.engine.files import write_json
 from stillhouse.recipes.derive import DerivedSection
+from stillhouse.report.costs import COSTS
 from stillhouse.runs.deriving import DerivedNetwork
 from stillhouse.runs.distill import Distillation
 from stillhouse.runs.played import Played, student_of
 from stillhouse.runs.scores import first_label
-from stillhouse.students import Measures, conditions, measured
-
-COSTS = "costs.json"
+from stillhouse.students import Derived, Measures, conditions, measured
 
 
 def write_costs(job: Distillation, played: Sequence[Played]) -> None:
@@ -33,7 +32,7 @@ def _costs(
     device, shape = job.feeds.platform.device, job.feeds.image_shape
     student = job.student.make(first.seed, teacher)
     modules = [copy.deepcopy(module).to(device) for module in (teacher, student)]
-    sizes = [_said(each) for each in measured(modules, [_shape_of_teacher(job), shape])]
+    sizes = [as_data(each) for each in measured(modules, [_shape_of_teacher(job), shape])]
     before = next((one for one in played if one.role == "teacher"), None)
     last = first.test[first_label(first)]["last"]
     rows = (
@@ -64,13 +63,22 @@ def _told(job: Distillation, teacher: nn.Module) -> dict[str, Any]:
     """What became of the layers, where the student was rebuilt from them."""
     if not isinstance(job.student, DerivedNetwork):
         return {}
-    made = job.student.made_of(teacher, job.recipe.seeds[0])
+    return layers_told(job.student.made_of(teacher, job.recipe.seeds[0]))
+
+
+def layers_told(made: Derived) -> dict[str, Any]:
+    """What became of the layers, as plain data."""
     return {
         "changes": [asdict(change) for change in made.changes],
         "kept": [asdict(kept) for kept in made.kept],
     }
 
 
-def _said(measures: Measures) -> dict[str, Any]:
+def as_data(measures: Measures) -> dict[str, Any]:
+    """Measures as plain data.
+
+    >>> as_data(Measures(8, 6, 160, {1: 0.123456}))["milliseconds"]
+    {'1': 0.1235}
+    """
     times = {str(batch): round(spent, 4) for batch, spent in measures.milliseconds.items()}
     return {**asdict(measures), "milliseconds": times}

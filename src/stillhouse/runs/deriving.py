@@ -66,6 +66,20 @@ def rebuild(
     return made
 
 
+def check_smaller(made: Derived, section: DerivedSection, teacher: str) -> None:
+    """Make sure that something of a teacher became smaller.
+
+    Raises:
+        ModelError: nothing did, so the student would be the teacher.
+    """
+    if not made.changes:
+        why = "; ".join(dict.fromkeys(kept.why for kept in made.kept)) or "it has no such layer"
+        raise ModelError(
+            f"derive: {section.model} makes nothing smaller of {teacher} ({why}); ask for less, or "
+            "name a smaller model"
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class DerivedNetwork(Network):
     """A student that is rebuilt from its teacher whenever it is made.
@@ -127,13 +141,7 @@ class DerivedNetwork(Network):
         """
         if not trained and not self.derive.settled:
             return
-        made = self.made_of(teacher, 0)
-        if not made.changes:
-            why = "; ".join(dict.fromkeys(kept.why for kept in made.kept)) or "it has no such layer"
-            raise ModelError(
-                f"student.derive: {self.derive.model} makes nothing smaller of "
-                f"{self.ancestor.section.model} ({why}); ask for less, or name a smaller model"
-            )
+        check_smaller(self.made_of(teacher, 0), self.derive, self.ancestor.section.model)
 
 
 def make_student(

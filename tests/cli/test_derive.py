@@ -1,0 +1,73 @@
+"""``stillhouse derive``: the table, the files, and what is refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from stillhouse.engine.files import save_tensors
+from stillhouse.models import build_model
+from stillhouse.students import low_rank
+
+LOW = ("derive", "convnet-8-16", "--by", "low_rank", "--ratio", "0.5", "--image", "1,8,8")
+
+
+def test_the_student_of_trained_weights_and_what_both_cost(command, tmp_path: Path) -> None:
+    teacher = build_model("convnet-8-16", classes=10, channels=1)
+    save_tensors(tmp_path / "t.safetensors", teacher.state_dict(), {})
+    said = command(*LOW, "--weights", "t.safetensors", "-o", "made")
+    assert said.code == 0, said.err
+    for part in ("convnet-8-16 low_rank 0.5", "M mult-adds", "ms at batch 64", "2 layers rebuilt"):
+        assert part in said.out
+    assert "random numbers" not in said.out
+    student = low_rank(teacher.eval(), ratio=0.5).module
+    found = load_file(tmp_path / "made/student.safetensors")
+    assert all(torch.equal(found[key], value) for key, value in student.state_dict().items())
+    image = torch.randn(5, 1, 8, 8)
+    program = torch.export.load(tmp_path / "made/student.pt2").module()
+    torch.testing.assert_close(program(image), student(image), rtol=1e-4, atol=1e-5)
+    costs = json.loads((tmp_path / "made/costs.json").read_text())
+    large, small = costs["networks"]
+    assert small["parameters"] == sum(p.numel() for p in student.parameters())
+    assert small["macs"] < large["macs"]
+    assert small["file_bytes"] <= (tmp_path / "made/student.safetensors").stat().st_size
+    assert [change["path"] for change in costs["changes"]] == ["layer1.conv", "layer2.conv"]
+
+
+def test_nothing_is_overwritten(command, tmp_path: Path) -> None:
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made/student.pt2").write_bytes(b"mine")
+    said = command(*LOW, "-o", "made")
+    assert said.code == 2
+    assert "student.pt2 already" in said.err
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["student.pt2"]
+
+
+def test_a_thinner_one_by_name_without_files(command, tmp_path: Path) -> None:
+    said = command(
+        "derive", "resnet20w4", "--by", "thinner", "--ratio", "0.5", "--image", "3,16,16"
+    )
+    assert said.code == 0, said.err
+    assert "resnet14w3" in said.out
+    assert "random numbers" in said.out
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--by", "lowrank", "--ratio", "0.5"), "nearest: low_rank"),
+        (("--by", "low_rank"), "say one: rank"),
+        (("--by", "depthwise", "--ratio", "0.5"), "no key 'student.ratio'"),
+        (("--by", "low_rank", "--rank", "99"), "makes nothing smaller of convnet-8-16"),
+        (("--by", "depthwise", "--image", "8,8"), "channels,height,width"),
+        (("--by", "depthwise", "--keep", "conv9"), "no module 'conv9'"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_asked(command, arguments: tuple[str, ...], words: str) -> None:
+    said = command("derive", "convnet-8-16", *arguments)
+    assert said.code == 2
+    assert words in said.err
