@@ -5,7 +5,9 @@ from stillhouse.methods.feature.projector_logsum import projector_logsum
 from stillhouse.methods.method import Method
 from stillhouse.methods.online.dml import dml
 from stillhouse.methods.online.kdcl import kdcl
+from stillhouse.methods.online.okddip import okddip
 from stillhouse.methods.online.one import one
+from stillhouse.methods.online.pcl import pcl
 from stillhouse.methods.plain import plain
 from stillhouse.methods.relation.rkd import rkd
 from stillhouse.methods.response.dkd import dkd
@@ -26,7 +28,9 @@ __all__ = [
     "kd",
     "kdcl",
     "label_smoothing",
+    "okddip",
     "one",
+    "pcl",
     "plain",
     "projector_logsum",
     "rkd",
