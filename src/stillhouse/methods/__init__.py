@@ -19,7 +19,9 @@ from stillhouse.methods.method import Method
 from stillhouse.methods.offline.annealing_kd import annealing_kd
 from stillhouse.methods.online.dml import dml
 from stillhouse.methods.online.kdcl import kdcl
+from stillhouse.methods.online.okddip import okddip
 from stillhouse.methods.online.one import one
+from stillhouse.methods.online.pcl import pcl
 from stillhouse.methods.plain import plain
 from stillhouse.methods.relation.cc_embedded import cc_embedded
 from stillhouse.methods.relation.cc_rbf import cc_rbf
@@ -79,7 +81,9 @@ __all__ = [
     "nkd",
     "nst",
     "ofd",
+    "okddip",
     "one",
+    "pcl",
     "pkt",
     "plain",
     "projector_logsum",
