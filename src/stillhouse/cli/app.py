@@ -5,7 +5,18 @@ import traceback
 
 import typer
 
-from stillhouse.cli import check, distill, listing, report, resume, run, show, synthesize, taps
+from stillhouse.cli import (
+    check,
+    distill,
+    listing,
+    report,
+    resume,
+    run,
+    search,
+    show,
+    synthesize,
+    taps,
+)
 from stillhouse.errors import StillhouseError
 
 app = typer.Typer(
@@ -24,6 +35,7 @@ app.command("show")(show.show)
 app.command("taps")(taps.taps)
 app.command("report")(report.report)
 app.command("resume")(resume.resume)
+app.command("search")(search.search)
 app.command("synthesize")(synthesize.synthesize)
 
 INTERRUPTED = 130
