@@ -14,6 +14,7 @@ from stillhouse.cli import (
     report,
     resume,
     run,
+    search,
     show,
     synthesize,
     taps,
@@ -37,6 +38,7 @@ app.command("show")(show.show)
 app.command("taps")(taps.taps)
 app.command("report")(report.report)
 app.command("resume")(resume.resume)
+app.command("search")(search.search)
 app.command("synthesize")(synthesize.synthesize)
 app.command("derive")(derive.derive)
 

@@ -311,11 +311,11 @@ class Distillation:
         ancestry, pupils = Ancestry(self), Pupils(self)
         seeds = self.recipe.seeds
         if self.teacher is not None and not each_student_its_own(self.recipe.teacher):
-            self._teacher(ancestry, seeds[0])
+            self.trained_teacher(ancestry, seeds[0])
         self.compiled = settle_compile(self.rehearsing())
         runs: list[tuple[str, int, StageRun, nn.Module | None]] = []
         for seed in seeds:
-            teacher = self._teacher(ancestry, seed)
+            teacher = self.trained_teacher(ancestry, seed)
             pupil, lessons = pupils.of(teacher, seed)
             if self.recipe.control:
                 control = pupil.noted("control", pupil.run_control(seed, teacher))
@@ -329,7 +329,7 @@ class Distillation:
         before = [played_ancestor(self, trained) for trained in ancestry.all_trained()]
         return before + [played(self, *run) for run in runs]
 
-    def _teacher(self, ancestry: Ancestry, seed: int) -> nn.Module | None:
+    def trained_teacher(self, ancestry: Ancestry, seed: int) -> nn.Module | None:
         """The teacher of a student; told about when it is new."""
         if self.teacher is None:
             return None

@@ -41,8 +41,8 @@ def quantised(
         module: any network; not changed.
         example_image: what it takes, [B, C, H, W]; only to see which norm reads which layer.
         bits: of weights and inputs, 2 to 8. 8: Jacob et al.
-        decay: of the ends of the input grids. 0.99: the default of PyTorch's moving-average
-            observer (0.01 of the new batch).
+        decay: of the ends of the input grids. 0.99: PyTorch's moving-average observer takes 0.01
+            of the new batch by default.
         keep: paths of layers that stay float.
 
     Raises:

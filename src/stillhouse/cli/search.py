@@ -1,0 +1,118 @@
+"""``stillhouse search``: find a student under a budget."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stillhouse.cli.options import AllowImports, Quiet, RecipeFile, Set, Shared
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from stillhouse.runs.search_store import Candidate
+
+
+def search(
+    recipe: RecipeFile,
+    trials: Annotated[int, typer.Option(help="How many students are trained in all.")] = 20,
+    parameters: Annotated[int | None, typer.Option(help="A student has at most so many.")] = None,
+    latency_ms: Annotated[
+        float | None, typer.Option(help="It takes at most so long for one image, measured here.")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Of each student (default: a quarter of the recipe's).")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Directory (default: runs/RECIPE-search).")
+    ] = None,
+    settings: Set = None,
+    shared: Shared = None,
+    allow_imports: AllowImports = False,
+    quiet: Quiet = False,
+) -> None:
+    """Search width, depth and kind of block of the student, by short distillations.
+
+    Students over the budget are refused before they learn. The others are compared by validation
+    accuracy; the test set is never read. The best one is written as a recipe for 'stillhouse run'.
+    """
+    from rich.console import Console
+
+    from stillhouse.cli.progress import Bars, Plain
+    from stillhouse.errors import RecipeError
+    from stillhouse.recipes import is_study, override, read_yaml
+    from stillhouse.runs.search import RECIPE, Search, run_search
+    from stillhouse.runs.watching import Quiet as NoWords
+    from stillhouse.runs.watching import Watcher
+    from stillhouse.students.space import Budget
+
+    values = read_yaml(recipe)
+    if is_study(values):
+        raise RecipeError(str(recipe), ["it is a study; a search takes the recipe of one run"])
+    console = Console(highlight=False)
+    watcher: Watcher = NoWords()
+    if not quiet:
+        watcher = Bars(console) if sys.stdout.isatty() else Plain()
+    wanted = Search(
+        values=override(values, settings or []),
+        budget=Budget(parameters, latency_ms),
+        trials=trials,
+        out=out or Path("runs") / f"{recipe.stem}-search",
+        epochs=epochs,
+        shared=shared,
+        allow_imports=allow_imports,
+        watcher=watcher,
+    )
+
+    def done(one: "Candidate") -> None:
+        if isinstance(watcher, Bars):
+            watcher.clear()
+        if not quiet:
+            watcher.say(candidate_line(one))
+
+    try:
+        found = run_search(wanted, done)
+    finally:
+        if isinstance(watcher, Bars):
+            watcher.stop()
+    if not console.is_terminal:
+        console.width = max(console.width, 100)
+    console.print("")
+    console.print(candidate_table(found))
+    refused = sum(one.outcome == "refused" for one in found)
+    trained = [one for one in found if one.accuracy is not None]
+    console.print(f"{len(trained)} trained, {refused} refused by the budget before they learnt")
+    if trained:
+        console.print(f"best: stillhouse run {wanted.out / RECIPE}", markup=False)
+
+
+def candidate_line(one: "Candidate") -> str:
+    """What became of one candidate.
+
+    >>> from stillhouse.runs.search_store import Candidate
+    >>> candidate_line(Candidate(3, "resnet8w4", "trained", 5178, 0.61, 0.9))
+    'trial 3: resnet8w4, 5,178 parameters, 0.61 ms: validation 90.00 %'
+    """
+    time = "" if one.milliseconds is None else f", {one.milliseconds:.2f} ms"
+    became = f"{one.outcome} ({one.why})"
+    if one.accuracy is not None:
+        became = f"validation {100 * one.accuracy:.2f} %"
+    return f"trial {one.number}: {one.model}, {one.parameters:,} parameters{time}: {became}"
+
+
+def candidate_table(found: "Sequence[Candidate]") -> "Table":
+    """Trained candidates, best first; those that were refused are not in it."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title, side in (("trial", "right"), ("model", "left"), ("parameters", "right"),
+                        ("ms", "right"), ("validation", "right")):  # fmt: skip
+        table.add_column(title, justify=side, no_wrap=True)  # type: ignore[arg-type]
+    for one in found:
+        if one.outcome != "refused":
+            time = "" if one.milliseconds is None else f"{one.milliseconds:.2f}"
+            accuracy = one.outcome if one.accuracy is None else f"{100 * one.accuracy:.2f}"
+            table.add_row(str(one.number), one.model, f"{one.parameters:,}", time, accuracy)
+    return table
