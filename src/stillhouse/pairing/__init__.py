@@ -9,8 +9,8 @@ from stillhouse.pairing.last import (
 )
 from stillhouse.pairing.levels import Level, heard_maps, levels
 from stillhouse.pairing.match import in_order, likeness, nearness, propose
-from stillhouse.pairing.paired import Pair, Pairs, looked_at, paired
-from stillhouse.pairing.unactivated import found_unactivated, unactivated
+from stillhouse.pairing.paired import Pair, Pairs, looked_at, paired, shown
+from stillhouse.pairing.unactivated import unactivated
 
 __all__ = [
     "Level",
@@ -18,7 +18,6 @@ __all__ = [
     "Pairs",
     "check_pooled",
     "check_rectified",
-    "found_unactivated",
     "heard_maps",
     "heard_of_teacher",
     "in_order",
@@ -29,6 +28,7 @@ __all__ = [
     "nearness",
     "paired",
     "propose",
+    "shown",
     "unactivated",
     "with_last_maps",
 ]
