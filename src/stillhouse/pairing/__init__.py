@@ -1,6 +1,6 @@
 """Pairing: which layers of two networks belong together, for any pair of networks."""
 
-from stillhouse.pairing.boundaries import before_relu, found_boundaries
+from stillhouse.pairing.boundaries import before_relu
 from stillhouse.pairing.last import (
     check_pooled,
     check_rectified,
@@ -12,7 +12,7 @@ from stillhouse.pairing.levels import Level, heard_maps, levels
 from stillhouse.pairing.match import in_order, likeness, nearness, propose
 from stillhouse.pairing.paired import Pair, Pairs, looked_at, paired, shown
 from stillhouse.pairing.proposal import ProposedPair, proposals
-from stillhouse.pairing.unactivated import found_unactivated, unactivated
+from stillhouse.pairing.unactivated import unactivated
 
 __all__ = [
     "Level",
@@ -22,8 +22,6 @@ __all__ = [
     "before_relu",
     "check_pooled",
     "check_rectified",
-    "found_boundaries",
-    "found_unactivated",
     "heard_maps",
     "heard_of_teacher",
     "in_order",

@@ -7,10 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stillhouse.data.batches import Batches
 from stillhouse.engine.flags import Flags
-from stillhouse.engine.stage import Stage
-from stillhouse.pairing.paired import How, Pair, found_pairs, looked_at
 
 IMAGES = 8
 """So many tell whether one map is the ReLU of another."""
@@ -58,20 +55,6 @@ def before_relu(module: nn.Module, image: Tensor, taps: Sequence[str]) -> tuple[
         flags.restore()
     kept = {n: x for n, (x, seen) in inputs.items() if runs[n] == 1 and x._version == seen}
     return tuple(_behind(kept, outputs.get(tap)) or tap for tap in taps)
-
-
-def found_boundaries(stage: Stage, train: Batches, by: How) -> tuple[Pair, ...]:
-    """The pairs of 'student' and 'teacher', each where its values still have their sign.
-
-    Raises:
-        WiringError: the teacher is a recording, which has no layers.
-    """
-    mine, theirs = zip(*found_pairs(stage, train, by), strict=True)
-    moved = []
-    for name, taps in (("student", mine), ("teacher", theirs)):
-        role, image = looked_at(stage, name, train)
-        moved.append(before_relu(role.module, image, taps))
-    return tuple(zip(*moved, strict=True))
 
 
 def _behind(inputs: dict[str, Tensor], output: Tensor | None) -> str | None:

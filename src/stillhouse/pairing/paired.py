@@ -1,11 +1,11 @@
 """A stage whose layers pair up: by name at once, or as soon as a batch is there to look at."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stillhouse.data.batches import Batches
 from stillhouse.engine.nodes import Role
@@ -27,12 +27,16 @@ LOOKED_AT = 128
 """Training images on which layers are compared."""
 
 
+Refine = Callable[[nn.Module, Tensor, Sequence[str]], tuple[str, ...]]
+"""Of a network, images as it reads them, and its taps: other taps in their place."""
+
+
 def paired(
     stage: Stage,
     pairs: Pairs,
     add: Callable[[Stage, tuple[Pair, ...]], Stage],
     *,
-    find: "Callable[[Stage, Batches, How], tuple[Pair, ...]] | None" = None,
+    refine: Refine | None = None,
 ) -> Stage:
     """The stage with what ``add`` composes for pairs of taps of 'student' and 'teacher'.
 
@@ -43,7 +47,7 @@ def paired(
         stage: with the roles 'student' and 'teacher', and a turn.
         pairs: ``(("layer2", "layer2"), ...)``, 'levels' or 'auto'.
         add: of (stage, pairs); gives the stage with its bridges and terms.
-        find: of (stage, training data, how); gives the pairs that are not named. None: `propose`.
+        refine: what moves the taps that were found, such as `before_relu`; named ones stay.
 
     Raises:
         RecipeError: no pair is named, or no such way to find them.
@@ -59,7 +63,7 @@ def paired(
         raise RecipeError(f"method '{stage.name}'", [said])
 
     def complete(known: Stage, train: Batches) -> Stage:
-        found = (find or found_pairs)(known, train, pairs)
+        found = found_pairs(known, train, by=pairs, refine=refine)
         said = ", ".join(f"{mine} - {theirs}" for mine, theirs in found)
         whole = add(known, found)
         return replace(whole, notes={**whole.notes, "pairs": said})
@@ -67,11 +71,18 @@ def paired(
     return replace(stage, complete=complete)
 
 
-def found_pairs(stage: Stage, train: Batches, by: How) -> tuple[Pair, ...]:
+def found_pairs(
+    stage: Stage, train: Batches, *, by: How, refine: Refine | None = None
+) -> tuple[Pair, ...]:
     """The pairs of 'student' and 'teacher', each on images as it reads them."""
     student, mine = looked_at(stage, "student", train)
     teacher, theirs = looked_at(stage, "teacher", train)
-    return propose(student.module, teacher.module, mine, by=by, teacher_image=theirs)
+    pairs = propose(student.module, teacher.module, mine, by=by, teacher_image=theirs)
+    if refine is None:
+        return pairs
+    my_taps, their_taps = zip(*pairs, strict=True)
+    moved = refine(student.module, mine, my_taps), refine(teacher.module, theirs, their_taps)
+    return tuple(zip(*moved, strict=True))
 
 
 def looked_at(stage: Stage, name: str, train: Batches) -> tuple[Role, Tensor]:

@@ -151,7 +151,7 @@ class _Attempt:
         objection = search.budget.objection(parameters=parameters, milliseconds=None)
         if objection is None and taken is None:
             network = network.to(self._feeds.platform.device)
-            (taken,) = latencies([network], self._feeds.image_shape, batch=1)
+            (taken,) = latencies([network], [self._feeds.image_shape], batch=1)
         asked.measured(parameters, taken)
         objection = search.budget.objection(parameters=parameters, milliseconds=taken)
         if objection is not None:

@@ -81,6 +81,10 @@ def test_what_it_refuses() -> None:
     train, after = toy_batches(), (("relu", "relu"), ("down", "bn"))
     with pytest.raises(WiringError, match=r"'relu' of the teacher has no values below 0; .*:in'"):
         ofd(untaught(4), taught(6), pairs=after).completed(train)
+    inplace = taught(6)
+    inplace.relu = torch.nn.ReLU(inplace=True)
+    with pytest.raises(WiringError, match=r"'relu' of the teacher .* in place .* margins: zero"):
+        ofd(untaught(4), inplace).completed(train)
     with pytest.raises(WiringError, match="no module 'bm'; nearest: bn"):
         ofd(untaught(4), taught(6), pairs=(("bn", "bm"),)).completed(train)
     with pytest.raises(RecipeError, match="margins is 'zeros'; nearest: zero"):

@@ -10,7 +10,7 @@ from stillhouse.methods.maps import connector, plain_map, signals_of, with_more
 from stillhouse.methods.phases import STAGE_ONE, afterwards, at_first
 from stillhouse.methods.roles import as_role, as_teacher, label_term
 from stillhouse.methods.settings import Positive, Share, Weight, checked
-from stillhouse.pairing import Pair, Pairs, found_boundaries, paired
+from stillhouse.pairing import Pair, Pairs, before_relu, paired
 
 SCALE = 3 / 1000
 """Of the last pair, in the benchmark of CRD, beside the sum over the elements of a map."""
@@ -89,4 +89,4 @@ def ab(
     label = label_term(afterwards(label_weight, share=init_share) if phases else label_weight)
     nodes = [as_role("student", student), as_teacher(teacher)]
     stage = Stage("ab", nodes, [Turn("student", [label])])
-    return paired(stage, pairs, add, find=found_boundaries)
+    return paired(stage, pairs, add, refine=before_relu)

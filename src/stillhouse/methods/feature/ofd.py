@@ -19,7 +19,7 @@ from stillhouse.errors import WiringError
 from stillhouse.functional import partial_distance
 from stillhouse.methods.roles import as_role, as_teacher_role, label_term
 from stillhouse.methods.settings import Weight, checked
-from stillhouse.pairing import Pair, Pairs, found_unactivated, heard_of_teacher, paired
+from stillhouse.pairing import Pair, Pairs, heard_of_teacher, paired, unactivated
 
 Margins = Literal["teacher", "zero"]
 
@@ -44,10 +44,10 @@ def ofd(
     Args:
         student: the learner.
         teacher: frozen; a model, or a Role called 'teacher'.
-        pairs: taps from the image to the head, or how they are found. 'levels': at each resolution
-            the last map before an activation, see `stillhouse.pairing.unactivated`; 'auto': the
-            most alike by CKA. Of a teacher it must be before the activation: a batch norm, or
-            'relu:in', the input of an activation; of a student it may be after.
+        pairs: taps from the image to the head, or how they are found: 'levels' or 'auto', and then
+            moved before their activation, see `stillhouse.pairing.unactivated`. The teacher's must
+            be there: a batch norm, or 'relu:in', the input of an activation; the student's may be
+            after it.
         margins: 'teacher', by the parameters of the batch norm where one is tapped (the released
             code), else by the teacher's values on 128 training images; or 'zero', for maps after a
             ReLU, which the pairs then are: for teachers whose activations work in place.
@@ -61,7 +61,7 @@ def ofd(
     Raises:
         RecipeError: a setting is out of its range, or no pair is named.
         WiringError: the teacher's role has another name; when it is completed, a map of the teacher
-            has no values below 0, or none is to be found.
+            has no values below 0.
 
     Paper: Heo et al., "A Comprehensive Overhaul of Feature Distillation", arXiv 1904.01866.
 
@@ -92,8 +92,8 @@ def ofd(
         return replace(stage, nodes=nodes, turns=[Turn(learns, terms)], complete=settle)
 
     nodes = [as_role("student", student), as_teacher_role("ofd", teacher)]
-    find = found_unactivated if margins == "teacher" else None
-    return paired(Stage("ofd", nodes, [Turn("student", [])]), pairs, add, find=find)
+    refine = unactivated if margins == "teacher" else None
+    return paired(Stage("ofd", nodes, [Turn("student", [])]), pairs, add, refine=refine)
 
 
 def _from_zero(theirs: torch.Size) -> MarginReLU:
@@ -105,11 +105,12 @@ def _with_margins(stage: Stage, train: Batches, *, taps: Sequence[str]) -> Stage
     heard = heard_of_teacher(stage, list(taps), train)
     after = [tap for tap, x in zip(taps, heard, strict=True) if not (x < 0).any()]
     if after:
-        hint = "tap what is before its activation, such as a batch norm or 'relu:in', or set"
-        said = [
-            f"'{tap}' of the teacher has no values below 0; {hint} margins: zero" for tap in after
-        ]
-        raise WiringError("ofd", said)
+        hint = (
+            "name what is before its activation (a batch norm, or 'relu:in'; nothing can be heard "
+            "before one that works in place or runs several times), or set margins: zero"
+        )
+        problems = [f"'{tap}' of the teacher has no values below 0; {hint}" for tap in after]
+        raise WiringError("ofd", problems)
     nodes, notes = list(stage.nodes), []
     for number, (tap, x) in enumerate(zip(taps, heard, strict=True), start=1):
         margin, how = _margin(stage.role("teacher"), tap, x)
