@@ -55,7 +55,7 @@ def preflight(job: Distillation) -> Preflight:
         plan = planner.plan(timed=job.teacher.given).why
     seed, job = job.recipe.seeds[0], job.rehearsing()
     train = job.feeds.train(seed)
-    stage = job.student_stage(seed, teacher)
+    stage = job.balanced_stage(seed, teacher)
     with opened(stage, train, job.settings(seed), job.feeds.platform) as trainer:
         signals = tuple((name, shape_text(t)) for name, t in trainer.wiring.seen.items())
         batches = [batch for batch, _ in zip(train.epoch(0), range(BATCHES), strict=False)]

@@ -59,16 +59,16 @@ def objective(nets: Nets, image: Tensor, label: Tensor, epoch: float) -> Tensor:
 
 
 def test_it_equals_a_hand_written_loop(platform: Platform) -> None:
-    stage = review_kd(untaught(4), taught(6), weight=2.0, warm_up=1.5)
+    stage = review_kd(untaught(4), taught(6), weight=2.0, warmup=1.5)
     equals_by_hand(stage, toy_batches(), platform, objective)
 
 
-def test_the_weight_grows_over_the_warm_up() -> None:
+def test_the_weight_grows_over_the_warmup() -> None:
     stage = review_kd(untaught(4), taught(6), pairs=PAIRS)
     terms = list(stage.terms())
     assert [term.name for term in terms] == ["label", "review1", "review2", "review3"]
     assert [terms[1].weight_at(epoch) for epoch in (0.0, 5.0, 20.0, 100.0)] == [0, 1.25, 5, 5]
-    at_once = review_kd(untaught(4), taught(6), pairs=PAIRS, warm_up=0.0)
+    at_once = review_kd(untaught(4), taught(6), pairs=PAIRS, warmup=0.0)
     assert [term.weight_at(0.0) for term in at_once.terms()] == [1, 5, 5, 5]
 
 
@@ -79,11 +79,11 @@ def test_the_embeddings_are_the_deepest_level_unless_not() -> None:
     without = review_kd(untaught(4), taught(6), pairs=PAIRS, embedding=False)
     assert without.node("fused2").reads == ("student.down",)
     assert without.node("fused1").reads == ("student.relu", "fused2")
-    check_method(review_kd, options={"embedding": False, "warm_up": 0.0}, widths=[(4, 6)])
+    check_method(review_kd, options={"embedding": False, "warmup": 0.0}, widths=[(4, 6)])
 
 
 def test_what_it_refuses() -> None:
-    with pytest.raises(RecipeError, match=r"warm_up is -1\.0; it must be at least 0"):
-        review_kd(untaught(4), taught(6), warm_up=-1.0)
+    with pytest.raises(RecipeError, match=r"warmup is -1\.0; it must be at least 0"):
+        review_kd(untaught(4), taught(6), warmup=-1.0)
     with pytest.raises(WiringError, match="comes as a node"):
         review_kd(untaught(4), Role("teacher", taught(6)), head="fc")

@@ -25,7 +25,7 @@ def review_kd(
     pairs: Pairs = "levels",
     embedding: bool = True,
     weight: Weight = 5.0,
-    warm_up: Weight = 20.0,
+    warmup: Weight = 20.0,
     label_weight: Weight = 1.0,
     student_head: str | None = None,
     head: str | None = None,
@@ -48,7 +48,7 @@ def review_kd(
         weight: of each level, whose terms are means over a map. It goes with the pair: the authors'
             scripts for CIFAR-100 have 5.0 for resnet32x4 -> resnet8x4 and the wide ResNets, 8 for
             resnet32x4 -> shufflenet_v2, 0.6 for resnet56 -> resnet20, 1 for resnet110 -> resnet32.
-        warm_up: epochs until the weight is whole. 20.0: the released code (of 240); 0: at once.
+        warmup: epochs until the weight is whole. 20.0: the released code (of 240); 0: at once.
         label_weight: of the cross-entropy. 1.0: the same.
         student_head, head: paths of the classifiers, for the embeddings; found when not named.
 
@@ -75,7 +75,7 @@ def review_kd(
     def add(stage: Stage, found: tuple[Pair, ...]) -> Stage:
         whole = (*found, (EMBEDDING, EMBEDDING)) if embedding else found
         nodes = [node for number in range(len(whole), 0, -1) for node in _level(whole, number)]
-        terms = [_review(number + 1, weight, warm_up) for number in range(len(whole))]
+        terms = [_review(number + 1, weight, warmup) for number in range(len(whole))]
         learns = [node.name for node in nodes if not node.name.startswith("theirs")]
         turn = Turn(["student", *learns], [label_term(label_weight), *terms])
         return replace(stage, nodes=[*stage.nodes, *nodes], turns=[turn])
@@ -98,6 +98,6 @@ def _level(pairs: tuple[Pair, ...], number: int) -> list[Bridge]:
     ]
 
 
-def _review(number: int, weight: float, warm_up: float) -> Term:
+def _review(number: int, weight: float, warmup: float) -> Term:
     reads = [f"reviewed{number}", f"theirs{number}"]
-    return Term(f"review{number}", hierarchical_context, reads, weight=ramp(weight, epochs=warm_up))
+    return Term(f"review{number}", hierarchical_context, reads, weight=ramp(weight, epochs=warmup))
