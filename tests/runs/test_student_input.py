@@ -151,6 +151,13 @@ def test_another_input_is_another_student_and_another_control(data: Path) -> Non
     assert len(list(shared.glob("teacher-*"))) == 1, "the teacher reads colour in all of them"
 
 
+def test_a_transfer_set_is_made_against_the_student_behind_its_input(data: Path) -> None:
+    """The generator's images are the teacher's: in colour."""
+    made = {"name": "dfad", "steps": 3, "batch_size": 16, "width": 8, "latent": 8}
+    outcome = distil(data, transfer={"method": made, "count": 48})
+    assert {"teacher", "control", "student"} == set(runs(outcome))
+
+
 def test_an_input_is_checked_as_a_teachers_is() -> None:
     student = {"model": SMALL, "input": {"mean": [0.5]}}
     with pytest.raises(RecipeError, match="mean and std together"):
