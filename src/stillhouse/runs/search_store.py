@@ -58,6 +58,7 @@ class Trials:
         self._optuna.logging.set_verbosity(self._optuna.logging.WARNING)
         try:
             self._storage = self._optuna.storages.RDBStorage(_address(file))
+            _without_waiting(self._storage.engine)
             self._study = self._optuna.create_study(
                 study_name=STUDY, storage=self._storage, direction="maximize", load_if_exists=True
             )
@@ -173,6 +174,17 @@ def _address(file: Path) -> str:
     from sqlalchemy.engine import URL  # Optuna brings it
 
     return str(URL.create("sqlite", database=str(file)).render_as_string())
+
+
+def _without_waiting(engine: Any) -> None:
+    """Let the system write when it likes: a killed search loses nothing, only a power cut could."""
+    from sqlalchemy import event
+
+    def opened(connection: Any, _record: Any) -> None:
+        connection.execute("PRAGMA synchronous=OFF")
+
+    event.listen(engine, "connect", opened)
+    engine.dispose()  # so that all connections are opened anew
 
 
 def _optuna() -> Any:
