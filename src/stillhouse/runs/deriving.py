@@ -144,6 +144,16 @@ class DerivedNetwork(Network):
         check_smaller(self.made_of(teacher, 0), self.derive, self.ancestor.section.model)
 
 
+def check_student(network: Network, teacher: nn.Module | None, *, trained: bool) -> None:
+    """Make sure that a student that is made out of its teacher is smaller, if that is known yet.
+
+    Raises:
+        ModelError: nothing of it is.
+    """
+    if isinstance(network, DerivedNetwork):
+        network.check(teacher, trained=trained)
+
+
 def make_student(
     section: StudentSection | DerivedSection,
     feeds: Feeds,

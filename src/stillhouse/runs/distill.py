@@ -18,7 +18,7 @@ from stillhouse.recipes.networks import ancestors, each_student_its_own
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runs.ancestors import Ancestor, Ancestry, file_name, reading
 from stillhouse.runs.compiling import settle_compile
-from stillhouse.runs.deriving import DerivedNetwork
+from stillhouse.runs.deriving import check_student
 from stillhouse.runs.feeds import Feeds, data_identity
 from stillhouse.runs.fingerprint import fingerprint
 from stillhouse.runs.heads import check_kept, take_head, watching_head, with_heads
@@ -148,21 +148,11 @@ class Distillation:
                 check_transfer(self, teacher)
         self.peers.check(self.student.make(seed), seed)
         pupil = self.rehearsing()
-        self.check_derived(teacher)
+        check_student(self.student, teacher, trained=bool(self.teacher and self.teacher.given))
         pupil._rehearse(self.student_stage(seed, teacher), seed, self.student.section.head_path)
         self._check_directory_of_recording()
         if self.teacher is not None and teacher is not None and self.method.needs_teacher:
             Planner(pupil, teacher, trained=self.teacher.given).check()
-
-    def check_derived(self, teacher: nn.Module | None, *, trained: bool | None = None) -> None:
-        """Make sure that a student that is made out of its teacher is smaller, if it is known yet.
-
-        Raises:
-            ModelError: nothing of it is.
-        """
-        if isinstance(self.student, DerivedNetwork):
-            given = self.teacher is not None and self.teacher.given
-            self.student.check(teacher, trained=given if trained is None else trained)
 
     def rehearsing(self) -> "Distillation":
         """The job as its students see it, before anything was made for them."""
@@ -207,11 +197,7 @@ class Distillation:
         source: nn.Module | None = None,
         **more: Any,
     ) -> str:
-        """The fingerprint of a stage: everything that decides its weights.
-
-        ``start`` is where it starts, if that is known; ``source`` the teacher of a network that
-        may be made out of it.
-        """
+        """The fingerprint of a stage: all that decides its weights; ``source``: the teacher."""
         if start is None:
             origin = network.origin(settings.seed, source)
         else:
@@ -337,7 +323,7 @@ class Distillation:
         trained = ancestry.trained(self.teacher, seed)
         if len(ancestry.known) > known:
             mention_teacher(self, trained)
-            self.check_derived(trained.module, trained=True)
+            check_student(self.student, trained.module, trained=True)
         return trained.module
 
     def noted(self, role: str, run: StageRun) -> StageRun:
