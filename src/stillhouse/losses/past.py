@@ -5,6 +5,8 @@ import torch.distributed
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stillhouse.losses.processes import of_all
+
 
 class PastPredictions(nn.Module):
     """Cross-entropy with what the learner itself said of each example when it was last shown.
@@ -46,19 +48,6 @@ class PastPredictions(nn.Module):
         return -(target * log_p).sum(1)
 
     def _remember(self, said: Tensor, index: Tensor) -> None:
-        said, index = _of_all(said), _of_all(index)
+        said, index = of_all(said), of_all(index)
         self.said[index] = said
         self.seen[index] = True
-
-
-def _of_all(x: Tensor) -> Tensor:
-    """The rows of all processes: in another epoch a row is another one's."""
-    distributed = torch.distributed
-    if not distributed.is_available() or not distributed.is_initialized():
-        return x
-    world = distributed.get_world_size()
-    if world == 1:
-        return x
-    whole = x.new_empty(world * len(x), *x.shape[1:])
-    distributed.all_gather_into_tensor(whole, x.contiguous())
-    return whole

@@ -3,6 +3,7 @@
 from torch import nn
 
 from stillhouse.engine.nodes import Node, Role
+from stillhouse.engine.stage import Stage, Turn
 from stillhouse.engine.terms import Term, Weight
 from stillhouse.errors import WiringError
 from stillhouse.functional import cross_entropy
@@ -64,3 +65,33 @@ def label_term(
     0.1
     """
     return Term(name, cross_entropy, [logits, "batch.label"], weight=weight)
+
+
+def taught(
+    name: str,
+    student: nn.Module,
+    teacher: nn.Module | Node,
+    *terms: Term,
+    label_weight: float = 1.0,
+    heads: tuple[str | None, str | None] = (None, None),
+) -> Stage:
+    """The stage of most methods: a student that learns labels and these terms, a frozen teacher.
+
+    Args:
+        name: of the stage.
+        student: the learner.
+        teacher: frozen; a model or a node called 'teacher'.
+        terms: what it learns beside the labels.
+        label_weight: of the cross-entropy.
+        heads: paths of the classifiers of student and teacher; found when not named.
+
+    Raises:
+        WiringError: a head is named for a teacher that comes as a node.
+        ModelError: no module of that name is there to be the head.
+
+    >>> [term.name for term in taught("mine", nn.Linear(2, 2), nn.Linear(2, 2)).terms()]
+    ['label']
+    """
+    mine, theirs = heads
+    nodes = [as_role("student", student, mine), as_teacher(teacher, theirs)]
+    return Stage(name, nodes, [Turn("student", [label_term(label_weight), *terms])])

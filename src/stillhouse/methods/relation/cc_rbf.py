@@ -7,10 +7,10 @@ from torch import nn
 
 from stillhouse.engine.nodes import Node
 from stillhouse.engine.signals import EMBEDDING
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage
 from stillhouse.engine.terms import Term
 from stillhouse.functional import correlation_gap
-from stillhouse.methods.roles import as_role, as_teacher, label_term
+from stillhouse.methods.roles import taught
 from stillhouse.methods.settings import Positive, Weight, checked
 
 Order = Annotated[int, Ge(1)]
@@ -67,25 +67,17 @@ def cc_rbf(
     [('label', 1.0), ('correlation', 100.0)]
     """
     features = [f"student.{student_feature}", f"teacher.{teacher_feature}"]
-    return Stage(
+    return taught(
         "cc_rbf",
-        nodes=[
-            as_role("student", student, student_head),
-            as_teacher(teacher, head),
-        ],
-        turns=[
-            Turn(
-                learns="student",
-                terms=[
-                    label_term(label_weight),
-                    Term(
-                        "correlation",
-                        correlation_gap,
-                        features,
-                        weight=weight,
-                        options={"gamma": gamma, "order": order},
-                    ),
-                ],
-            )
-        ],
+        student,
+        teacher,
+        Term(
+            "correlation",
+            correlation_gap,
+            features,
+            weight=weight,
+            options={"gamma": gamma, "order": order},
+        ),
+        label_weight=label_weight,
+        heads=(student_head, head),
     )

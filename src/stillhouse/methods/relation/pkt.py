@@ -4,10 +4,10 @@ from torch import nn
 
 from stillhouse.engine.nodes import Node
 from stillhouse.engine.signals import EMBEDDING
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage
 from stillhouse.engine.terms import Term
 from stillhouse.functional import cosine_kernel_kl
-from stillhouse.methods.roles import as_role, as_teacher, label_term
+from stillhouse.methods.roles import taught
 from stillhouse.methods.settings import Weight, checked
 
 
@@ -59,19 +59,11 @@ def pkt(
     [('label', 1.0), ('neighbours', 30000.0)]
     """
     features = [f"student.{student_feature}", f"teacher.{teacher_feature}"]
-    return Stage(
+    return taught(
         "pkt",
-        nodes=[
-            as_role("student", student, student_head),
-            as_teacher(teacher, head),
-        ],
-        turns=[
-            Turn(
-                learns="student",
-                terms=[
-                    label_term(label_weight),
-                    Term("neighbours", cosine_kernel_kl, features, weight=weight),
-                ],
-            )
-        ],
+        student,
+        teacher,
+        Term("neighbours", cosine_kernel_kl, features, weight=weight),
+        label_weight=label_weight,
+        heads=(student_head, head),
     )

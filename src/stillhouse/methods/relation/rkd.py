@@ -3,10 +3,10 @@
 from torch import nn
 
 from stillhouse.engine.nodes import Node
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage
 from stillhouse.engine.terms import Term
 from stillhouse.functional import rkd_angle, rkd_distance
-from stillhouse.methods.roles import as_role, as_teacher, label_term
+from stillhouse.methods.roles import taught
 from stillhouse.methods.settings import Weight, checked
 
 
@@ -54,20 +54,12 @@ def rkd(
     [('label', 1.0), ('distance', 25.0), ('angle', 50.0)]
     """
     embeddings = ["student.embedding", "teacher.embedding"]
-    return Stage(
+    return taught(
         "rkd",
-        nodes=[
-            as_role("student", student, student_head),
-            as_teacher(teacher, head),
-        ],
-        turns=[
-            Turn(
-                learns="student",
-                terms=[
-                    label_term(label_weight),
-                    Term("distance", rkd_distance, embeddings, weight=distance_weight),
-                    Term("angle", rkd_angle, embeddings, weight=angle_weight),
-                ],
-            )
-        ],
+        student,
+        teacher,
+        Term("distance", rkd_distance, embeddings, weight=distance_weight),
+        Term("angle", rkd_angle, embeddings, weight=angle_weight),
+        label_weight=label_weight,
+        heads=(student_head, head),
     )

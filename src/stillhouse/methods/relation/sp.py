@@ -4,10 +4,10 @@ from torch import nn
 
 from stillhouse.engine.nodes import Node
 from stillhouse.engine.signals import EMBEDDING
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage
 from stillhouse.engine.terms import Term
 from stillhouse.functional import similarity_gap
-from stillhouse.methods.roles import as_role, as_teacher, label_term
+from stillhouse.methods.roles import taught
 from stillhouse.methods.settings import Weight, checked
 
 
@@ -60,19 +60,11 @@ def sp(
     [('label', 1.0), ('similarity', 3000.0)]
     """
     features = [f"student.{student_feature}", f"teacher.{teacher_feature}"]
-    return Stage(
+    return taught(
         "sp",
-        nodes=[
-            as_role("student", student, student_head),
-            as_teacher(teacher, head),
-        ],
-        turns=[
-            Turn(
-                learns="student",
-                terms=[
-                    label_term(label_weight),
-                    Term("similarity", similarity_gap, features, weight=weight),
-                ],
-            )
-        ],
+        student,
+        teacher,
+        Term("similarity", similarity_gap, features, weight=weight),
+        label_weight=label_weight,
+        heads=(student_head, head),
     )

@@ -4,11 +4,11 @@ from typing import Literal
 
 from torch import nn
 
-from stillhouse.engine.nodes import Node, Role
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.nodes import Node
+from stillhouse.engine.stage import Stage
 from stillhouse.engine.terms import Term
 from stillhouse.functional import inter_class_correlation, intra_class_correlation
-from stillhouse.methods.roles import as_teacher, label_term
+from stillhouse.methods.roles import taught
 from stillhouse.methods.settings import Positive, Weight, checked
 
 
@@ -66,17 +66,11 @@ def dist(
     scale = temperature**2 if form == "code" else 1.0
     soft = {"temperature": temperature}
     inter, intra = scale * inter_weight, scale * intra_weight
-    return Stage(
+    return taught(
         "dist",
-        nodes=[Role("student", student), as_teacher(teacher)],
-        turns=[
-            Turn(
-                learns="student",
-                terms=[
-                    label_term(label_weight),
-                    Term("inter", inter_class_correlation, both, weight=inter, options=soft),
-                    Term("intra", intra_class_correlation, both, weight=intra, options=soft),
-                ],
-            )
-        ],
+        student,
+        teacher,
+        Term("inter", inter_class_correlation, both, weight=inter, options=soft),
+        Term("intra", intra_class_correlation, both, weight=intra, options=soft),
+        label_weight=label_weight,
     )

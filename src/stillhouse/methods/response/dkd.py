@@ -5,11 +5,11 @@ from typing import Annotated
 from annotated_types import Ge
 from torch import nn
 
-from stillhouse.engine.nodes import Node, Role
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.nodes import Node
+from stillhouse.engine.stage import Stage
 from stillhouse.engine.terms import Term, ramp
 from stillhouse.functional import decoupled_kl
-from stillhouse.methods.roles import as_teacher, label_term
+from stillhouse.methods.roles import taught
 from stillhouse.methods.settings import Positive, Weight, checked
 
 Epochs = Annotated[float, Ge(0)]
@@ -57,22 +57,16 @@ def dkd(
     >>> [(term.name, term.weight_at(5.0)) for term in stage.terms()]
     [('label', 1.0), ('dkd', 0.25)]
     """
-    return Stage(
+    return taught(
         "dkd",
-        nodes=[Role("student", student), as_teacher(teacher)],
-        turns=[
-            Turn(
-                learns="student",
-                terms=[
-                    label_term(label_weight),
-                    Term(
-                        "dkd",
-                        decoupled_kl,
-                        ["student.logits", "teacher.logits", "batch.label"],
-                        weight=ramp(1.0, epochs=warmup),
-                        options={"alpha": alpha, "beta": beta, "temperature": temperature},
-                    ),
-                ],
-            )
-        ],
+        student,
+        teacher,
+        Term(
+            "dkd",
+            decoupled_kl,
+            ["student.logits", "teacher.logits", "batch.label"],
+            weight=ramp(1.0, epochs=warmup),
+            options={"alpha": alpha, "beta": beta, "temperature": temperature},
+        ),
+        label_weight=label_weight,
     )

@@ -2,11 +2,11 @@
 
 from torch import nn
 
-from stillhouse.engine.nodes import Node, Role
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.nodes import Node
+from stillhouse.engine.stage import Stage
 from stillhouse.engine.terms import Term
 from stillhouse.functional import kl
-from stillhouse.methods.roles import as_teacher, label_term
+from stillhouse.methods.roles import taught
 from stillhouse.methods.settings import Positive, Weight, checked
 
 
@@ -44,22 +44,16 @@ def kd(
     >>> [(term.name, term.weight) for term in stage.terms()]
     [('label', 0.1), ('kd', 0.9)]
     """
-    return Stage(
+    return taught(
         "kd",
-        nodes=[Role("student", student), as_teacher(teacher)],
-        turns=[
-            Turn(
-                learns="student",
-                terms=[
-                    label_term(label_weight),
-                    Term(
-                        "kd",
-                        kl,
-                        ["student.logits", "teacher.logits"],
-                        weight=weight,
-                        options={"temperature": temperature},
-                    ),
-                ],
-            )
-        ],
+        student,
+        teacher,
+        Term(
+            "kd",
+            kl,
+            ["student.logits", "teacher.logits"],
+            weight=weight,
+            options={"temperature": temperature},
+        ),
+        label_weight=label_weight,
     )

@@ -2,11 +2,11 @@
 
 from torch import nn
 
-from stillhouse.engine.nodes import Node, Role
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.nodes import Node
+from stillhouse.engine.stage import Stage
 from stillhouse.engine.terms import Term
 from stillhouse.functional import mse
-from stillhouse.methods.roles import as_teacher, label_term
+from stillhouse.methods.roles import taught
 from stillhouse.methods.settings import Weight, checked
 
 
@@ -49,16 +49,10 @@ def logits_mse(
     >>> [(term.name, term.weight) for term in stage.terms()]
     [('label', 0.5), ('logits', 1.0)]
     """
-    return Stage(
+    return taught(
         "logits_mse",
-        nodes=[Role("student", student), as_teacher(teacher)],
-        turns=[
-            Turn(
-                learns="student",
-                terms=[
-                    label_term(label_weight),
-                    Term("logits", mse, ["student.logits", "teacher.logits"], weight=weight),
-                ],
-            )
-        ],
+        student,
+        teacher,
+        Term("logits", mse, ["student.logits", "teacher.logits"], weight=weight),
+        label_weight=label_weight,
     )

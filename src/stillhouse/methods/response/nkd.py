@@ -2,11 +2,11 @@
 
 from torch import nn
 
-from stillhouse.engine.nodes import Node, Role
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.nodes import Node
+from stillhouse.engine.stage import Stage
 from stillhouse.engine.terms import Term
 from stillhouse.functional import normalised_kl
-from stillhouse.methods.roles import as_teacher, label_term
+from stillhouse.methods.roles import taught
 from stillhouse.methods.settings import Positive, Weight, checked
 
 
@@ -56,22 +56,16 @@ def nkd(
     >>> [(term.name, term.weight, term.options) for term in stage.terms()]
     [('label', 1.0, {}), ('nkd', 1.0, {'gamma': 1.5, 'temperature': 2.0})]
     """
-    return Stage(
+    return taught(
         "nkd",
-        nodes=[Role("student", student), as_teacher(teacher)],
-        turns=[
-            Turn(
-                learns="student",
-                terms=[
-                    label_term(label_weight),
-                    Term(
-                        "nkd",
-                        normalised_kl,
-                        ["student.logits", "teacher.logits", "batch.label"],
-                        weight=weight,
-                        options={"gamma": gamma, "temperature": temperature},
-                    ),
-                ],
-            )
-        ],
+        student,
+        teacher,
+        Term(
+            "nkd",
+            normalised_kl,
+            ["student.logits", "teacher.logits", "batch.label"],
+            weight=weight,
+            options={"gamma": gamma, "temperature": temperature},
+        ),
+        label_weight=label_weight,
     )

@@ -2,11 +2,11 @@
 
 from torch import nn
 
-from stillhouse.engine.nodes import Node, Role
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.nodes import Node
+from stillhouse.engine.stage import Stage
 from stillhouse.engine.terms import Term
 from stillhouse.functional import standardised_kl
-from stillhouse.methods.roles import as_teacher, label_term
+from stillhouse.methods.roles import taught
 from stillhouse.methods.settings import Positive, Weight, checked
 
 
@@ -49,22 +49,16 @@ def standardised_kd(
     >>> [(term.name, term.weight, term.options) for term in stage.terms()]
     [('label', 0.1, {}), ('kd', 9.0, {'temperature': 2.0})]
     """
-    return Stage(
+    return taught(
         "standardised_kd",
-        nodes=[Role("student", student), as_teacher(teacher)],
-        turns=[
-            Turn(
-                learns="student",
-                terms=[
-                    label_term(label_weight),
-                    Term(
-                        "kd",
-                        standardised_kl,
-                        ["student.logits", "teacher.logits"],
-                        weight=weight,
-                        options={"temperature": temperature},
-                    ),
-                ],
-            )
-        ],
+        student,
+        teacher,
+        Term(
+            "kd",
+            standardised_kl,
+            ["student.logits", "teacher.logits"],
+            weight=weight,
+            options={"temperature": temperature},
+        ),
+        label_weight=label_weight,
     )
