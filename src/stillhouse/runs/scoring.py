@@ -75,7 +75,7 @@ def played(
     stage = job.control_stage(seed) if role == "control" else job.student_stage(seed, teacher)
     found = _scored(job, role, seed, run, stage)
     found = replace(found, teacher=teacher, gauges=gauges_of(job, seed, run, teacher))
-    return scored_in_int8(job, found)
+    return scored_in_int8(job, found, stage.role(stage.keeps).module)
 
 
 def _alone(trained: Trained) -> Stage:
