@@ -28,20 +28,13 @@ INT8, FLOAT = "int8", "float"
 WHICH = (LAST, BEST)
 
 
-<<<<<<< HEAD
-def scored_in_int8(job: "Distillation", played: Played) -> Played:
-    """The scores of a student or control, with those on integers and in float if it rounds."""
-    run, own = played.run, job.student_input
-    if run is None or job.student.rounds is None:
-=======
 def scored_in_int8(job: "Distillation", played: Played, module: nn.Module) -> Played:
     """The scores of a student or control, with those on integers and in float if it rounds.
 
     ``module`` is a network of its kind; its values do not count.
     """
-    run = played.run
+    run, own = played.run, job.student_input
     if run is None or not is_quantised(module):
->>>>>>> quantise
         return played
     try:
         forms = {which: _forms(trained_student(job, run, played.seed, which)) for which in WHICH}

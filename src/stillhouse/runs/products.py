@@ -30,6 +30,7 @@ from stillhouse.runs.integers import integer_files, trained_student
 from stillhouse.runs.played import Played, student_of
 from stillhouse.runs.program import ExportError, export
 from stillhouse.runs.stage_run import BEST, LAST, StageRun, product_file
+from stillhouse.students.quantised import is_quantised
 
 PRODUCTS = "products.json"
 WEIGHTS, PROGRAM = ".safetensors", ".pt2"
@@ -66,7 +67,7 @@ def write_products(job: Distillation, played: Iterable[Played]) -> None:
         entries.append(_student(job, first.run, epoch))
         if isinstance(job.student, DerivedNetwork):
             entries += _derived(job, first, epoch)
-        if job.student.rounds is not None:
+        else:
             entries += _integers(job, first.run, epoch)
         stage = job.student_stage(first.seed, first.teacher)
         if stage.products:
@@ -130,6 +131,8 @@ def _derived(job: Distillation, first: Played, epoch: Epoch) -> Iterator[dict[st
 def _integers(job: Distillation, run: StageRun, epoch: Epoch) -> Iterator[dict[str, Any]]:
     """Files of the int8 form of a student that rounds; none for others."""
     trained = trained_student(job, run, epoch.seed, epoch.which)
+    if not is_quantised(trained):
+        return
     stem = product_file(job.out, "student-int8", epoch.which).with_suffix("")
     image = job.feeds.train(epoch.seed).sample()["batch.image"].cpu()
     for path, what in integer_files(job, trained, image, stem, str(epoch)):

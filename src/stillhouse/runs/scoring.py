@@ -81,14 +81,9 @@ def played(
     make = job.control_stage if role == "control" else job.student_stage
     stage = make(seed, teacher)
     found = _scored(job, role, seed, run, stage)
-<<<<<<< HEAD
     gauges = gauges_of(job, seed, run, teacher)
     found = replace(found, teacher=teacher, gauges=gauges, notes=read_notes(run.directory))
-    return scored_in_int8(job, found)
-=======
-    found = replace(found, teacher=teacher, gauges=gauges_of(job, seed, run, teacher))
     return scored_in_int8(job, found, stage.role(stage.keeps).module)
->>>>>>> quantise
 
 
 def _alone(trained: Trained) -> Stage:
