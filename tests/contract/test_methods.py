@@ -20,6 +20,7 @@ from stillhouse.methods import (
     dist,
     dml,
     embedding_kd,
+    find_method,
     kd,
     kdcl,
     plain,
@@ -28,10 +29,18 @@ from stillhouse.methods import (
 )
 from stillhouse.testing import ContractError, check_method
 
+EQUAL_WIDTHS_DIFFER = ("embedding_kd", "fitnet", "okddip", "plain", "th_kd", "vid")
+"""Methods that compose something else (or nothing) where student and teacher are equally wide."""
+
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 def test_the_catalogue_keeps_the_contract(method: Method) -> None:
-    check_method(method)
+    check_method(method, widths=[(4, 6)])
+
+
+@pytest.mark.parametrize("name", EQUAL_WIDTHS_DIFFER)
+def test_the_contract_holds_at_equal_widths(name: str) -> None:
+    check_method(find_method(name), widths=[(4, 4)])
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
