@@ -69,10 +69,11 @@ def test_terms_pull_as_hard_as_the_labels_together() -> None:
     weights = {term.name: term.weight_at(0.0) for term in found.terms()}
     by_hand = pulls(stage_of(soft(), relation()), 3)
     pull = {name: weights[name] * by_hand[name] for name in weights}
-    assert weights["label"] == 0.5
+    assert weights["label"] == 1.0, "the size of the loss is that of the labels alone"
     assert pull["kd"] == pytest.approx(pull["label"], rel=1e-4), "two terms share 2.0"
     assert pull["rkd"] == pytest.approx(pull["label"], rel=1e-4)
-    assert found.notes["balance"] == f"kd {weights['kd']:.4g}, rkd {weights['rkd']:.4g}"
+    said = f"label 1, kd {weights['kd']:.4g}, rkd {weights['rkd']:.4g}"
+    assert found.notes["balance"] == said
 
 
 def test_nothing_is_moved_by_looking() -> None:

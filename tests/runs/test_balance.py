@@ -32,7 +32,7 @@ def notes(outcome) -> dict[str, str]:
 def test_a_balanced_student_differs_from_a_plain_one_and_shares_its_control(tmp_path: Path) -> None:
     plain, even = distil(tmp_path / "a"), distil(tmp_path / "b", balance="gradient")
     assert notes(plain) == {}
-    assert notes(even)["balance"].startswith("kd ")
+    assert notes(even)["balance"].startswith("label 1, kd ")
     again = distil(tmp_path / "b", balance="gradient")
     assert notes(again) == notes(even), "a finished run still says what was settled"
     assert len(list((tmp_path / "shared").glob("control-*"))) == 1

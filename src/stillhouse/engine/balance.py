@@ -37,10 +37,11 @@ def balanced(
     at all weights of the kept role as it starts, and L the term that comes first (by custom the
     labels)::
 
-        w_L = 1 or as given        w_i = share / n * w_L g_L / g_i
+        w_L = 1        w_i = share / n * g_L / g_i
 
-    for the n other terms of the same turn. A weight that changes over the training keeps its form:
-    its largest value is set. At the weights and not at the embedding, because a term on a layer in
+    for the n other terms of the same turn: the size of the loss is that of the labels alone, so
+    the learning rate means what it means for the control. A weight that changes over the training
+    keeps its form: its largest value is set. At the weights and not at the embedding, because a term on a layer in
     the middle has no gradient at the embedding. What has weight 0 or no gradient yet is left as it
     is. The weights are fixed then; they are written in the stage's notes.
 
@@ -78,13 +79,13 @@ def _factors(
         kept = player.composite.learners[stage.keeps]
         parameters = [p for p in kept.parameters() if p.requires_grad]
         norms = gradient_norms(player, batches(), parameters)
-        pulls = {
-            term.name: norms[term.name] * _largest(term, player.epochs)
-            for term in player.plan.turn.terms
-        }
+        largest = {term.name: _largest(term, player.epochs) for term in player.plan.turn.terms}
+        pulls = {name: norms[name] * weight for name, weight in largest.items()}
         moving = {name: pull for name, pull in pulls.items() if pull > 0.0}
         first, *others = moving
-        found |= {name: share / len(others) * moving[first] / moving[name] for name in others}
+        alone = moving[first] / largest[first]  # the pull of the first term at weight 1
+        found[first] = 1.0 / largest[first]
+        found |= {name: share / len(others) * alone / moving[name] for name in others}
     return found
 
 
