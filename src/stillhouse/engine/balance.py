@@ -41,9 +41,10 @@ def balanced(
 
     for the n other terms of the same turn: the size of the loss is that of the labels alone, so
     the learning rate means what it means for the control. A weight that changes over the training
-    keeps its form: its largest value is set. At the weights and not at the embedding, because a term on a layer in
-    the middle has no gradient at the embedding. What has weight 0 or no gradient yet is left as it
-    is. The weights are fixed then; they are written in the stage's notes.
+    keeps its form: its largest value is set. At the weights and not at the embedding, because a
+    term on a layer in the middle has no gradient at the embedding. What has weight 0 or no gradient
+    yet is left as it is. The weights are fixed then; they are written in the stage's notes. So a
+    loss whose gradient grows as it learns (VID, whose variances shrink) may come to dominate.
 
     Args:
         stage: with live teachers.
@@ -82,6 +83,8 @@ def _factors(
         largest = {term.name: _largest(term, player.epochs) for term in player.plan.turn.terms}
         pulls = {name: norms[name] * weight for name, weight in largest.items()}
         moving = {name: pull for name, pull in pulls.items() if pull > 0.0}
+        if not moving:
+            continue
         first, *others = moving
         alone = moving[first] / largest[first]  # the pull of the first term at weight 1
         found[first] = 1.0 / largest[first]
