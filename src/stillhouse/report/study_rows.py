@@ -1,5 +1,6 @@
 """The rows of a study's table, best first, as text ready to be shown."""
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
@@ -9,6 +10,9 @@ from stillhouse.report.study_record import Arm, Gain, StudyRecord, tested
 from stillhouse.report.wording import NOTHING, duration, head_note, interval, points
 
 ONE_SEED = "one seed"
+
+RARE = 8
+"""A gauge that fewer than one arm in so many has is no column of the table."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +67,9 @@ def _control(arm: Arm) -> str:
 
 
 def gauge_names(record: StudyRecord) -> tuple[str, ...]:
-    """The gauges that any arm has."""
-    return tuple(dict.fromkeys(name for arm in record.arms for name in arm.gauges))
+    """The gauges that at least one arm in eight has: of a long table the rest is in the reports."""
+    counts = Counter(name for arm in record.arms for name in arm.gauges)
+    return tuple(name for name, count in counts.items() if RARE * count >= len(record.ranked))
 
 
 def study_rows(record: StudyRecord) -> tuple[StudyRow, ...]:
