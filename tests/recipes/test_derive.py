@@ -67,6 +67,8 @@ def test_it_needs_a_teacher_whose_layers_see_the_same_image() -> None:
     teacher = {"model": "resnet20", "input": {"size": 32}}
     with pytest.raises(RecipeError, match=r"teacher\.input"):
         make_recipe({**COMMON, "teacher": teacher, "student": section})
+    with pytest.raises(RecipeError, match="the teacher is an ensemble of several"):
+        make_recipe({**COMMON, "teacher": ["resnet20", "resnet8"], "student": section})
     thinner = {"derive": "thinner", "ratio": 0.5}
     assert make_recipe({**COMMON, "teacher": teacher, "student": thinner}).student.ratio == 0.5
 

@@ -130,6 +130,11 @@ def objection(
             f"student.derive: {student.derive} makes the student out of the teacher, and there is "
             "none; add teacher: MODEL ('stillhouse ls models' lists them)"
         )
+    if teacher.members:
+        return (
+            f"student.derive: {student.derive} rebuilds one network, and the teacher is an ensemble "
+            "of several; name a model, or give one teacher"
+        )
     if teacher.input is not None and not isinstance(student, ThinnerSection):
         return (
             f"student.derive: {student.derive} rebuilds the teacher's own layers, and the teacher "
