@@ -132,8 +132,8 @@ def objection(
         )
     if teacher.members:
         return (
-            f"student.derive: {student.derive} rebuilds one network, and the teacher is an ensemble "
-            "of several; name a model, or give one teacher"
+            f"student.derive: {student.derive} rebuilds one network, and the teacher is an "
+            "ensemble of several; name a model, or give one teacher"
         )
     if teacher.input is not None and not isinstance(student, ThinnerSection):
         return (
