@@ -44,7 +44,8 @@ def test_it_equals_a_hand_written_loop(on: str, train: Batches, platform: Platfo
         logits = model.fc(embedding)
         return logits, embedding if on == "embedding" else logits
 
-    learning, judging = optimiser(net, matched), optimiser(critic)
+    learning = optimiser(net, matched)
+    judging = torch.optim.AdamW(critic.parameters(), 1e-3, weight_decay=0.0)
     for epoch in range(EPOCHS):
         for batch in train.epoch(epoch):
             image, label = batch["batch.image"], batch["batch.label"]
