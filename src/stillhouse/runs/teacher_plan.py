@@ -229,10 +229,19 @@ class Planner:
         return self.job.student_stage(self.job.recipe.seeds[0], self.teacher)
 
     def _need(self) -> Need:
-        seed = self.job.recipe.seeds[0]
+        """What the students read of the teacher, all together."""
+        seeds = self.seeds or self.job.recipe.seeds
+        # What was settled on the way, such as pairs of layers, may differ from student to student.
+        needs = [self._need_of(seed) for seed in (seeds if self.stage().notes else seeds[:1])]
+        parts = {part: shape for need in needs for part, shape in need.parts.items()}
+        sizing = {part: shape for need in needs for part, shape in need.sizing.items()}
+        return Need(parts, {part: sizing[part] for part in sizing if part not in parts})
+
+    def _need_of(self, seed: int) -> Need:
         train = self.job.feeds.train(seed)
-        with opened(self.stage(), train, self.job.settings(seed), self.job.feeds.platform) as t:
-            return needed(self.stage(), TEACHER, t.wiring.seen)
+        stage = self.job.student_stage(seed, self.teacher)
+        with opened(stage, train, self.job.settings(seed), self.job.feeds.platform) as t:
+            return needed(self.job.student_stage(seed, self.teacher), TEACHER, t.wiring.seen)
 
     def students_left(self) -> list[int]:
         """The seeds whose student is not finished."""
