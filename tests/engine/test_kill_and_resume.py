@@ -2,17 +2,19 @@
 
 import os
 import random
-import signal
-import subprocess
-import sys
 import time
+from contextlib import suppress
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 import torch
+from ranks import start
 from safetensors.torch import load_file
 
-KILLS = 6
+KILLS, STEPS = 6, 48
 
 SCRIPT = """
 import sys, time
@@ -57,38 +59,40 @@ save_tensors(out / "end.safetensors", state, {})
 """
 
 
-def start(out: Path, step_seconds: float) -> subprocess.Popen[str]:
-    tests = Path(__file__).parents[1]
-    # The source of this checkout, whichever is installed.
-    paths = os.pathsep.join([str(tests), str(tests.parent / "src")])
-    return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(out), str(step_seconds)],
-        env={**os.environ, "PYTHONPATH": paths},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+def fit_anew(out: Path, step_seconds: float) -> tuple[BaseProcess, Connection]:
+    """A process that fits, and one message for each of its steps."""
+    steps, told = Pipe(duplex=False)
+    process = start(SCRIPT, out, step_seconds, out=told)
+    told.close()
+    return process, steps
+
+
+def count(steps: Connection) -> int:
+    done = 0
+    with suppress(EOFError):
+        while steps.recv():
+            done += 1
+    return done
 
 
 def test_killed_at_random_steps_then_resumed_gives_the_same_bits(tmp_path: Path) -> None:
-    whole = start(tmp_path / "whole", 0.0)
-    whole.communicate()
-    assert whole.returncode == 0
+    whole, steps = fit_anew(tmp_path / "whole", 0.0)
+    whole.join()
+    assert whole.exitcode == 0
+    assert count(steps) == STEPS
     choose = random.Random(0)
     for _ in range(KILLS):
-        run = start(tmp_path / "killed", 0.01)
-        assert run.stdout is not None
+        run, steps = fit_anew(tmp_path / "killed", 0.01)
         for _ in range(choose.randint(2, 11)):
-            if not run.stdout.readline():
-                break
+            steps.recv()
         time.sleep(choose.random() * 0.03)  # anywhere in a step, also while a file is written
-        run.send_signal(signal.SIGKILL)
-        run.wait()
-        run.stdout.close()
+        run.kill()
+        run.join()
         assert not (tmp_path / "killed" / "end.safetensors").exists(), "killed too late"
-    last = start(tmp_path / "killed", 0.0)
-    left = len(last.communicate()[0].splitlines())
-    assert last.returncode == 0
-    assert 0 < left < 48, "it went on from a checkpoint rather than from the start"
+    last, steps = fit_anew(tmp_path / "killed", 0.0)
+    last.join()
+    assert last.exitcode == 0
+    assert 0 < count(steps) < STEPS, "it went on from a checkpoint rather than from the start"
     mine = load_file(tmp_path / "killed" / "end.safetensors")
     theirs = load_file(tmp_path / "whole" / "end.safetensors")
     assert mine.keys() == theirs.keys()

@@ -1,13 +1,10 @@
 """Two gloo processes give what one gives, bridges included."""
 
-import os
-import socket
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+from ranks import launch
 from safetensors.torch import load_file
 from torch import nn
 
@@ -92,24 +89,8 @@ def make_stage(kind: str):
     return Stage("hint", nodes, [Turn(["student", "projected"], [term])])
 
 
-def launch(out: Path, kind: str, world: int, accumulate: int = 1) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    here = str(Path(__file__).parent)
-    source = str(Path(__file__).parents[2] / "src")  # of this checkout, whichever is installed
-    paths = os.pathsep.join([here, str(Path(__file__).parents[1]), source])
-    common = {
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": paths,
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": port,
-    }
-    alone = {} if world == 1 else {"WORLD_SIZE": str(world), "LOCAL_WORLD_SIZE": str(world)}
-    ranks = [{} if world == 1 else {"RANK": str(r), "LOCAL_RANK": str(r)} for r in range(world)]
-    command = [sys.executable, "-c", SCRIPT, str(out), kind, str(accumulate)]
-    running = [subprocess.Popen(command, env={**os.environ, **common, **alone, **r}) for r in ranks]
-    assert [process.wait(timeout=120) for process in running] == [0] * world
+def run(out: Path, kind: str, world: int, accumulate: int = 1) -> None:
+    launch(world, SCRIPT, out, kind, accumulate, beside=Path(__file__).parent)
 
 
 def compare(out: Path) -> None:
@@ -127,21 +108,21 @@ def compare(out: Path) -> None:
 
 
 def test_two_processes_equal_one_with_a_bridge(tmp_path: Path) -> None:
-    launch(tmp_path, "th_kd", 1)
-    launch(tmp_path, "th_kd", 2)
+    run(tmp_path, "th_kd", 1)
+    run(tmp_path, "th_kd", 2)
     compare(tmp_path)
 
 
 def test_two_processes_equal_one_when_the_head_is_unused(tmp_path: Path) -> None:
     """A feature-only loss leaves the head without gradients, which stopped peers in step two."""
-    launch(tmp_path, "hint", 1, accumulate=2)
-    launch(tmp_path, "hint", 2, accumulate=2)
+    run(tmp_path, "hint", 1, accumulate=2)
+    run(tmp_path, "hint", 2, accumulate=2)
     compare(tmp_path)
 
 
 def test_two_processes_record_half_each_and_serve_the_same(tmp_path: Path) -> None:
-    launch(tmp_path, "th_kd recorded", 1)
-    launch(tmp_path, "th_kd recorded", 2)
+    run(tmp_path, "th_kd recorded", 1)
+    run(tmp_path, "th_kd recorded", 2)
     compare(tmp_path)
     by_one, by_two = (
         {path.name[:22] for path in tmp_path.glob(f"recorded-by-{world}/*/view-*")}

@@ -1,12 +1,9 @@
 """Two gloo processes keep one memory, and end as one process does."""
 
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import torch
+from ranks import launch
 from safetensors.torch import load_file
 
 SCRIPT = """
@@ -42,28 +39,10 @@ save_tensors(Path(sys.argv[1]) / f"rank{platform.rank}of{platform.world}.safeten
 """
 
 
-def launch(out: Path, world: int) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    source = str(Path(__file__).parents[2] / "src")  # of this checkout, whichever is installed
-    common = {
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), source]),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": port,
-    }
-    alone = {} if world == 1 else {"WORLD_SIZE": str(world), "LOCAL_WORLD_SIZE": str(world)}
-    ranks = [{} if world == 1 else {"RANK": str(r), "LOCAL_RANK": str(r)} for r in range(world)]
-    command = [sys.executable, "-c", SCRIPT, str(out)]
-    running = [subprocess.Popen(command, env={**os.environ, **common, **alone, **r}) for r in ranks]
-    assert [process.wait(timeout=120) for process in running] == [0] * world
-
-
 def test_two_processes_share_the_memory_of_one(tmp_path: Path) -> None:
     """Sixteen negatives are all rows of the other class, so the draws of a process do not count."""
-    launch(tmp_path, 1)
-    launch(tmp_path, 2)
+    launch(1, SCRIPT, tmp_path)
+    launch(2, SCRIPT, tmp_path)
     one = load_file(tmp_path / "rank0of1.safetensors")
     first, second = (load_file(tmp_path / f"rank{rank}of2.safetensors") for rank in range(2))
     assert {"memory/student_memory", "memory/log_z", "embedded/weight"} <= one.keys()

@@ -1,16 +1,14 @@
 """PS-KD: a hand-written loop with a dictionary of past predictions; a resume; two processes."""
 
 import copy
-import os
-import socket
-import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+from ranks import launch
+from safetensors.torch import load_file
 from tiny import tiny_net
 from torch import nn
 
@@ -145,28 +143,10 @@ class NormFree(nn.Module):
         return self.fc(torch.relu(self.conv(image)).mean((2, 3)))
 
 
-def launch(out: Path, world: int) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    here = Path(__file__).parent
-    paths = os.pathsep.join(map(str, [here, here.parents[1], here.parents[2] / "src"]))
-    common = {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths, "MASTER_ADDR": "127.0.0.1"}
-    common |= {"MASTER_PORT": port}
-    if world > 1:
-        common |= {"WORLD_SIZE": str(world), "LOCAL_WORLD_SIZE": str(world)}
-    ranks = [{"RANK": str(r), "LOCAL_RANK": str(r)} if world > 1 else {} for r in range(world)]
-    command = [sys.executable, "-c", SCRIPT, str(out)]
-    running = [subprocess.Popen(command, env={**os.environ, **common, **rank}) for rank in ranks]
-    assert [process.wait(timeout=120) for process in running] == [0] * world
-
-
 def test_two_processes_remember_what_each_of_them_saw(tmp_path: Path) -> None:
     """In another epoch a row is another process's: both must know all rows."""
-    from safetensors.torch import load_file
-
-    launch(tmp_path, 1)
-    launch(tmp_path, 2)
+    for world in (1, 2):
+        launch(world, SCRIPT, tmp_path, beside=Path(__file__).parent)
     one = load_file(tmp_path / "rank0of1.safetensors")
     for rank in range(2):
         for name, value in load_file(tmp_path / f"rank{rank}of2.safetensors").items():
