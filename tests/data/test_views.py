@@ -5,7 +5,7 @@ import torch
 from scipy import stats
 
 from stillhouse.data.augment import Augment
-from stillhouse.data.views import below, keys, mix, sample_seed, shuffled, uniform
+from stillhouse.data.views import below, keys, mix, sample_seeds, shuffled, uniform
 
 MASK = 2**64 - 1
 SEEDS = [0, 1, 7, 2**31, 2**63 - 1, 2**63, 2**64 - 1, -3]
@@ -61,9 +61,10 @@ def test_keys_and_draws_equal_big_integers(seed: int) -> None:
 
 def test_a_sample_seed_is_its_first_draw_without_the_sign() -> None:
     for seed in SEEDS:
-        wanted = naive_key(seed, 5, 2, 0) & (2**63 - 1)
-        assert sample_seed(seed, 5, 2) == wanted
-    seeds = {sample_seed(0, i, v) for i in range(100) for v in range(-1, 20)}
+        wanted = [naive_key(seed, row, 2, 0) & (2**63 - 1) for row in (5, 2**40)]
+        assert sample_seeds(seed, torch.tensor([5, 2**40]), 2).tolist() == wanted
+    rows = torch.arange(100)
+    seeds = {seed for view in range(-1, 20) for seed in sample_seeds(0, rows, view).tolist()}
     assert len(seeds) == 2100
 
 

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from stillhouse.data.augment import Augment
 from stillhouse.data.tables import ImageTable, Table
-from stillhouse.data.views import LOOKUP, PLAIN_VIEW, lookup, sample_seed
+from stillhouse.data.views import LOOKUP, PLAIN_VIEW, lookup, sample_seeds
 from stillhouse.errors import DataError
 
 
@@ -28,46 +29,39 @@ def image_to_tensor(image: Any) -> Tensor:
 
 
 class _Views(Dataset[tuple[Tensor, int, int]]):
-    """Reads (row, view, seed) keys; datasets and transforms run under the seed of that view."""
+    """Reads (row, seed) keys; datasets and transforms draw under the seed of that view."""
 
-    def __init__(
-        self, table: Table, augment: Augment, transform: Callable[[Any], Tensor] | None
-    ) -> None:
+    def __init__(self, table: Table, transform: Callable[[Any], Tensor] | None) -> None:
         self.table = table
-        self.augment = augment
         self.transform = transform
 
     def __len__(self) -> int:
         return len(self.table)
 
     def __getitem__(self, key: Any) -> tuple[Tensor, int, int]:
-        row, view, seed = key
+        row, seed = key
         if self.transform is not None or not isinstance(self.table, ImageTable):
-            _seed_all(sample_seed(seed, row, view))  # a dataset may draw too
+            _seed_all(seed)  # a dataset may draw too
         image: Any
         if isinstance(self.table, ImageTable):
             stored = int(self.table.stored(torch.tensor(row)))
             image = self.table.images[stored].permute(2, 0, 1)
         else:
             image = self.table.read(row)
-        return self._shown(image, row, view, seed), int(self.table.labels[row]), row
+        return self._shown(image, row), int(self.table.labels[row]), row
 
-    def _shown(self, image: Any, row: int, view: int, seed: int) -> Tensor:
-        if self.transform is not None:
-            shown = self.transform(image)
-            if not isinstance(shown, Tensor) or not shown.is_floating_point():
-                what = shown.dtype if isinstance(shown, Tensor) else type(shown).__name__
-                raise DataError(
-                    f"the transform gave a {what} for row {row}; it must give a "
-                    "float tensor [C, H, W]"
-                )
-            return shown
-        pixels = image_to_tensor(image)[None]
-        if pixels.dtype != torch.uint8:
-            return pixels[0].permute(2, 0, 1).float()
-        if view == PLAIN_VIEW:
-            return self.augment(pixels)[0]
-        return self.augment.view(pixels, seed=seed, index=torch.tensor([row]), view=view)[0]
+    def _shown(self, image: Any, row: int) -> Tensor:
+        """Pixels, uint8 [C, H, W], or floats that are normalised."""
+        if self.transform is None:
+            pixels = image_to_tensor(image).permute(2, 0, 1)
+            return pixels if pixels.dtype == torch.uint8 else pixels.float()
+        shown = self.transform(image)
+        if not isinstance(shown, Tensor) or not shown.is_floating_point():
+            what = shown.dtype if isinstance(shown, Tensor) else type(shown).__name__
+            raise DataError(
+                f"the transform gave a {what} for row {row}; it must give a float tensor [C, H, W]"
+            )
+        return shown
 
 
 def _seed_all(number: int) -> None:
@@ -91,7 +85,8 @@ class SampleReader:
         device: torch.device,
         workers: int,
     ) -> None:
-        self._views = _Views(table, augment, transform)
+        self._views = _Views(table, transform)
+        self._augment = augment
         self._device = device
         self._workers = workers
 
@@ -99,10 +94,10 @@ class SampleReader:
         """Batches for these rows, as signals on the device."""
         loader: DataLoader[Any] = DataLoader(
             self._views,
-            batch_sampler=[[(row, view, seed) for row in some.tolist()] for some in rows],
+            batch_sampler=[_keys(some, view, seed) for some in rows],
             num_workers=self._workers,
             pin_memory=self._device.type == "cuda",
-            collate_fn=_collate,
+            collate_fn=partial(_collate, show=partial(self._show, view=view, seed=seed)),
         )
         # Transforms in this process seed the generators; the step seeds them again, so that no
         # random number of the student depends on where samples are read.
@@ -115,9 +110,25 @@ class SampleReader:
                 LOOKUP: lookup(index, view),
             }
 
+    def _show(self, images: Tensor, rows: Tensor, view: int, seed: int) -> Tensor:
+        """Pixels are augmented a batch at once; floats are what a transform or a dataset made."""
+        if images.dtype != torch.uint8:
+            return images
+        pixels = images.permute(0, 2, 3, 1)
+        if view == PLAIN_VIEW:
+            return self._augment(pixels)
+        return self._augment.view(pixels, seed=seed, index=rows, view=view)
 
-def _collate(samples: list[tuple[Tensor, int, int]]) -> tuple[Tensor, Tensor, Tensor]:
-    images, labels, rows = zip(*samples, strict=True)
+
+def _keys(rows: Tensor, view: int, seed: int) -> list[tuple[int, int]]:
+    seeds = sample_seeds(seed, rows, view)
+    return list(zip(rows.tolist(), seeds.tolist(), strict=True))
+
+
+def _collate(
+    samples: list[tuple[Tensor, int, int]], show: Callable[[Tensor, Tensor], Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    images, labels, numbers = zip(*samples, strict=True)
     shapes = {tuple(image.shape) for image in images}
     if len(shapes) > 1:
         some = ", ".join(str(list(shape)) for shape in sorted(shapes)[:3])
@@ -125,4 +136,5 @@ def _collate(samples: list[tuple[Tensor, int, int]]) -> tuple[Tensor, Tensor, Te
             f"images of one batch differ in shape ({some}); give a transform that resizes them "
             "(data.size: N in a recipe)"
         )
-    return torch.stack(images), torch.tensor(labels), torch.tensor(rows)
+    rows = torch.tensor(numbers)
+    return show(torch.stack(images), rows), torch.tensor(labels), rows

@@ -77,13 +77,17 @@ def below(seed: int, index: Tensor, view: int, draw: int, n: int) -> Tensor:
     return (uniform(seed, index, view, draw) * n).long()
 
 
-def sample_seed(seed: int, index: int, view: int) -> int:
-    """One seed for everything that a per-sample transform draws.
+def sample_seeds(seed: int, index: Tensor, view: int) -> Tensor:
+    """One seed for everything that the per-sample transform of each sample draws.
 
-    >>> sample_seed(0, 5, 1) == sample_seed(0, 5, 1)
-    True
+    Shapes:
+        index: int64 [B]; returns int64 [B], none below 0.
+
+    >>> first, second = sample_seeds(0, torch.tensor([5, 6]), 1).tolist()
+    >>> first == second
+    False
     """
-    return int(keys(seed, torch.tensor([index]), view, 0).item()) & (2**63 - 1)
+    return keys(seed, index, view, 0) & (2**63 - 1)
 
 
 def shuffled(seed: int, epoch: int, n: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -111,6 +112,7 @@ def render(record: RunRecord) -> str:
     )
 
 
+@cache  # it keeps the sections compiled
 def page_environment() -> "Environment":
     """Jinja with every text escaped, the filters that say numbers, and the sections."""
     from jinja2 import Environment, FunctionLoader, StrictUndefined
