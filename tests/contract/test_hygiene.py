@@ -74,6 +74,18 @@ def test_a_loss_with_memory_or_parameters_says_what_it_is(name: str) -> None:
         assert re.search(rf"\b{p.name}\b.*:", section(loss, "Args")), f"{p.name} and its origin"
 
 
+def test_each_loss_with_memory_or_parameters_is_listed() -> None:
+    found = set()
+    for info in iter_modules(losses.__path__):
+        module = import_module(f"{losses.__name__}.{info.name}")
+        for name, value in vars(module).items():
+            mine = inspect.isclass(value) and value.__module__ == module.__name__
+            reads = mine and issubclass(value, nn.Module)
+            if reads and list(inspect.signature(value.forward).parameters)[1:2] == ["student"]:
+                found.add(name)
+    assert found == set(losses.__all__)
+
+
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 def test_a_method_says_what_it_is(method: Method) -> None:
     assert method.line.endswith((".", "``."))
@@ -129,7 +141,8 @@ def test_everything_public_is_in_the_catalogue() -> None:
     assert functional.__all__ == sorted(functional.__all__)
     assert losses.__all__ == sorted(losses.__all__)
     in_pieces = public_functions(functional) - set(functional.__all__)
-    no_losses = {"by_anchors", "by_rows", "directions", "virtual_teacher"}
+    no_losses = {"by_anchors", "by_rows", "directions", "full", "virtual_teacher"}
+    no_losses |= {"without_autocast"}
     no_losses |= {"confidence_shares", "ensemble_kl"}  # of several teachers, so of other shapes
     assert in_pieces == no_losses, "what formulas are made of, and a target"
     assert set(functional.__all__) <= public_functions(functional)

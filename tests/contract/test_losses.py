@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from stillhouse import functional, losses
 from stillhouse.engine.terms import Term
 from stillhouse.functional import decoupled_kl, kl, mse, neighbour_products
-from stillhouse.losses import MemoryContrast
+from stillhouse.losses import GaussianNLL, MemoryContrast, PastPredictions
 from stillhouse.testing import ContractError, check_loss
 from stillhouse.testing.contract import positional
 from stillhouse.testing.loss_trial import draw_inputs
@@ -87,18 +87,37 @@ def remembering() -> nn.Module:
     return loss
 
 
-MODULES: dict[str, Callable[[], nn.Module]] = {"MemoryContrast": remembering}
-"""How to make each loss of the room `losses` for trial, at features of shape [6, 8]."""
+MODULES: dict[str, tuple[Callable[[], nn.Module], dict[str, object]]] = {
+    "GaussianNLL": (lambda: GaussianNLL(8), {"kind": "features", "minimal_at_equal": True}),
+    "MemoryContrast": (remembering, {"kind": "features"}),
+    "PastPredictions": (lambda: PastPredictions(6, 8), {"kind": "labels"}),
+}
+"""How to make each loss of the room `losses` for trial at inputs of [6, 8], and what it claims."""
 
 
 @pytest.mark.parametrize("name", losses.__all__)
 def test_losses_with_parameters_or_memory_keep_the_contract(name: str) -> None:
     assert name in MODULES, "say how to make it"
-    check_loss(MODULES[name](), kind="features", shape=(6, 8))
+    make, claims = MODULES[name]
+    check_loss(make(), shape=(6, 8), **claims)
 
 
 def inputs_of(loss: Callable[..., Tensor]) -> tuple[Tensor, ...]:
     return draw_inputs(list(positional(loss)), kind_of(loss), shapes_of(loss)[0])
+
+
+@pytest.mark.parametrize("name", [*functional.__all__, *losses.__all__])
+def test_autocast_around_a_loop_of_ones_own_changes_no_value(name: str) -> None:
+    """In the engine no loss sees autocast; who calls a loss in a loop of their own may have it."""
+    loss = getattr(functional, name, None) or MODULES[name][0]()
+    if name in losses.__all__:
+        inputs = draw_inputs(list(positional(loss.forward)), MODULES[name][1]["kind"], (6, 8))
+        loss.eval()
+    else:
+        inputs = inputs_of(loss)
+    with torch.autocast("cpu", torch.bfloat16):
+        value = loss(*inputs)
+    torch.testing.assert_close(value, loss(*inputs), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("loss", CATALOGUE, ids=lambda loss: loss.__name__)
@@ -286,6 +305,13 @@ def distances_by_root(student: Tensor, teacher: Tensor) -> Tensor:
     return squares(between(student), between(teacher)).sum() / len(student) ** 2
 
 
+def infinite_unit(student: Tensor, teacher: Tensor) -> Tensor:
+    """Columns in units of their largest probability, however small that is."""
+    p, q = (x.float().softmax(1) for x in (student, teacher))
+    p, q = (x / x.detach().amax(0, keepdim=True).clamp(min=1e-45) for x in (p, q))
+    return squares(p, q).sum() / len(p) ** 2
+
+
 def breaks_the_graph(student: Tensor, teacher: Tensor) -> Tensor:
     return mse(student, teacher) if student.sum().item() < 1e9 else mse(student, teacher) * 2
 
@@ -299,6 +325,7 @@ BROKEN = [
     (writes, {}, "inputs unchanged", "it writes into its input 2"),
     (half, {}, "float32", "it gives torch.bfloat16 for torch.bfloat16"),
     (half_inside, {}, "float32", "it computes in torch.bfloat16"),
+    (infinite_unit, {}, "finite", "where one class is 95 below the others its gradient is"),
     (overflows, {}, "finite", r"at 10000 it is nan"),
     (root, {}, "finite", r"its gradient is nan"),
     (spread, {}, "finite", r"for a batch of one example it is inf"),

@@ -1,6 +1,7 @@
 """Precision and compilation of the composite module."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
@@ -10,13 +11,13 @@ from torch import Tensor, nn
 from stillhouse.data.batches import Batches
 from stillhouse.engine.composite import Composite
 from stillhouse.engine.fit import fit
-from stillhouse.engine.nodes import Role
+from stillhouse.engine.nodes import Bridge, Role
 from stillhouse.engine.optimisers import constant, sgd
 from stillhouse.engine.platform import Platform, open_platform
 from stillhouse.engine.stage import Stage, Turn
 from stillhouse.engine.terms import Term
 from stillhouse.engine.trainer import Settings, opened
-from stillhouse.functional import cross_entropy
+from stillhouse.functional import cross_entropy, mse
 from stillhouse.methods import kd, th_kd
 
 ONE = Settings(epochs=1, optimizer=sgd(0.1), schedule=constant(), channels_last=False)
@@ -40,6 +41,34 @@ def gram(first: Tensor, second: Tensor) -> Tensor:
     product = first @ second.T
     assert product.dtype == torch.float32
     return product.square().mean(1)
+
+
+def test_a_bridge_that_is_a_formula_keeps_its_digits_and_a_module_runs_in_half(
+    train: Batches, half: Platform
+) -> None:
+    """In the step and outside of it, as `fsp` needs it."""
+    seen: dict[str, set[torch.dtype]] = {"mine": set(), "theirs": set()}
+
+    def inner(name: str, x: Tensor) -> Tensor:
+        assert x.dtype == torch.float32
+        seen[name].add((x @ x.T).dtype)
+        return x
+
+    projector = nn.Linear(3, 3)
+    projector.register_forward_hook(lambda _m, _a, out: seen["mine"].add(out.dtype))
+    nodes = [
+        Role("student", tiny_net(4, 1)), Role("teacher", tiny_net(6, 2)),
+        Bridge("projected", projector, "student.logits"),
+        Bridge("mine", partial(inner, "mine"), "projected"),
+        Bridge("theirs", partial(inner, "theirs"), "teacher.logits"),
+    ]  # fmt: skip
+    stage = Stage(
+        "s", nodes, [Turn(["student", "projected"], [Term("t", mse, ["mine", "theirs"])])]
+    )
+    with opened(stage, train, ONE, half) as trainer:
+        seen["mine"].clear()
+        next(iter(trainer.steps(0)))
+    assert seen == {"mine": {torch.float32, torch.bfloat16}, "theirs": {torch.float32}}
 
 
 class Judge(nn.Module):

@@ -99,6 +99,16 @@ def test_classes_that_nobody_believes_in_still_correlate() -> None:
     assert q.max().item() < 1e-20
 
 
+@pytest.mark.parametrize("gap", [60.0, 85.0, 95.0, 103.0, 110.0])
+def test_classes_of_denormal_probability_leave_the_gradient_finite(gap: float) -> None:
+    far = torch.tensor([0.0, 0.0, 0.0, 0.0, -gap])
+    student = (logits(0) + far).requires_grad_()
+    value = intra_class_correlation(student, logits(1) + far, temperature=1.0)
+    (slope,) = torch.autograd.grad(value, student)
+    assert slope.isfinite().all()
+    assert slope[:, :4].any()
+
+
 def test_a_batch_of_one_has_no_relation_between_examples() -> None:
     student = logits(0, 1, 5).requires_grad_()
     value = intra_class_correlation(student, logits(1, 1, 5))

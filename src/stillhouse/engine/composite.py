@@ -14,6 +14,7 @@ from stillhouse.engine.layout import breaks_channels_last
 from stillhouse.engine.nodes import Node
 from stillhouse.engine.signals import Signals
 from stillhouse.engine.wiring import TurnPlan
+from stillhouse.functional.precision import full
 
 CPU = torch.device("cpu")
 
@@ -51,7 +52,8 @@ class Composite(nn.Module):
             return self._values(known)
         with torch.autocast(device.type, self._autocast):
             self._run(known)
-        return self._values({name: _whole(known[name]) for name in self._reads})
+        # Half precision ends where the terms begin: a product inside a loss needs all its digits.
+        return self._values({name: full(known[name]) for name in self._reads})
 
     def _run(self, known: Signals) -> None:
         for node in self._inside:
@@ -59,11 +61,6 @@ class Composite(nn.Module):
 
     def _values(self, known: Signals) -> Tensor:
         return torch.stack([term.value(known).float() for term in self._terms])
-
-
-def _whole(value: Tensor) -> Tensor:
-    """Half precision ends where the terms begin: a product inside a loss needs all its digits."""
-    return value.float() if value.dtype in (torch.bfloat16, torch.float16) else value
 
 
 def run_outside(nodes: Iterable[Node], signals: Signals) -> Signals:

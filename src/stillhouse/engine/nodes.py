@@ -16,6 +16,7 @@ from stillhouse.engine.heads import find_head
 from stillhouse.engine.signals import EMBEDDING, LOGITS, Signals, as_names, named_outputs
 from stillhouse.engine.taps import Taps, tap_problem
 from stillhouse.errors import ModelError, WiringError
+from stillhouse.functional.precision import full, without_autocast
 
 
 class Node(ABC):
@@ -251,7 +252,8 @@ class Bridge(Node):
 
     Args:
         name: the node and its signal.
-        module: a module, or a function of tensors; either takes the reads in order.
+        module: a module, or a function of tensors; either takes the reads in order. A function is
+            a formula: under autocast it gets float32 and computes in it, as a term does.
         reads: its inputs.
 
     >>> double = Bridge("double", lambda x: 2 * x, "batch.image")
@@ -322,4 +324,8 @@ class Bridge(Node):
         """Derive the signal."""
         if self._call is None:
             raise WiringError(f"bridge '{self.name}'", ["it was not sized yet; check the stage"])
-        return {self.name: self._call(*(signals[name] for name in self.reads))}
+        given = [signals[name] for name in self.reads]
+        if self.module is not None:
+            return {self.name: self._call(*given)}
+        with without_autocast(given[0].device):
+            return {self.name: self._call(*map(full, given))}

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stillhouse.errors import RecipeError, nearest
+from stillhouse.functional.precision import without_autocast
 
 Form = Literal["maps", "whole"]
 
@@ -30,8 +31,8 @@ def attention_gap(student: Tensor, teacher: Tensor, *, power: float = 2.0) -> Te
 
     Paper: Zagoruyko & Komodakis, "Paying More Attention to Attention", arXiv 1612.03928.
 
-    Differs from the authors' code: the mean over positions, as in the benchmark of CRD, whose
-        weight is 1000; the paper sums them and halves its weight.
+    Differs from the authors' code: it does not, nor from the benchmark of CRD, whose weight is
+        1000: both take the mean over positions, where the paper has half the sum.
 
     >>> x = torch.tensor([[[[1.0, 0.0]]]]), torch.tensor([[[[0.0, 2.0]]]])
     >>> attention_gap(*x).item()
@@ -64,12 +65,8 @@ def selectivity_gap(student: Tensor, teacher: Tensor) -> Tensor:
     2.0
     """
     mine, theirs = (F.normalize(_by_position(x), dim=2) for x in (student, teacher))
-    (wide_s, size), wide_t = mine.shape[1:], theirs.shape[1]
-    if 2 * size * size <= wide_s * wide_s + wide_t * wide_t + wide_s * wide_t:
-        # sum_ij (s_i . s_j)^2 = |S S^T|^2 = |S^T S|^2: the MMD is one distance of two matrices.
-        return (mine.mT @ mine / wide_s - theirs.mT @ theirs / wide_t).square().sum((1, 2))
-    own, target = _mean_square(mine, mine), _mean_square(theirs, theirs)
-    return (own + target - 2 * _mean_square(mine, theirs)).clamp(min=0.0)
+    with without_autocast(mine.device):
+        return _selectivity_gap(mine, theirs)
 
 
 def factor_gap(student: Tensor, teacher: Tensor, *, form: Form = "maps") -> Tensor:
@@ -118,6 +115,15 @@ def _by_position(x: Tensor) -> Tensor:
 def _attention(x: Tensor, power: float) -> Tensor:
     """[B, positions]"""
     return _by_position(x).abs().pow(power).mean(1)
+
+
+def _selectivity_gap(mine: Tensor, theirs: Tensor) -> Tensor:
+    (wide_s, size), wide_t = mine.shape[1:], theirs.shape[1]
+    if 2 * size * size <= wide_s * wide_s + wide_t * wide_t + wide_s * wide_t:
+        # sum_ij (s_i . s_j)^2 = |S S^T|^2 = |S^T S|^2: the MMD is one distance of two matrices.
+        return (mine.mT @ mine / wide_s - theirs.mT @ theirs / wide_t).square().sum((1, 2))
+    own, target = _mean_square(mine, mine), _mean_square(theirs, theirs)
+    return (own + target - 2 * _mean_square(mine, theirs)).clamp(min=0.0)
 
 
 def _mean_square(a: Tensor, b: Tensor) -> Tensor:

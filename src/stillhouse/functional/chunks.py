@@ -5,12 +5,13 @@ all examples, one sum in all. Gradients are exact: the same formula, differentia
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from stillhouse.functional.precision import without_autocast
 
 CHUNK = 2**22
 """Values that a piece may hold: 16 MiB in float32. What holds no more is never cut."""
@@ -81,7 +82,7 @@ def by_anchors(formula: Formula, student: Tensor, *others: Tensor, width: int) -
     """
     size = len(student)
     if torch.compiler.is_compiling() or size * width <= CHUNK:
-        with _no_autocast(student.device):
+        with without_autocast(student.device):
             return formula(slice(0, size), student, *others)
     step = _step(size, width)
     total: Tensor = _Anchors.apply(formula, step, student, *others)  # type: ignore[no-untyped-call]
@@ -92,7 +93,7 @@ class _Rows(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, formula: Formula, step: int, *inputs: Tensor) -> Tensor:
         _keep(ctx, formula, step, inputs)
-        with _no_autocast(inputs[0].device):
+        with without_autocast(inputs[0].device):
             return torch.cat([formula(*_cut(inputs, part)) for part in _parts(inputs[0], step)])
 
     @staticmethod
@@ -114,7 +115,7 @@ class _Anchors(torch.autograd.Function):
     def forward(ctx: Any, formula: Formula, step: int, *inputs: Tensor) -> Tensor:
         _keep(ctx, formula, step, inputs)
         first, *rest = _parts(inputs[0], step)
-        with _no_autocast(inputs[0].device):
+        with without_autocast(inputs[0].device):
             total = formula(first, *inputs)
             for part in rest:
                 total = total + formula(part, *inputs)
@@ -172,7 +173,7 @@ def _gradients(
     """The gradients in the inputs at these places: the formula once more, in a graph that dies."""
     pieces = [x.detach().requires_grad_(place in places) for place, x in enumerate(inputs)]
     learning = [pieces[place] for place in places]
-    with torch.enable_grad(), _no_autocast(pieces[0].device):
+    with torch.enable_grad(), without_autocast(pieces[0].device):
         return _slopes(formula(*pieces), learning, upstream)
 
 
@@ -190,15 +191,8 @@ def _with_graph(
     """The gradients in all inputs as functions of them, for those who asked for the graph."""
     pieces = [x.view_as(x) for x in inputs]  # one input may be given twice
     places = _places(ctx)
-    with _no_autocast(pieces[0].device):
+    with without_autocast(pieces[0].device):
         learning = [pieces[place] for place in places]
         found = _slopes(formula(*pieces), learning, upstream, create_graph=True)
     given = dict(zip(places, found, strict=True))
     return (given.get(place) for place in range(len(inputs)))
-
-
-def _no_autocast(device: torch.device) -> AbstractContextManager[Any]:
-    """Backward may meet another autocast state than forward; both use none."""
-    if torch.compiler.is_compiling() or torch.amp.is_autocast_available(device.type):
-        return torch.autocast(device.type, enabled=False)
-    return nullcontext()

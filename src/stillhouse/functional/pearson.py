@@ -10,6 +10,8 @@ from stillhouse.functional.chunks import by_rows
 
 FLAT = 1e-6
 """Of the largest probability: a row or column that varies by less is constant."""
+LEAST = 1e-30
+"""A column of smaller probabilities counts as 0: the inverse of a denormal number is infinite."""
 
 
 def inter_class_correlation(
@@ -90,7 +92,7 @@ def _directions(x: Tensor) -> Tensor:
     """Rows of mean 0 and length 1; rows that do not vary are 0."""
     # In units of the largest value, a constant to a correlation: squares of 1e-25 would be 0.
     largest = x.detach().amax(1, keepdim=True)
-    x = x / torch.where(largest > 0, largest, 1.0)
+    x = x / torch.where(largest > LEAST, largest, 1.0)
     centred = x - x.mean(1, keepdim=True)
     square = centred.square().sum(1, keepdim=True)
     flat = square <= FLAT**2 * x.shape[1]

@@ -4,11 +4,7 @@ What they learn or remember is in parameters and buffers, so that a checkpoint h
 """
 
 from stillhouse.losses.gaussian import GaussianNLL
-
-__all__ = ["GaussianNLL"]
+from stillhouse.losses.memory_contrast import MemoryContrast
 from stillhouse.losses.past import PastPredictions
 
-__all__ = ["PastPredictions"]
-from stillhouse.losses.memory_contrast import MemoryContrast
-
-__all__ = ["MemoryContrast"]
+__all__ = ["GaussianNLL", "MemoryContrast", "PastPredictions"]

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from stillhouse.errors import WiringError
 from stillhouse.functional.directions import directions
+from stillhouse.functional.precision import without_autocast
 from stillhouse.losses.negatives import Negatives
 from stillhouse.losses.processes import of_all
 
@@ -104,7 +105,8 @@ class MemoryContrast(nn.Module):
     def _scores(self, vectors: Tensor, memory: Tensor) -> Tensor:
         """[B, M]; of a copy while training, since the memory changes before the backward pass."""
         memory = memory.clone() if self.training else memory
-        return vectors @ memory.T / self.temperature
+        with without_autocast(vectors.device):
+            return vectors @ memory.T / self.temperature
 
     def _both(self, x: Tensor, index: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The values of the positives, [B], those of negatives, [B, K], and how often each counts.

@@ -24,6 +24,11 @@ class PastPredictions(nn.Module):
     Shapes:
         student: [B, K] logits; label: [B] class indices; index: [B] rows; returns [B], float32.
 
+    Paper: Kim et al., "Self-Knowledge Distillation with Progressive Refinement of Targets",
+        arXiv 2006.12000: its past predictions, without their weight.
+
+    Differs from the authors' code: not compared; of the weight, see `ps_kd`.
+
     >>> past = PastPredictions(rows=4, classes=2)
     >>> z, y, row = torch.tensor([[2.0, 0.0]]), torch.tensor([0]), torch.tensor([3])
     >>> [round(past(z, y, row).item(), 4) for _ in range(2)]

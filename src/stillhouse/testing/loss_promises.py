@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -11,6 +12,8 @@ from stillhouse.testing.loss_trial import LossTrial
 
 LARGE = 1e4
 """Size of a logit that a training run in trouble reaches, and that a loss must survive."""
+DENORMAL = (95.0, 380.0)
+"""Gaps of logits whose probability, at T = 1 and T = 4, float32 holds with few digits only."""
 STEP = 1e-2
 """Of the finite differences: large enough for float32, small enough for smooth losses."""
 COORDINATES = 60
@@ -63,6 +66,10 @@ def _finite(trial: LossTrial) -> str | None:
         f"at {LARGE:g} and student == teacher": tuple(
             LARGE * x.sign() if x.is_floating_point() else x for x in trial.equal
         ),
+        **{
+            f"where one class is {gap:g} below the others": trial.floats(partial(_lowered, by=gap))
+            for gap in DENORMAL
+        },
         "at student == teacher": trial.equal,
         "at 0": trial.floats(torch.zeros_like),
         "where two examples of the student are equal": (_twice(trial.inputs[0]), *trial.inputs[1:]),
@@ -76,6 +83,11 @@ def _finite(trial: LossTrial) -> str | None:
         if gradient is not None and not torch.isfinite(gradient).all():
             return f"{place} its gradient is {_worst(gradient)}"
     return None
+
+
+def _lowered(value: Tensor, by: float) -> Tensor:
+    """The last class of every example lowered."""
+    return torch.cat([value[..., :-1], value[..., -1:] - by], -1)
 
 
 def _twice(value: Tensor) -> Tensor:

@@ -163,6 +163,8 @@ def test_the_heads_of_other_networks_are_found_or_named(train: Batches) -> None:
     stage = deit(Distilled(), tiny_net())
     assert [t.reads[0] for t in stage.terms()] == ["student.head", "student.head_dist"]
     wire(stage, train.sample())
+    half = deit(Distilled(), tiny_net(), distilled_head="head_dist")
+    assert [t.reads[0] for t in half.terms()] == ["student.head", "student.head_dist"]
     named = deit(Distilled(), tiny_net(), class_head="head_dist", distilled_head="head")
     assert [t.reads[0] for t in named.terms()] == ["student.head_dist", "student.head"]
     wire(named, train.sample())

@@ -62,8 +62,7 @@ def ab(
         Hidden Neurons", arXiv 1811.03233.
 
     Differs from the authors' code: not compared. Of that benchmark: both phases share one budget
-        and one schedule, the classifier sees weight decay in the first, and there the student's
-        batch norm is in train mode (in that benchmark in eval mode).
+        and one schedule, and the classifier sees weight decay in the first.
 
     >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2))
     >>> stage = ab(net, net, pairs=(("0", "0"), ("1:in", "1:in")))

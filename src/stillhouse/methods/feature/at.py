@@ -47,8 +47,8 @@ def at(
     Paper: Zagoruyko & Komodakis, "Paying More Attention to Attention: Improving the Performance of
         Convolutional Neural Networks via Attention Transfer", arXiv 1612.03928.
 
-    Differs from the authors' code: the mean over positions in place of half the sum, as in that
-        benchmark.
+    Differs from the authors' code: not in the term, a weight times the means over positions (their
+        paper has half of sums). There maps pass no interpolation, and KD may be added.
 
     >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2))
     >>> stage = at(net, net, pairs=(("0", "0"), ("1", "1")))

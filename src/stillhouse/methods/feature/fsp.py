@@ -58,7 +58,7 @@ def fsp(
     Differs from the authors' code: not compared. Paper and benchmark need equal widths; where they
         differ a 1x1 convolution with batch norm widens the student's maps here, which is ours.
         Both phases share one budget and one schedule; the classifier sees weight decay in the
-        first, and there the student's batch norm is in train mode (in that benchmark in eval mode).
+        first.
 
     >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2))
     >>> stage = fsp(net, net, pairs=(("0", "0"), ("1", "1")))

@@ -60,7 +60,8 @@ def deit(
             released code has 1.0 unless told otherwise.
         class_head, distilled_head: signals of the student that hold the two logits: a tap such as
             'head_dist', or an output such as ':1'. None: those of a known distillation token, else
-            the student's logits and a second head that is added.
+            the student's logits and a second head that is added. Of a known pair the second alone
+            names both.
         student_head: path of the classifier, beside which a head is added; found when not named.
 
     Returns:
@@ -139,13 +140,14 @@ def _heads(
     student: nn.Module, class_head: str | None, distilled_head: str | None
 ) -> tuple[str, str | None]:
     """The parts of the student that are the two logits; None where the second must be added."""
-    if distilled_head is not None:
-        return class_head or LOGITS, distilled_head
-    if class_head is not None:
+    if class_head is not None and distilled_head is None:
         said = f"class_head is {class_head!r}, and no distilled_head is named; name both or none"
         raise RecipeError("method 'deit'", [said])
     paths = {path for path, _ in student.named_modules()}
-    return next((pair for pair in PAIRS if paths.issuperset(pair)), (LOGITS, None))
+    own, other = next((pair for pair in PAIRS if paths.issuperset(pair)), (LOGITS, None))
+    if distilled_head is None:
+        return own, other
+    return class_head or (own if distilled_head == other else LOGITS), distilled_head
 
 
 def _inferences(
