@@ -11,7 +11,9 @@ from stillhouse.engine.platform import open_platform
 from stillhouse.engine.stage import Stage, Turn
 from stillhouse.engine.terms import OverTraining, Term, ramp
 from stillhouse.engine.trainer import Settings
+from stillhouse.errors import WiringError
 from stillhouse.functional import cross_entropy, kl, rkd_distance
+from stillhouse.methods import annealing_kd, ema_kd, ps_kd, snapshot_kd
 from stillhouse.methods.roles import label_term
 from stillhouse.testing.toy import taught, toy_batches, untaught
 
@@ -74,6 +76,23 @@ def test_terms_pull_as_hard_as_the_labels_together() -> None:
     assert pull["rkd"] == pytest.approx(pull["label"], rel=1e-4)
     said = f"label 1, kd {weights['kd']:.4g}, rkd {weights['rkd']:.4g}"
     assert found.notes["balance"] == said
+
+
+@pytest.mark.parametrize("method", [annealing_kd, ema_kd, ps_kd, snapshot_kd])
+def test_terms_that_are_one_formula_are_not_weighed_apart(method) -> None:
+    nets = (untaught(4), taught(6)) if method is annealing_kd else (untaught(4),)
+    with pytest.raises(WiringError, match=r"balance cannot weigh '(kd|past|logits)'.*leave 'bal"):
+        balanced(method(*nets), toy_batches(), SETTINGS, PLATFORM)
+
+
+def test_a_bound_term_keeps_its_weight_beside_others() -> None:
+    bound = Term("rkd", rkd_distance, relation().reads, weight=25.0, bound=True)
+    found = balanced(stage_of(soft(), bound), toy_batches(), SETTINGS, PLATFORM)
+    alone = balanced(stage_of(soft()), toy_batches(), SETTINGS, PLATFORM)
+    weights = {term.name: term.weight_at(0.0) for term in found.terms()}
+    assert weights["rkd"] == 25.0
+    assert weights["kd"] == pytest.approx(list(alone.terms())[1].weight_at(0.0), rel=1e-5)
+    assert "rkd" not in found.notes["balance"]
 
 
 def test_nothing_is_moved_by_looking() -> None:

@@ -29,8 +29,9 @@ labels = torch.arange(50) % 3
 images = torch.randint(0, 255, (50, 8, 8, 3), generator=made).to(torch.uint8)
 batches = Batches(ImageTable(images, labels), Augment((.5,)*3, (.25,)*3, 1, True), batch_size=8,
                   rank=platform.rank, world=platform.world)
-stage = make_stage(sys.argv[2].removesuffix(" recorded"))
-if sys.argv[2].endswith("recorded"):
+kind, _, how = sys.argv[2].partition(" ")
+stage = make_stage(kind)
+if how == "recorded":
     from dataclasses import replace
     from stillhouse.cache import Replay, record
     sys.modules["stillhouse.cache.record"].ROWS_PER_SHARD = 8
@@ -39,12 +40,15 @@ if sys.argv[2].endswith("recorded"):
     made = record(stage.role("teacher"), ["logits"], batches, folder, {}, platform,
                   shapes={"embedding": (6,)})
     stage = stage.replace(Replay("teacher", made))
-fitted = fit(stage, batches,
-             Settings(epochs=3, seed=5, optimizer=sgd(0.05), accumulate=int(sys.argv[3])), platform,
-             validation=batches)
+settings = Settings(epochs=3, seed=5, optimizer=sgd(0.05), accumulate=int(sys.argv[3]))
+if how == "balanced":
+    from stillhouse.engine.balance import balanced
+    stage = balanced(stage, batches, settings, platform, batches=2)
+fitted = fit(stage, batches, settings, platform, validation=batches)
 state = {f"{node}/{key}": v for node, w in fitted.last.items() for key, v in w.items()}
 state["accuracy"] = torch.tensor(fitted.history[-1]["validation"]["student"]["accuracy"])
 state["loss"] = torch.tensor(fitted.history[-1]["loss"])
+state["weights"] = torch.tensor([term.weight_at(0.0) for term in stage.terms()])
 if "gauges" in fitted.history[-1]:
     state["gauged rows"] = torch.tensor(fitted.history[-1]["gauges"]["rows"])
 save_tensors(Path(sys.argv[1]) / f"rank{platform.rank}of{platform.world}.safetensors", state, {})
@@ -130,3 +134,13 @@ def test_two_processes_record_half_each_and_serve_the_same(tmp_path: Path) -> No
     )
     assert len(by_one) == 14  # two views of seven shards: each is there once
     assert by_one == by_two
+
+
+def test_two_processes_weigh_terms_as_one_does(tmp_path: Path) -> None:
+    """By the gradient of the whole batch, not each by that of its own rows."""
+    run(tmp_path, "th_kd balanced", 1)
+    run(tmp_path, "th_kd balanced", 2)
+    compare(tmp_path)
+    one = load_file(tmp_path / "rank0of1.safetensors")["weights"]
+    assert len(one) > 1
+    assert one[0] == 1.0

@@ -45,6 +45,7 @@ def test_the_title_names_them() -> None:
         ({"peers": []}, "method 'dml' needs peers; add peers: 1, or name them: [resnet20]"),
         ({"peers": 0}, "peers is 0; say how many networks learn beside the student"),
         ({"peers": True}, "peers is True; say how many"),
+        ({"teacher": "resnet20", "student": {"derive": "thinner"}}, "derived from a teacher, so"),
         ({"peers": 1.5}, "peers is 1.5; say how many"),
         ({"peers": [{"modl": "x"}]}, "there is no key 'peers.0.modl'; nearest: model"),
         ({"peers": [{"model": "resnet8", "epochs": 2}]}, "there is no key 'peers.0.epochs'"),

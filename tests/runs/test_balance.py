@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import stillhouse as sh
-from stillhouse.errors import RecipeError
+from stillhouse.errors import RecipeError, WiringError
 from stillhouse.recipes import make_recipe, resolved
 
 
@@ -38,6 +38,14 @@ def test_a_balanced_student_differs_from_a_plain_one_and_shares_its_control(tmp_
     assert len(list((tmp_path / "shared").glob("control-*"))) == 1
     page = even.report.read_text(encoding="utf-8")
     assert notes(even)["balance"] in page
+
+
+def test_a_method_that_cannot_be_balanced_is_refused_before_anything_is_trained(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(WiringError, match=r"balance cannot weigh 'logits', 'size'"):
+        distil(tmp_path / "a", method="annealing_kd", balance="gradient")
+    assert not (tmp_path / "shared").exists()
 
 
 def test_the_section_round_trips_and_is_checked() -> None:

@@ -7,6 +7,7 @@ import pytest
 import stillhouse as sh
 from stillhouse.errors import RecipeError
 from stillhouse.recipes import make_recipe, resolved
+from stillhouse.runs.job import prepare
 
 BASE = {"data": {"source": "digits", "limit": 160, "augment": "none"}, "student": "convnet-4-8-16"}
 MEMBERS = ["convnet-4-8-16", {"model": "convnet-8-8-16", "seed": 1, "input": {"size": 16}}]
@@ -23,6 +24,10 @@ def distil(out: Path, method: str):
         method=method,
         **settings,
     )
+
+
+def prepared(out: Path, **settings):
+    return prepare(make_recipe({**BASE, **settings}), out)
 
 
 def trained(out: Path) -> list[str]:
@@ -42,6 +47,22 @@ def test_members_are_trained_each_and_teach_together(tmp_path: Path) -> None:
     assert sum(name.startswith("teacher") for name in before) == 2
     distil(tmp_path / "kd", "kd")
     assert trained(tmp_path) == before, "the same members and the same control serve both"
+
+
+def test_what_its_members_read_decides_what_it_teaches(tmp_path: Path) -> None:
+    """An adapter has no weights, so the inputs are in the fingerprints by themselves."""
+
+    def identity(size: int) -> tuple[str, str]:
+        member = {"model": "convnet-4-8-16", "input": {"size": size}}
+        job = prepared(tmp_path / "run", teacher=[member, "convnet-4-8-16"], student="resnet8")
+        module = job.teacher.make(0)
+        return job.teacher_identity(module), str(job.input_settings())
+
+    (first, inputs), (second, others) = identity(8), identity(16)
+    assert first == second, "the same weights"
+    assert inputs != others
+    job = prepared(tmp_path / "run", teacher=["convnet-4-8-16"] * 2)
+    assert job.input_settings() == {}
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from stillhouse.engine.signals import Signals
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.terms import OverTraining, Term, Weight
 from stillhouse.engine.trainer import Settings, Trainer, opened
+from stillhouse.errors import WiringError
 
 MOMENTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Shares of the training at which a weight that changes is looked at, for its largest value."""
@@ -43,8 +44,9 @@ def balanced(
     the learning rate means what it means for the control. A weight that changes over the training
     keeps its form: its largest value is set. At the weights and not at the embedding, because a
     term on a layer in the middle has no gradient at the embedding. What has weight 0 or no gradient
-    yet is left as it is. The weights are fixed then; they are written in the stage's notes. So a
-    loss whose gradient grows as it learns (VID, whose variances shrink) may come to dominate.
+    yet is left as it is, and so is a bound term. The weights are fixed then; they are written in
+    the stage's notes. So a loss whose gradient grows as it learns (VID, whose variances shrink) may
+    come to dominate.
 
     Args:
         stage: with live teachers.
@@ -54,9 +56,10 @@ def balanced(
         batches: how many.
 
     Raises:
-        WiringError: the stage does not fit together.
+        WiringError: the stage does not fit together, or its terms are bound to each other.
     """
     stage = stage.completed(train)
+    check_balance(stage)
     with seeded(settings.seed, "balance"), opened(stage, train, settings, platform) as trainer:
         with _untouched(trainer):
             factors = _factors(stage, trainer, share, lambda: islice(train.epoch(0), batches))
@@ -67,6 +70,22 @@ def balanced(
     found = [term for turn in turns for term in turn.terms if term.name in factors]
     said = ", ".join(f"{term.name} {_largest(term, epochs):.4g}" for term in found)
     return replace(stage, turns=turns, notes={**stage.notes, "balance": said or "one term"})
+
+
+def check_balance(stage: Stage) -> None:
+    """Raise WiringError when a whole stage has terms, and none that may be balanced."""
+    others = [
+        term for turn in stage.turns if stage.keeps in turn.learners for term in turn.terms[1:]
+    ]
+    if others and all(term.bound for term in others):
+        names = ", ".join(f"'{term.name}'" for term in others)
+        raise WiringError(
+            f"stage '{stage.name}'",
+            [
+                f"balance cannot weigh {names}: a share of one mixture, or a pull of nothing at "
+                "the start; leave 'balance' out and set the method's own weights"
+            ],
+        )
 
 
 def _factors(
@@ -81,11 +100,12 @@ def _factors(
         parameters = [p for p in kept.parameters() if p.requires_grad]
         norms = gradient_norms(player, batches(), parameters)
         largest = {term.name: _largest(term, player.epochs) for term in player.plan.turn.terms}
+        bound = {term.name for term in player.plan.turn.terms if term.bound}
         pulls = {name: norms[name] * weight for name, weight in largest.items()}
         moving = {name: pull for name, pull in pulls.items() if pull > 0.0}
-        if not moving:
+        if not moving.keys() - bound:
             continue
-        first, *others = moving
+        first, *others = (name for name in moving if name not in bound)
         alone = moving[first] / largest[first]  # the pull of the first term at weight 1
         found[first] = 1.0 / largest[first]
         found |= {name: share / len(others) * alone / moving[name] for name in others}

@@ -235,6 +235,8 @@ class _Run:
                 progress.best_score, progress.best_epoch = accuracy, progress.epoch + 1
                 progress.best = self.trainer.weights()
         terms = {name: mean for player in players for name, mean in player.means().items()}
+        keeps = self.stage.keeps
+        own = [player for player in players if keeps in player.plan.turn.learners] or players
         at = float(progress.epoch + 1)
         weights = {name: w for player in players for name, w in player.weights_at(at).items()}
         return {
@@ -243,10 +245,10 @@ class _Run:
             **self.about,
             "epoch": progress.epoch + 1,
             "step": (progress.epoch + 1) * self.trainer.per_epoch,
-            "loss": sum(weights[name] * mean for name, mean in terms.items()),
+            "loss": sum(weights[name] * terms[name] for player in own for name in player.means()),
             "terms": terms,
             "weights": weights,
-            "lr": players[0].lr,
+            "lr": own[0].lr,
             "validation": scores,
             **({"gauges": gauges} if gauges else {}),
             "images_per_second": round(rate, 1),

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from stillhouse.engine.composite import run_outside
 from stillhouse.engine.player import Player
@@ -14,6 +14,8 @@ def gradient_norms(
     player: Player, batches: Iterable[Signals], parameters: Sequence[nn.Parameter]
 ) -> dict[str, float]:
     """Root of the summed squares of each unweighted term's gradient, over batches and parameters.
+
+    Of several processes the gradient is the mean of all, as in training, so all find the same.
 
     Nothing is moved but what a forward pass in train mode moves (statistics of batch norm, memory
     of losses).
@@ -28,14 +30,9 @@ def gradient_norms(
     for batch in batches:
         values = player.composite(run_outside(player.plan.outside, batch))
         for at, value in enumerate(values.unbind()):
-            found = torch.autograd.grad(value, parameters, retain_graph=True, allow_unused=True)
-            sums[at] += _square(found)
+            found = torch.autograd.grad(
+                value, parameters, retain_graph=True, allow_unused=True, materialize_grads=True
+            )
+            whole = player.platform.mean(torch.cat([gradient.flatten() for gradient in found]))
+            sums[at] += whole.double().square().sum().cpu()
     return dict(zip(names, sums.sqrt().tolist(), strict=True))
-
-
-def _square(gradients: Iterable[Tensor | None]) -> Tensor:
-    total = torch.zeros((), dtype=torch.float64)
-    for gradient in gradients:
-        if gradient is not None:
-            total += gradient.double().square().sum().cpu()
-    return total

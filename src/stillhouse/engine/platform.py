@@ -104,6 +104,10 @@ class Platform:
         reduced: Tensor = self.accelerator.reduce(value, reduction="sum")
         return reduced
 
+    def mean(self, value: Tensor) -> Tensor:
+        """Mean of a tensor over processes."""
+        return self.sum(value) / self.world
+
     def wait(self) -> None:
         """Wait for all processes."""
         if self.world > 1:

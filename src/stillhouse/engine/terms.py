@@ -55,6 +55,8 @@ class Term:
         weight: a number, a function of the epoch (fractional), such as `ramp`, or `OverTraining`.
         through: True lets gradients flow into all signals, not only the first.
         options: keyword arguments of the loss.
+        bound: True where the weight means something only together with others, as a share of a
+            mixture does, or where the pull at the start says nothing; `balanced` leaves it alone.
 
     >>> term = Term("gap", lambda s, t: (s - t) ** 2, ["a.x", "b.x"], weight=2.0)
     >>> a = torch.tensor([3.0], requires_grad=True); b = torch.tensor([1.0], requires_grad=True)
@@ -72,6 +74,7 @@ class Term:
         weight: Weight = 1.0,
         through: bool = False,
         options: Mapping[str, Any] | None = None,
+        bound: bool = False,
     ) -> None:
         self.name = name
         self.loss = loss
@@ -79,6 +82,7 @@ class Term:
         self.weight = weight
         self.through = through
         self.options = dict(options or {})
+        self.bound = bound
         self._build: Callable[..., nn.Module] | None = None
 
     @classmethod

@@ -56,7 +56,18 @@ def with_peers(values: Any, default_method: str) -> Any:
     if isinstance(peers, bool) or not isinstance(peers, int) or peers < 1:
         said = f"peers is {peers!r}; say how many networks learn beside the student, or name them"
         raise ValueError(f"{said}: [resnet20, wrn_16_2]")
-    return {**values, "peers": [_word(values.get("student"), "model")] * peers}
+    model = _model_of(values.get("student"))
+    if model is None:
+        said = "the student is derived from a teacher, so it has no model that peers could share"
+        raise ValueError(f"{said}; name them: peers: [resnet20]")
+    return {**values, "peers": [model] * peers}
+
+
+def _model_of(student: Any) -> str | None:
+    """The model that a student's section names, short, written out, or built."""
+    found = student.get("model") if isinstance(student, Mapping) else student
+    found = getattr(found, "model", found)
+    return None if found is None else str(found)
 
 
 def peers_problem(

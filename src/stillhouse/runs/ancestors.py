@@ -95,9 +95,26 @@ class Ancestor:
         return reading(stage, "student", self.input)
 
     def input_settings(self) -> dict[str, Any]:
-        """What a fingerprint must know of its own input; empty when it has none."""
+        """What a fingerprint must know of its own input, or its members'; empty without any."""
+        if self.members:
+            each = [member.input_settings() for member in self.members]
+            return {"members": each} if any(each) else {}
         section = self.section.input
         return {"teacher_input": section.model_dump()} if section else {}
+
+    def identity(self, module: nn.Module) -> str:
+        """The weights, and the code where these do not say what they are for."""
+        return "-".join([weights_fingerprint(module), *self._codes(module)])
+
+    def _codes(self, module: nn.Module) -> list[str]:
+        if not isinstance(module, Ensemble) or not self.members:
+            return list(self.network.code(module).values())
+        codes = []
+        for member, part in zip(self.members, module.members, strict=True):
+            # Behind its own form of the image, as `together` put it.
+            inner = part[-1] if isinstance(part, nn.Sequential) and member.input else part
+            codes += member._codes(inner)
+        return codes
 
 
 def reading(stage: Stage, role: str, adapter: InputAdapter | None) -> Stage:
@@ -223,14 +240,9 @@ class Ancestry:
         if ancestor.section.method is not None:
             more["method"] = ancestor.section.method.model_dump()
         if teacher is not None:
-            more["teacher"] = self.identity_of(teacher)
+            more["teacher"] = teacher.ancestor.identity(teacher.module)
             more["teacher's input"] = teacher.ancestor.input_settings()
         return stage, more
-
-    def identity_of(self, trained: Trained) -> str:
-        """The weights, and the code where these do not say what they are for."""
-        code = trained.ancestor.network.code(trained.module)
-        return "-".join([weights_fingerprint(trained.module), *code.values()])
 
     def _settings(self, ancestor: Ancestor, seed: int) -> Settings:
         # 'compile: auto' asks what is best for the student.

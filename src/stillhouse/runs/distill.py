@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from stillhouse.bridges import InputAdapter
-from stillhouse.engine.balance import balanced
+from stillhouse.engine.balance import balanced, check_balance
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Settings, opened
 from stillhouse.errors import RecipeError, WiringError
@@ -149,7 +149,10 @@ class Distillation:
         self.peers.check(self.student.make(seed), seed)
         pupil = self.rehearsing()
         check_student(self.student, teacher, trained=bool(self.teacher and self.teacher.given))
-        pupil._rehearse(self.student_stage(seed, teacher), seed, self.student.section.head_path)
+        stage = self.student_stage(seed, teacher)
+        if self.recipe.balance is not None:
+            check_balance(stage)
+        pupil._rehearse(stage, seed, self.student.section.head_path)
         self._check_directory_of_recording()
         if self.teacher is not None and teacher is not None and self.method.needs_teacher:
             Planner(pupil, teacher, trained=self.teacher.given).check()
@@ -215,8 +218,7 @@ class Distillation:
 
     def teacher_identity(self, module: nn.Module) -> str:
         """The teacher's weights, and its code where these do not say what they are for."""
-        code = self.teacher.network.code(module) if self.teacher else {}
-        return "-".join([weights_fingerprint(module), *code.values()])
+        return self.teacher.identity(module) if self.teacher else weights_fingerprint(module)
 
     def input_settings(self) -> dict[str, Any]:
         """What a fingerprint must know of the teacher's own input; empty when it has none."""

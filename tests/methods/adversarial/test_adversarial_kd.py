@@ -89,6 +89,16 @@ def test_embeddings_keep_the_contract() -> None:
     check_method(adversarial_kd, options={"on": "embedding"}, widths=[(4, 6)])
 
 
+def test_rate_and_loss_of_an_epoch_are_the_students(train: Batches, platform: Platform) -> None:
+    stage = adversarial_kd(tiny_net(4, 1), tiny_net(4, 2))
+    settings = Settings(1, optimizer=sgd(0.05), schedule=constant())
+    (record,) = fit(stage, train, settings, platform).history
+    assert record["lr"] == 0.05
+    mine = [name for name in record["terms"] if name != "tell"]
+    wanted = sum(record["weights"][name] * record["terms"][name] for name in mine)
+    assert record["loss"] == pytest.approx(wanted)
+
+
 def test_no_kd_leaves_the_term_out() -> None:
     stage = adversarial_kd(tiny_net(), tiny_net(), kd_weight=0.0)
     assert [term.name for term in stage.terms()] == ["tell", "label", "fool"]

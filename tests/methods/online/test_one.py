@@ -14,6 +14,7 @@ from stillhouse.data.augment import Augment
 from stillhouse.data.batches import Batches
 from stillhouse.data.tables import ImageTable
 from stillhouse.engine.fit import fit
+from stillhouse.engine.nodes import Bridge
 from stillhouse.engine.optimisers import constant, sgd
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.seeding import StepSeeds, seeded
@@ -124,7 +125,7 @@ def test_branches_leave_at_the_last_level_but_one(name: str, tap: str, first: st
 
 def test_the_defaults_are_golden() -> None:
     """Three branches, T 3, and 80 of 300 epochs to grow: the released code."""
-    stage = one(tiny_net(), tap="relu")
+    stage = one(tiny_net(), tap="relu").completed(colour_images())
     terms = {term.name: term for term in stage.terms()}
     assert list(terms) == [
         "label", "label_branch1", "label_branch2", "label_ensemble",
@@ -161,10 +162,21 @@ def test_a_student_that_asks_for_the_size_of_its_images(platform: Platform) -> N
     assert stage.products["ensemble"]()(data.sample()["batch.image"]).shape == (4, 3)
 
 
+@pytest.mark.parametrize("tap", [None, "layer1"])
+def test_branches_of_a_student_that_reads_its_own_form_of_the_image(tap: str | None) -> None:
+    data, student = colour_images(), build_model("convnet-4-8-16", classes=3, channels=1)
+    grey = Bridge("grey", lambda image: image.mean(1, keepdim=True), "batch.image")
+    stage = one(student, tap=tap).through("student", grey).completed(data)
+    wire(stage, data.sample())
+    assert stage.notes == {"branches leave at": "layer1"}
+    assert stage.products["ensemble"]()(torch.zeros(2, 1, 16, 16)).shape == (2, 3)
+
+
 def test_what_it_refuses(train: Batches) -> None:
     with pytest.raises(ModelError, match=r"ConvNet works at one resolution .*such as tap: layer1"):
         one(build_model("convnet-4-8", classes=3)).completed(train)
     with pytest.raises(WiringError, match=r"after 'layer1.0.relu1' of ResNet also reads"):
-        wire(one(build_model("resnet8", classes=3), tap="layer1.0.relu1"), train.sample())
+        stage = one(build_model("resnet8", classes=3), tap="layer1.0.relu1").completed(train)
+        wire(stage, train.sample())
     with pytest.raises(RecipeError, match="branches is 0; it must be at least 1"):
         one(tiny_net(), branches=0)

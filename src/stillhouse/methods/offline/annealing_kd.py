@@ -84,12 +84,14 @@ def annealing_kd(
                         mse,
                         [logits, "teacher.logits"],
                         weight=OverTraining(lambda share: weight * (phi(share) or 0.0)),
+                        bound=True,
                     ),
                     Term(
                         "size",
                         mean_square,
                         [logits],
                         weight=OverTraining(lambda share: weight * (1 - (phi(share) or 1.0))),
+                        bound=True,
                     ),
                 ],
             )

@@ -4,7 +4,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Annotated
 
-import torch
 from annotated_types import Ge
 from torch import nn
 
@@ -18,7 +17,7 @@ from stillhouse.methods.online.branches import Gate, Grafts, gated_sum
 from stillhouse.methods.online.rampup import sigmoid_rampup
 from stillhouse.methods.roles import label_term
 from stillhouse.methods.settings import Positive, Share, Weight, checked
-from stillhouse.pairing import levels
+from stillhouse.pairing import levels, shown
 
 Branches = Annotated[int, Ge(1)]
 
@@ -71,9 +70,9 @@ def one(
         ensemble's probabilities.
 
     >>> net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
-    >>> stage = one(net, branches=1, tap="1", rampup=0.0)
-    >>> [(term.name, term.weight) for term in stage.terms()][:3]
-    [('label', 1.0), ('label_branch1', 1.0), ('label_ensemble', 1.0)]
+    >>> stage = one(net, label_weight=0.5)  # its branches are found on the training images
+    >>> [(term.name, term.weight) for term in stage.terms()], stage.complete is None
+    ([('label', 0.5)], False)
     """
     soft = {"temperature": temperature}
     grow = sigmoid_rampup(weight, rampup)
@@ -82,7 +81,7 @@ def one(
         grafts = Grafts.of(stage.role("student").module, at)
         reads = f"student.{at}"
         others = [
-            Bridge.sized(f"branch{n + 1}", grafts.branch, reads, by="batch.image")
+            Bridge.sized(f"branch{n + 1}", grafts.branch, reads, by=stage.role("student").reads)
             for n in range(branches)
         ]
         gate = Bridge.sized("gate", partial(Gate, branches=branches + 1), reads, by=reads)
@@ -111,16 +110,15 @@ def one(
         )
 
     alone = Stage("one", [Role("student", student)], [Turn("student", [label_term(label_weight)])])
-    if tap is not None:
-        return grown(alone, tap)
-    return replace(alone, complete=lambda stage, train: grown(stage, _last_but_one(stage, train)))
+    return replace(
+        alone, complete=lambda stage, train: grown(stage, tap or _last_but_one(stage, train))
+    )
 
 
 def _last_but_one(stage: Stage, train: Batches) -> str:
     """Where the student's last level of resolution begins."""
-    student = stage.role("student").module
-    place = next((p.device for p in student.parameters()), torch.device("cpu"))
-    found = levels(student, train.sample()["batch.image"].to(place))
+    role = stage.role("student")
+    student, found = role.module, levels(role.module, shown(stage, role, train.sample()))
     if len(found) < 2:
         raise ModelError(
             f"{type(student).__name__} works at one resolution (up to '{found[0].tap}'), so there "

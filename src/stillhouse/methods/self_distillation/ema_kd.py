@@ -66,6 +66,7 @@ def ema_kd(
         ["student.logits", f"{MEAN}.logits"],
         weight=OverTraining(lambda share: weight * (min(share / ramp, 1.0) if ramp else 1.0)),
         options={"temperature": temperature},
+        bound=True,  # at the start student and target are one network
     )
     return Stage(
         "ema_kd",

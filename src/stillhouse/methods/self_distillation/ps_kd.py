@@ -59,11 +59,12 @@ def ps_kd(student: nn.Module, *, alpha: Share = 0.8) -> Stage:
     def complete(stage: Stage, train: Batches) -> Stage:
         memory = PastPredictions(len(train.table), _classes(stage, train))
         reads = [f"student.{LOGITS}", "batch.label", "batch.index"]
-        past = Term("past", memory, reads, weight=OverTraining(lambda share: alpha * share))
+        grow = OverTraining(lambda share: alpha * share)
+        past = Term("past", memory, reads, weight=grow, bound=True)
         return replace(stage, turns=[Turn("student", [*stage.terms(), past])])
 
     label = label_term()
-    label.weight = OverTraining(lambda share: 1.0 - alpha * share)
+    label.weight, label.bound = OverTraining(lambda share: 1.0 - alpha * share), True
     return Stage(
         "ps_kd",
         nodes=[as_role("student", student)],

@@ -66,6 +66,7 @@ def snapshot_kd(
         ["student.logits", "snapshot.logits"],
         weight=OverTraining(lambda share: weight if share >= first else 0.0),
         options={"temperature": temperature},
+        bound=True,  # at the start student and target are one network
     )
     return Stage(
         "snapshot_kd",
