@@ -20,13 +20,17 @@ SAME = ("directory", "fingerprint", "runs", "controls", "teacher")
 AGAINST = {"helps": "better", "hurts": "worse"}
 
 
-def compact(study: Mapping[str, Any]) -> dict[str, Any]:
-    """study.json with one list of numbers per measure instead of a mapping per run."""
+def compact(study: Mapping[str, Any], directory: Path) -> dict[str, Any]:
+    """study.json with one list of numbers per measure, and what derived students cost."""
     arms = []
     for arm in study["arms"]:
         kept = {key: value for key, value in arm.items() if key not in SAME and value is not None}
         for role in ("runs", "controls", "teacher"):
             kept[role] = _columns(arm.get(role) or [])
+        costs = directory / arm["directory"] / "costs.json"
+        if costs.is_file():
+            told = json.loads(costs.read_text())
+            kept["costs"] = {key: told[key] for key in ("conditions", "networks")}
         arms.append(kept)
     return {**study, "arms": arms}
 
@@ -106,7 +110,7 @@ def main() -> None:
     first = next(directory / arm["directory"] for arm in study["arms"] if arm["runs"])
     kept = {
         "command": arguments.command,
-        "study": compact(study),
+        "study": compact(study, directory),
         "recipe": yaml.safe_load((directory / "study.yaml").read_text()),
         "environment": json.loads((first / "environment.json").read_text()),
     }

@@ -20,6 +20,8 @@ CASES = {
     "batch": (("--set", "accumulate=1000"), "accumulate 1000"),
     "temperature": (("--set", "method.temperature=0"), "greater than 0"),
     "seeds": (("--set", "seeds=[1,1]"), "each seed may come once"),
+    "no seed": (("--set", "seeds=0"), "seeds: it is 0; say how many, 1 or more, or list them"),
+    "a word for seeds": (("--set", "seeds=three"), "seeds: it is 'three'; say how many"),
 }
 
 

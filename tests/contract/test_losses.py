@@ -358,6 +358,35 @@ def test_a_broken_promise_is_caught_and_named(
     assert f"loss '{loss.__name__}'" in str(caught.value)
 
 
+class Holding(nn.Module):
+    """A memory that keeps the graph of the step before."""
+
+    def __init__(self, *, detached: bool) -> None:
+        super().__init__()
+        self.detached = detached
+        self.register_buffer("memory", torch.zeros(5))
+
+    def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
+        seen = student.float().mean(0)
+        self.memory = 0.9 * self.memory + 0.1 * (seen.detach() if self.detached else seen)
+        apart = squares(student[:, None], student[None]).sum()
+        return apart / len(student) ** 2 + squares(self.memory, teacher.float().mean(0)).sum()
+
+
+def test_a_memory_that_keeps_the_graph_is_caught_in_the_second_step() -> None:
+    check_loss(Holding(detached=True), detaches=True)
+    with pytest.raises(ContractError, match="to be stored detached") as caught:
+        check_loss(Holding(detached=False))
+    assert caught.value.promise == "remembers"
+
+
+def test_what_is_no_loss_and_no_kind_is_told() -> None:
+    with pytest.raises(ContractError, match="'kl' is no loss; give the function itself"):
+        check_loss("kl")
+    with pytest.raises(ContractError, match="kind is 'logit'; nearest: logits"):
+        check_loss(kl, kind="logit")
+
+
 def test_a_claim_of_zero_against_labels_is_refused() -> None:
     with pytest.raises(ContractError, match="class indices cannot equal the student"):
         check_loss(functional.cross_entropy, kind="labels", zero_at_equal=True)

@@ -163,6 +163,7 @@ def test_all_problems_of_all_arms_come_at_once() -> None:
         ({"sweep": ["epochs"]}, "'epochs' is no mapping of settings"),
         ({"sweep": [{"epochs": [1, 1]}]}, "'epochs=1' comes twice"),
         ({"arms": {"epochs=1": None}, "sweep": {"epochs": [1]}}, "an arm 'epochs=1' already"),
+        ({"arms": {"a": None}, "axis": ["epochs"]}, "axis is ['epochs']; name one setting"),
         ({"arms": {"a": None}, "axis": "method.alpa"}, "no arm has a setting 'method.alpa'"),
         ({"arms": {"a": {"method": "label_smoothing", "teacher": None}}, "axis": "teacher"},
          "axis: teacher, and no arm has one"),

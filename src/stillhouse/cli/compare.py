@@ -1,5 +1,6 @@
 """``stillhouse compare``: many methods on one teacher, each against the control and tuned KD."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,25 +41,59 @@ def compare(
 
     given = {"teacher": teacher, "student": student, "epochs": epochs, "seeds": seeds}
     given["data"] = data
-    values: dict[str, Any] = {} if recipe is None else dict(read_yaml(recipe))
-    values.pop("method", None)
+    values: dict[str, Any] = {} if recipe is None else _recipe(recipe, read_yaml(recipe))
     values |= {key: value for key, value in given.items() if value is not None}
-    values |= _contenders(methods, tune=tune and values.get("teacher") is not None)
-    study = make_study(override_study(values, settings or []), where="compare")
+    values = override_study(values, settings or [])
+    taught = values.get("teacher") is not None
+    names = _names(methods, values, out, taught=taught, allow_imports=allow_imports)
+    values |= _contenders(names, tune=tune and taught, balanced=values.get("balance") is not None)
+    study = make_study(values, where="compare")
     if check:
         check_study(study, out, allow_imports=allow_imports)
         return
     run_a_study(study, out, shared=shared, allow_imports=allow_imports, quiet=quiet)
 
 
-def _contenders(methods: list[str], *, tune: bool) -> dict[str, Any]:
-    """The keys of the study: the methods, and settings of KD of which the best is compared with."""
-    from stillhouse.recipes.contenders import ALL, TUNED_KD, contender_name
+def _recipe(path: Path, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What a recipe says beside its method; a study has arms of its own."""
+    from stillhouse.errors import RecipeError
+    from stillhouse.recipes.study import OWN_KEYS
 
-    names: Any = ALL if methods == [ALL] else list(methods)
+    own = [key for key in OWN_KEYS if key in values and key != "title"]
+    if own:
+        said = f"it is a study (it has '{own[0]}'), whose arms compare would replace"
+        raise RecipeError(str(path), [f"{said}; run it: stillhouse run {path}"])
+    return {key: value for key, value in values.items() if key not in ("method", "title")}
+
+
+def _names(
+    methods: list[str], values: dict[str, Any], out: Path, *, taught: bool, allow_imports: bool
+) -> list[str]:
+    """The methods that are meant; of all, those that fit these networks, and a word on the rest."""
+    from rich.console import Console
+
+    from stillhouse.recipes.contenders import ALL, all_methods
+    from stillhouse.runs.fitting import fitting_methods
+
+    if methods != [ALL]:
+        return methods
+    names = all_methods(teacher=taught)
+    fit, unfit = fitting_methods(values, names, out, allow_imports=allow_imports)
+    console = Console(highlight=False, soft_wrap=True)
+    for name, why in unfit.items():
+        console.print(f"left out: {name}: {why}", markup=False)
+    return fit
+
+
+def _contenders(names: list[str], *, tune: bool, balanced: bool) -> dict[str, Any]:
+    """The keys of the study: the methods, and settings of KD of which the best is compared with."""
+    from stillhouse.recipes.contenders import TUNED_KD, contender_name
+
     if not tune:
         return {"methods": names}
-    if names != ALL and "kd" not in names:
+    if "kd" not in names:
         names = ["kd", *names]
-    rivals = {contender_name(each): {"method": dict(each)} for each in TUNED_KD}
+    # Balanced, all weights of KD would be one run; the opponent keeps the weights it is tuned over.
+    own = {"balance": None} if balanced else {}
+    rivals = {contender_name(each): {"method": dict(each), **own} for each in TUNED_KD}
     return {"methods": names, "arms": rivals, "against": ["kd", *rivals]}

@@ -66,16 +66,24 @@ def print_study(console: Console, directory: Path) -> None:
     console.print(record.title, style="bold", markup=False)
     console.print(study_score_table(record))
     console.print("")
-    compared = sum(1 for arm in record.arms if arm.gain and arm.gain.p_holm is not None)
+    families = {
+        "with controls": sum(1 for a in record.arms if a.gain and a.gain.p_holm is not None),
+        f"with {record.against}": sum(
+            1 for a in record.arms if a.over_against and a.over_against.p_holm is not None
+        ),
+    }
+    compared = " and ".join(f"{count} {what}" for what, count in families.items() if count)
     if compared:
         console.print(
             "Mean over seeds in percent, gains in points with the 95 % interval of one comparison "
-            f"alone. Helps, hurts, better, worse: beyond chance after correcting for {compared} "
-            "comparisons (paired t-test, Holm, 5 %)."
+            "alone. Helps, hurts, better, worse: beyond chance after correcting for all "
+            f"comparisons of a kind, {compared} (paired t-test, Holm, 5 %).",
+            markup=False,
         )
     else:
         console.print(
-            "Mean over seeds in percent; without three seeds and a control nothing is judged."
+            "Mean over seeds in percent; with fewer than three seeds, or nothing to compare with, "
+            "nothing is judged."
         )
     if not record.finished:
         console.print("Not finished: arms are waiting.", style="bold")

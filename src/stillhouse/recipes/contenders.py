@@ -33,8 +33,7 @@ def method_arms(methods: Any, *, teacher: bool) -> tuple[dict[str, dict[str, Any
     ["methods: 'plain' is the control, which every arm has; leave it out"]
     """
     if methods == ALL:
-        known = [each for each in METHODS if teacher or not each.needs_teacher]
-        methods = [each.name for each in known if each.name != CONTROL]
+        methods = all_methods(teacher=teacher)
     if not isinstance(methods, list | tuple) or not methods:
         return {}, [f"methods is {methods!r}; give a list such as [kd, dkd], or '{ALL}'"]
     arms: dict[str, dict[str, Any]] = {}
@@ -50,6 +49,16 @@ def method_arms(methods: Any, *, teacher: bool) -> tuple[dict[str, dict[str, Any
             problems.append(f"methods: '{name}' is there twice; leave one out")
         arms[name] = {"method": dict(asked)}
     return arms, problems
+
+
+def all_methods(*, teacher: bool) -> list[str]:
+    """Names of the catalogue without the control; without a teacher those that need none.
+
+    >>> "kd" in all_methods(teacher=False), "kd" in all_methods(teacher=True)
+    (False, True)
+    """
+    known = [each for each in METHODS if teacher or not each.needs_teacher]
+    return [each.name for each in known if each.name != CONTROL]
 
 
 def contender_name(method: Mapping[str, Any]) -> str:

@@ -111,8 +111,10 @@ def _cache(value: Any) -> Any:
 
 def _seeds(value: Any) -> Any:
     """``3`` is short for ``[0, 1, 2]``."""
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         return list(range(value))
+    if not isinstance(value, list | tuple) or not value:
+        raise ValueError(f"it is {value!r}; say how many, 1 or more, or list them: [0, 1, 2]")
     return value
 
 

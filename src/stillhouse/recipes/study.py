@@ -218,6 +218,8 @@ def _references(
             )
     if not recipes or axis is None:
         return problems
+    if not isinstance(axis, str):
+        return [*problems, f"axis is {axis!r}; name one setting, such as method.weight, or teacher"]
     if axis == TEACHER_AXIS:
         if all(recipe.teacher is None for recipe in recipes.values()):
             problems.append("axis: teacher, and no arm has one; name a setting instead")

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stillhouse.engine.signals import shape_text
 from stillhouse.testing.loss_trial import LossTrial
@@ -151,6 +151,25 @@ def _slope(
     return change.sum().item() / step
 
 
+def _remembers(trial: LossTrial) -> str | None:
+    """A second step of a loss with memory; all other trials see one call of a copy."""
+    if not isinstance(trial.loss, nn.Module):
+        return None
+    loss = trial.fresh()
+    for _ in range(2):
+        value = loss(trial.inputs[0].clone().requires_grad_(), *trial.inputs[1:])
+        try:
+            value.sum().backward()
+        except RuntimeError as error:
+            if "second time" not in str(error):
+                raise
+            return (
+                "in its second step it reaches into the graph of its first; what it remembers has "
+                "to be stored detached: self.memory = new.detach()"
+            )
+    return None
+
+
 def _permutation(trial: LossTrial) -> str | None:
     if trial.ordered:
         return None
@@ -199,7 +218,8 @@ def _related(trial: LossTrial) -> str | None:
         if torch.allclose(value, plain, rtol=1e-4):
             return (
                 f"it is the {word} of what its examples give alone; return these values, "
-                f"[{len(alone)}]: the term takes the mean"
+                f"[{len(alone)}]: the term takes the mean. If they are means over classes, as of "
+                "F.kl_div(reduction='mean'), take sums: reduction='none' and .sum(1)"
             )
     return None
 
@@ -225,6 +245,7 @@ PROMISES: Mapping[str, Callable[[LossTrial], str | None]] = {
     "finite": _finite,
     "at equal": _at_equal,
     "gradient": _gradient,
+    "remembers": _remembers,
     "permutation": _permutation,
     "independent": _independent,
     "related": _related,

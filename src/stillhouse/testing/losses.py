@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from stillhouse.engine.signals import shape_text
+from stillhouse.errors import nearest
 from stillhouse.testing.contract import (
     ContractError,
     name_of,
@@ -42,6 +43,7 @@ def check_loss(
     - ``at equal``: zero where student == teacher and nowhere negative, or minimal there (where
       claimed);
     - ``gradient``: it reaches the student and agrees with finite differences;
+    - ``remembers``: a module's memory holds no graph, so a second step works;
     - ``permutation``: permuted examples give permuted values, or the same single value;
     - ``independent``: where it returns [B], an example changes its own value only;
     - ``related``: where it returns [], that is not just the mean or the sum of what each example
@@ -73,6 +75,13 @@ def check_loss(
     ...     print(error.promise, "|", error.problem.partition(";")[0])
     shape | it gives [6, 5] for a batch of 6
     """
+    given_loss: object = loss
+    if not callable(given_loss):
+        said = f"{loss!r} is no loss; give the function itself, or a module"
+        raise ContractError("check_loss", "keyword-only", said)
+    if kind not in SHAPES:
+        said = f"kind is {kind!r}; {nearest(str(kind), SHAPES)}"
+        raise ContractError("check_loss", "keyword-only", said)
     who, given = f"loss '{name_of(loss)}'", dict(options or {})
     body = loss.forward if isinstance(loss, nn.Module) else loss
     names = list(positional(body))

@@ -175,8 +175,8 @@ def test_branches_of_a_student_that_reads_its_own_form_of_the_image(tap: str | N
 def test_what_it_refuses(train: Batches) -> None:
     with pytest.raises(ModelError, match=r"ConvNet works at one resolution .*such as tap: layer1"):
         one(build_model("convnet-4-8", classes=3)).completed(train)
+    stage = one(build_model("resnet8", classes=3), tap="layer1.0.relu1").completed(train)
     with pytest.raises(WiringError, match=r"after 'layer1.0.relu1' of ResNet also reads"):
-        stage = one(build_model("resnet8", classes=3), tap="layer1.0.relu1").completed(train)
         wire(stage, train.sample())
     with pytest.raises(RecipeError, match="branches is 0; it must be at least 1"):
         one(tiny_net(), branches=0)
