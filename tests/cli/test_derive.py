@@ -45,6 +45,21 @@ def test_nothing_is_overwritten(command, tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "made").iterdir()] == ["student.pt2"]
 
 
+def test_a_file_is_no_directory(command, tmp_path: Path) -> None:
+    (tmp_path / "made").write_text("mine")
+    said = command(*LOW, "-o", "made")
+    assert said.code == 2
+    assert "made is a file; give a directory (-o)" in said.err
+
+
+def test_a_vision_transformer_from_scratch(command, tmp_path: Path) -> None:
+    said = command(
+        "derive", "vit-32-2-4", "--by", "low_rank", "--ratio", "0.5", "--start", "scratch",
+        "--image", "3,16,16",
+    )  # fmt: skip
+    assert said.code == 0, said.err
+
+
 def test_a_thinner_one_by_name_without_files(command, tmp_path: Path) -> None:
     said = command(
         "derive", "resnet20w4", "--by", "thinner", "--ratio", "0.5", "--image", "3,16,16"

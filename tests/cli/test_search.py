@@ -39,6 +39,10 @@ def test_mistakes_are_told(command, monkeypatch) -> None:
     assert "--parameters 50000 or --latency-ms 2.0" in said.err
     Path("study.yaml").write_text(RECIPE + "sweep: {epochs: [1, 2]}\n")
     assert "it is a study" in command("search", "study.yaml", "--parameters", 9).err
+    for wrong in (0, -1):
+        said = command("search", "small.yaml", "--parameters", 9, "--epochs", wrong)
+        assert said.code == 2
+        assert "Invalid value for '--epochs'" in said.err
     monkeypatch.setitem(sys.modules, "optuna", None)
     said = command("search", "small.yaml", "--parameters", 20_000, "-o", "out")
     assert said.code == 2

@@ -56,6 +56,17 @@ def test_tokens_are_heard_at_each_third_of_the_blocks() -> None:
     assert [level.tap for level in levels(Blocks(2), torch.zeros(2, 3, 16, 16))] == ["blocks.1"]
 
 
+def test_a_convnet_that_flattens_its_last_map_keeps_its_levels() -> None:
+    """[B, C, positions] looks like tokens; the maps before it are levels all the same."""
+    net = nn.Sequential(
+        nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU()),
+        nn.Sequential(nn.Conv2d(4, 8, 3, stride=2, padding=1), nn.ReLU()),
+        nn.Flatten(2), nn.Flatten(), nn.Linear(512, 5),
+    )  # fmt: skip
+    found = levels(net, torch.zeros(2, 3, 16, 16))
+    assert [(level.tap, level.shape) for level in found] == [("0", (4, 16, 16)), ("1", (8, 8, 8))]
+
+
 def test_what_is_changed_in_place_or_runs_twice_is_left_out() -> None:
     relu = nn.ReLU()
     twice = nn.Sequential(nn.Conv2d(3, 4, 1), relu, nn.Conv2d(4, 4, 1), relu)

@@ -16,8 +16,9 @@ import stillhouse as sh
 from stillhouse.errors import MissingExtra, ModelError
 from stillhouse.models import weights_fingerprint
 from stillhouse.recipes import make_recipe
+from stillhouse.recipes.derive import LowRankSection
 from stillhouse.report.costs import COSTS
-from stillhouse.runs.deriving import DerivedNetwork
+from stillhouse.runs.deriving import DerivedNetwork, rebuild
 from stillhouse.runs.distill import Distillation
 from stillhouse.runs.job import Objects, prepare
 from stillhouse.students import low_rank
@@ -183,6 +184,23 @@ def test_what_makes_nothing_smaller_is_said_before_anything_is_trained(tmp_path:
     with pytest.raises(ModelError, match=r"energy 1\.0 makes nothing smaller"):
         job_of(tmp_path, {"derive": "low_rank", "energy": 1.0})
     assert not (tmp_path / "run").exists()
+
+
+class Direct(nn.Module):
+    """Reads a weight past its layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 8, 3), nn.Linear(8, 3)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.fc(nn.functional.conv2d(image, self.conv.weight).mean((2, 3)))
+
+
+def test_a_network_that_no_longer_runs_is_refused_with_what_to_keep() -> None:
+    section = LowRankSection(derive="low_rank", rank=1)
+    with pytest.raises(ModelError, match=r"does not run \(AttributeError.*in keep .*changed were"):
+        rebuild(section, Direct(), (3, 8, 8))
 
 
 def test_without_torch_pruning_nothing_is_trained(tmp_path: Path, monkeypatch) -> None:

@@ -126,6 +126,18 @@ def test_products_tell_how_they_are_loaded(run: Path) -> None:
     assert kinds == {"torch.int8", "torch.float32", "torch.int32"}
 
 
+def test_a_student_with_its_own_form_of_the_image(tmp_path: Path) -> None:
+    """Its program is traced on what it reads, and says so."""
+    section = {**SECTION, "input": {"size": 16}}
+    distil(tmp_path / "run", section, epochs=1, control=False)
+    program = torch.export.load(tmp_path / "run/student-int8.pt2").module()
+    assert program(torch.zeros(2, 3, 16, 16)).shape == (2, 3)
+    listed = json.loads((tmp_path / "run/products.json").read_text())["products"]
+    told = {one["file"]: one["what"] for one in listed}
+    assert "images [B, 3, 16, 16]" in told["student-int8.pt2"]
+    assert "it reads images [3, 16, 16]" in told["student-int8.safetensors"]
+
+
 def test_the_report_has_the_rows_with_their_size(run: Path) -> None:
     heads = [row for row in table_rows(read_run(run)) if row.head and row.role == "student"]
     assert [row.model for row in heads] == ["int8", "float"]

@@ -173,6 +173,15 @@ def test_a_student_that_diverges_is_one_of_the_trials(tmp_path: Path, monkeypatc
     assert next(one for one in found if one.outcome == "diverged").why.startswith("term 'kd'")
 
 
+def test_a_short_training_has_the_whole_schedule_in_it(tmp_path: Path) -> None:
+    steps = {"name": "multi_step", "milestones": [4, 6], "warmup": 1}
+    run_search(asked(tmp_path / "search", 1, values={"schedule": steps}))
+    (log,) = (tmp_path / "search").glob("trials/*/student/seed0/metrics.jsonl")
+    rates = [json.loads(line)["lr"] for line in log.read_text().splitlines()]
+    assert len(rates) == 2
+    assert rates[-1] == pytest.approx(0.05 * 0.1**2), "both of its steps in a quarter of the epochs"
+
+
 def test_an_int8_student_is_searched_as_one(tmp_path: Path) -> None:
     out = tmp_path / "search"
     values = {"student": {"model": "resnet8", "quantise": "int8"}}

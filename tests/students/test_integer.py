@@ -158,6 +158,29 @@ def test_a_norm_is_folded_only_if_nobody_else_reads(between: str, folds: bool) -
     torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-3)
 
 
+class OverTokens(nn.Module):
+    """A batch norm of dimension 1, which are the tokens, behind a layer whose outputs come last."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.linear, self.bn = nn.Linear(6, outputs), nn.BatchNorm1d(6)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.bn(self.linear(tokens))
+
+
+@pytest.mark.parametrize("outputs", [6, 8])
+def test_a_norm_over_another_dimension_than_the_outputs_stays(outputs: int) -> None:
+    net, tokens = OverTokens(outputs), torch.randn(50, 6, 6)
+    assert not norms_after(net.eval(), ["linear"], tokens)
+    rounding = quantised(net, tokens[:1]).train()
+    for part in tokens.split(10):
+        rounding(part)
+    with torch.no_grad():
+        mine, theirs = rounding.eval()(tokens), converted(rounding)(tokens)
+    torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-3)
+
+
 def test_a_norm_without_statistics_stays() -> None:
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False))
     assert not norms_after(net.eval(), ["0"], IMAGE)

@@ -121,6 +121,27 @@ def test_grouped_and_tied_layers_are_kept() -> None:
     ]
 
 
+@pytest.mark.parametrize("path", ["a", "b.0"])
+def test_a_shared_layer_is_kept_by_either_path(path: str) -> None:
+    net = nn.Module()
+    net.a = nn.Linear(8, 8)
+    net.b = nn.Sequential(net.a)
+    made = low_rank(net, rank=2, keep=[path])
+    assert not made.changes
+    assert made.module.b[0] is made.module.a
+
+
+def test_layers_whose_weights_attention_reads_itself_are_kept() -> None:
+    encoder = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True)
+    net = nn.Sequential(encoder, nn.Linear(16, 16))
+    made = low_rank(net, rank=2, keep=[])
+    assert [change.path for change in made.changes] == ["1"]
+    whys = {kept.path: kept.why for kept in made.kept}
+    assert whys["0.linear1"] == "the attention around it reads its weight itself"
+    with torch.no_grad():
+        assert made.module.eval()(torch.zeros(2, 5, 16)).shape == (2, 5, 16)
+
+
 def test_a_layer_with_two_paths_is_one_layer_still() -> None:
     shared = nn.Linear(16, 16)
     made = low_rank(nn.Sequential(shared, nn.ReLU(), shared), rank=2, keep=[])

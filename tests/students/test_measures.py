@@ -36,6 +36,33 @@ def test_operations_as_counted_layer_by_layer(name: str) -> None:
     assert macs(made, (3, 32, 32)) == counted(made, (3, 32, 32))
 
 
+def test_attention_is_counted_as_its_products() -> None:
+    net = build_model("vit-32-2-4", classes=10, channels=1, size=8)
+    tokens = net.tokens.positions.shape[1]
+    # Scores and their sums over values: N x N x width twice, in each of two blocks.
+    assert macs(net, (1, 8, 8)) == counted(net, (1, 8, 8)) + 2 * 2 * tokens**2 * 32
+
+
+class Encoder(nn.Module):
+    """Sixteen tokens of an image of 16 x 16; torch's own layer, whose fused form is one call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True)
+        self.fc = nn.Linear(16, 5)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.layer(image.flatten(1, 2)).mean(1))
+
+
+def test_torchs_own_encoder_is_counted_and_stays_fused() -> None:
+    n, d = 16, 16
+    by_hand = n * (3 * d * d + d * d + 2 * d * 32) + 2 * n * n * d + d * 5
+    fused = torch.backends.mha.get_fastpath_enabled()
+    assert macs(Encoder(), (1, 16, 16)) == by_hand == 41040
+    assert torch.backends.mha.get_fastpath_enabled() == fused
+
+
 def test_bytes_are_those_of_the_file(tmp_path) -> None:
     net = build_model("resnet8", classes=10)
     save_file(net.state_dict(), tmp_path / "net.safetensors")

@@ -74,3 +74,14 @@ def test_without_the_package_the_extra_is_named(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "torch_pruning", None)
     with pytest.raises(MissingExtra, match=r"stillhouse\[prune\]"):
         prune(build_model("resnet8", classes=10), IMAGE, ratio=0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "ratio", "least"), [("resnet8w8", 0.1, 0.126), ("mlp-10", 0.1, 0.101)]
+)
+def test_a_ratio_that_leaves_a_layer_no_channel_is_refused(package, name, ratio, least) -> None:
+    """torch-pruning would leave that layer whole, and a smaller ratio give a larger network."""
+    net = build_model(name, classes=10, size=32)
+    with pytest.raises(ModelError, match=rf"leaves no channel of '\w+.*smallest ratio .* {least}"):
+        prune(net, IMAGE, ratio=ratio)
+    assert prune(net, IMAGE, ratio=least).changes

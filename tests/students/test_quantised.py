@@ -118,6 +118,9 @@ def test_layers_that_only_look_known_are_refused_or_kept(part: nn.Module, said: 
 
 
 def test_what_else_is_refused() -> None:
+    encoder = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True)
+    with pytest.raises(ModelError, match="their rounding would be skipped"):
+        quantised(encoder, torch.zeros(1, 5, 16), keep=["self_attn"])
     with pytest.raises(ModelError, match="bits is 9; integers of 2 to 8"):
         quantised(tiny_net(), IMAGE, bits=9)
     with pytest.raises(ModelError, match="has no module 'conv9'"):

@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 
 def search(
     recipe: RecipeFile,
-    trials: Annotated[int, typer.Option(help="How many students are trained in all.")] = 20,
+    trials: Annotated[int, typer.Option(min=1, help="How many students are trained in all.")] = 20,
     parameters: Annotated[int | None, typer.Option(help="A student has at most so many.")] = None,
     latency_ms: Annotated[
         float | None, typer.Option(help="It takes at most so long for one image, measured here.")
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(help="Of each student (default: a quarter of the recipe's).")
+        int | None,
+        typer.Option(min=1, help="Of each student (default: a quarter of the recipe's)."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Directory (default: runs/RECIPE-search).")

@@ -18,6 +18,10 @@ class Tokens(nn.Module):
         super().__init__()
         self.learned = nn.Parameter(torch.empty(1, count, width))
         self.positions = nn.Parameter(torch.empty(1, count + patches, width))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw both anew."""
         nn.init.trunc_normal_(self.learned, std=0.02)
         nn.init.trunc_normal_(self.positions, std=0.02)
 

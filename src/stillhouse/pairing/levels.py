@@ -104,8 +104,11 @@ def levels(module: nn.Module, image: Tensor) -> tuple[Level, ...]:
         )
     found = [Level(tap, tuple(x.shape[1:])) for tap, x in maps.items()]
     tokens = [level for level in found if len(level.shape) == TOKENS - 1]
-    if tokens and len({level.resolution for level in tokens}) == 1:
+    maps_at = {level.resolution for level in found if level not in tokens}
+    # A transformer has the map of its patches at most; a convnet may flatten its last map.
+    if len({level.resolution for level in tokens}) == 1 and len(maps_at) <= 1:
         return _thirds(tokens)
+    found = [level for level in found if level not in tokens] if len(maps_at) > 1 else found
     # A block at its first layers still has the resolution of the level before: blocks that end
     # there come first, single layers only where none does.
     blocks = [level for level in found if any(module.get_submodule(level.tap).children())]

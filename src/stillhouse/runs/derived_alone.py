@@ -85,6 +85,8 @@ def check_free(out: Path) -> None:
     Raises:
         RunError: one of the files is there.
     """
+    if out.exists() and not out.is_dir():
+        raise RunError(f"{out} is a file; give a directory (-o)")
     there = [name for name in (WEIGHTS, PROGRAM, COSTS) if (out / name).exists()]
     if there:
         raise RunError(f"{out} has {', '.join(there)} already; give another directory (-o)")

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from stillhouse.engine.flags import Flags
 from stillhouse.errors import ModelError, RecipeError
 from stillhouse.models import load_weights, weights_fingerprint
 from stillhouse.recipes.derive import (
@@ -63,7 +64,26 @@ def rebuild(
         raise RecipeError("student", [f"nothing is known of derive: {section.derive}"])
     if section.start == "scratch":
         fresh_(made.module, seed=seed)
+    _check_runs(made, section, image_shape)
     return made
+
+
+def _check_runs(made: Derived, section: RebuiltSection, image_shape: tuple[int, int, int]) -> None:
+    """A network may read the weight of a layer past the layer, which is another one now."""
+    module, flags = made.module, Flags([made.module])
+    first = next(module.parameters(), torch.zeros(()))
+    image = torch.zeros(2, *image_shape, device=first.device, dtype=first.dtype)
+    try:
+        with torch.no_grad():
+            module.eval()(image)
+    except Exception as error:
+        changed = ", ".join(change.path for change in made.changes)
+        raise ModelError(
+            f"derive: what {section.model} makes does not run ({type(error).__name__}: {error}); "
+            f"name the layer in keep whose weight is read directly; changed were {changed}"
+        ) from error
+    finally:
+        flags.restore()
 
 
 def check_smaller(made: Derived, section: DerivedSection, teacher: str) -> None:
@@ -75,8 +95,8 @@ def check_smaller(made: Derived, section: DerivedSection, teacher: str) -> None:
     if not made.changes:
         why = "; ".join(dict.fromkeys(kept.why for kept in made.kept)) or "it has no such layer"
         raise ModelError(
-            f"derive: {section.model} makes nothing smaller of {teacher} ({why}); ask for less, or "
-            "name a smaller model"
+            f"derive: {section.model} makes nothing smaller of {teacher} ({why}); give a smaller "
+            "ratio, or name a smaller model"
         )
 
 

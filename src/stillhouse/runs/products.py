@@ -134,9 +134,9 @@ def _integers(job: Distillation, run: StageRun, epoch: Epoch) -> Iterator[dict[s
     if not is_quantised(trained):
         return
     stem = product_file(job.out, "student-int8", epoch.which).with_suffix("")
-    image = job.feeds.train(epoch.seed).sample()["batch.image"].cpu()
-    for path, what in integer_files(job, trained, image, stem, str(epoch)):
-        yield _entry(path, what)
+    image, own = job.feeds.train(epoch.seed).sample()["batch.image"].cpu(), job.student_input
+    for path, what in integer_files(job, trained, own(image) if own else image, stem, str(epoch)):
+        yield _entry(path, what + _reading(job))
 
 
 def _others(

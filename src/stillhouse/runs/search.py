@@ -86,7 +86,7 @@ class Search:
 
     def short(self, recipe: Recipe) -> int:
         """How many epochs a candidate has."""
-        return self.epochs or max(1, recipe.epochs // SHORT)
+        return max(1, recipe.epochs // SHORT) if self.epochs is None else self.epochs
 
 
 def run_search(search: Search, done: Callable[[Candidate], None] | None = None) -> list[Candidate]:
@@ -187,8 +187,17 @@ class _Attempt:
 
 
 def _short(job: Distillation, epochs: int) -> Distillation:
-    """The job with a student of so many epochs; its teacher was trained by the recipe's."""
-    changes: dict[str, Any] = {"epochs": epochs}
+    """The job with a student of so many epochs; its teacher was trained by the recipe's.
+
+    What a schedule counts in epochs shrinks with them.
+    """
+    share, schedule = epochs / job.recipe.epochs, job.recipe.schedule
+    told = schedule.settings()
+    if "milestones" in told:
+        told["milestones"] = [share * milestone for milestone in told["milestones"]]
+    if "warmup" in told:
+        told["warmup"] = share * told["warmup"]
+    changes: dict[str, Any] = {"epochs": epochs, "schedule": schedule.model_copy(update=told)}
     if job.recipe.compile == "auto":
         changes["compile"] = False  # a few epochs never pay for a compilation
     return replace(job, recipe=job.recipe.model_copy(update=changes))

@@ -51,6 +51,9 @@ class Became:
     how: str
 
 
+WHOLE = (nn.MultiheadAttention, nn.TransformerEncoderLayer)
+"""Modules that read the weights of their layers past the layers, in their fused form."""
+
 Decide = Callable[[Any], "Became | str"]
 """Of one layer: what it becomes, or why it is kept."""
 
@@ -61,8 +64,8 @@ def rebuilt(
     """A copy of a network with some of its layers replaced.
 
     A layer that has more than one path is replaced once, at all of them. Kept are layers at or
-    below the paths of ``keep``, layers whose weight another module has too, and those of a class
-    of their own, which may compute anything.
+    below the paths of ``keep``, layers whose weight another module has too or reads past them, and
+    those of a class of their own, which may compute anything.
 
     Args:
         module: stays as it is.
@@ -81,6 +84,8 @@ def rebuilt(
     check_paths(module, keep)
     made = copy.deepcopy(module)
     owners = _owners(made)
+    read_inside = [path for path, part in made.named_modules() if isinstance(part, WHOLE)]
+    aliases = _aliases(made)
     new: dict[nn.Module, nn.Module] = {}
     changes, kept = [], []
     paths = [(path, part) for path, part in made.named_modules(remove_duplicate=False) if path]
@@ -90,7 +95,8 @@ def rebuilt(
             continue
         if not isinstance(layer, kinds):
             continue
-        found = _spared(path, layer, keep, owners) or decide(layer)
+        names = aliases[id(layer)]
+        found = _spared(names, layer, kinds, keep, owners, read_inside) or decide(layer)
         if isinstance(found, str):
             kept.append(Kept(path, found))
         else:
@@ -106,7 +112,7 @@ def check_paths(module: nn.Module, paths: Sequence[str]) -> None:
     Raises:
         ModelError: one does not.
     """
-    known = [path for path, _ in module.named_modules() if path]
+    known = [path for path, _ in module.named_modules(remove_duplicate=False) if path]
     for path in paths:
         if path not in known:
             raise ModelError(
@@ -133,14 +139,36 @@ def classifier(module: nn.Module) -> tuple[str, ...]:
     return tuple(linears[-1:])
 
 
-def _spared(path: str, layer: nn.Module, keep: Sequence[str], owners: dict[int, int]) -> str | None:
-    if any(path == each or path.startswith(f"{each}.") for each in keep):
+def _spared(
+    paths: Sequence[str],
+    layer: nn.Module,
+    kinds: tuple[type[nn.Module], ...],
+    keep: Sequence[str],
+    owners: dict[int, int],
+    read_inside: Sequence[str],
+) -> str | None:
+    def below(places: Sequence[str]) -> bool:
+        return any(
+            path == place or path.startswith(f"{place}.") for path in paths for place in places
+        )
+
+    if below(keep):
         return "asked for"
     if any(owners[id(parameter)] > 1 for parameter in layer.parameters(recurse=False)):
         return "another module has its weight too"
-    if not type(layer).__module__.startswith("torch.nn.modules"):
+    if type(layer) not in kinds:
         return f"its class {type(layer).__name__} may compute anything"
+    if below(read_inside):
+        return "the attention around it reads its weight itself"
     return None
+
+
+def _aliases(module: nn.Module) -> dict[int, list[str]]:
+    """All paths of each module."""
+    found: dict[int, list[str]] = {}
+    for path, part in module.named_modules(remove_duplicate=False):
+        found.setdefault(id(part), []).append(path)
+    return found
 
 
 def _owners(module: nn.Module) -> dict[int, int]:

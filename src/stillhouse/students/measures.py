@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from stillhouse.engine.flags import Flags
@@ -66,15 +67,27 @@ def measured(modules: Sequence[nn.Module], image_shapes: Sequence[Shape]) -> lis
 def macs(module: nn.Module, image_shape: Shape) -> int:
     """Multiply-and-add operations of one image: convolutions, matrix products and attention.
 
-    Counted by torch as it runs; normalisation, activations, pooling and sums are not counted, as is
-    the custom.
+    Counted by torch as it runs, attention as its matrix products; normalisation, activations,
+    pooling and sums are not counted, as is the custom.
 
     >>> macs(nn.Conv2d(3, 8, 3, padding=1), (3, 4, 4))
     3456
     """
-    with _resting([module]), FlopCounterMode(display=False) as counter:
+    with _resting([module]), _unfused(), FlopCounterMode(display=False) as counter:
         module(_images(module, image_shape, 1))
     return int(counter.get_total_flops()) // 2
+
+
+@contextmanager
+def _unfused() -> Iterator[None]:
+    """Attention as single products: torch does not count its fused kernels everywhere."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 def file_bytes(module: nn.Module) -> int:

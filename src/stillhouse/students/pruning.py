@@ -1,6 +1,7 @@
 """Structured pruning: whole channels go, and with them all weights that read or feed them."""
 
 import copy
+import math
 import warnings
 from collections.abc import Sequence
 
@@ -47,6 +48,7 @@ def prune(
         raise MissingExtra("derive: prune", "torch-pruning", "prune") from absent
     keep = classifier(teacher) if keep is None else keep
     check_paths(teacher, keep)
+    _check_narrowest(teacher, ratio, keep)
     made = copy.deepcopy(teacher).eval()
     before = _outputs(made, image)
     needs = {name: parameter.requires_grad for name, parameter in made.named_parameters()}
@@ -78,6 +80,22 @@ def prune(
         parameter.requires_grad_(needs.get(name, True))
     changes, kept = _compared(teacher, made, keep)
     return Derived(made.train(teacher.training), changes, kept)
+
+
+def _check_narrowest(teacher: nn.Module, ratio: float, keep: Sequence[str]) -> None:
+    """torch-pruning leaves a layer whole of which no channel would stay."""
+    widths = {
+        path: _channels(layer)[0]
+        for path, layer in teacher.named_modules()
+        if isinstance(layer, nn.Linear | nn.Conv2d) and path not in keep
+    }
+    path, width = min(widths.items(), key=lambda each: each[1], default=("", 0))
+    if path and int(width * (1 - (1 - ratio))) < 1:
+        least = math.ceil(1000 / width + 1) / 1000
+        raise ModelError(
+            f"ratio {ratio} leaves no channel of '{path}', which has {width}; the smallest ratio "
+            f"of this network is {least}, or name that layer in keep"
+        )
 
 
 def _outputs(module: nn.Module, image: Tensor) -> tuple[int, ...]:

@@ -56,6 +56,12 @@ def quantised(
     >>> list(net.state_dict())
     ['1.weight', '1.bias', '1.input_range.low', '1.input_range.high', '1.input_range.seen']
     """
+    if any(isinstance(part, nn.TransformerEncoderLayer) for part in module.modules()):
+        raise ModelError(
+            "torch's TransformerEncoderLayer reads the weights of its layers past them, so their "
+            "rounding would be skipped; write the block with layers that are called, as in "
+            "stillhouse.models.transformer.Block"
+        )
     if bits not in BITS:
         raise ModelError(f"bits is {bits}; integers of {BITS[0]} to {BITS[-1]} bits are known")
     copied = copy.deepcopy(module)

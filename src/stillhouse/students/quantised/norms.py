@@ -16,7 +16,8 @@ def norms_after(module: nn.Module, paths: Iterable[str], image: Tensor) -> Mappi
     """The path of the batch norm behind each of these layers that has one to itself.
 
     The network is run once in eval mode and listened to, so it need not be traceable. A norm
-    counts when it runs once, on what the layer gave, and nothing else reads that.
+    counts when it runs once, on what the layer gave, over the layer's channels, and nothing else
+    reads that.
 
     >>> net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.Conv2d(2, 2, 1))
     >>> norms_after(net, ["0", "3"], torch.zeros(1, 1, 4, 4))
@@ -35,6 +36,7 @@ class _Heard:
     """What layers gave and norms read, and how often each was read."""
 
     def __init__(self, module: nn.Module, paths: set[str]) -> None:
+        self.channels: dict[str, int] = {}  # in which dimension a layer's are
         self.given: dict[str, Tensor] = {}  # kept, so that no other tensor gets its id
         self.read: dict[str, Tensor] = {}
         self.runs: Counter[str] = Counter()
@@ -42,6 +44,7 @@ class _Heard:
         self._hooks = []
         for name, part in module.named_modules():
             if name in paths:
+                self.channels[name] = -1 if isinstance(part, nn.Linear) else 1
                 self._hooks.append(part.register_forward_hook(self._layer(name)))
             elif type(part) in NORMS and part.running_mean is not None:
                 self._hooks.append(part.register_forward_hook(self._norm(name)))
@@ -71,6 +74,7 @@ class _Heard:
             for layer, value in self.given.items()
             for norm, read in self.read.items()
             if read is value
+            and self.channels[layer] % value.ndim == 1  # where a batch norm looks for them
             and self.uses[id(value)] == 1
             and self.runs[layer] == self.runs[norm] == 1
             and id(value) not in returned
