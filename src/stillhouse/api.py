@@ -6,8 +6,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from stillhouse.engine.stage import Stage
 from stillhouse.errors import RecipeError
 from stillhouse.recipes import load_study, make_recipe, make_study
+from stillhouse.recipes.choices import IMPORT
 from stillhouse.runs.job import Objects, Outcome, prepare, run
 from stillhouse.runs.study import StudyOutcome, prepare_study, run_study
 from stillhouse.runs.watching import Watcher
@@ -21,7 +23,7 @@ def distill(
     teacher_input: Mapping[str, Any] | None = None,
     peers: int | Sequence[str | nn.Module | Callable[[], nn.Module]] | None = None,
     student_input: Mapping[str, Any] | None = None,
-    method: str | dict[str, Any] = "kd",
+    method: str | Mapping[str, Any] | Callable[..., Stage] = "kd",
     out: str | Path,
     epochs: int = 30,
     seeds: int | Sequence[int] = 3,
@@ -46,7 +48,8 @@ def distill(
             student's own kind, or each as the student is given.
         teacher_input, student_input: where one of them wants another image than that of the data:
             {'size': 224, 'channels': 3, 'mean': [...], 'std': [...]}.
-        method: a name ('stillhouse ls methods') or {'name': ..., setting: ...}.
+        method: a name ('stillhouse ls methods') or {'name': ..., setting: ...}. In place of a name
+            a function of your own that gives a Stage, or where it is: 'python:mine:largest'.
         out: the directory of the run; the same call goes on with it or finds it finished.
         epochs, seeds: the budget; 3 seeds are 0, 1 and 2.
         transform, eval_transform: functions of one image that give a float tensor, instead of the
@@ -69,7 +72,7 @@ def distill(
             "student": _with_input(_named(student), student_input),
             "teacher": None if teacher is None else _with_input(_named(teacher), teacher_input),
             **_peers(peers),
-            "method": method,
+            "method": _placed(method),
             "epochs": epochs,
             "seeds": seeds if isinstance(seeds, int) else list(seeds),
             **settings,
@@ -83,6 +86,7 @@ def distill(
         peers=_objects(peers),
         transform=transform,
         eval_transform=eval_transform,
+        method=_function(method),
     )
     job = prepare(
         recipe,
@@ -133,6 +137,23 @@ def _with_input(network: Any, wanted: Mapping[str, Any] | None) -> Any:
         raise RecipeError("teacher_input", ["of several teachers each has its own; give it there"])
     section = network if isinstance(network, dict) else {"model": network}
     return {**section, "input": dict(wanted)}
+
+
+def _function(method: Any) -> Callable[..., Stage] | None:
+    """A method that was given as a function."""
+    found = method.get("name") if isinstance(method, Mapping) else method
+    return found if callable(found) else None
+
+
+def _placed(method: Any) -> Any:
+    """How a recipe calls a method that was given as a function."""
+    function = _function(method)
+    if function is None:
+        return method
+    module, name = (getattr(function, key, "own") for key in ("__module__", "__qualname__"))
+    settings = {key: value for key, value in method.items() if key != "name"} if isinstance(
+        method, Mapping) else {}  # fmt: skip
+    return {**settings, "name": f"{IMPORT}{module}:{name}"}
 
 
 def _peers(peers: Any) -> dict[str, Any]:

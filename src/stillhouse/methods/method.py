@@ -27,7 +27,7 @@ class Method:
     @property
     def line(self) -> str:
         """The first line of its docstring."""
-        return (inspect.getdoc(self.build) or "").splitlines()[0]
+        return next(iter((inspect.getdoc(self.build) or "").splitlines()), "")
 
     @property
     def family(self) -> str:

@@ -5,10 +5,13 @@
 """
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, Union, get_type_hints
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WrapValidator, create_model
+
+IMPORT = "python:"
+"""Before the place of a function of the user's own."""
 
 
 class Choice(BaseModel):
@@ -45,12 +48,49 @@ def choice_of(function: Callable[..., Any], *, known: Sequence[str] = ()) -> typ
     return made
 
 
-def choices(functions: Sequence[Callable[..., Any]]) -> Any:
-    """The discriminated union of functions or schemas; a bare name stands for its defaults."""
+class OwnChoice(Choice):
+    """A function of the user's own, by its place; its settings are checked when it is imported.
+
+    >>> OwnChoice(name="python:mine:largest", weight=2.0).settings()
+    {'weight': 2.0}
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    def settings(self) -> dict[str, Any]:
+        """The keyword arguments."""
+        return dict(self.model_extra or {})
+
+
+def is_own(name: Any) -> bool:
+    """Whether a name is a place in the user's own code.
+
+    >>> is_own("kd"), is_own("python:mine:largest")
+    (False, True)
+    """
+    return isinstance(name, str) and name.startswith(IMPORT)
+
+
+def choices(functions: Sequence[Callable[..., Any]], *, own: bool = False) -> Any:
+    """The discriminated union of functions or schemas; a bare name stands for its defaults.
+
+    ``own``: whether ``python:package.module:function`` is a choice, too.
+    """
     models = [each if isinstance(each, type) else choice_of(each) for each in functions]
     union: Any = Union[tuple(models)] if len(models) > 1 else models[0]  # noqa: UP007  (computed)
     tagged = Annotated[union, Field(discriminator="name")] if len(models) > 1 else union
+    if own:
+        return Annotated[tagged, WrapValidator(_own_first), BeforeValidator(_named)]
     return Annotated[tagged, BeforeValidator(_named)]
+
+
+def _own_first(value: Any, known: Callable[[Any], Any]) -> Any:
+    name = value.get("name") if isinstance(value, Mapping) else getattr(value, "name", None)
+    if not is_own(name):
+        return known(value)
+    if str(name).count(":") != 2:
+        raise ValueError(f"'{name}': write {IMPORT}PACKAGE.MODULE:FUNCTION")
+    return OwnChoice.model_validate(value)
 
 
 def _named(value: Any) -> Any:

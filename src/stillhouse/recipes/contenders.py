@@ -5,6 +5,7 @@ from typing import Any
 
 from stillhouse.errors import nearest
 from stillhouse.methods import METHODS
+from stillhouse.recipes.choices import is_own
 from stillhouse.recipes.sweep import arm_name
 
 ALL = "all"
@@ -75,7 +76,7 @@ def _problem(asked: Any) -> str | None:
     if not isinstance(asked, Mapping) or not isinstance(asked.get("name"), str):
         return f"{asked!r} is no method; write kd, or {{name: kd, weight: 3}}"
     names = [method.name for method in METHODS]
-    if asked["name"] not in names:
+    if asked["name"] not in names and not is_own(asked["name"]):
         return f"no method '{asked['name']}'; {nearest(asked['name'], names)}"
     if asked["name"] == CONTROL:
         return f"'{CONTROL}' is the control, which every arm has; leave it out"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from stillhouse.methods import METHODS
-from stillhouse.recipes.choices import choices
+from stillhouse.recipes.choices import choices, is_own
 
 GENERATION = 1000
 """Between the seed of a student and that of its own teacher, so that they never start alike."""
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Methods = Choice  # what the choice below gives
 else:
-    Methods = choices([method.build for method in METHODS])
+    Methods = choices([method.build for method in METHODS], own=True)
 
 
 class Section(BaseModel):
@@ -184,7 +184,9 @@ def unneeded_teacher(method: Any, teacher: TeacherSection | None) -> str | None:
 
 
 def _peerless(method: Any) -> str | None:
-    """Whether a teacher is to be trained by a method that needs peers; None when it is not."""
+    """Whether a teacher is to be trained by a method that teachers cannot have; None if not."""
+    if method is not None and is_own(method.name):
+        return f"method '{method.name}': a teacher is trained by a method of the catalogue"
     if method is None or not any(m.name == method.name and m.needs_peers for m in METHODS):
         return None
     return (

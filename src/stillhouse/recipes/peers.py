@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from stillhouse.methods import METHODS
+from stillhouse.recipes.choices import is_own
 from stillhouse.recipes.networks import GENERATION, ModelSection, short
 
 PEER_SEEDS = 100 * GENERATION
@@ -74,7 +75,7 @@ def peers_problem(
     method: str, peers: Sequence[PeerSection] | None, seeds: Sequence[int]
 ) -> str | None:
     """Why a recipe cannot have these peers; None when all is well."""
-    if peers and not takes_peers(method):
+    if peers and not takes_peers(method) and not is_own(method):
         found = ", ".join(each.name for each in METHODS if each.needs_peers)
         return f"method '{method}' takes no peers; leave peers out, or take one of {found}"
     if not peers and takes_peers(method):

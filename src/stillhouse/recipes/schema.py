@@ -11,7 +11,7 @@ from stillhouse.engine.optimisers import adamw, constant, cosine, multi_step, on
 from stillhouse.engine.platform import Precision
 from stillhouse.methods import METHODS
 from stillhouse.recipes.augment import AugmentSection, augment_words
-from stillhouse.recipes.choices import choices
+from stillhouse.recipes.choices import choices, is_own
 from stillhouse.recipes.derive import Student, objection
 from stillhouse.recipes.networks import (
     GENERATION,
@@ -154,7 +154,8 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> "Recipe":
-        needs = any(m.name == self.method.name and m.needs_teacher for m in METHODS)
+        own = is_own(self.method.name)  # what it needs is known when it is imported
+        needs = own or any(m.name == self.method.name and m.needs_teacher for m in METHODS)
         problem = method_problem(self.method, self.teacher)
         problem = problem or peers_problem(self.method.name, self.peers, self.seeds)
         if problem:

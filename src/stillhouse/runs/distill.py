@@ -17,6 +17,7 @@ from stillhouse.recipes.derive import DerivedSection
 from stillhouse.recipes.networks import ancestors, each_student_its_own
 from stillhouse.recipes.schema import Recipe
 from stillhouse.runs.ancestors import Ancestor, Ancestry, file_name, reading
+from stillhouse.runs.code import code_identity
 from stillhouse.runs.compiling import settle_compile
 from stillhouse.runs.deriving import check_student
 from stillhouse.runs.feeds import Feeds, data_identity
@@ -60,11 +61,17 @@ class Distillation:
     transferred: dict[int, Transferred] = field(default_factory=dict)
     peers: Peers = field(default_factory=Peers)
     starts: dict[int, float] = field(default_factory=dict)
+    own_method: Method | None = None
 
     @property
     def method(self) -> Method:
         """The method of the recipe."""
-        return find_method(self.recipe.method.name)
+        return self.own_method or find_method(self.recipe.method.name)
+
+    @property
+    def method_code(self) -> dict[str, Any]:
+        """What a fingerprint must know of a method of the user's own; empty for one of ours."""
+        return {"code": code_identity(self.own_method.build)} if self.own_method else {}
 
     def settings(
         self, seed: int, epochs: int | None = None, *, compile: bool | None = None
@@ -263,6 +270,7 @@ class Distillation:
         settings = self.settings(seed)
         more = {
             "method": self.recipe.method.model_dump(),
+            **self.method_code,
             "teacher": None if teacher is None else self.teacher_identity(teacher),
             "views": self.feeds.views or "a new one each epoch",
             **({} if self.recipe.student.head == "own" else {"head": self.recipe.student.head}),

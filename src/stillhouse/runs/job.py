@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from stillhouse.engine.files import Lines, write_json, write_text
 from stillhouse.engine.fit import METRICS
 from stillhouse.engine.platform import open_platform
+from stillhouse.engine.stage import Stage
 from stillhouse.errors import RunError
 from stillhouse.models import load_weights
 from stillhouse.recipes.augment import AugmentSection
@@ -23,6 +24,7 @@ from stillhouse.runs.directory import claimed
 from stillhouse.runs.distill import Distillation
 from stillhouse.runs.environment import environment
 from stillhouse.runs.feeds import Feeds, open_feeds
+from stillhouse.runs.own_method import own_method
 from stillhouse.runs.peers import make_peers
 from stillhouse.runs.played import Played, student_of
 from stillhouse.runs.products import write_products
@@ -44,6 +46,7 @@ class Objects:
     peers: Sequence[Any] | None = None
     transform: Callable[[Any], Tensor] | None = None
     eval_transform: Callable[[Any], Tensor] | None = None
+    method: Callable[..., Stage] | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ def prepare(
     ``feeds`` are the recipe's, where several runs of one process share what was loaded.
     """
     given = objects or Objects()
+    own = own_method(recipe, given.method, allow_imports=allow_imports)
     feeds = feeds or open_feeds(
         recipe.data,
         recipe.batch,
@@ -114,7 +118,15 @@ def prepare(
     shared = shared or out.resolve().parent / SHARED
     peers = make_peers(recipe.peers or (), given.peers, student, feeds, allow_imports=allow_imports)
     job = Distillation(
-        recipe, feeds, student, teacher, shared, out, watcher or Quiet(), peers=peers
+        recipe,
+        feeds,
+        student,
+        teacher,
+        shared,
+        out,
+        watcher or Quiet(),
+        peers=peers,
+        own_method=own,
     )
     job.check()
     return job

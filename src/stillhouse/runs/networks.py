@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 import torch
@@ -11,14 +10,14 @@ from torch import nn
 
 from stillhouse.bridges import InputAdapter
 from stillhouse.engine.seeding import seeded
-from stillhouse.errors import ModelError, RecipeError
+from stillhouse.errors import ModelError
 from stillhouse.models import build_model, comes_trained, load_weights, weights_fingerprint
+from stillhouse.recipes.choices import IMPORT
 from stillhouse.recipes.networks import InputSection, ModelSection, Section, StudentSection
 from stillhouse.runs.code import module_identity
 from stillhouse.runs.feeds import Feeds
+from stillhouse.runs.imports import imported
 from stillhouse.students.quantised import quantised
-
-IMPORT = "python:"
 
 Source = nn.Module | Callable[[], nn.Module]
 
@@ -93,19 +92,11 @@ class Network:
         )
 
     def _imported(self) -> nn.Module:
-        name = self.section.model.removeprefix(IMPORT)
-        path, colon, function = name.partition(":")
-        if not self.allow_imports:
-            raise RecipeError(
-                "model", [f"'{self.section.model}' runs Python code; allow it with --allow-imports"]
-            )
-        if not colon:
-            raise RecipeError("model", [f"'{self.section.model}': write {IMPORT}PACKAGE:FUNCTION"])
-        try:
-            make = getattr(import_module(path), function)
-        except (ImportError, AttributeError) as error:
-            raise ModelError(f"'{self.section.model}' cannot be imported: {error}") from error
-        return _made_by(lambda: make(classes=self.classes, channels=self.channels), name)
+        make = imported(self.section.model, allow=self.allow_imports)
+        return _made_by(
+            lambda: make(classes=self.classes, channels=self.channels),
+            self.section.model.removeprefix(IMPORT),
+        )
 
 
 def _made_by(make: Callable[[], nn.Module], name: str) -> nn.Module:

@@ -175,7 +175,8 @@ def arm_fingerprint(job: Distillation) -> str:
         module = ancestor.make(seed)
         starts.append([weights_fingerprint(module), *ancestor.network.code(module).values()])
     recipe = same_run(resolved(job.recipe))
-    return job.identity("arm", job.settings(seed), job.student, recipe=recipe, starts=starts)
+    known = {"recipe": recipe, "starts": starts, **job.method_code}
+    return job.identity("arm", job.settings(seed), job.student, **known)
 
 
 class _Notes:
