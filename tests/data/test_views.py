@@ -5,7 +5,7 @@ import torch
 from scipy import stats
 
 from stillhouse.data.augment import Augment
-from stillhouse.data.views import below, keys, mix, sample_seeds, shuffled, uniform
+from stillhouse.data.views import keys, mix, sample_seeds, shuffled, uniform, uniforms
 
 MASK = 2**64 - 1
 SEEDS = [0, 1, 7, 2**31, 2**63 - 1, 2**63, 2**64 - 1, -3]
@@ -56,7 +56,7 @@ def test_keys_and_draws_equal_big_integers(seed: int) -> None:
             assert unsigned(keys(seed, index, view, draw)) == wanted
             unit = [(key >> 40 & 0xFFFFFF) / 2**24 for key in wanted]
             assert uniform(seed, index, view, draw).tolist() == unit
-            assert below(seed, index, view, draw, 9).tolist() == [int(u * 9) for u in unit]
+            assert uniforms(seed, index, view, [9, draw])[1].tolist() == unit
 
 
 def test_a_sample_seed_is_its_first_draw_without_the_sign() -> None:
@@ -76,6 +76,11 @@ def test_a_draw_depends_on_the_sample_alone() -> None:
     back = torch.empty(1000)
     back[index] = whole
     assert torch.equal(back, uniform(3, torch.arange(1000), 5, 2))
+
+
+def below(seed: int, index: torch.Tensor, view: int, draw: int, n: int) -> torch.Tensor:
+    """A place among n, as the augmentation draws it."""
+    return (uniform(seed, index, view, draw) * n).long()
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 9, 1000, 2**20])

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stillhouse.data.views import uniform
+from stillhouse.data.views import uniforms
 
 
 def affine(images: Tensor, *, angle: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ def random_affine(
         shift: largest shift to each side, pixels.
         scale: largest factor; drawn between ``1 / scale`` and ``scale``, uniform in its logarithm.
     """
-    drawn = [2 * uniform(seed, index, view, draw) - 1 for draw in draws]
+    drawn = (2 * uniforms(seed, index, view, draws) - 1).unbind()
     return affine(
         images,
         angle=drawn[0] * math.radians(rotate),

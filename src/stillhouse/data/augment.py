@@ -9,7 +9,7 @@ from torch import Tensor
 
 from stillhouse.data.affine import random_affine
 from stillhouse.data.blur import random_blur
-from stillhouse.data.views import below, uniform
+from stillhouse.data.views import uniform, uniforms
 
 # Each random choice of a sample draws under its own number, so that one option never moves another.
 _ROW, _COLUMN, _FLIP, _CUT_ROW, _CUT_COLUMN, *_AFFINE, _BLUR, _FADE = range(11)
@@ -111,13 +111,13 @@ class Augment:
         count, height, width, _ = images.shape
         rows = torch.arange(height, device=images.device).expand(count, height)
         columns = torch.arange(width, device=images.device).expand(count, width)
+        flip, down, right = uniforms(seed, index, view, (_FLIP, _ROW, _COLUMN))[:, :, None]
         if self.flip:
-            mirrored = below(seed, index, view, _FLIP, 2).bool()[:, None]
-            columns = torch.where(mirrored, width - 1 - columns, columns)
+            columns = torch.where(flip >= 0.5, width - 1 - columns, columns)
         if self.crop:
             places = 2 * self.crop + 1
-            rows = rows + below(seed, index, view, _ROW, places)[:, None]
-            columns = columns + below(seed, index, view, _COLUMN, places)[:, None]
+            rows = rows + (down * places).long()
+            columns = columns + (right * places).long()
             images = F.pad(images, (0, 0, self.crop, self.crop, self.crop, self.crop))
         sample = torch.arange(count, device=images.device)[:, None, None]
         return images[sample, rows[:, :, None], columns[:, None, :]]
@@ -149,8 +149,9 @@ class Augment:
     def _cut(self, images: Tensor, seed: int, index: Tensor, view: int) -> Tensor:
         """Zero (the mean, once normalised) a square around a random pixel, clipped at the edge."""
         _, _, height, width = images.shape
-        row = below(seed, index, view, _CUT_ROW, height)[:, None] - self.cutout // 2
-        column = below(seed, index, view, _CUT_COLUMN, width)[:, None] - self.cutout // 2
+        down, right = uniforms(seed, index, view, (_CUT_ROW, _CUT_COLUMN))[:, :, None]
+        row = (down * height).long() - self.cutout // 2
+        column = (right * width).long() - self.cutout // 2
         rows = torch.arange(height, device=images.device) - row
         columns = torch.arange(width, device=images.device) - column
         hit = ((rows >= 0) & (rows < self.cutout))[:, :, None]
