@@ -151,8 +151,7 @@ def _placed(method: Any) -> Any:
     if function is None:
         return method
     module, name = (getattr(function, key, "own") for key in ("__module__", "__qualname__"))
-    settings = {key: value for key, value in method.items() if key != "name"} if isinstance(
-        method, Mapping) else {}  # fmt: skip
+    settings = method if isinstance(method, Mapping) else {}
     return {**settings, "name": f"{IMPORT}{module}:{name}"}
 
 

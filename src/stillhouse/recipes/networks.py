@@ -156,7 +156,8 @@ class TeacherSection(ModelSection):
                 "student's own; give it seed: student too"
             )
         problem = method_problem(self.method, self.teacher)
-        problem = problem or unneeded_teacher(self.method, self.teacher) or _peerless(self.method)
+        problem = problem or unneeded_teacher(self.method, self.teacher)
+        problem = problem or _not_for_teachers(self.method)
         if problem:
             raise ValueError(problem)
         return self
@@ -183,7 +184,7 @@ def unneeded_teacher(method: Any, teacher: TeacherSection | None) -> str | None:
     return None
 
 
-def _peerless(method: Any) -> str | None:
+def _not_for_teachers(method: Any) -> str | None:
     """Whether a teacher is to be trained by a method that teachers cannot have; None if not."""
     if method is not None and is_own(method.name):
         return f"method '{method.name}': a teacher is trained by a method of the catalogue"

@@ -148,9 +148,8 @@ def _spared(
     read_inside: Sequence[str],
 ) -> str | None:
     def below(places: Sequence[str]) -> bool:
-        return any(
-            path == place or path.startswith(f"{place}.") for path in paths for place in places
-        )
+        pairs = [(path, place) for path in paths for place in places]
+        return any(f"{path}.".startswith(f"{place}.") or not place for path, place in pairs)
 
     if below(keep):
         return "asked for"
