@@ -1,8 +1,8 @@
-"""How the cost of a recording grows: with samples, with classes, with views.
+"""How the cost of a teacher cache grows: with samples, with classes, with views.
 
     python benchmarks/growth.py          # writes benchmarks/results/growth.json and a picture
 
-A convnet-16-32 teacher on random images of 32x32; recording seconds and bytes, and milliseconds to
+A convnet-16-32 teacher on random images of 32x32; teacher cache seconds and bytes, and milliseconds to
 look a batch of 64 up (the median of fifty shuffled batches).
 """
 
@@ -45,10 +45,10 @@ def cost(setting: Mapping[str, Any], platform: Platform) -> dict[str, float]:
     teacher = Role("teacher", build_model("convnet-16-32", classes=classes))
     storage = {"logits": Storage(top=asked.get("top"))}
     with tempfile.TemporaryDirectory() as folder:
-        recording = record(
+        cache = record(
             teacher, ["logits"], data, Path(folder), {}, platform, storage=storage
         )  # fmt: skip
-        replay = Replay("teacher", recording)
+        replay = Replay("teacher", cache)
         batches = [batch for batch, _ in zip(_stream(data), range(LOOKUPS + 1), strict=False)]
         seconds = []
         for batch in batches:
@@ -57,8 +57,8 @@ def cost(setting: Mapping[str, Any], platform: Platform) -> dict[str, float]:
             seconds.append(time.perf_counter() - began)
         return {
             **asked,
-            "seconds": round(recording.seconds, 3),
-            "bytes": recording.bytes,
+            "seconds": round(cache.seconds, 3),
+            "bytes": cache.bytes,
             "lookup_ms": round(1000 * statistics.median(seconds[1:]), 4),
         }
 
@@ -77,7 +77,9 @@ def main() -> None:
         found[axis] = [cost(setting, platform) for setting in settings]
         for one in found[axis]:
             print(axis, one, flush=True)
-        keep("growth", "cost of a recording: seconds, bytes, milliseconds per lookup", axes=found)
+        keep(
+            "growth", "cost of a teacher cache: seconds, bytes, milliseconds per lookup", axes=found
+        )
     draw(found)
 
 

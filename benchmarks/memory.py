@@ -1,4 +1,4 @@
-"""Peak memory of a training alone, with a recorded teacher and with a live one.
+"""Peak memory of a training alone, with a cached teacher and with a live one.
 
     python benchmarks/memory.py          # writes benchmarks/results/memory.json
 
@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from result_files import keep, median_ratio
-from stillhouse.cache import Replay, open_recording, record
+from stillhouse.cache import Replay, open_cache, record
 from stillhouse.data import Augment, Batches, ImageTable
 from stillhouse.engine.nodes import Role
 from stillhouse.engine.platform import open_platform
@@ -28,7 +28,7 @@ from stillhouse.methods import kd, plain
 from stillhouse.models import build_model
 
 ROWS, VIEWS, STEPS = 10_000, 2, 20
-CASES = ("alone", "recorded", "live")
+CASES = ("alone", "cached", "live")
 IDENTITY = {"what": "memory benchmark"}
 
 
@@ -45,8 +45,8 @@ def stage(case: str, folder: Path) -> Stage:
     teacher = build_model("wrn_40_2", classes=100)
     if case == "live":
         return kd(student, teacher)
-    recording = open_recording(folder, IDENTITY, ["logits"], VIEWS)
-    return kd(student, teacher).replace(Replay("teacher", recording))
+    cache = open_cache(folder, IDENTITY, ["logits"], VIEWS)
+    return kd(student, teacher).replace(Replay("teacher", cache))
 
 
 def train(case: str, folder: Path) -> None:
@@ -87,7 +87,7 @@ def main() -> None:
     peaks = {case: [float(one["peak"]) for one in runs] for case, runs in found.items()}
     ratios = {
         f"{case} / alone": round(median_ratio(peaks[case], peaks["alone"]), 4)
-        for case in ("recorded", "live")
+        for case in ("cached", "live")
     }
     megabytes = {case: round(statistics.median(p) / 1e6, 1) for case, p in peaks.items()}
     print(megabytes, ratios)

@@ -1,4 +1,4 @@
-"""Cost of a step: the engine against a step by hand, and a recorded against a live teacher.
+"""Cost of a step: the engine against a step by hand, and a cached against a live teacher.
 
     python benchmarks/step.py            # writes benchmarks/results/step.json
 
@@ -35,7 +35,7 @@ Block = Callable[[int], None]
 
 
 def batches() -> Batches:
-    """Random images of 100 classes, cropped and flipped; one view, so that a recording is short."""
+    """Random images of 100 classes, cropped and flipped; one view, so that a teacher cache is short."""
     made = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (ROWS, 32, 32, 3), generator=made).to(torch.uint8)
     table = ImageTable(images, torch.randint(0, 100, (ROWS,), generator=made))
@@ -123,13 +123,13 @@ def by_engine(trainer: Trainer) -> Block:
 
 
 def measure(blocks: dict[str, Block], rounds: int, steps: int) -> dict[str, list[float]]:
-    """Seconds per step of each contender in each round, in an order that turns."""
+    """Seconds per step of each contender in each round, in an order that updates."""
     for block in blocks.values():
         block(3)
     seconds: dict[str, list[float]] = {name: [] for name in blocks}
     names = list(blocks)
-    for turn in range(rounds):
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+    for update in range(rounds):
+        for name in names[update % len(names) :] + names[: update % len(names)]:
             blocks[name](1)  # what the contender before left in the caches is not its cost
             start = time.perf_counter()
             blocks[name](steps)
@@ -144,10 +144,10 @@ def contest(
     student, teacher = networks(student_name)
     again, alone = networks(student_name)[0], networks(student_name)[0]
     with tempfile.TemporaryDirectory() as folder:
-        recording = record(
+        cache = record(
             Role("teacher", teacher), ["logits"], data, Path(folder), {}, platform
         )  # fmt: skip
-        cached = kd(again, teacher).replace(Replay("teacher", recording))
+        cached = kd(again, teacher).replace(Replay("teacher", cache))
         with (
             opened(plain(alone), data, settings, platform) as control,
             opened(kd(student, teacher), data, settings, platform) as live,
@@ -158,7 +158,7 @@ def contest(
                 "plain, by hand": by_hand(student_name, data, distil=False),
                 "kd live, engine": by_engine(live),
                 "kd live, by hand": by_hand(student_name, data, distil=True),
-                "kd recorded, engine": by_engine(replayed),
+                "kd cached, engine": by_engine(replayed),
                 "teacher forward": teacher_alone(student_name, data),
             }
             return measure(blocks, rounds, steps)
@@ -170,8 +170,8 @@ def ratios(seconds: dict[str, list[float]]) -> dict[str, float]:
         a + b for a, b in zip(seconds["plain, engine"], seconds["teacher forward"], strict=True)
     ]
     return {
-        "recorded step / plain step": median_ratio(
-            seconds["kd recorded, engine"], seconds["plain, engine"]
+        "cached step / plain step": median_ratio(
+            seconds["kd cached, engine"], seconds["plain, engine"]
         ),
         "live step / (plain step + teacher forward)": median_ratio(
             seconds["kd live, engine"], both

@@ -1,9 +1,9 @@
-"""What a smaller recording costs: students of float16, bfloat16 and top-20 teachers.
+"""What a smaller teacher cache costs: students of float16, bfloat16 and top-20 teachers.
 
     python benchmarks/storage.py         # after views.py, whose teacher and controls it shares
 
 Eight views, the seeds and steps of recipes/cifar100-views.yaml; differences are paired by seed with
-the students of the float32 recording, which are those of a live teacher bit for bit.
+the students of the float32 teacher cache, which are those of a live teacher bit for bit.
 """
 
 import argparse
@@ -58,7 +58,7 @@ def main() -> None:
                 for key, value in states["float32"].items()
             ),
         }
-        keep("storage", "students of a teacher recorded at less precision, 8 views", arms=arms)
+        keep("storage", "students of a teacher cached at less precision, 8 views", arms=arms)
         print(name, arms[name])
 
 

@@ -13,7 +13,7 @@ import yaml
 
 from stillhouse.engine.files import write_json
 from stillhouse.report.study_record import StudyRecord, read_study
-from stillhouse.report.study_rows import Said, StudyRow, gauge_names, study_rows
+from stillhouse.report.study_rows import Said, StudyRow, diagnostic_names, study_rows
 
 RESULTS = Path(__file__).parent / "results"
 SAME = ("directory", "fingerprint", "runs", "controls", "teacher")
@@ -46,7 +46,7 @@ def _columns(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "validation": [_rounded(run.get("validation", {}).get("last")) for run in runs],
         "seconds": [run.get("seconds") for run in runs],
     }
-    for part in ("heads", "gauges"):
+    for part in ("heads", "diagnostics"):
         for name in runs[0].get(part, {}):
             values = [run.get(part, {}).get(name) for run in runs]
             lasts = [value.get("last") if isinstance(value, dict) else value for value in values]
@@ -65,7 +65,7 @@ def markdown(record: StudyRecord) -> str:
         titles += ["over its control", "corrected"]
     if record.against:
         titles += [f"over {record.against}", "corrected"]
-    titles += [name.replace("_", " ") for name in gauge_names(record)]
+    titles += [name.replace("_", " ") for name in diagnostic_names(record)]
     titles += ["set made in"] if record.transferred else []
     rows = [_cells(row, record) for row in study_rows(record)]
     lines = [titles, ["---"] + ["---:"] * (len(titles) - 1), *rows]
@@ -77,7 +77,7 @@ def markdown(record: StudyRecord) -> str:
 def _cells(row: StudyRow, record: StudyRecord) -> list[str]:
     name = {"head": f"&nbsp;&nbsp;by {row.name}", "control": f"*control ({row.note})*"}
     shown = name.get(row.kind, row.name)
-    width = 2 + 2 * record.controlled + 2 * bool(record.against) + len(gauge_names(record))
+    width = 2 + 2 * record.controlled + 2 * bool(record.against) + len(diagnostic_names(record))
     width += record.transferred
     if row.kind == "failed":
         return [shown, row.note, *[""] * (width - 2)]
@@ -86,7 +86,7 @@ def _cells(row: StudyRow, record: StudyRecord) -> list[str]:
         cells += [_gain(row.gain), _word(row.gain, {})]
     if record.against:
         cells += [_gain(row.against), _word(row.against, AGAINST)]
-    return [*cells, *row.gauges, *([row.made] if record.transferred else [])]
+    return [*cells, *row.diagnostics, *([row.made] if record.transferred else [])]
 
 
 def _gain(said: Said) -> str:

@@ -1,8 +1,8 @@
-"""Ten students of one teacher against ten students alone: wall time, the recording included.
+"""Ten students of one teacher against ten students alone: wall time, the teacher cache included.
 
     python benchmarks/ten_runs.py        # writes benchmarks/results/ten_runs.json
 
-resnet56 -> resnet20 on CIFAR-shaped images: kd and th_kd, five seeds each, share one recording of
+resnet56 -> resnet20 on CIFAR-shaped images: kd and th_kd, five seeds each, share one teacher cache of
 half as many views as there are epochs. Each student is timed next to one trained alone.
 """
 
@@ -60,7 +60,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
 
-        def recorded(shapes: Need):
+        def cached(shapes: Need):
             return record(
                 Role("teacher", teacher), list(shapes.parts), data, Path(folder), {}, platform,
                 shapes=shapes.sizing,
@@ -70,8 +70,8 @@ def main() -> None:
         for method in (kd, th_kd):
             shapes = need(method)
             for _ in range(arguments.seeds):
-                times["recording"].append(seconds_of(lambda shapes=shapes: recorded(shapes)))
-                replay = Replay("teacher", recorded(shapes))
+                times["caching"].append(seconds_of(lambda shapes=shapes: cached(shapes)))
+                replay = Replay("teacher", cached(shapes))
                 stage = method(student(), teacher).replace(replay)
                 alone = plain(student())
                 times["alone"].append(seconds_of(lambda s=alone: fit(s, data, settings, platform)))
@@ -79,7 +79,7 @@ def main() -> None:
                     seconds_of(lambda s=stage: fit(s, data, settings, platform))
                 )
                 print({name: round(values[-1], 2) for name, values in times.items()}, flush=True)
-    spent = sum(times["recording"]) + sum(times["distilled"])
+    spent = sum(times["caching"]) + sum(times["distilled"])
     ratio = spent / sum(times["alone"])
     print(f"{len(times['alone'])} students of one teacher / as many alone: {ratio:.3f}")
     keep(

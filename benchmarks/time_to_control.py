@@ -3,7 +3,7 @@
     python benchmarks/time_to_control.py   # writes benchmarks/results/time_to_control.json
 
 recipes/cifar100-views.yaml. The control's time is that of its whole training; the student's counts
-the recording of its teacher in full (not shared with other seeds) and the epochs until its
+the teacher cache of its teacher in full (not shared with other seeds) and the epochs until its
 validation accuracy first reaches the control's last one, validation included on both sides.
 """
 
@@ -38,12 +38,12 @@ def main() -> None:
     arguments = parser.parse_args()
     recipe = load_recipe(RECIPE, [f"data.views={arguments.views}"])
     outcome = run(prepare(recipe, arguments.out, watcher=Plain()))
-    recording = outcome.scores["teacher_served"]["seconds"]
+    cache = outcome.scores["teacher_served"]["seconds"]
     seeds = []
     for seed in recipe.seeds:
         control = history(arguments.out, "control", seed)
         student = history(arguments.out, "student", seed)
-        goal, spent = accuracy(control[-1]), recording
+        goal, spent = accuracy(control[-1]), cache
         for line in student:
             spent += line["seconds"]
             if accuracy(line) >= goal:
@@ -65,7 +65,7 @@ def main() -> None:
     keep(
         "time_to_control",
         "seconds until the student's validation accuracy reaches the control's last one",
-        recording_seconds=recording,
+        cache_seconds=cache,
         seeds=seeds,
         ratio={"mean": round(found.mean, 4), "half": found.half and round(found.half, 4)},
         scores=outcome.scores,

@@ -1,8 +1,8 @@
-"""How many recorded views are enough: student accuracy against the number of views.
+"""How many cached views are enough: student accuracy against the number of views.
 
     python benchmarks/views.py           # about half an hour; goes on where it was stopped
 
-Runs recipes/cifar100-views.yaml for each number of views; teacher, control, recording, seeds and
+Runs recipes/cifar100-views.yaml for each number of views; teacher, control, teacher cache, seeds and
 student steps are the same. ``auto`` is a new view in each epoch, the same bits as a live teacher.
 """
 
@@ -58,9 +58,7 @@ def main() -> None:
             if live:
                 pairs = zip(one["student"], live["student"], strict=True)
                 one["minus_live"] = interval([a - b for a, b in pairs])
-        keep(
-            "views", "test accuracy in percent, last epoch, by number of recorded views", arms=arms
-        )
+        keep("views", "test accuracy in percent, last epoch, by number of cached views", arms=arms)
         print(views, arms[views]["student_interval"])
     draw(arms)
 
@@ -80,7 +78,7 @@ def draw(arms: dict[str, dict[str, Any]]) -> None:
     axes.axhline(control["mean"], color="grey", linestyle="--", label="control (new views)")
     axes.set_xscale("log", base=2)
     axes.set_xticks(at, [*(str(v) for v in at[:-1]), f"{epochs}\n(live)"])
-    axes.set_xlabel("recorded views per sample")
+    axes.set_xlabel("cached views per sample")
     axes.set_ylabel("test accuracy, %")
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)

@@ -5,7 +5,7 @@
 
 The contenders (benchmarks/contenders/) train the same modules with the same loss; agree.py there
 checks that. Epochs are interleaved; each contender starts its loader workers in its own time. The
-engine runs at its defaults: live, and with a recorded teacher (recorded before, timed apart).
+engine runs at its defaults: live, and with a cached teacher (cached before, timed apart).
 """
 
 import argparse
@@ -66,12 +66,12 @@ def contenders(
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     student, teacher = networks()
     began = time.perf_counter()
-    recording = record(Role("teacher", teacher), ["logits"], data, folder, {}, platform)
-    recorded = rows / (time.perf_counter() - began)
-    cached = kd(student, teacher).replace(Replay("teacher", recording))
+    cache = record(Role("teacher", teacher), ["logits"], data, folder, {}, platform)
+    cached = rows / (time.perf_counter() - began)
+    cached = kd(student, teacher).replace(Replay("teacher", cache))
     found = {
         "engine, plain student": engine(stack, plain(networks()[0]), data, platform),
-        "engine, recorded teacher": engine(stack, cached, data, platform),
+        "engine, cached teacher": engine(stack, cached, data, platform),
         "engine, live teacher": engine(stack, kd(*networks()), data, platform),
     }
     for name, make in (("research loop", research_loop), ("torchdistill", torchdistill_loop)):
@@ -84,7 +84,7 @@ def contenders(
             return shown
 
         found[name] = epoch
-    return found, {"recording": round(recorded, 1)}
+    return found, {"caching": round(cached, 1)}
 
 
 def main() -> None:
@@ -97,18 +97,18 @@ def main() -> None:
         found, rates = contenders(stack, arguments.rows, platform)
         seconds: dict[str, list[float]] = {name: [] for name in found}
         names = list(found)
-        for turn in range(-1, arguments.rounds):  # the first round warms up
-            for name in names[turn % len(names) :] + names[: turn % len(names)]:
+        for update in range(-1, arguments.rounds):  # the first round warms up
+            for name in names[update % len(names) :] + names[: update % len(names)]:
                 began = time.perf_counter()
                 shown = found[name]()
                 if platform.device.type == "cuda":
                     torch.cuda.synchronize()
-                if turn >= 0:
+                if update >= 0:
                     seconds[name].append((time.perf_counter() - began) / shown)
     medians = {n: round(1 / statistics.median(values), 1) for n, values in seconds.items()}
     ratios = {
         f"{ours} / {theirs}": round(median_ratio(seconds[theirs], seconds[ours]), 3)
-        for ours in ("engine, recorded teacher", "engine, live teacher")
+        for ours in ("engine, cached teacher", "engine, live teacher")
         for theirs in ("research loop", "torchdistill")
     }
     for name, rate in (medians | rates | ratios).items():

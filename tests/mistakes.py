@@ -7,10 +7,10 @@ import torch
 from tiny import TinyNet, tiny_net
 from torch import Tensor, nn
 
-from stillhouse.cache import LOSSLESS, Recording, Replay
+from stillhouse.cache import LOSSLESS, Replay, TeacherCache
 from stillhouse.cache.shards import Shards
 from stillhouse.engine.nodes import Bridge, Ema, Node, Role
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.functional import cross_entropy, kl
 
@@ -29,7 +29,7 @@ def stage(
     nodes = [Role("student", tiny_net(seed=1)), *more]
     if not any(node.name == "teacher" for node in more):
         nodes.append(Role("teacher", tiny_net(seed=2)))
-    return Stage("s", nodes, [Turn(learns, terms or [LABEL])], **rest)
+    return Stage("s", nodes, [Update(learns, terms or [LABEL])], **rest)
 
 
 def term(reads: list[str], name: str = "extra", **options: object) -> Term:
@@ -51,18 +51,18 @@ def shared() -> Stage:
     made = stage()
     teacher = made.role("teacher").module
     teacher.fc = made.role("student").module.fc
-    return Stage("s", made.nodes, [Turn("student", [KD])])
+    return Stage("s", made.nodes, [Update("student", [KD])])
 
 
 def replay() -> Replay:
     shards = Shards(Path(), LOSSLESS, (3,), rows=4, per_shard=4)
-    return Replay("teacher", Recording(Path(), 1, {"logits": shards}))
+    return Replay("teacher", TeacherCache(Path(), 1, {"logits": shards}))
 
 
 def ema(stage: Stage) -> Stage:
     mean = Ema("mean", stage.role("student"))
     terms = [Term("kd", kl, ["mean.logits", "student.logits"])]
-    return Stage("s", [*stage.nodes, mean], [Turn(["mean"], terms)])
+    return Stage("s", [*stage.nodes, mean], [Update(["mean"], terms)])
 
 
 class TwoHeads(TinyNet):
@@ -142,11 +142,11 @@ DECLARED: dict[str, tuple[Callable[[], Stage], str]] = {
     ),
     "learner that no term reaches": (
         lambda: stage(Bridge("p", nn.Linear(4, 4), "student.embedding"), learns=["student", "p"]),
-        "turn trains 'p', but no term of it depends on 'p'",
+        "update trains 'p', but no term of it depends on 'p'",
     ),
     "learner only as a target": (
         lambda: stage(learns=["student", "teacher"], terms=[KD]),
-        "turn trains 'teacher', but no term of it depends on 'teacher'",
+        "update trains 'teacher', but no term of it depends on 'teacher'",
     ),
     "term that teaches nobody": (
         lambda: stage(terms=[LABEL, Term("kd", kl, ["teacher.logits", "student.logits"])]),
@@ -155,19 +155,19 @@ DECLARED: dict[str, tuple[Callable[[], Stage], str]] = {
     ),
     "learner that is no node": (
         lambda: stage(learns="studnet"),
-        "turn trains 'studnet', which is no node; nearest: student",
+        "update trains 'studnet', which is no node; nearest: student",
     ),
     "moving average that should learn": (
         lambda: ema(stage()),
-        "turn trains 'mean', but a Ema never learns",
+        "update trains 'mean', but a Ema never learns",
     ),
-    "recording that should learn": (
+    "teacher cache that should learn": (
         lambda: stage(replay(), learns=["student", "teacher"], terms=[LABEL, KD]),
-        "turn trains 'teacher', but a Replay never learns",
+        "update trains 'teacher', but a Replay never learns",
     ),
-    "part that was not recorded": (
+    "part that was not cached": (
         lambda: stage(replay(), terms=[LABEL, term(["student.conv", "teacher.conv"])]),
-        "'conv' of 'teacher' was not recorded; there is: logits",
+        "'conv' of 'teacher' was not cached; there is: logits",
     ),
     "unknown batch column": (
         lambda: stage(terms=[Term("label", cross_entropy, ["student.logits", "batch.lable"])]),
@@ -186,11 +186,14 @@ DECLARED: dict[str, tuple[Callable[[], Stage], str]] = {
         "keeps 'studnt', which is no node; nearest: student",
     ),
     "term without signals": (lambda: stage(terms=[LABEL, term([])]), "'extra' reads no signal"),
-    "turn that never plays": (
-        lambda: Stage("s", stage().nodes, [Turn("student", [LABEL], every=0)]),
-        "turn plays every 0 steps; it must be at least 1",
+    "update that never plays": (
+        lambda: Stage("s", stage().nodes, [Update("student", [LABEL], every=0)]),
+        "update plays every 0 steps; it must be at least 1",
     ),
-    "no turn": (lambda: Stage("s", stage().nodes, []), "it has no turn, so nothing would learn"),
+    "no update": (
+        lambda: Stage("s", stage().nodes, []),
+        "it has no update, so nothing would learn",
+    ),
     "moving average of a stranger": (
         lambda: stage(Ema("mean", Role("student", tiny_net()))),
         "'mean' follows a 'student' that is not in this stage",

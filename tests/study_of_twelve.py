@@ -26,8 +26,8 @@ def trainings(mean: float, spread: float, draw: random.Random, **more: Any) -> l
 def arm(name: str, mean: float, draw: random.Random, **more: Any) -> dict[str, Any]:
     directory = "arms/" + "".join(c if c.isalnum() or c in "=._" else "-" for c in name)
     heads = more.pop("heads", {})
-    gauges = more.pop("gauges", None)
-    runs = trainings(mean, 0.0012, draw, **({"gauges": gauges} if gauges else {}))
+    diagnostics = more.pop("diagnostics", None)
+    runs = trainings(mean, 0.0012, draw, **({"diagnostics": diagnostics} if diagnostics else {}))
     for run in runs:
         run["heads"] = {
             head: {"last": share + draw.gauss(0, 0.001), "best": share}
@@ -74,9 +74,9 @@ def compared(arms: list[dict[str, Any]], against: str | None) -> None:
 
 def study_of_twelve(axis: str = "teacher") -> dict[str, Any]:
     draw = random.Random(4)
-    gauges = {"embedding_cka": 0.71, "embedding_cosine": 0.32}
+    diagnostics = {"embedding_cka": 0.71, "embedding_cosine": 0.32}
     arms = [
-        arm("kd", 0.9731, draw, settings={"method.name": "kd"}, gauges=gauges, at=4.0),
+        arm("kd", 0.9731, draw, settings={"method.name": "kd"}, diagnostics=diagnostics, at=4.0),
         arm("kd, small teacher", 0.9722, draw, settings={"teacher.model": "convnet-8-16"},
             teacher_model="convnet-8-16", at=4.0,
             teacher=[{"seed": 0, "test": {"last": 0.978, "best": 0.98}, "seconds": 14.0}]),
@@ -86,7 +86,7 @@ def study_of_twelve(axis: str = "teacher") -> dict[str, Any]:
         arm("teacher head 0.5", 0.9762, draw, method="th_kd",
             settings={"method.name": "th_kd", "method.alpha": 0.5}, at=0.5,
             heads={"teacher head": 0.9781, "mixture": 0.9779},
-            gauges={**gauges, "projector_effective_rank": 21.4, "projector_in_out_cka": 0.93}),
+            diagnostics={**diagnostics, "projector_effective_rank": 21.4, "projector_in_out_cka": 0.93}),
         arm("label smoothing", 0.9690, draw, method="label_smoothing",
             settings={"method.name": "label_smoothing"}),
     ]  # fmt: skip

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from stillhouse.api import distill, study
     from stillhouse.engine.fit import fit
     from stillhouse.engine.nodes import Bridge, Ema, Role
-    from stillhouse.engine.stage import Stage, Turn
+    from stillhouse.engine.stage import Stage, Update
     from stillhouse.engine.terms import Term
     from stillhouse.errors import StillhouseError
     from stillhouse.synthesis import synthesize
@@ -26,7 +26,7 @@ _HOMES = {
     "Stage": "stillhouse.engine.stage",
     "StillhouseError": "stillhouse.errors",
     "Term": "stillhouse.engine.terms",
-    "Turn": "stillhouse.engine.stage",
+    "Update": "stillhouse.engine.stage",
     "distill": "stillhouse.api",
     "fit": "stillhouse.engine.fit",
     "study": "stillhouse.api",
@@ -41,7 +41,7 @@ __all__ = [
     "Stage",
     "StillhouseError",
     "Term",
-    "Turn",
+    "Update",
     "distill",
     "fit",
     "functional",

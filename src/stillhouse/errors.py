@@ -4,12 +4,12 @@ Every message says what was asked, what exists and what to do. The tree::
 
     StillhouseError
     |-- RecipeError      the recipe or the command line asks for something impossible
-    |-- WiringError      signals, taps, terms and turns do not fit together
+    |-- WiringError      signals, taps, terms and updates do not fit together
     |-- DataError        a file, row, label or split is wrong
     |-- ModelError       a model is unknown, or gives what it should not
     |-- WeightsError     a weights file does not fit or cannot be trusted
     |-- RunError         a run directory is in the way, or a checkpoint is damaged
-    |-- CacheError       a recording does not belong to this run
+    |-- CacheError       a teacher cache does not belong to this run
     |-- MissingExtra     an optional package is needed
     `-- NonFiniteLoss    a term became inf or nan (exit code 1: the input was fine)
 """
@@ -50,7 +50,7 @@ class RecipeError(ProblemsError):
 
 
 class WiringError(ProblemsError):
-    """Signals, taps, terms and turns do not fit together."""
+    """Signals, taps, terms and updates do not fit together."""
 
 
 class DataError(StillhouseError):
@@ -70,7 +70,7 @@ class RunError(StillhouseError):
 
 
 class CacheError(StillhouseError):
-    """A recording does not belong to this run."""
+    """A teacher cache does not belong to this run."""
 
 
 class MissingExtra(StillhouseError):  # noqa: N818  (the name says what is missing)

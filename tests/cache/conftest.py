@@ -1,4 +1,4 @@
-"""What the tests of recordings share."""
+"""What the tests of teacher caches share."""
 
 import sys
 

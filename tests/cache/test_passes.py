@@ -25,7 +25,7 @@ def scaled(image: torch.Tensor) -> torch.Tensor:
 def test_loader_processes_start_once_per_shard(
     train: Batches, platform: Platform, role: Role, tmp_path: Path, monkeypatch
 ) -> None:
-    """A pool for each batch made a recording slower than no loader processes at all."""
+    """A pool for each batch made a teacher cache slower than no loader processes at all."""
     opened = []
     begin = DataLoader.__iter__
     monkeypatch.setattr(DataLoader, "__iter__", lambda self: opened.append(1) or begin(self))

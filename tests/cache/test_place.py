@@ -1,4 +1,4 @@
-"""A recording has a directory of its own, and what was done to its files is found before use."""
+"""A teacher cache has a directory of its own, and what was done to its files is found before use."""
 
 import json
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from stillhouse.cache import Recording, Replay, check_directory, record
+from stillhouse.cache import Replay, TeacherCache, check_directory, record
 from stillhouse.cache.shards import DIGITS
 from stillhouse.data.batches import Batches
 from stillhouse.engine.nodes import Role
@@ -24,10 +24,10 @@ pytestmark = pytest.mark.usefixtures("small_shards")
 @pytest.fixture
 def again(
     train: Batches, platform: Platform, role: Role, tmp_path: Path
-) -> Callable[..., Recording]:
+) -> Callable[..., TeacherCache]:
     """Record two views of forty samples in six shards, or find them."""
 
-    def made(**identity: object) -> Recording:
+    def made(**identity: object) -> TeacherCache:
         two = replace(train, views=2)
         return record(role, ["logits"], two, tmp_path / "there", identity, platform)
 
@@ -39,10 +39,10 @@ def shards(folder: Path) -> list[Path]:
 
 
 def test_shards_of_unknown_origin_are_not_taken_over(again, tmp_path: Path) -> None:
-    """Whoever lost recording.json would be given the signals of another teacher."""
+    """Whoever lost teacher-cache.json would be given the signals of another teacher."""
     again(teacher="a")
-    (tmp_path / "there" / "recording.json").unlink()
-    with pytest.raises(CacheError, match=r"holds shards but no recording\.json"):
+    (tmp_path / "there" / "teacher-cache.json").unlink()
+    with pytest.raises(CacheError, match=r"holds shards but no teacher-cache\.json"):
         again(teacher="b")
 
 
@@ -140,7 +140,7 @@ def test_what_a_killed_run_left_unfinished_is_removed(again, tmp_path: Path) -> 
     assert not unfinished.exists()
 
 
-def test_a_recording_that_is_complete_needs_no_room(again, monkeypatch) -> None:
+def test_a_cache_that_is_complete_needs_no_room(again, monkeypatch) -> None:
     again()
     full = shutil.disk_usage("/")._replace(free=0)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: full)

@@ -1,4 +1,4 @@
-"""A recorded teacher is the live teacher, bit for bit, under augmentation."""
+"""A cached teacher is the live teacher, bit for bit, under augmentation."""
 
 import copy
 from dataclasses import replace
@@ -11,8 +11,8 @@ from tiny import tiny_net
 from stillhouse.bridges import InputAdapter
 from stillhouse.cache import Replay, needed, nodes_before, record, replay_problems
 from stillhouse.data.batches import Batches
+from stillhouse.engine.diagnostics import Diagnostic
 from stillhouse.engine.fit import fit
-from stillhouse.engine.gauges import Gauge
 from stillhouse.engine.nodes import Bridge, Role
 from stillhouse.engine.platform import Platform, open_platform
 from stillhouse.engine.stage import Stage
@@ -22,14 +22,14 @@ from stillhouse.methods import kd, th_kd
 
 
 def replayed(stage: Stage, train: Batches, platform: Platform, folder: Path) -> Stage:
-    """The same stage with its teacher recorded; a copy of it is opened to learn shapes."""
+    """The same stage with its teacher cached; a copy of it is opened to learn shapes."""
     with opened(copy.deepcopy(stage), train, Settings(), platform) as trainer:
         need = needed(stage, "teacher", trainer.wiring.seen)
-    recording = record(
+    cache = record(
         stage.role("teacher"), list(need.parts), train, folder, {}, platform,
         before=nodes_before(stage, "teacher"), shapes=need.sizing,
     )  # fmt: skip
-    return stage.replace(Replay("teacher", recording))
+    return stage.replace(Replay("teacher", cache))
 
 
 def weights(stage: Stage) -> list[torch.Tensor]:
@@ -62,7 +62,7 @@ def test_a_shared_head_stays_and_the_rest_of_the_teacher_goes(
     assert [p.name for p in tmp_path.iterdir() if p.is_dir()] == ["logits-float32"]
 
 
-def test_a_teacher_with_its_own_input_is_recorded_through_it(
+def test_a_teacher_with_its_own_input_is_cached_through_it(
     train: Batches, platform: Platform, tmp_path: Path
 ) -> None:
     train = replace(train, views=2)
@@ -110,38 +110,38 @@ def test_a_batch_of_several_views_is_served_row_by_row(
         torch.testing.assert_close(served[at], shown)
 
 
-def test_what_was_not_recorded_is_refused(
-    train: Batches, platform: Platform, tmp_path: Path
-) -> None:
+def test_what_was_not_cached_is_refused(train: Batches, platform: Platform, tmp_path: Path) -> None:
     teacher = Role("teacher", tiny_net(4, 2))
     with pytest.raises(CacheError, match=r"data\.views"):
         record(teacher, ["logits"], train, tmp_path, {}, platform)
     two = replace(train, views=2)
-    recording = record(teacher, ["logits"], two, tmp_path, {}, platform)
-    stage = kd(tiny_net(4, 1), teacher).replace(Replay("teacher", recording))
+    cache = record(teacher, ["logits"], two, tmp_path, {}, platform)
+    stage = kd(tiny_net(4, 1), teacher).replace(Replay("teacher", cache))
     with pytest.raises(CacheError, match=r"views 0\.\.1, but view 2"):
         fit(stage, train, Settings(epochs=3), platform)
-    with_embedding = th_kd(tiny_net(4, 1), teacher).replace(Replay("teacher", recording))
-    with pytest.raises(WiringError, match="'embedding' of 'teacher' was not recorded"):
+    with_embedding = th_kd(tiny_net(4, 1), teacher).replace(Replay("teacher", cache))
+    with pytest.raises(WiringError, match="'embedding' of 'teacher' was not cached"):
         fit(with_embedding, two, Settings(epochs=1), platform)
 
 
-def test_what_is_read_on_validation_cannot_be_recorded() -> None:
+def test_what_is_read_on_validation_cannot_be_cached() -> None:
     teacher = Bridge("soft", lambda z: z.softmax(1), "teacher.logits")
     stage = kd(tiny_net(4, 1), tiny_net(6, 2))
     stage = replace(stage, nodes=[*stage.nodes, teacher])
     assert replay_problems(stage, "teacher") == []
-    own = replace(stage, gauges=[Gauge("own", lambda z: z.mean(), ("student.embedding",))])
+    own = replace(
+        stage, diagnostics=[Diagnostic("own", lambda z: z.mean(), ("student.embedding",))]
+    )
     assert replay_problems(own, "teacher") == []
-    gauged = replace(stage, gauges=[Gauge("soft", lambda z: z.mean(), ("soft",))])
-    said = "'soft' (soft) is gauged on validation images, which are not recorded"
-    assert replay_problems(gauged, "teacher") == [said]
+    with_likeness = replace(stage, diagnostics=[Diagnostic("soft", lambda z: z.mean(), ("soft",))])
+    said = "'soft' (soft) is diagnosed on validation images, which are not cached"
+    assert replay_problems(with_likeness, "teacher") == [said]
     scored = replace(stage, measures={"teacher": "teacher.logits"})
-    said = "'teacher' (teacher.logits) is scored on validation images, which are not recorded"
+    said = "'teacher' (teacher.logits) is scored on validation images, which are not cached"
     assert replay_problems(scored, "teacher") == [said]
 
 
-def test_recording_leaves_the_teacher_as_it_was(
+def test_cache_leaves_the_teacher_as_it_was(
     train: Batches, platform: Platform, tmp_path: Path
 ) -> None:
     teacher = tiny_net(4, 2, dropout=0.5).train()

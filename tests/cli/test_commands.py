@@ -106,7 +106,7 @@ def test_the_module_runs_like_the_command() -> None:
     assert "th_kd" in subprocess.check_output(code, text=True)
 
 
-def test_a_log_hears_of_long_recordings(capsys, monkeypatch) -> None:
+def test_a_log_hears_of_long_caches(capsys, monkeypatch) -> None:
     from stillhouse.cli import progress
 
     clock = iter([0.0, 10.0, 70.0, 70.0, 80.0])

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from stillhouse.engine.nodes import Bridge, Role
 from stillhouse.engine.player import Player
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.functional import cross_entropy, kl, mse
 from stillhouse.methods import (
@@ -79,7 +79,7 @@ LABEL = Term("label", cross_entropy, ["student.logits", "batch.label"])
 
 
 def stage_of(*nodes: object, learns: object = "student", terms: object = (), **rest: object):
-    return Stage("mine", nodes, [Turn(learns, [LABEL, *terms])], **rest)
+    return Stage("mine", nodes, [Update(learns, [LABEL, *terms])], **rest)
 
 
 def by_position(student: nn.Module, teacher: nn.Module, temperature: float = 4.0) -> Stage:
@@ -101,7 +101,7 @@ def unbridged(student: nn.Module, teacher: nn.Module) -> Stage:
 
 def away_from_the_labels(student: nn.Module) -> Stage:
     term = Term("label", cross_entropy, ["student.logits", "batch.label"], weight=-1.0)
-    return Stage("mine", [Role("student", student)], [Turn("student", [term])])
+    return Stage("mine", [Role("student", student)], [Update("student", [term])])
 
 
 def both_learn(student: nn.Module, teacher: nn.Module) -> Stage:
@@ -158,7 +158,7 @@ def wraps_the_student(student: nn.Module, teacher: nn.Module) -> Stage:
 
 def keeps_the_teacher(student: nn.Module, teacher: nn.Module) -> Stage:
     stage = kd(student, teacher)
-    return Stage(stage.name, stage.nodes, stage.turns, stage.measures, keeps="teacher")
+    return Stage(stage.name, stage.nodes, stage.updates, stage.measures, keeps="teacher")
 
 
 def hands_over_the_bare_student(student: nn.Module, teacher: nn.Module) -> Stage:
@@ -234,7 +234,7 @@ def test_a_teacher_that_answers_anew_each_time_cannot_be_replayed() -> None:
         teacher.fc.forward = answer
         return kd(student, teacher)
 
-    with pytest.raises(ContractError, match="a run with a recorded teacher ends with other") as e:
+    with pytest.raises(ContractError, match="a run with a cached teacher ends with other") as e:
         check_method(noise)
     assert e.value.promise == "replay"
 

@@ -120,7 +120,7 @@ def test_crops_and_flips_are_uniform_and_independent() -> None:
 
 
 def test_one_option_never_moves_another() -> None:
-    """A recording with and without cutout shows the same crops and flips."""
+    """A teacher cache with and without cutout shows the same crops and flips."""
     images, index = pictures(), torch.arange(COUNT)
     both = Augment(MEAN, STD, 2, True, 3).view(images, seed=0, index=index, view=1)
     moved = Augment(MEAN, STD, 2, True).view(images, seed=0, index=index, view=1)

@@ -1,4 +1,4 @@
-"""A projector at work: its gauges by hand, and the theory of how a linear one learns."""
+"""A projector at work: its diagnostics by hand, and the theory of how a linear one learns."""
 
 import numpy as np
 import pytest
@@ -20,20 +20,20 @@ def shown(projector: str, train: Batches, platform: Platform):
     student = tiny_net(4, 1)
     stage = projector_logsum(student, tiny_net(4, 2), projector=projector)
     fitted = fit(stage, train, Settings(epochs=2), platform, validation=train)
-    return student, stage, fitted.history[-1].get("gauges", {})
+    return student, stage, fitted.history[-1].get("diagnostics", {})
 
 
-def test_gauges_of_a_linear_projector(train: Batches, platform: Platform) -> None:
-    student, stage, gauges = shown("linear", train, platform)
-    assert list(gauges) == SPECTRUM + ENDS
+def test_diagnostics_of_a_linear_projector(train: Batches, platform: Platform) -> None:
+    student, stage, diagnostics = shown("linear", train, platform)
+    assert list(diagnostics) == SPECTRUM + ENDS
     layer = stage.node("projected").module.projector
     weight = layer.weight.detach().double().numpy()
     sigma = np.sqrt(np.linalg.eigvalsh(weight @ weight.T)[::-1])
-    assert gauges["projector_singular_values"] == pytest.approx(sigma.tolist(), rel=1e-5)
+    assert diagnostics["projector_singular_values"] == pytest.approx(sigma.tolist(), rel=1e-5)
     share = sigma / sigma.sum()
     rank = np.exp(-(share * np.log(share)).sum())
-    assert gauges["projector_effective_rank"] == pytest.approx(rank, rel=1e-5)
-    assert gauges["projector_share_small"] == pytest.approx((sigma < 0.1 * sigma[0]).mean())
+    assert diagnostics["projector_effective_rank"] == pytest.approx(rank, rel=1e-5)
+    assert diagnostics["projector_share_small"] == pytest.approx((sigma < 0.1 * sigma[0]).mean())
 
     image = torch.cat([batch["batch.image"] for batch in train.once()])
     student.eval()
@@ -41,11 +41,11 @@ def test_gauges_of_a_linear_projector(train: Batches, platform: Platform) -> Non
         z = student.relu(student.bn(student.conv(image))).mean((2, 3)).double().numpy()
     out = z @ weight.T + layer.bias.detach().double().numpy()
     pearson = np.abs(np.corrcoef(z, out, rowvar=False)[:4, 4:]).mean()
-    assert gauges["projector_in_out_correlation"] == pytest.approx(pearson, rel=1e-4)
+    assert diagnostics["projector_in_out_correlation"] == pytest.approx(pearson, rel=1e-4)
     z, out = z - z.mean(0), out - out.mean(0)
     k, m = z @ z.T, out @ out.T
     cka = (k * m).sum() / np.sqrt((k * k).sum() * (m * m).sum())
-    assert gauges["projector_in_out_cka"] == pytest.approx(cka, rel=1e-4)
+    assert diagnostics["projector_in_out_cka"] == pytest.approx(cka, rel=1e-4)
 
 
 def test_an_mlp_has_two_ends_and_no_spectrum(train: Batches, platform: Platform) -> None:

@@ -8,7 +8,7 @@ import torch
 from stillhouse.engine.balance import balanced
 from stillhouse.engine.nodes import Role
 from stillhouse.engine.platform import open_platform
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import OverTraining, Term, ramp
 from stillhouse.engine.trainer import Settings
 from stillhouse.errors import WiringError
@@ -25,7 +25,7 @@ def stage_of(*terms: Term) -> Stage:
     student = untaught(4)
     student.drop.p = 0.0
     nodes = [Role("student", student), Role("teacher", taught(6))]
-    return Stage("mine", nodes, [Turn("student", [label_term(0.5), *terms])])
+    return Stage("mine", nodes, [Update("student", [label_term(0.5), *terms])])
 
 
 def soft(weight: object = 3.0) -> Term:

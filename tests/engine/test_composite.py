@@ -14,7 +14,7 @@ from stillhouse.engine.fit import fit
 from stillhouse.engine.nodes import Bridge, Role
 from stillhouse.engine.optimisers import constant, sgd
 from stillhouse.engine.platform import Platform, open_platform
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.engine.trainer import Settings, opened
 from stillhouse.functional import cross_entropy, mse
@@ -63,7 +63,7 @@ def test_a_bridge_that_is_a_formula_keeps_its_digits_and_a_module_runs_in_half(
         Bridge("theirs", partial(inner, "theirs"), "teacher.logits"),
     ]  # fmt: skip
     stage = Stage(
-        "s", nodes, [Turn(["student", "projected"], [Term("t", mse, ["mine", "theirs"])])]
+        "s", nodes, [Update(["student", "projected"], [Term("t", mse, ["mine", "theirs"])])]
     )
     with opened(stage, train, ONE, half) as trainer:
         seen["mine"].clear()
@@ -94,7 +94,7 @@ def test_bf16_models_run_in_half_and_terms_and_weights_are_whole(
         Term("judged", Judge(), ["student.logits", "batch.label"]),
     ]
     stage = Stage(
-        "s", [Role("student", student), Role("teacher", teacher)], [Turn("student", terms)]
+        "s", [Role("student", student), Role("teacher", teacher)], [Update("student", terms)]
     )
     with opened(stage, train, ONE, half) as trainer:
         (player,) = trainer.players
@@ -127,7 +127,7 @@ def test_bf16_is_near_fp32(train: Batches, platform: Platform, half: Platform) -
 def test_only_what_learns_is_registered(train: Batches, platform: Platform) -> None:
     student, teacher = tiny_net(4, 1), tiny_net(6, 2)
     with opened(th_kd(student, teacher), train, ONE, platform) as trainer:
-        (plan,) = trainer.wiring.turns
+        (plan,) = trainer.wiring.updates
         mine = {id(p) for p in Composite(plan).parameters()}
         bridge = trainer.wiring.stage.node("matched").module
     assert mine == {id(p) for net in (student, bridge) for p in net.parameters()}
@@ -138,7 +138,7 @@ def test_only_what_learns_is_registered(train: Batches, platform: Platform) -> N
 def test_compiled_training_equals_eager(
     method, train: Batches, platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One graph per turn (fullgraph), whichever taps are open; the code generator is left out."""
+    """One graph per update (fullgraph), whichever taps are open; the code generator is left out."""
     asked: list[dict[str, object]] = []
 
     def compile_fast(self: nn.Module, **options: object) -> None:

@@ -87,8 +87,8 @@ def test_weights_of_another_epoch_are_scored(
     fitted = fit(kd(student, teacher), train, settings, platform, validation=uneven)
     other = tiny_net(4, 5)
     scores = score(kd(other, teacher), fitted.best, train, uneven, settings, platform)
-    recorded = fitted.history[fitted.best_epoch - 1]["validation"]
-    assert scores["student"] == pytest.approx(recorded["student"], rel=1e-6)
+    cached = fitted.history[fitted.best_epoch - 1]["validation"]
+    assert scores["student"] == pytest.approx(cached["student"], rel=1e-6)
     best = max(record["validation"]["student"]["accuracy"] for record in fitted.history)
     assert scores["student"]["accuracy"] == pytest.approx(best)
     kept = fitted.best["student"]["fc.weight"]

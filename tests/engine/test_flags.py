@@ -13,7 +13,7 @@ from stillhouse.engine.fit import Silent, fit
 from stillhouse.engine.flags import Flags, Frozen, Playing
 from stillhouse.engine.nodes import Bridge, Role
 from stillhouse.engine.platform import Platform
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.engine.trainer import Settings, opened
 from stillhouse.functional import cross_entropy
@@ -193,7 +193,7 @@ def test_flags_and_hooks_of_losses_come_back(train: Batches, platform: Platform)
 
     loss = Scaled().requires_grad_(False)
     term = Term("label", loss, ["student.logits", "batch.label"])
-    stage = Stage("s", [Role("student", tiny_net())], [Turn("student", [term])])
+    stage = Stage("s", [Role("student", tiny_net())], [Update("student", [term])])
     fit(stage, train, Settings(epochs=1), platform)
     assert not loss.scale.requires_grad
     assert loss.scale == 1, "the user froze it"
@@ -207,7 +207,7 @@ def test_a_bridge_that_nobody_trains_is_frozen(train: Batches, platform: Platfor
     term = Term("label", cross_entropy, ["projected", "batch.label"])
     student = tiny_net()
     weights = copy.deepcopy(student)
-    stage = Stage("s", [Role("student", student), bridge], [Turn("student", [term])])
+    stage = Stage("s", [Role("student", student), bridge], [Update("student", [term])])
     fit(stage, train, Settings(epochs=1), platform)
     assert same(projection, before)
     assert projection.training

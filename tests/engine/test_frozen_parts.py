@@ -12,7 +12,7 @@ from stillhouse.engine.fit import fit
 from stillhouse.engine.nodes import Ema, Role
 from stillhouse.engine.optimisers import constant, sgd
 from stillhouse.engine.platform import Platform
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.engine.trainer import Settings
 from stillhouse.errors import WiringError
@@ -45,7 +45,7 @@ def test_frozen_head_is_what_a_hand_written_loop_leaves_out_of_its_optimiser(
 def test_frozen_head_keeps_its_bits_in_an_ema_too(train: Batches, platform: Platform) -> None:
     role = Role("student", tiny_net(4, 1), frozen="fc")
     terms = [Term("label", cross_entropy, ["student.logits", "batch.label"])]
-    stage = Stage("s", [role, Ema("mean", role, decay=0.7)], [Turn("student", terms)])
+    stage = Stage("s", [role, Ema("mean", role, decay=0.7)], [Update("student", terms)])
     last = fit(stage, train, SETTINGS, platform).last
     head = tiny_net(4, 1).fc
     for node in ("student", "mean"):

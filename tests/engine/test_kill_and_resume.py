@@ -42,7 +42,7 @@ batches = Batches(ImageTable(images, labels), Augment((.5,)*3, (.25,)*3, 1, True
 student, teacher = tiny_net(4, 1, dropout=0.3), tiny_net(6, 2)
 stage = th_kd(student, teacher, form="paper", alpha=0.3)
 mean = Ema("mean", stage.role("student"), decay=0.9)
-stage = Stage(stage.name, [*stage.nodes, mean], stage.turns, stage.measures)
+stage = Stage(stage.name, [*stage.nodes, mean], stage.updates, stage.measures)
 
 class Slow(Silent):
     def step(self, images):

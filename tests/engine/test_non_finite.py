@@ -13,7 +13,7 @@ from stillhouse.engine.checkpoint import Checkpoint
 from stillhouse.engine.fit import CHECKPOINT, fit
 from stillhouse.engine.nodes import Role
 from stillhouse.engine.platform import Platform
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.engine.trainer import Settings
 from stillhouse.errors import NonFiniteLoss
@@ -25,7 +25,7 @@ EVERY_STEP = Settings(epochs=3, checkpoint_seconds=0.0)
 
 
 class Breaking(nn.Module):
-    """Becomes nan or inf in one step; the rehearsal comes first and is not counted."""
+    """Becomes nan or inf in one step; the dry run comes first and is not counted."""
 
     def __init__(self, step: int, value: float) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ def breaking(step: int, value: float = float("nan"), weight: float = 0.1) -> Sta
         Term("label", cross_entropy, ["student.logits", "batch.label"]),
         Term("odd", Breaking(step, value), ["student.logits"], weight=weight),
     ]
-    return Stage("s", [Role("student", tiny_net(4, 1))], [Turn("student", terms)])
+    return Stage("s", [Role("student", tiny_net(4, 1))], [Update("student", terms)])
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])

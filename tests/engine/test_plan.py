@@ -13,7 +13,7 @@ from stillhouse.data.batches import Batches
 from stillhouse.engine.fit import fit
 from stillhouse.engine.nodes import Bridge, Role
 from stillhouse.engine.platform import Platform
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.engine.trainer import Settings
 from stillhouse.engine.wiring import Wiring, wire
@@ -47,14 +47,14 @@ def test_what_is_only_measured_runs_in_no_step() -> None:
     mixed = Bridge("mixed", lambda a, b: a + b, ["student.logits", "teacher.fc"])
     made = stage(mixed, measures={"mixed": "mixed", "student": "student.logits"})
     wiring = wire(made, DATA)
-    (plan,) = wiring.turns
+    (plan,) = wiring.updates
     assert [n.name for n in (*plan.outside, *plan.inside)] == ["student"]
     assert [n.name for n in wiring.measuring] == ["student", "teacher", "mixed"]
     assert wiring.parts["teacher"] == ("fc",)
 
 
 def planned(wiring: Wiring) -> list[tuple[list[str], list[str]]]:
-    return [([n.name for n in p.outside], [n.name for n in p.inside]) for p in wiring.turns]
+    return [([n.name for n in p.outside], [n.name for n in p.inside]) for p in wiring.updates]
 
 
 def test_frozen_nodes_run_inside_only_behind_a_learner() -> None:
@@ -67,13 +67,13 @@ def test_frozen_nodes_run_inside_only_behind_a_learner() -> None:
     ]
 
 
-def test_each_turn_has_its_own_plan() -> None:
+def test_each_update_has_its_own_plan() -> None:
     nodes = [Role("a", tiny_net(seed=1)), Role("b", tiny_net(seed=2))]
-    turns = [
-        Turn(me, [Term(f"kd_{me}", kl, [f"{me}.logits", f"{other}.logits"])], name=me)
+    updates = [
+        Update(me, [Term(f"kd_{me}", kl, [f"{me}.logits", f"{other}.logits"])], name=me)
         for me, other in (("a", "b"), ("b", "a"))
     ]
-    made = Stage("mutual", nodes, turns, measures={"a": "a.logits"}, keeps="a")
+    made = Stage("mutual", nodes, updates, measures={"a": "a.logits"}, keeps="a")
     assert planned(wire(made, DATA)) == [(["b"], ["a"]), (["a"], ["b"])]
 
 
@@ -97,7 +97,7 @@ def test_the_same_seed_sizes_bridges_equally_whatever_ran_before() -> None:
     assert one.weight.shape == (3, 4)
 
 
-def test_the_rehearsal_draws_nothing_and_moves_nothing() -> None:
+def test_the_dry_run_draws_nothing_and_moves_nothing() -> None:
     made = stage(terms=[LABEL, KD])
     for node in made.nodes:
         node.module.drop.p = 0.5
@@ -110,7 +110,7 @@ def test_the_rehearsal_draws_nothing_and_moves_nothing() -> None:
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
-def test_memories_do_not_fill_in_the_rehearsal() -> None:
+def test_memories_do_not_fill_in_the_dry_run() -> None:
     class Memory(nn.Module):
         def __init__(self) -> None:
             super().__init__()

@@ -11,7 +11,7 @@ from stillhouse.data.batches import Batches
 from stillhouse.engine.fit import fit
 from stillhouse.engine.nodes import Role
 from stillhouse.engine.platform import Platform
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.engine.trainer import Settings
 from stillhouse.engine.wiring import wire
@@ -29,7 +29,7 @@ class Scaled(nn.Module):
 
 def stage(term: Term) -> Stage:
     nodes = [Role("student", tiny_net(4, 1)), Role("teacher", tiny_net(4, 2))]
-    return Stage("sized", nodes, [Turn("student", [term])])
+    return Stage("sized", nodes, [Update("student", [term])])
 
 
 def term() -> Term:

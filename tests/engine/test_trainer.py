@@ -16,7 +16,7 @@ from stillhouse.engine.layout import Homes
 from stillhouse.engine.nodes import Bridge, Ema, Role
 from stillhouse.engine.optimisers import adamw, constant, one_cycle, sgd
 from stillhouse.engine.platform import Platform
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.engine.trainer import Settings, opened
 from stillhouse.errors import WiringError
@@ -43,7 +43,7 @@ class Scaled(nn.Module):
 def scaled_stage(seed: int = 1) -> tuple[Stage, Scaled]:
     role, loss = Role("student", tiny_net(4, seed, dropout=0.3)), Scaled()
     terms = [Term("label", loss, ["student.logits", "batch.label"], weight=0.7)]
-    return Stage("scaled", [role, Ema("mean", role, decay=0.9)], [Turn("student", terms)]), loss
+    return Stage("scaled", [role, Ema("mean", role, decay=0.9)], [Update("student", terms)]), loss
 
 
 def test_a_loss_with_parameters_learns_like_in_a_hand_written_loop(
@@ -60,7 +60,7 @@ def test_a_loss_with_parameters_learns_like_in_a_hand_written_loop(
             optimizer.step()
             optimizer.zero_grad()
     term = Term("label", loss, ["student.logits", "batch.label"], weight=0.7)
-    fit(Stage("s", [Role("student", net)], [Turn("student", [term])]), train, PLAIN, platform)
+    fit(Stage("s", [Role("student", net)], [Update("student", [term])]), train, PLAIN, platform)
     assert loss.scale != 2
     assert loss.seen == 2 * len(train) * train.batch_size
     torch.testing.assert_close(loss.scale, own.scale)
@@ -178,7 +178,7 @@ def test_more_micro_batches_than_batches(train: Batches, platform: Platform) -> 
 def test_a_learner_without_parameters(train: Batches, platform: Platform) -> None:
     double = Bridge("double", lambda x: 2 * x, "student.logits")
     term = Term("label", cross_entropy, ["double", "batch.label"])
-    stage = Stage("s", [Role("student", tiny_net()), double], [Turn("double", [term])])
+    stage = Stage("s", [Role("student", tiny_net()), double], [Update("double", [term])])
     with pytest.raises(WiringError, match="nothing to learn: double has no parameters"):
         fit(stage, train, Settings(epochs=1), platform)
 

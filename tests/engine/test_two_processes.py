@@ -31,12 +31,12 @@ batches = Batches(ImageTable(images, labels), Augment((.5,)*3, (.25,)*3, 1, True
                   rank=platform.rank, world=platform.world)
 kind, _, how = sys.argv[2].partition(" ")
 stage = make_stage(kind)
-if how == "recorded":
+if how == "cached":
     from dataclasses import replace
     from stillhouse.cache import Replay, record
     sys.modules["stillhouse.cache.record"].ROWS_PER_SHARD = 8
     batches = replace(batches, views=2)
-    folder = Path(sys.argv[1]) / f"recorded-by-{platform.world}"
+    folder = Path(sys.argv[1]) / f"cached-by-{platform.world}"
     made = record(stage.role("teacher"), ["logits"], batches, folder, {}, platform,
                   shapes={"embedding": (6,)})
     stage = stage.replace(Replay("teacher", made))
@@ -49,8 +49,8 @@ state = {f"{node}/{key}": v for node, w in fitted.last.items() for key, v in w.i
 state["accuracy"] = torch.tensor(fitted.history[-1]["validation"]["student"]["accuracy"])
 state["loss"] = torch.tensor(fitted.history[-1]["loss"])
 state["weights"] = torch.tensor([term.weight_at(0.0) for term in stage.terms()])
-if "gauges" in fitted.history[-1]:
-    state["gauged rows"] = torch.tensor(fitted.history[-1]["gauges"]["rows"])
+if "diagnostics" in fitted.history[-1]:
+    state["diagnosed rows"] = torch.tensor(fitted.history[-1]["diagnostics"]["rows"])
 save_tensors(Path(sys.argv[1]) / f"rank{platform.rank}of{platform.world}.safetensors", state, {})
 """
 
@@ -69,9 +69,9 @@ class NormFree(nn.Module):
 
 def make_stage(kind: str):
     """th_kd with a bridge between widths; or a feature term alone, so that the head is unused."""
-    from stillhouse.engine.gauges import Gauge
+    from stillhouse.engine.diagnostics import Diagnostic
     from stillhouse.engine.nodes import Bridge, Role
-    from stillhouse.engine.stage import Stage, Turn
+    from stillhouse.engine.stage import Stage, Update
     from stillhouse.engine.terms import Term
     from stillhouse.functional import mse
     from stillhouse.methods import th_kd
@@ -80,8 +80,8 @@ def make_stage(kind: str):
     student, teacher = NormFree(4), NormFree(6)
     if kind == "th_kd":
         stage = th_kd(student, teacher, form="paper", alpha=0.4)
-        gauges = [Gauge("rows", lambda index: index, ("batch.index",))]
-        return replace(stage, measures={"student": "student.logits"}, gauges=gauges)
+        diagnostics = [Diagnostic("rows", lambda index: index, ("batch.index",))]
+        return replace(stage, measures={"student": "student.logits"}, diagnostics=diagnostics)
     projected = Bridge.sized(
         "projected",
         lambda s, t: nn.Linear(s[1], t[1]),
@@ -90,7 +90,7 @@ def make_stage(kind: str):
     )
     term = Term("hint", mse, ["projected", "teacher.embedding"])
     nodes = [Role("student", student), Role("teacher", teacher), projected]
-    return Stage("hint", nodes, [Turn(["student", "projected"], [term])])
+    return Stage("hint", nodes, [Update(["student", "projected"], [term])])
 
 
 def run(out: Path, kind: str, world: int, accumulate: int = 1) -> None:
@@ -102,7 +102,7 @@ def compare(out: Path) -> None:
     first, second = (load_file(out / f"rank{rank}of2.safetensors") for rank in range(2))
     assert any(key.startswith(("matched/", "projected/")) for key in one)
     for name, value in one.items():
-        if name == "gauged rows":  # each process sees its own share of the rows, in order
+        if name == "diagnosed rows":  # each process sees its own share of the rows, in order
             assert torch.equal(first[name], value[::2])
             assert torch.equal(second[name], value[1::2])
             continue
@@ -125,11 +125,11 @@ def test_two_processes_equal_one_when_the_head_is_unused(tmp_path: Path) -> None
 
 
 def test_two_processes_record_half_each_and_serve_the_same(tmp_path: Path) -> None:
-    run(tmp_path, "th_kd recorded", 1)
-    run(tmp_path, "th_kd recorded", 2)
+    run(tmp_path, "th_kd cached", 1)
+    run(tmp_path, "th_kd cached", 2)
     compare(tmp_path)
     by_one, by_two = (
-        {path.name[:22] for path in tmp_path.glob(f"recorded-by-{world}/*/view-*")}
+        {path.name[:22] for path in tmp_path.glob(f"cached-by-{world}/*/view-*")}
         for world in (1, 2)
     )
     assert len(by_one) == 14  # two views of seven shards: each is there once

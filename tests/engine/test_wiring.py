@@ -10,7 +10,7 @@ from stillhouse.data.batches import Batches
 from stillhouse.engine.fit import fit
 from stillhouse.engine.nodes import Bridge, Role
 from stillhouse.engine.platform import Platform
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.engine.trainer import Settings
 from stillhouse.engine.wiring import wire
@@ -68,7 +68,7 @@ def test_reads_and_uses_come_together() -> None:
     ]
 
 
-def test_all_rehearsed_mistakes_come_together() -> None:
+def test_all_dry_run_mistakes_come_together() -> None:
     nodes = [
         Role("student", tiny_net(seed=1)),
         Role("teacher", Grey()),
@@ -81,7 +81,7 @@ def test_all_rehearsed_mistakes_come_together() -> None:
         term(["student.conv", "third.embedding"], "head"),
         Term("bad", lambda x: x.mean(1) / 0, ["student.logits"]),
     ]
-    error = wiring_error(Stage("s", nodes, [Turn("student", terms)]))
+    error = wiring_error(Stage("s", nodes, [Update("student", terms)]))
     wanted = ["node 'teacher' fails", "'third.auxiliary'", "term 'wide' does not", "term 'bad' is"]
     assert len(error.problems) == 4, error
     for problem, some in zip(error.problems, wanted, strict=True):

@@ -55,7 +55,7 @@ def test_named_taps_are_taken_at_once_and_others_found_with_the_data() -> None:
         assert open_stage.completed(toy_batches()).notes["pairs"] == found
 
 
-def test_a_recording_has_no_layers_to_look_at() -> None:
+def test_a_cache_has_no_layers_to_look_at() -> None:
     known = stage().replace(Bridge("teacher", lambda x: x, "batch.image"))
     with pytest.raises(WiringError, match="'teacher' is a Bridge, whose layers cannot"):
         with_last_maps(known, ("down", None), seen).completed(toy_batches())

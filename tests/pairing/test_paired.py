@@ -10,7 +10,7 @@ from stillhouse.bridges import Connector
 from stillhouse.engine.fit import fit
 from stillhouse.engine.nodes import Bridge, Role
 from stillhouse.engine.platform import open_platform
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.engine.trainer import Settings
 from stillhouse.errors import RecipeError, WiringError
@@ -22,7 +22,7 @@ from stillhouse.testing.toy import taught, toy_batches, untaught
 
 def hints(pairs: Pairs) -> Stage:
     nodes = [Role("student", untaught(4)), Role("teacher", taught(6))]
-    return paired(Stage("hints", nodes, [Turn("student", [label_term()])]), pairs, add)
+    return paired(Stage("hints", nodes, [Update("student", [label_term()])]), pairs, add)
 
 
 def add(stage: Stage, pairs: tuple[Pair, ...]) -> Stage:
@@ -32,7 +32,7 @@ def add(stage: Stage, pairs: tuple[Pair, ...]) -> Stage:
         bridges.append(Bridge.sized(f"hint{at}", Connector, reads[0], by=reads))
         terms.append(Term(f"gap{at}", mse, [f"hint{at}", reads[1]]))
     learns = ["student", *(bridge.name for bridge in bridges)]
-    return replace(stage, nodes=[*stage.nodes, *bridges], turns=[Turn(learns, terms)])
+    return replace(stage, nodes=[*stage.nodes, *bridges], updates=[Update(learns, terms)])
 
 
 def test_named_pairs_are_composed_at_once_and_levels_with_the_data() -> None:
@@ -84,7 +84,7 @@ def test_what_names_no_pairs_is_refused(pairs: Pairs, message: str) -> None:
         hints(pairs)
 
 
-def test_a_recording_has_no_layers_to_look_at() -> None:
+def test_a_cache_has_no_layers_to_look_at() -> None:
     stage = hints("levels").replace(Bridge("teacher", lambda x: x, "batch.image"))
     with pytest.raises(WiringError, match="'teacher' is a Bridge, whose layers cannot be looked"):
         stage.completed(toy_batches())

@@ -17,7 +17,7 @@ from stillhouse.data.batches import Batches
 from stillhouse.engine.composite import Composite
 from stillhouse.engine.nodes import Role
 from stillhouse.engine.platform import Platform
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.engine.trainer import Settings, opened
 from stillhouse.engine.wiring import wire
@@ -83,7 +83,7 @@ class Remembering(nn.Module):
 def two_losses(student: nn.Module) -> Stage:
     reads = ["student.logits", "batch.label"]
     terms = [Term("zeta", Remembering(1.0), reads), Term("alpha", Remembering(3.0), reads)]
-    return Stage("two", [Role("student", student)], [Turn("student", terms)])
+    return Stage("two", [Role("student", student)], [Update("student", terms)])
 
 
 def test_the_parameters_and_the_memory_of_a_loss_learn_and_are_kept(
@@ -99,7 +99,7 @@ def test_the_parameters_and_the_memory_of_a_loss_learn_and_are_kept(
         for _ in trainer.steps(0):
             pass
         kept = trainer.state_dict()
-    losses = kept["turns"][0]["losses"]
+    losses = kept["updates"][0]["losses"]
     assert list(losses) == ["zeta.scale", "zeta.calls", "alpha.scale", "alpha.calls"]
     assert losses["zeta.calls"] == losses["alpha.calls"] == len(train)
     assert losses["zeta.scale"] != 1.0
@@ -113,9 +113,9 @@ def test_the_parameters_and_the_memory_of_a_loss_learn_and_are_kept(
 
 
 def order() -> list[str]:
-    """The names of all that a turn trains and keeps, in its order."""
+    """The names of all that an update trains and keeps, in its order."""
     batch = {"batch.image": torch.zeros(2, 3, 8, 8), "batch.label": torch.tensor([0, 1])}
-    plan = wire(two_losses(tiny_net()), batch).turns[0]
+    plan = wire(two_losses(tiny_net()), batch).updates[0]
     return list(Composite(plan).state_dict())
 
 

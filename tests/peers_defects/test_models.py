@@ -19,7 +19,7 @@ from stillhouse.engine.files import save_tensors
 from stillhouse.engine.fit import fit
 from stillhouse.engine.nodes import Role
 from stillhouse.engine.platform import Platform
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.taps import Taps
 from stillhouse.engine.terms import Term
 from stillhouse.engine.trainer import Settings
@@ -106,7 +106,7 @@ def test_a_plain_module_needs_no_attributes(train: Batches, platform: Platform) 
     hint = Term("hint", mse, ["student.layers.0", "teacher.layers.0"])
     label = Term("label", cross_entropy, ["student.logits", "batch.label"])
     nodes = [Role("student", Bare()), Role("teacher", Bare())]
-    fitted = fit(Stage("s", nodes, [Turn("student", [label, hint])]), train, Settings(epochs=1),
+    fitted = fit(Stage("s", nodes, [Update("student", [label, hint])]), train, Settings(epochs=1),
                  platform)  # fmt: skip
     assert set(fitted.history[0]["terms"]) == {"label", "hint"}
 
@@ -144,7 +144,7 @@ def test_the_student_is_an_ordinary_module_during_and_after_a_stage(
     hint = Term("hint", mse, ["student.bn", "teacher.bn"])
     nodes = [Role("student", student), Role("teacher", teacher)]
     kinds = {name: type(part) for name, part in student.named_modules()}
-    fit(Stage("hint", nodes, [Turn("student", [hint])]), train, Settings(epochs=1), platform)
+    fit(Stage("hint", nodes, [Update("student", [hint])]), train, Settings(epochs=1), platform)
     assert {name: type(part) for name, part in student.named_modules()} == kinds
     assert same(bits(pickle.loads(pickle.dumps(student))), bits(student))
     whole = io.BytesIO()

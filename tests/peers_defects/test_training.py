@@ -1,6 +1,6 @@
 """Defects found by running other toolkits, of modes, gradients and shared state.
 
-What concerns processes, recordings and resuming is tried in tests/engine: adapters outside the
+What concerns processes, teacher caches and resuming is tried in tests/engine: adapters outside the
 data-parallel wrapper whose gradients differ without an error, a bypassed wrapper, a feature loss
 that leaves the head unused (test_two_processes.py); teacher outputs that were kept by batch and
 served for other crops in epoch 2 (test_replay.py); a resume that forgets random states, the step or
@@ -143,8 +143,8 @@ def test_settings_that_are_given_are_never_changed(train: Batches, platform: Pla
     settings = Settings(epochs=1)
     before = copy.deepcopy(vars(settings))
     stage = kd(tiny_net(4, 1), tiny_net(6, 2))
-    nodes, turns = list(stage.nodes), list(stage.turns)
+    nodes, updates = list(stage.nodes), list(stage.updates)
     fit(stage, train, settings, platform)
     assert list(stage.nodes) == nodes
-    assert list(stage.turns) == turns
+    assert list(stage.updates) == updates
     assert vars(settings) == before

@@ -222,13 +222,13 @@ def reading(seed: int, epoch: int) -> dict[str, Any]:
 
 
 @pytest.fixture
-def gauged(made: HandMade) -> HandMade:
-    """A run whose student has gauges, and whose control was looked at in the end."""
+def with_likeness(made: HandMade) -> HandMade:
+    """A run whose student has diagnostics, and whose control was looked at in the end."""
     for line in made.metrics:
         if line["stage"] == "student":
-            line["gauges"] = reading(line["seed"], line["epoch"])
+            line["diagnostics"] = reading(line["seed"], line["epoch"])
     for run in made.model("student")["runs"]:
-        run["gauges"] = reading(run["seed"], 30)
+        run["diagnostics"] = reading(run["seed"], 30)
     for run in made.model("control")["runs"]:
-        run["gauges"] = {"embedding_cka": 0.6 + 0.1 * run["seed"], "head_cosine": [0.0] * 10}
+        run["diagnostics"] = {"embedding_cka": 0.6 + 0.1 * run["seed"], "head_cosine": [0.0] * 10}
     return made

@@ -209,15 +209,15 @@ def test_reading_a_report_module_is_cheap():
     assert done.stdout.strip() == "[]"
 
 
-def test_a_run_without_gauges_says_nothing_of_them(run_directory: Path):
+def test_a_run_without_diagnostics_says_nothing_of_them(run_directory: Path):
     text = page(run_directory).text
 
-    for heading in ("How alike", "What the projector does", "Other gauges"):
+    for heading in ("How alike", "What the projector does", "Other diagnostics"):
         assert heading not in text
 
 
-def test_the_page_tells_what_they_mean(gauged):
-    text = page(gauged.write()).text
+def test_the_page_tells_what_they_mean(with_likeness):
+    text = page(with_likeness.write()).text
 
     assert "How alike student and teacher became On validation images" in text
     assert "CKA of the embeddings 0.90, control 0.70" in text
@@ -226,26 +226,28 @@ def test_the_page_tells_what_they_mean(gauged):
     assert "Heads, class by class" in text
     assert "Effective rank of 4" in text
     assert "Singular values over the largest, mean over the seeds; dotted: a tenth" in text
-    assert "Other gauges" not in text
+    assert "Other diagnostics" not in text
 
 
-def test_without_a_control_nothing_is_said_of_it(gauged):
-    gauged.scores["models"] = [m for m in gauged.scores["models"] if m["role"] != "control"]
-    gauged.metrics = [line for line in gauged.metrics if line["stage"] != "control"]
-    text = page(gauged.write()).text
+def test_without_a_control_nothing_is_said_of_it(with_likeness):
+    with_likeness.scores["models"] = [
+        m for m in with_likeness.scores["models"] if m["role"] != "control"
+    ]
+    with_likeness.metrics = [line for line in with_likeness.metrics if line["stage"] != "control"]
+    text = page(with_likeness.write()).text
 
     assert "CKA of the embeddings 0.90" in text
     assert "never shown the teacher" not in text
     assert "control after its last epoch" not in text
 
 
-def test_other_gauges_are_shown_by_their_names_and_escaped(gauged):
-    for line in gauged.metrics:
+def test_other_diagnostics_are_shown_by_their_names_and_escaped(with_likeness):
+    for line in with_likeness.metrics:
         if line["stage"] == "student":
-            line["gauges"] |= {"norm" + HOSTILE: 1.0 / line["epoch"], "both": [1.0, None, 3.0]}
-            line["gauges"] |= {"lost": None, "odd": {"a": 1}, "words": "x"}
-    gauged.scores["data"]["class_names"] = [HOSTILE] * 10
-    plain = page(gauged.write())
+            line["diagnostics"] |= {"norm" + HOSTILE: 1.0 / line["epoch"], "both": [1.0, None, 3.0]}
+            line["diagnostics"] |= {"lost": None, "odd": {"a": 1}, "words": "x"}
+    with_likeness.scores["data"]["class_names"] = [HOSTILE] * 10
+    plain = page(with_likeness.write())
 
     assert f"norm{HOSTILE}" in plain.text
     assert "both mean of the list" in plain.text
@@ -253,4 +255,4 @@ def test_other_gauges_are_shown_by_their_names_and_escaped(gauged):
     assert not [name for name, _ in plain.attributes if name.startswith("on")]
     assert plain.tags.count("b") == 1  # the gain
     for name in ("lost", "odd", "words"):
-        assert f" {name} " not in plain.text.split("Other gauges")[1].split("Settings")[0]
+        assert f" {name} " not in plain.text.split("Other diagnostics")[1].split("Settings")[0]

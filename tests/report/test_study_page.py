@@ -56,17 +56,17 @@ def test_rows_are_ranked_with_the_control_in_its_place(study: StudyRecord) -> No
     assert rows[0].link == "arms/teacher-head-0.5/report.html"
 
 
-def test_gauges_are_means_and_the_controls_are_shown_where_they_agree(tmp_path: Path) -> None:
+def test_diagnostics_are_means_and_the_controls_are_shown_where_they_agree(tmp_path: Path) -> None:
     table = study_of_twelve()
     for arm in table["arms"]:
         for seed, run in enumerate(arm["controls"]):
-            run["gauges"] = {"embedding_cka": 0.4 + 0.1 * seed, "spectrum": [1.0, 0.5]}
-    shown = {row.name: row.gauges[0] for row in study_rows(record(tmp_path, table))[:-1]}
+            run["diagnostics"] = {"embedding_cka": 0.4 + 0.1 * seed, "spectrum": [1.0, 0.5]}
+    shown = {row.name: row.diagnostics[0] for row in study_rows(record(tmp_path, table))[:-1]}
     said = (shown["kd"], shown["control"], shown["label smoothing"])
     assert said == ("0.71", "0.6", NOTHING)
-    table["arms"][1]["controls"][0]["gauges"]["embedding_cka"] = 0.9  # beside another teacher
+    table["arms"][1]["controls"][0]["diagnostics"]["embedding_cka"] = 0.9  # beside another teacher
     rows = study_rows(record(tmp_path, table))
-    assert next(row for row in rows if row.name == "control").gauges[0] == NOTHING
+    assert next(row for row in rows if row.name == "control").diagnostics[0] == NOTHING
 
 
 def test_arms_of_another_budget_have_a_control_of_their_own(tmp_path: Path) -> None:

@@ -96,14 +96,14 @@ def test_an_unfinished_run_is_not_judged(made):
     assert worth(read_run(made.write())).answer == "Not finished: this cannot be answered yet."
 
 
-def test_a_recorded_teacher_is_told_and_its_recording_counted(made):
+def test_a_cached_teacher_is_told_and_its_cache_counted(made):
     made.scores["teacher_served"] = {
-        "recorded": True,
-        "why": "teacher: recorded once, 8 views, 1.04 MB (about 4 s instead of 5 s live)",
+        "cached": True,
+        "why": "teacher: cached once, 8 views, 1.04 MB (about 4 s instead of 5 s live)",
         "seconds": 6.0,
         "students": 3,
     }
     found = worth(read_run(made.write()))
     assert found.cost == pytest.approx((20.1 + 6.0 / 3 + 12.0) / 10.0)
-    assert found.sentences[-1].startswith("Teacher: recorded once, 8 views")
-    assert found.sentences[-1].endswith("Recording took 6.0 s, shared by all students.")
+    assert found.sentences[-1].startswith("Teacher: cached once, 8 views")
+    assert found.sentences[-1].endswith("TeacherCache took 6.0 s, shared by all students.")

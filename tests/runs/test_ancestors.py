@@ -173,7 +173,9 @@ def test_what_cannot_be_done_is_told_before_anything_is_trained(tmp_path: Path) 
             data={"source": "digits", **TINY, "validation": 0},
             teacher={"model": LARGE, "until": {"accuracy": 0.1}},
         )
-    with pytest.raises(RecipeError, match="the recording of one teacher, and each student has its"):
+    with pytest.raises(
+        RecipeError, match="the teacher cache of one teacher, and each student has its"
+    ):
         prepared(
             tmp_path / "run",
             teacher={"model": LARGE, "seed": "student"},
@@ -220,7 +222,7 @@ class Twisted(torch.nn.Module):
 def test_a_classifier_that_is_named_is_used_everywhere(method: str, tmp_path: Path) -> None:
     outcome = distil_named("fc", tmp_path / "named", method)
     student = outcome.scores["models"][-1]["runs"][0]
-    assert len(student["gauges"]["head_cosine"]) == 10
+    assert len(student["diagnostics"]["head_cosine"]) == 10
     with pytest.raises(WiringError, match="is taken for the head, but its output is not the"):
         distil_named("first", tmp_path / "wrong", method)
 

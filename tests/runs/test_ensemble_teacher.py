@@ -1,4 +1,4 @@
-"""A teacher that is several networks: trained each for itself, recorded, found again."""
+"""A teacher that is several networks: trained each for itself, cached, found again."""
 
 from pathlib import Path
 

@@ -106,8 +106,8 @@ def names(student: nn.Module, teacher: nn.Module, feeds: Feeds) -> list[str]:
     if likeness is None:
         return []
     of = list(likeness.of(plain(student), student.state_dict()))
-    gauging = likeness.gauging(kd(student, teacher))
-    assert [gauge.name for gauge in gauging.gauges] == of
+    with_diagnostics = likeness.with_diagnostics(kd(student, teacher))
+    assert [diagnostic.name for diagnostic in with_diagnostics.diagnostics] == of
     return of
 
 
@@ -123,14 +123,16 @@ def test_only_what_can_be_compared_is_compared(feeds: Feeds) -> None:
         assert names(other, tiny_net(4), feeds) == []
 
 
-def test_a_method_keeps_its_own_gauges(feeds: Feeds) -> None:
+def test_a_method_keeps_its_own_diagnostics(feeds: Feeds) -> None:
     likeness = likeness_to(plain(tiny_net(4, 3)), feeds, Settings())
     stage = projector_logsum(tiny_net(4, 1), tiny_net(6, 2))
-    both = likeness.gauging(stage)
-    assert [g.name for g in both.gauges][: len(stage.gauges)] == [g.name for g in stage.gauges]
-    assert len(both.gauges) == len(stage.gauges) + 3
-    again = likeness.gauging(both)
-    assert [g.name for g in again.gauges] == [g.name for g in both.gauges]
+    both = likeness.with_diagnostics(stage)
+    assert [g.name for g in both.diagnostics][: len(stage.diagnostics)] == [
+        g.name for g in stage.diagnostics
+    ]
+    assert len(both.diagnostics) == len(stage.diagnostics) + 3
+    again = likeness.with_diagnostics(both)
+    assert [g.name for g in again.diagnostics] == [g.name for g in both.diagnostics]
     assert both.node("projected").module is None  # looking at a student sizes no bridge
 
 
@@ -156,24 +158,24 @@ def distil(out: Path, **settings):
     )
 
 
-def gauges(outcome, role: str) -> list[dict[str, object]]:
+def diagnostics(outcome, role: str) -> list[dict[str, object]]:
     (model,) = [m for m in outcome.scores["models"] if m["role"] == role]
-    return [run.get("gauges") for run in model["runs"]]
+    return [run.get("diagnostics") for run in model["runs"]]
 
 
 @pytest.mark.parametrize("method", ["kd", "projector_logsum", "label_smoothing"])
 def test_a_run_shows_them_for_student_and_control(tmp_path: Path, method: str) -> None:
     outcome = distil(tmp_path / "run", method=method)
     lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
-    epochs = [line["gauges"] for line in lines if line["stage"] == "student"]
+    epochs = [line["diagnostics"] for line in lines if line["stage"] == "student"]
     assert len(epochs) == 4
-    assert all("gauges" not in line for line in lines if line["stage"] != "student")
-    assert [epochs[1], epochs[3]] == gauges(outcome, "student")
+    assert all("diagnostics" not in line for line in lines if line["stage"] != "student")
+    assert [epochs[1], epochs[3]] == diagnostics(outcome, "student")
     likes = {"embedding_cka", "embedding_cosine", "head_cosine"}
-    for shown in gauges(outcome, "control"):
+    for shown in diagnostics(outcome, "control"):
         assert shown.keys() == likes
         assert len(shown["head_cosine"]) == 3
-    assert gauges(outcome, "teacher") == [None]
+    assert diagnostics(outcome, "teacher") == [None]
     assert likes <= epochs[0].keys()
     assert ("projector_effective_rank" in epochs[0]) == (method == "projector_logsum")
 
@@ -186,10 +188,10 @@ def test_a_student_by_its_weights_has_the_numbers_of_its_last_epoch(
     before = json.loads(done.read_text())
     old = {**before, "history": [{**line} for line in before["history"]]}
     for line in old["history"]:
-        del line["gauges"]  # as trained before there were gauges
+        del line["diagnostics"]  # as trained before there were diagnostics
     done.write_text(json.dumps(old))
     again = distil(tmp_path / "run")
-    first, second = gauges(outcome, "student")[0], gauges(again, "student")[0]
+    first, second = diagnostics(outcome, "student")[0], diagnostics(again, "student")[0]
     assert first.keys() == second.keys()
     for name, value in first.items():
         assert second[name] == pytest.approx(value, rel=1e-6)
@@ -204,10 +206,10 @@ def test_neither_weights_nor_fingerprints_know_of_them(tmp_path: Path, monkeypat
 
     mine, identity = trained("with")
     monkeypatch.setattr(
-        "stillhouse.runs.distill.gauged", lambda _, stage: replace(stage, gauges=[])
+        "stillhouse.runs.distill.diagnosticd", lambda _, stage: replace(stage, diagnostics=[])
     )
     theirs, same = trained("without")
     assert identity == same
     assert all(torch.equal(value, theirs[key]) for key, value in mine.items())
     history = json.loads((tmp_path / "without/run/student/seed0/stage.json").read_text())["history"]
-    assert "gauges" not in history[0]
+    assert "diagnostics" not in history[0]

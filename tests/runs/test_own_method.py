@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 import stillhouse as sh
 from stillhouse.engine.nodes import Role
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.errors import ModelError, RecipeError
 from stillhouse.functional import cross_entropy, kl
@@ -25,11 +25,11 @@ RUN = {
 }  # fmt: skip
 
 MINE = '''
-from stillhouse import Role, Stage, Term, Turn, functional
+from stillhouse import Role, Stage, Term, Update, functional
 
 def soft(student, teacher, *, weight: float = 0.9, temperature: float = 4.0):
     """Labels and the teacher."""
-    return Stage("soft", [Role("student", student), Role("teacher", teacher)], [Turn("student", [
+    return Stage("soft", [Role("student", student), Role("teacher", teacher)], [Update("student", [
         Term("label", functional.cross_entropy, ["student.logits", "batch.label"], weight=0.1),
         Term("kd", functional.kl, ["student.logits", "teacher.logits"], weight=weight,
              options={"temperature": temperature}),
@@ -44,7 +44,7 @@ def soft(student, teacher, *, weight: float = 0.9):
     label = Term("label", cross_entropy, ["student.logits", "batch.label"], weight=0.1)
     mine = Term("kd", kl, ["student.logits", "teacher.logits"], weight=weight)
     mine.options = {"temperature": 4.0}
-    return Stage("soft", nodes, [Turn("student", [label, mine])])
+    return Stage("soft", nodes, [Update("student", [label, mine])])
 
 
 def other(student, teacher, *, weight: float = 0.9):

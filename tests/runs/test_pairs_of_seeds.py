@@ -1,4 +1,4 @@
-"""Pairs that are found may differ from student to student: the recording holds what all read."""
+"""Pairs that are found may differ from student to student: the teacher cache holds what all read."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ from stillhouse.runs import teacher_plan
 from stillhouse.runs.distill import Distillation
 
 
-def test_a_recording_holds_what_the_students_of_all_seeds_read(tmp_path: Path, monkeypatch) -> None:
+def test_a_cache_holds_what_the_students_of_all_seeds_read(tmp_path: Path, monkeypatch) -> None:
     real = Distillation.student_stage
 
     def other_layers(job: Distillation, seed: int, teacher):
@@ -34,7 +34,7 @@ def test_a_recording_holds_what_the_students_of_all_seeds_read(tmp_path: Path, m
         cache="always",
     )
     served = json.loads((tmp_path / "run/teacher.json").read_text(encoding="utf-8"))
-    assert served["recorded"]
+    assert served["cached"]
     runs = {model["role"]: model["runs"] for model in outcome.scores["models"]}["student"]
     assert [run["notes"]["pairs"] for run in runs] == [
         "(('layer2', 'layer2'),)",

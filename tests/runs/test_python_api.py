@@ -106,7 +106,7 @@ def test_a_stage_of_ones_own_is_a_few_lines(train) -> None:
         "mine",
         [student, teacher],
         [
-            sh.Turn(
+            sh.Update(
                 "student",
                 [
                     sh.Term("map", sh.functional.mse, ["student.conv", "teacher.conv"], weight=0.5),

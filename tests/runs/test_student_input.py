@@ -128,10 +128,10 @@ def test_who_follows_a_role_reads_its_bridge() -> None:
     assert isinstance(stage.node("mean"), Ema)
 
 
-def test_gauges_and_layers_are_found_behind_the_bridge(data: Path) -> None:
+def test_diagnostics_and_layers_are_found_behind_the_bridge(data: Path) -> None:
     outcome = distil(data, student="resnet8", teacher="resnet8", method="rkd")
-    assert "embedding_cka" in runs(outcome)["student"]["gauges"]
-    assert "embedding_cka" in runs(outcome)["control"]["gauges"]
+    assert "embedding_cka" in runs(outcome)["student"]["diagnostics"]
+    assert "embedding_cka" in runs(outcome)["control"]["diagnostics"]
     exits = distil(data, "byot", student="resnet8", teacher=None, method="byot")
     assert "exit 1" in runs(exits)["student"]["heads"]
     distil(data, "ps", teacher=None, method="ps_kd")

@@ -1,4 +1,4 @@
-"""What stands against a recording is found at check time; what is there is not asked for again."""
+"""What stands against a teacher cache is found at check time; what is there is not asked for again."""
 
 import shutil
 import time
@@ -77,42 +77,40 @@ def test_a_directory_that_is_taken_is_found_before_a_teacher_is_trained(
     (tmp_path / "a file").write_text("")
     with pytest.raises(CacheError, match="a file is a file"):
         asked(tmp_path / "a file")
-    for own in ("run", "shared"):  # the run's lock would be the recording's
+    for own in ("run", "shared"):  # the run's lock would be the teacher cache's
         with pytest.raises(RecipeError, match="holds the run's own files"):
             asked(tmp_path / own)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("")
     with pytest.raises(CacheError, match="holds other files"):
         asked(tmp_path / "full")
-    (tmp_path / "full" / "recording.json").write_text('{"data": "another", "teacher": "any"}')
-    with pytest.raises(CacheError, match="was recorded with"):
+    (tmp_path / "full" / "teacher-cache.json").write_text('{"data": "another", "teacher": "any"}')
+    with pytest.raises(CacheError, match="was cached with"):
         asked(tmp_path / "full")
 
 
-def test_what_is_recorded_needs_no_room(tmp_path: Path, monkeypatch) -> None:
+def test_what_is_cached_needs_no_room(tmp_path: Path, monkeypatch) -> None:
     distil(tmp_path / "a", cache="always")
     full = shutil.disk_usage(tmp_path)._replace(free=100)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
-    assert distil(tmp_path / "b", cache="always")["recorded"]
+    assert distil(tmp_path / "b", cache="always")["cached"]
     assert "of what the disk has left" not in distil(tmp_path / "c")["why"]
     with pytest.raises(CacheError, match="has room for 0 B"):
         distil(tmp_path / "d", cache="always", epochs=3)
 
 
-def test_a_teacher_that_may_be_recorded_is_not_refused_for_room(
-    tmp_path: Path, monkeypatch
-) -> None:
+def test_a_teacher_that_may_be_cached_is_not_refused_for_room(tmp_path: Path, monkeypatch) -> None:
     """The teacher is trained by the run, so what is there of it is only known later."""
     job = prepare(make_recipe({**RECIPE, "cache": "always"}), tmp_path / "run")
     full = shutil.disk_usage(tmp_path)._replace(free=100)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
     with pytest.raises(CacheError, match="has room for 0 B"):
         job.check()
-    (job.shared / "recording-mlp-16-0123456789abcdef").mkdir(parents=True)
+    (job.shared / "teacher-cache-mlp-16-0123456789abcdef").mkdir(parents=True)
     job.check()
 
 
-def test_a_teacher_of_other_layers_has_its_own_recording(tmp_path: Path) -> None:
+def test_a_teacher_of_other_layers_has_its_own_cache(tmp_path: Path) -> None:
     """Sequential with ReLU and with Tanh: one name and the same weights."""
 
     def net(activation: nn.Module) -> nn.Module:
@@ -122,7 +120,7 @@ def test_a_teacher_of_other_layers_has_its_own_recording(tmp_path: Path) -> None
     distil(tmp_path / "a", net(nn.ReLU()), cache="always")
     distil(tmp_path / "b", net(nn.Tanh()), cache="always")
     distil(tmp_path / "live", net(nn.Tanh()), cache="never")
-    assert len(list((tmp_path / "shared").glob("recording-*"))) == 2
+    assert len(list((tmp_path / "shared").glob("teacher-cache-*"))) == 2
     pairs = zip(weights(tmp_path / "b"), weights(tmp_path / "live"), strict=True)
     assert all(torch.equal(x, y) for x, y in pairs)
 
@@ -146,7 +144,7 @@ def test_a_teacher_that_draws_at_random_stays_live(tmp_path: Path, monkeypatch) 
                                                   passes_left=1, batch_bytes=1)
     )  # fmt: skip
     assert "changes with the rest" in distil(tmp_path / "b", Noisy())["why"]
-    assert distil(tmp_path / "c")["recorded"]
+    assert distil(tmp_path / "c")["cached"]
 
 
 UNSEEDED = np.random.default_rng()
@@ -170,9 +168,9 @@ def test_images_that_take_longer_than_the_teacher_are_no_saving() -> None:
     counts = {"steps": 100, "live_passes": 9, "passes_left": 3, "batch_bytes": 25_600}
     assert not forecast(Times(step=0.106, teacher=0.001, batch=0.1), **counts).pays
     found = forecast(Times(step=0.3, teacher=0.1, batch=0.1), **counts)
-    assert found.recorded == pytest.approx(900 * 0.2 + 300 * 0.2, rel=0.01)
+    assert found.cached == pytest.approx(900 * 0.2 + 300 * 0.2, rel=0.01)
     # with loader processes a batch is made meanwhile, but not faster than it can be made
-    assert forecast(Times(0.2, 0.1, 0.19), **{**counts, "passes_left": 0}).recorded > 900 * 0.19
+    assert forecast(Times(0.2, 0.1, 0.19), **{**counts, "passes_left": 0}).cached > 900 * 0.19
 
 
 def test_images_are_timed_apart_from_the_teacher(tmp_path: Path, monkeypatch) -> None:
@@ -197,7 +195,7 @@ def test_images_are_timed_apart_from_the_teacher(tmp_path: Path, monkeypatch) ->
     assert seen == [Times(step=16.0, teacher=0.0, batch=16.0)]
 
 
-def test_a_lossy_recording_cannot_be_dropped_on_resume(tmp_path: Path) -> None:
+def test_a_lossy_cache_cannot_be_dropped_on_resume(tmp_path: Path) -> None:
     def run(use: str) -> None:
         distil(tmp_path / "a", cache={"use": use, "dtype": "float16"}, seeds=1)
 

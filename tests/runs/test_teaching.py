@@ -1,4 +1,4 @@
-"""A run's teacher: recorded or live gives the same student, and the choice is explained."""
+"""A run's teacher: cached or live gives the same student, and the choice is explained."""
 
 import json
 from pathlib import Path
@@ -34,7 +34,7 @@ class Said:
         self.lines.append(text)
 
     def teacher(self) -> str:
-        heads = ("teacher: recorded", "teacher: live")
+        heads = ("teacher: cached", "teacher: live")
         return next(line for line in self.lines if line.startswith(heads))
 
 
@@ -66,7 +66,7 @@ def weights(out: Path) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("method", ["kd", "th_kd"])
 @pytest.mark.parametrize("views", ["auto", 2])
-def test_recorded_and_live_teachers_make_the_same_students(
+def test_cached_and_live_teachers_make_the_same_students(
     method: str, views, tmp_path: Path
 ) -> None:
     options = {"method": method, "data_options": {"views": views}}
@@ -76,24 +76,24 @@ def test_recorded_and_live_teachers_make_the_same_students(
     assert len(found[0]) == len(found[1]) > 0
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
     count = 4 if views == "auto" else 2
-    assert said.teacher().startswith(f"teacher: recorded once, {count} views")
+    assert said.teacher().startswith(f"teacher: cached once, {count} views")
     served = outcome.scores["teacher_served"]
-    assert served["recorded"]
+    assert served["cached"]
     assert served["bytes"] == count * 81 * 3 * 4  # nine of ninety rows validate
     assert served["seconds"] > 0
 
 
-def test_methods_seeds_and_runs_share_one_recording(tmp_path: Path) -> None:
-    """Seven runs: two methods, two numbers of views; each view is recorded once."""
+def test_methods_seeds_and_runs_share_one_cache(tmp_path: Path) -> None:
+    """Seven runs: two methods, two numbers of views; each view is cached once."""
     first = {"cache": "always", "data_options": {"views": 2}}
     _, one = distil(tmp_path / "a", **first)
     _, two = distil(tmp_path / "b", **first, method="th_kd")
     assert "begin record teacher" in one.lines
     assert "begin record teacher" not in two.lines
     distil(tmp_path / "c", cache="always", data_options={"views": 3})
-    recordings = list((tmp_path / "shared").glob("recording-*"))
-    assert len(recordings) == 1
-    assert len(list(recordings[0].glob("*/view-*"))) == 3
+    caches = list((tmp_path / "shared").glob("teacher-cache-*"))
+    assert len(caches) == 1
+    assert len(list(caches[0].glob("*/view-*"))) == 3
 
 
 def test_a_bound_on_views_is_no_bound_for_teacher_and_control(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_without_augmentation_one_view_is_all_there_is(tmp_path: Path) -> None:
     )
 
 
-def test_any_transform_is_recorded_as_it_is_shown(tmp_path: Path) -> None:
+def test_any_transform_is_cached_as_it_is_shown(tmp_path: Path) -> None:
     def shake(image) -> torch.Tensor:
         pixels = torch.as_tensor(np.array(image)).float().permute(2, 0, 1) / 255
         return pixels + 0.1 * np.random.rand() + 0.1 * torch.rand(1)
@@ -144,7 +144,7 @@ class Unseeded(list):
         return torch.as_tensor(image).permute(2, 0, 1) + float(self.made.random()), label
 
 
-def test_images_that_no_seed_brings_back_are_never_recorded(tmp_path: Path) -> None:
+def test_images_that_no_seed_brings_back_are_never_cached(tmp_path: Path) -> None:
     data = (Unseeded(images(90)), Unseeded(images(30)))
     with pytest.raises(RecipeError, match="not the same when it is read twice"):
         distil(tmp_path / "a", data=data, cache="always")
@@ -159,7 +159,7 @@ def test_auto_counts_passes_before_it_times_anything(tmp_path: Path) -> None:
     assert "a new view in each epoch" in live.teacher()
     distil(tmp_path / "c", cache="always")
     _, there = distil(tmp_path / "d", seeds=1)
-    assert "live" in there.teacher() or "recorded once" in there.teacher()
+    assert "live" in there.teacher() or "cached once" in there.teacher()
     assert "nothing to save" not in there.teacher()  # all views are there already
 
 
@@ -169,7 +169,7 @@ def test_auto_weighs_teacher_and_student() -> None:
     assert forecast(dear, **counts).pays
     assert not forecast(cheap, **counts).pays
     assert forecast(dear, **counts).live == pytest.approx(9000)
-    assert forecast(dear, **counts).recorded == pytest.approx(4500 + 400, rel=0.01)
+    assert forecast(dear, **counts).cached == pytest.approx(4500 + 400, rel=0.01)
     assert not forecast(dear, **{**counts, "passes_left": 90.0}).pays
 
 
@@ -201,11 +201,11 @@ def test_half_precision_is_measured_against_float32(tmp_path: Path) -> None:
         (
             {"cache": "always", "data_options": {"views": "live"}},
             RecipeError,
-            "unbounded views cannot be recorded",
+            "unbounded views cannot be cached",
         ),
     ],
 )
-def test_what_cannot_be_recorded_is_refused(settings, error, said: str, tmp_path: Path) -> None:
+def test_what_cannot_be_cached_is_refused(settings, error, said: str, tmp_path: Path) -> None:
     with pytest.raises(error, match=said):
         distil(tmp_path / "a", **settings)
     assert not list(tmp_path.glob("a/student/*/student.safetensors"))
@@ -226,6 +226,6 @@ def test_a_short_disk_is_found_at_check_time(tmp_path: Path, monkeypatch) -> Non
 def test_a_directory_of_ones_own_is_used_and_guarded(tmp_path: Path) -> None:
     there = {"use": "always", "directory": tmp_path / "mine"}
     distil(tmp_path / "a", cache=there)
-    assert json.loads((tmp_path / "mine" / "recording.json").read_text())["view_seed"] == 0
-    with pytest.raises(CacheError, match="recorded with view_seed 0, this run has 1"):
+    assert json.loads((tmp_path / "mine" / "teacher-cache.json").read_text())["view_seed"] == 0
+    with pytest.raises(CacheError, match="cached with view_seed 0, this run has 1"):
         distil(tmp_path / "b", cache=there, data_options={"view_seed": 1})

@@ -102,7 +102,7 @@ def test_every_set_is_learnt_on_equally_long(tmp_path: Path) -> None:
     many = prepare(
         make_recipe(recipe(transfer={"count": 60, "images_per_epoch": 60})), tmp_path / "many"
     )
-    assert len(few.rehearsing().feeds.train(0)) == len(many.rehearsing().feeds.train(0)) == 3
+    assert len(few.dry_run_job().feeds.train(0)) == len(many.dry_run_job().feeds.train(0)) == 3
     with pytest.raises(RecipeError, match="images_per_epoch is 5 and there are 10"):
         make_recipe(recipe(transfer={"count": 10, "images_per_epoch": 5}))
 
@@ -217,4 +217,4 @@ def test_augmentation_is_written_out(tmp_path: Path) -> None:
     assert job.recipe.transfer.augment.model_dump(exclude_defaults=True) == {
         "rotate": 15.0, "shift": 1.0, "scale": 2.0, "blur": 0.5,
     }  # fmt: skip
-    assert (job.feeds.augment.scale, job.rehearsing().feeds.augment.scale) == (1.0, 2.0)
+    assert (job.feeds.augment.scale, job.dry_run_job().feeds.augment.scale) == (1.0, 2.0)

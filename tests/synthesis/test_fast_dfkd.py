@@ -261,7 +261,7 @@ def test_the_average_is_of_batches_not_of_steps() -> None:
     variances = [(9 + 1 + 16) / 3 * k * k for k in (1.0, 2.0, 3.0)]
     distance(values[2])
     assert distance(values[0]).item() == pytest.approx(means[0] + variances[0] - 1)
-    distance.eval()(values[2])  # a rehearsal is no batch
+    distance.eval()(values[2])  # a dry run is no batch
     distance.train().follow()
     mean, variance = (0.25 * v[1] + 0.75 * v[0] for v in (means, variances))
     assert distance(values[1]).item() == pytest.approx(mean + variance - 1)

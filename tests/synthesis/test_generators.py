@@ -57,7 +57,7 @@ def test_the_generator_moves_every_so_often_and_away(net: nn.Module, platform: P
     assert isinstance(maker, Generated)
     with opened_subject(net, GREY, platform) as subject:
         stage = maker.stage(subject, seed=0)
-    assert [(turn.learners, turn.every) for turn in stage.turns] == [
+    assert [(update.learners, update.every) for update in stage.updates] == [
         (("student",), 1),
         (("made",), 3),
     ]

@@ -21,6 +21,6 @@ def flow(early: Tensor, late: Tensor) -> Tensor:
     """
     maps = as_map(early), as_map(late)
     height, width = (min(x.shape[side] for x in maps) for side in (2, 3))
-    # Plain memory first: a recorded map and a live one in channels_last then give the same bits.
+    # Plain memory first: a cached map and a live one in channels_last then give the same bits.
     a, b = (resized(x.contiguous(), (height, width)).flatten(2) for x in maps)
     return a @ b.mT / (height * width)

@@ -11,7 +11,7 @@ class AtSize(nn.Module):
     Args:
         layers: of maps; an Identity only brings a feature to the size.
         size: height and width; None: as it comes.
-        plain: first in the contiguous layout, so that the average is that of a recorded map.
+        plain: first in the contiguous layout, so that the average is that of a cached map.
 
     Shapes:
         forward: [B, C, H, W], [B, N, D] or [B, D] -> a map.

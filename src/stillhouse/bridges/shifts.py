@@ -23,7 +23,7 @@ def layer_shift(early: Tensor, late: Tensor) -> Tensor:
     >>> layer_shift(torch.tensor([[1.0, 5.0]]), torch.tensor([[2.0, 4.0, 6.0, 8.0]])).tolist()
     [[2.0, 2.0]]
     """
-    # Contiguous, so that a recorded map and a live one (channels last) are summed in one order.
+    # Contiguous, so that a cached map and a live one (channels last) are summed in one order.
     before, after = (as_map(x).float().contiguous().mean((2, 3)) for x in (early, late))
     width = min(before.shape[1], after.shape[1])
     return _narrowed(after, width) - _narrowed(before, width)

@@ -1,4 +1,4 @@
-"""Whether a stage can do with a recorded role, and which of its signals it would need."""
+"""Whether a stage can do with a cached role, and which of its signals it would need."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,12 +25,12 @@ class Need:
 
 
 def needed(stage: Stage, name: str, seen: Mapping[str, Tensor]) -> Need:
-    """What a stage needs of a role, by the signals that its rehearsal saw.
+    """What a stage needs of a role, by the signals that its dry run saw.
 
-    A stage that was opened once knows its bridges' sizes; the recorded role then only has to give
+    A stage that was opened once knows its bridges' sizes; the cached role then only has to give
     what is read. ``seen`` is the wiring's, of such an opening.
     """
-    read, sizing = recorded_parts(stage, name)
+    read, sizing = cached_parts(stage, name)
     shapes = {
         key: tuple(seen[f"{name}.{key}"].shape[1:])
         for key in (*read, *sizing)
@@ -45,11 +45,11 @@ def nodes_before(stage: Stage, name: str) -> tuple[Node, ...]:
 
 
 def replay_problems(stage: Stage, name: str) -> list[str]:
-    """Why a role of a stage cannot be recorded; empty when it can.
+    """Why a role of a stage cannot be cached; empty when it can.
 
-    A recorded role gives the same signals for the same sample and view for ever, and no gradient.
+    A cached role gives the same signals for the same sample and view for ever, and no gradient.
     So it may not learn or follow a learner, and all that it reads must come from the batch alone.
-    Validation images are not recorded, so it may not be measured either.
+    Validation images are not cached, so it may not be measured either.
 
     >>> from torch import nn
     >>> from stillhouse.methods import kd
@@ -74,16 +74,20 @@ def replay_problems(stage: Stage, name: str) -> list[str]:
         elif not isinstance(before, Bridge):
             problems.append(f"'{name}' reads '{before.name}', which is no bridge of the batch")
     scored = [(label, signal, "scored") for label, signal in stage.measures.items()]
-    scored += [(gauge.name, read, "gauged") for gauge in stage.gauges for read in gauge.reads]
+    scored += [
+        (diagnostic.name, read, "diagnosed")
+        for diagnostic in stage.diagnostics
+        for read in diagnostic.reads
+    ]
     problems += [
-        f"'{label}' ({signal}) is {done} on validation images, which are not recorded"
+        f"'{label}' ({signal}) is {done} on validation images, which are not cached"
         for label, signal, done in scored
         if node in nodes_behind(stage, [signal])
     ]
     return problems
 
 
-def recorded_parts(stage: Stage, name: str) -> tuple[list[str], list[str]]:
+def cached_parts(stage: Stage, name: str) -> tuple[list[str], list[str]]:
     """The parts of a role that a fresh stage reads in each step, and those that size a bridge.
 
     >>> from torch import nn

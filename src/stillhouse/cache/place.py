@@ -1,4 +1,4 @@
-"""The directory of a recording: one run writes at a time, and what stands in the way is said."""
+"""The directory of a teacher cache: one run writes at a time, and what stands in the way is said."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ def writing(directory: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise CacheError(
-            f"a recording cannot be written to {directory} ({error}); choose another place "
+            f"a teacher cache cannot be written to {directory} ({error}); choose another place "
             "(cache.directory), or run the teacher live (cache: never)"
         ) from error
 

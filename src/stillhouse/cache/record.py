@@ -11,17 +11,17 @@ from torch import Tensor
 from stillhouse.cache.codec import LOSSLESS, Storage
 from stillhouse.cache.passes import Pass, running
 from stillhouse.cache.place import alone, writing
-from stillhouse.cache.recording import (
-    Recording,
+from stillhouse.cache.room import check_room
+from stillhouse.cache.shards import Shards, Spot
+from stillhouse.cache.spot_check import spot_check
+from stillhouse.cache.teacher_cache import (
+    TeacherCache,
     check_directory,
     claim,
     claim_part,
     find_part,
-    open_recording,
+    open_cache,
 )
-from stillhouse.cache.room import check_room
-from stillhouse.cache.shards import Shards, Spot
-from stillhouse.cache.witness import check_witness
 from stillhouse.data.batches import Batches
 from stillhouse.engine.fit import Observer, Silent
 from stillhouse.engine.nodes import Node, Role
@@ -33,7 +33,7 @@ BYTES_PER_SHARD = 1 << 26
 """A shard is at most so large: what a kill loses, and what is held in memory while it is made."""
 
 Gap = tuple[int, Spot]
-"""(samples per shard, spot) of what is not recorded yet."""
+"""(samples per shard, spot) of what is not cached yet."""
 
 
 def _encoded(
@@ -80,11 +80,11 @@ def record(
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     observer: Observer | None = None,
     say: Callable[[str], None] = lambda _: None,
-) -> Recording:
+) -> TeacherCache:
     """Record the signals of a role that are not there yet, and open all of them, checked.
 
     The role runs in eval mode, without gradients, on batches of the training size (the last one is
-    filled up), so that a recorded float32 signal has the bits of a live one. A stopped recording
+    filled up), so that a cached float32 signal has the bits of a live one. A stopped caching
     goes on at the shard where it stopped. Of two runs that want the same one, one records and the
     other waits. Several processes of one run share the shards. At the end a batch is run again and
     compared with what is there.
@@ -111,7 +111,7 @@ def record(
     """
     views = train.views if views is None else views
     if views is None:
-        raise CacheError("unbounded views cannot be recorded; set data.views to a number")
+        raise CacheError("unbounded views cannot be cached; set data.views to a number")
     if views < 1 or not parts:
         raise CacheError(f"{views} views of {list(parts)}: name one view and one signal at least")
     storage = {part: (storage or {}).get(part, LOSSLESS) for part in parts}
@@ -132,17 +132,15 @@ def record(
                 check_room(directory, _bytes(missing, held))
             _write_all(work, held, missing, observer or Silent())
             platform.wait()
-            recording = open_recording(
-                directory, identity, parts, views, storage=storage, shapes=shapes
-            )
-            check_witness(work, recording, storage)
-    return recording
+            cache = open_cache(directory, identity, parts, views, storage=storage, shapes=shapes)
+            spot_check(work, cache, storage)
+    return cache
 
 
 def passes_left(
     directory: Path, parts: Sequence[str], storage: Mapping[str, Storage], views: int
 ) -> float:
-    """How many passes over the data are still to be recorded, 0 to ``views``; opens nothing."""
+    """How many passes over the data are still to be cached, 0 to ``views``; opens nothing."""
     lacking: dict[int, set[Spot]] = {}
     each: dict[int, int] = {}
     for part in parts:

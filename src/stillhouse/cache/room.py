@@ -1,4 +1,4 @@
-"""How much room a recording takes, and whether the disk has it."""
+"""How much room a teacher cache takes, and whether the disk has it."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -44,7 +44,7 @@ def check_room(directory: Path, needed: int) -> None:
     free = room_in(directory)
     if needed and needed + SPARE > free:
         raise CacheError(
-            f"the recording takes {in_words(needed)}, but {directory} has room for "
+            f"the teacher cache takes {in_words(needed)}, but {directory} has room for "
             f"{in_words(max(free - SPARE, 0))} ({in_words(SPARE)} stay free): show fewer views "
             "(data.views), store float16 (cache.dtype), choose another disk (cache.directory), or "
             "run the teacher live (cache: never)"

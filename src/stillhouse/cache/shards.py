@@ -1,4 +1,4 @@
-"""Shards of one recorded signal: whole files, named by what they hold and by their checksum.
+"""Shards of one cached signal: whole files, named by what they hold and by their checksum.
 
 ``view-0003-row-00004096-<sha256, 16 digits>.safetensors`` holds a run of samples under one view. A
 shard that has its name is whole: it was written beside and renamed. None is ever changed.
@@ -95,7 +95,7 @@ class Shards:
             if digest not in path.name:
                 raise CacheError(
                     f"{path} is damaged: its content does not fit the checksum in its name; "
-                    "delete this file, and only this shard will be recorded again"
+                    "delete this file, and only this shard will be cached again"
                 )
             self._check_content(spot, path)
 
@@ -113,7 +113,7 @@ class Shards:
             )
 
     def seconds(self) -> float:
-        """What recording all shards took, as they say themselves."""
+        """What caching all shards took, as they say themselves."""
         return sum(float(_about(path).get("seconds", 0.0)) for path in self.present().values())
 
     def gather(self, view: int, index: Tensor) -> Tensor:
@@ -144,7 +144,7 @@ class Shards:
                 if (view, row) not in there:
                     raise CacheError(
                         f"the shard of view {view}, row {row} was removed from {self.folder} while "
-                        "it is in use; run again to record it again"
+                        "it is in use; run again to cache it again"
                     )
             while len(self._mapped) >= KEPT_OPEN:
                 self._mapped.pop(next(iter(self._mapped)))

@@ -18,7 +18,7 @@ LINE_EVERY = 10.0
 """Least seconds between plain lines, so that a log stays readable."""
 
 STEPS_EVERY = 60.0
-"""Seconds after which a log says how far a long epoch or a recording is."""
+"""Seconds after which a log says how far a long epoch or caching a teacher is."""
 
 
 def _accuracy(record: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from stillhouse.cli.table import STYLES
 from stillhouse.report.study_record import StudyRecord, read_study
-from stillhouse.report.study_rows import Said, StudyRow, gauge_names, study_rows
+from stillhouse.report.study_rows import Said, StudyRow, diagnostic_names, study_rows
 from stillhouse.report.wording import MINUS
 
 AGAINST = {"helps": "better", "hurts": "worse"}
@@ -24,7 +24,7 @@ def study_score_table(record: StudyRecord) -> Table:
     if record.against:
         table.add_column(f"over {escape(record.against)}")
         table.add_column("corrected")
-    for name in gauge_names(record):
+    for name in diagnostic_names(record):
         table.add_column(name.replace("_", " "), justify="right")
     if record.transferred:
         table.add_column("set made in", justify="right", no_wrap=True)
@@ -44,7 +44,7 @@ def _cells(row: StudyRow, record: StudyRecord) -> list[str]:
     if record.against:
         cells += [_gain(row.against), _word(row.against, AGAINST)]
     made = [row.made] if record.transferred else []
-    return [*cells, *row.gauges, *made, row.seconds]
+    return [*cells, *row.diagnostics, *made, row.seconds]
 
 
 def _gain(said: Said) -> str:

@@ -14,7 +14,7 @@ PLAIN_VIEW = -1
 
 LOOKUP = "batch.lookup"
 """(row, view) of each image of a batch, on the CPU wherever the batch is: who looks something up
-there, such as a recorded teacher, never waits for the device."""
+there, such as a cached teacher, never waits for the device."""
 
 _GOLDEN = 0x9E3779B97F4A7C15
 _FIRST = 0xBF58476D1CE4E5B9
@@ -124,7 +124,7 @@ def shuffled(seed: int, epoch: int, n: int) -> Tensor:
 
 
 def lookup(rows: Tensor, view: int) -> Tensor:
-    """Where a batch is found in a recording.
+    """Where a batch is found in a teacher cache.
 
     Shapes:
         rows: int64 [B] on the CPU; returns int64 [B, 2]: row, view.

@@ -1,4 +1,4 @@
-"""Gauges of a projector at work: into how many directions it maps, and what of its input stays."""
+"""Diagnostics of a projector at work: into how many directions it maps, and what of its input stays."""
 
 from collections.abc import Callable
 
@@ -6,10 +6,10 @@ from torch import Tensor, nn
 
 from stillhouse.diagnostics.representations import linear_cka, mean_correlation
 from stillhouse.diagnostics.spectrum import effective_rank, share_small, singular_values
-from stillhouse.engine.gauges import Gauge
+from stillhouse.engine.diagnostics import Diagnostic
 
 
-def spectrum_gauges(layer: Callable[[], nn.Module]) -> list[Gauge]:
+def spectrum_diagnostics(layer: Callable[[], nn.Module]) -> list[Diagnostic]:
     """The singular values of a linear projector's weight, after each epoch.
 
     ``projector_singular_values``, largest first; ``projector_effective_rank``;
@@ -20,7 +20,7 @@ def spectrum_gauges(layer: Callable[[], nn.Module]) -> list[Gauge]:
 
     >>> layer = nn.Linear(2, 2)
     >>> _ = layer.load_state_dict({"weight": Tensor([[3.0, 0.0], [0.0, 4.0]])}, strict=False)
-    >>> [gauge.of() for gauge in spectrum_gauges(lambda: layer)[::2]]
+    >>> [diagnostic.of() for diagnostic in spectrum_diagnostics(lambda: layer)[::2]]
     [tensor([4., 3.], dtype=torch.float64), 0.0]
     """
 
@@ -28,13 +28,13 @@ def spectrum_gauges(layer: Callable[[], nn.Module]) -> list[Gauge]:
         return singular_values(layer().get_parameter("weight"))
 
     return [
-        Gauge("projector_singular_values", sigma),
-        Gauge("projector_effective_rank", lambda: effective_rank(sigma())),
-        Gauge("projector_share_small", lambda: share_small(sigma())),
+        Diagnostic("projector_singular_values", sigma),
+        Diagnostic("projector_effective_rank", lambda: effective_rank(sigma())),
+        Diagnostic("projector_share_small", lambda: share_small(sigma())),
     ]
 
 
-def end_gauges(projector: Callable[[], nn.Module], reads: str) -> list[Gauge]:
+def end_diagnostics(projector: Callable[[], nn.Module], reads: str) -> list[Diagnostic]:
     """How alike the two ends of a projector are, after each epoch.
 
     ``projector_in_out_cka`` (`linear_cka`) and ``projector_in_out_correlation``
@@ -47,8 +47,8 @@ def end_gauges(projector: Callable[[], nn.Module], reads: str) -> list[Gauge]:
 
     >>> turn = nn.Linear(2, 2, bias=False)
     >>> _ = turn.load_state_dict({"weight": Tensor([[0.0, 1.0], [1.0, 0.0]])})
-    >>> ends = end_gauges(lambda: turn, "student.embedding")
-    >>> [round(gauge.of(Tensor([[0.0, 1.0], [2.0, 1.0], [1.0, 5.0]])), 3) for gauge in ends]
+    >>> ends = end_diagnostics(lambda: turn, "student.embedding")
+    >>> [round(diagnostic.of(Tensor([[0.0, 1.0], [2.0, 1.0], [1.0, 5.0]])), 3) for diagnostic in ends]
     [1.0, 0.5]
     """
 
@@ -59,6 +59,6 @@ def end_gauges(projector: Callable[[], nn.Module], reads: str) -> list[Gauge]:
         return result
 
     return [
-        Gauge("projector_in_out_cka", lambda z: linear_cka(z, out(z)), (reads,)),
-        Gauge("projector_in_out_correlation", lambda z: mean_correlation(z, out(z)), (reads,)),
+        Diagnostic("projector_in_out_cka", lambda z: linear_cka(z, out(z)), (reads,)),
+        Diagnostic("projector_in_out_correlation", lambda z: mean_correlation(z, out(z)), (reads,)),
     ]

@@ -1,1 +1,1 @@
-"""The engine: signals, nodes, terms, turns, stages, and how they are fitted. It knows no method."""
+"""The engine: signals, nodes, terms, updates, stages, and how they are fitted. It knows no method."""

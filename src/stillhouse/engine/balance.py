@@ -40,7 +40,7 @@ def balanced(
 
         w_L = 1        w_i = share / n * g_L / g_i
 
-    for the n other terms of the same turn: the size of the loss is that of the labels alone, so
+    for the n other terms of the same update: the size of the loss is that of the labels alone, so
     the learning rate means what it means for the control. A weight that changes over the training
     keeps its form: its largest value is set. At the weights and not at the embedding, because a
     term on a layer in the middle has no gradient at the embedding. What has weight 0 or no gradient
@@ -64,18 +64,22 @@ def balanced(
         with _untouched(trainer):
             factors = _factors(stage, trainer, share, lambda: islice(train.epoch(0), batches))
         epochs = float(settings.epochs)
-    turns = [
-        replace(turn, terms=[_scaled(term, factors) for term in turn.terms]) for turn in stage.turns
+    updates = [
+        replace(update, terms=[_scaled(term, factors) for term in update.terms])
+        for update in stage.updates
     ]
-    found = [term for turn in turns for term in turn.terms if term.name in factors]
+    found = [term for update in updates for term in update.terms if term.name in factors]
     said = ", ".join(f"{term.name} {_largest(term, epochs):.4g}" for term in found)
-    return replace(stage, turns=turns, notes={**stage.notes, "balance": said or "one term"})
+    return replace(stage, updates=updates, notes={**stage.notes, "balance": said or "one term"})
 
 
 def check_balance(stage: Stage) -> None:
     """Raise WiringError when a whole stage has terms, and none that may be balanced."""
     others = [
-        term for turn in stage.turns if stage.keeps in turn.learners for term in turn.terms[1:]
+        term
+        for update in stage.updates
+        if stage.keeps in update.learners
+        for term in update.terms[1:]
     ]
     if others and all(term.bound for term in others):
         names = ", ".join(f"'{term.name}'" for term in others)
@@ -94,13 +98,13 @@ def _factors(
     """What the weight of each term is multiplied by; terms that stay are left out."""
     found: dict[str, float] = {}
     for player in trainer.players:
-        if stage.keeps not in player.plan.turn.learners:
+        if stage.keeps not in player.plan.update.learners:
             continue
         kept = player.composite.learners[stage.keeps]
         parameters = [p for p in kept.parameters() if p.requires_grad]
         norms = gradient_norms(player, batches(), parameters)
-        largest = {term.name: _largest(term, player.epochs) for term in player.plan.turn.terms}
-        bound = {term.name for term in player.plan.turn.terms if term.bound}
+        largest = {term.name: _largest(term, player.epochs) for term in player.plan.update.terms}
+        bound = {term.name for term in player.plan.update.terms if term.bound}
         pulls = {name: norms[name] * weight for name, weight in largest.items()}
         moving = {name: pull for name, pull in pulls.items() if pull > 0.0}
         if not moving.keys() - bound:

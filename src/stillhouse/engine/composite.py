@@ -1,4 +1,4 @@
-"""The composite module of a turn: learners, bridges and the terms' own parameters, terms out.
+"""The composite module of an update: learners, bridges and the terms' own parameters, terms out.
 
 This is what gets compiled and what gets wrapped for data-parallel training. Nodes that run inside
 without learning (a frozen head behind the student) are reached through the plan and never
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from stillhouse.engine.layout import breaks_channels_last
 from stillhouse.engine.nodes import Node
 from stillhouse.engine.signals import Signals
-from stillhouse.engine.wiring import TurnPlan
+from stillhouse.engine.wiring import UpdatePlan
 from stillhouse.functional.precision import full
 
 CPU = torch.device("cpu")
@@ -26,19 +26,19 @@ class Composite(nn.Module):
         forward: a mapping of signals -> [terms], unweighted means over the batch, float32.
     """
 
-    def __init__(self, plan: TurnPlan, autocast: torch.dtype | None = None) -> None:
+    def __init__(self, plan: UpdatePlan, autocast: torch.dtype | None = None) -> None:
         super().__init__()
         self._autocast = autocast
-        learners = set(plan.turn.learners)
+        learners = set(plan.update.learners)
         self.learners = nn.ModuleDict(
             {n.name: n.module for n in plan.inside if n.name in learners and n.module is not None}
         )
         self.losses = nn.ModuleDict(
-            {term.name: term.module for term in plan.turn.terms if term.module is not None}
+            {term.name: term.module for term in plan.update.terms if term.module is not None}
         )
         self._narrow = breaks_channels_last(self.learners, CPU)
         self._inside = plan.inside
-        self._terms = tuple(plan.turn.terms)
+        self._terms = tuple(plan.update.terms)
         self._reads = tuple({read: None for term in self._terms for read in term.reads})
 
     def forward(self, signals: Signals) -> Tensor:

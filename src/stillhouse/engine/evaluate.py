@@ -1,4 +1,4 @@
-"""Evaluation: accuracy and cross-entropy of the measured signals, and gauges, once over a table."""
+"""Evaluation: accuracy and cross-entropy of the measured signals, and diagnostics, once over a table."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from stillhouse.data.batches import Batches
 from stillhouse.engine.composite import run_outside
-from stillhouse.engine.gauges import Gathered, Reading, read_off, reads_of
+from stillhouse.engine.diagnostics import Gathered, Reading, read_off, reads_of
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.signals import Signals
 from stillhouse.engine.wiring import Wiring
@@ -31,19 +31,19 @@ def evaluate(wiring: Wiring, table: Batches, platform: Platform) -> Scores:
 def examine(
     wiring: Wiring, table: Batches, platform: Platform
 ) -> tuple[Scores, dict[str, Reading]]:
-    """Score as `evaluate` does, and read the gauges off the same pass."""
-    gauges = wiring.stage.gauges
-    gathered = Gathered(reads_of(gauges))
+    """Score as `evaluate` does, and read the diagnostics off the same pass."""
+    diagnostics = wiring.stage.diagnostics
+    gathered = Gathered(reads_of(diagnostics))
     with _eval_mode(wiring), torch.no_grad():
         with torch.inference_mode():
             scores = _scores(wiring, table, platform, gathered)
-        return scores, read_off(gauges, gathered.signals())
+        return scores, read_off(diagnostics, gathered.signals())
 
 
 def gather(wiring: Wiring, reads: Iterable[str], table: Batches, platform: Platform) -> Signals:
-    """These signals of the first rows of a table, as gauges see them, and no pass over the rest.
+    """These signals of the first rows of a table, as diagnostics see them, and no pass over the rest.
 
-    Each must be read by a measure or a gauge of the stage.
+    Each must be read by a measure or a diagnostic of the stage.
     """
     gathered = Gathered(reads)
     with _eval_mode(wiring), torch.inference_mode():

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from stillhouse.data.batches import Batches
 from stillhouse.engine.checkpoint import Checkpoint
+from stillhouse.engine.diagnostics import Reading
 from stillhouse.engine.evaluate import Scores, evaluate, examine
 from stillhouse.engine.files import Lines
-from stillhouse.engine.gauges import Reading
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.seeding import seeded
 from stillhouse.engine.stage import Stage
@@ -94,7 +94,7 @@ def fit(
         train: training batches.
         settings: budget and rules.
         platform: device, precision, processes.
-        validation: scored after each epoch; gauges are read off it too.
+        validation: scored after each epoch; diagnostics are read off it too.
         directory: for checkpoints and metrics.jsonl; None keeps both in memory only.
         identity: fingerprint of everything that decides the result; a checkpoint of another one is
             refused.
@@ -226,9 +226,9 @@ class _Run:
         progress = self.progress
         players = self.trainer.players
         scores: Scores = {}
-        gauges: dict[str, Reading] = {}
-        if self.validation is not None and (self.stage.measures or self.stage.gauges):
-            scores, gauges = examine(self.trainer.wiring, self.validation, self.platform)
+        diagnostics: dict[str, Reading] = {}
+        if self.validation is not None and (self.stage.measures or self.stage.diagnostics):
+            scores, diagnostics = examine(self.trainer.wiring, self.validation, self.platform)
         if scores:
             accuracy = self._accuracy(scores)
             if accuracy > progress.best_score:
@@ -236,7 +236,7 @@ class _Run:
                 progress.best = self.trainer.weights()
         terms = {name: mean for player in players for name, mean in player.means().items()}
         keeps = self.stage.keeps
-        own = [player for player in players if keeps in player.plan.turn.learners] or players
+        own = [player for player in players if keeps in player.plan.update.learners] or players
         at = float(progress.epoch + 1)
         weights = {name: w for player in players for name, w in player.weights_at(at).items()}
         return {
@@ -250,7 +250,7 @@ class _Run:
             "weights": weights,
             "lr": own[0].lr,
             "validation": scores,
-            **({"gauges": gauges} if gauges else {}),
+            **({"diagnostics": diagnostics} if diagnostics else {}),
             "images_per_second": round(rate, 1),
         }
 

@@ -31,7 +31,7 @@ class Flags:
 
 
 class Frozen:
-    """Modules that no turn trains: no gradients, eval mode, whatever anyone calls."""
+    """Modules that no update trains: no gradients, eval mode, whatever anyone calls."""
 
     def __init__(self, modules: Iterable[nn.Module]) -> None:
         self._parts: list[nn.Module] = []
@@ -49,7 +49,7 @@ class Frozen:
 
 
 class Playing:
-    """Which parameters collect gradients in a turn, when a stage has several turns."""
+    """Which parameters collect gradients in an update, when a stage has several updates."""
 
     def __init__(self, learners: Iterable[nn.Module]) -> None:
         self._wanted = {p for module in learners for p in module.parameters() if p.requires_grad}

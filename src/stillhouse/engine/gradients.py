@@ -21,11 +21,11 @@ def gradient_norms(
     of losses).
 
     Args:
-        player: of the turn whose terms they are.
+        player: of the update whose terms they are.
         batches: training batches.
         parameters: at which the gradients are taken.
     """
-    names = [term.name for term in player.plan.turn.terms]
+    names = [term.name for term in player.plan.update.terms]
     sums = torch.zeros(len(names), dtype=torch.float64)
     for batch in batches:
         values = player.composite(run_outside(player.plan.outside, batch))

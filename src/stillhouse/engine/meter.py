@@ -7,7 +7,7 @@ from stillhouse.errors import NonFiniteLoss
 
 
 class Meter:
-    """Running means of the terms of one turn; finds the first value that is not finite.
+    """Running means of the terms of one update; finds the first value that is not finite.
 
     Values are kept as they come and looked at together, so the device is waited for once per
     `look`, and yet the step of a bad value is known exactly.

@@ -1,6 +1,6 @@
 """Nodes: what reads signals and returns signals. Four kinds and no more.
 
-Role: a model with taps. Bridge: a module that derives one signal. Replay (in `cache`): a recorded
+Role: a model with taps. Bridge: a module that derives one signal. Replay (in `cache`): a cached
 role. Ema: a role that follows another one. A node never knows a method or a loss.
 """
 
@@ -22,7 +22,7 @@ from stillhouse.functional.precision import full, without_autocast
 class Node(ABC):
     """Reads signals, returns signals under its own name."""
 
-    recorded = False  # whether it knows training rows only, so that validation cannot read it
+    cached = False  # whether it knows training rows only, so that validation cannot read it
 
     def __init__(self, name: str, reads: str | Iterable[str]) -> None:
         if not name.isidentifier():

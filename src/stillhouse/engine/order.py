@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from stillhouse.engine.gauges import reads_of
+from stillhouse.engine.diagnostics import reads_of
 from stillhouse.engine.nodes import Node
 from stillhouse.engine.signals import BATCH, owner, part
 from stillhouse.engine.stage import Stage
@@ -47,11 +47,11 @@ def nodes_behind(stage: Stage, signals: Iterable[str]) -> tuple[Node, ...]:
 
 
 def parts_of(stage: Stage, nodes: Iterable[Node]) -> dict[str, tuple[str, ...]]:
-    """Which parts of each node anyone among these nodes, the terms, measures and gauges reads."""
+    """Which parts of each node anyone among these nodes, the terms, measures and diagnostics reads."""
     running = list(nodes)
     signals = [need for node in running for need in node.needs]
     signals += [read for term in stage.terms() for read in term.reads]
-    signals += [*stage.measures.values(), *reads_of(stage.gauges)]
+    signals += [*stage.measures.values(), *reads_of(stage.diagnostics)]
     parts: dict[str, dict[str, None]] = {node.name: {} for node in running}
     for signal in signals:
         if owner(signal) in parts:

@@ -1,4 +1,4 @@
-"""A turn being played: its composite module, optimiser, schedule, scaler and meter."""
+"""An update being played: its composite module, optimiser, schedule, scaler and meter."""
 
 import contextlib
 from collections.abc import Mapping
@@ -12,17 +12,17 @@ from stillhouse.engine.meter import Meter
 from stillhouse.engine.optimisers import OptimizerFactory, ScheduleFactory
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.signals import Signals
-from stillhouse.engine.wiring import TurnPlan
+from stillhouse.engine.wiring import UpdatePlan
 from stillhouse.errors import WiringError
 
 
 class Player:
-    """Plays one turn, step after step.
+    """Plays one update, step after step.
 
     Args:
-        plan: the turn and the nodes it runs.
+        plan: the update and the nodes it runs.
         platform: device, precision, processes.
-        optimizer, schedule: used unless the turn brings its own.
+        optimizer, schedule: used unless the update brings its own.
         steps, per_epoch: how long the schedule is.
         clip: largest norm of the gradient; None: no clipping.
         compile: compile the composite, without graph breaks.
@@ -30,7 +30,7 @@ class Player:
 
     def __init__(
         self,
-        plan: TurnPlan,
+        plan: UpdatePlan,
         platform: Platform,
         *,
         optimizer: OptimizerFactory,
@@ -47,16 +47,16 @@ class Player:
         self.composite = Composite(plan, platform.autocast_dtype).to(platform.device)
         self.parameters = [p for p in self.composite.parameters() if p.requires_grad]
         if not self.parameters:
-            names = ", ".join(plan.turn.learners)
-            raise WiringError(plan.turn.name, [f"nothing to learn: {names} has no parameters"])
-        self.optimizer = (plan.turn.optimizer or optimizer)(self.parameters)
+            names = ", ".join(plan.update.learners)
+            raise WiringError(plan.update.name, [f"nothing to learn: {names} has no parameters"])
+        self.optimizer = (plan.update.optimizer or optimizer)(self.parameters)
         self.optimizer.zero_grad(set_to_none=True)  # of what the user tried before
-        make = plan.turn.schedule or schedule
+        make = plan.update.schedule or schedule
         self.scheduler = make(self.optimizer, steps, per_epoch)
         self.scaler = torch.amp.GradScaler(
             platform.device.type, enabled=platform.precision == "fp16"
         )
-        self.meter = Meter([term.name for term in plan.turn.terms])
+        self.meter = Meter([term.name for term in plan.update.terms])
         self._weights: tuple[tuple[float, ...], Tensor] | None = None
         self._model: Any = None
         if compile:
@@ -64,12 +64,12 @@ class Player:
 
     @property
     def learners(self) -> list[nn.Module]:
-        """The modules that this turn trains."""
+        """The modules that this update trains."""
         return [*self.composite.learners.values(), *self.composite.losses.values()]
 
     def weights_at(self, epoch: float) -> dict[str, float]:
         """The weight of each term at a fractional epoch."""
-        return {term.name: term.weight_at(epoch, self.epochs) for term in self.plan.turn.terms}
+        return {term.name: term.weight_at(epoch, self.epochs) for term in self.plan.update.terms}
 
     def _total(self, values: Tensor, epoch: float) -> Tensor:
         weights = tuple(self.weights_at(epoch).values())
@@ -121,7 +121,7 @@ class Player:
             self._move()
 
     def skip(self) -> None:
-        """Let a step pass in which the turn does not play: its schedule goes with the fit."""
+        """Let a step pass in which the update does not play: its schedule goes with the fit."""
         self.scheduler.step()
 
     kept = "no checkpoint was written yet"

@@ -7,7 +7,7 @@ from torch import nn
 from stillhouse.engine.nodes import Bridge, Ema, Node, Role
 from stillhouse.engine.order import nodes_behind, order_nodes
 from stillhouse.engine.signals import BATCH, owner, part
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.errors import StillhouseError, WiringError, nearest
 
 BATCH_PARTS = ("image", "label", "index", "view", "lookup")
@@ -35,7 +35,11 @@ def _reads(stage: Stage) -> list[tuple[str, str]]:
     found = [(f"node '{node.name}'", need) for node in stage.nodes for need in node.needs]
     found += [(f"term '{term.name}'", read) for term in stage.terms() for read in term.reads]
     found += [(f"measure '{label}'", read) for label, read in stage.measures.items()]
-    found += [(f"gauge '{gauge.name}'", read) for gauge in stage.gauges for read in gauge.reads]
+    found += [
+        (f"diagnostic '{diagnostic.name}'", read)
+        for diagnostic in stage.diagnostics
+        for read in diagnostic.reads
+    ]
     return found
 
 
@@ -47,47 +51,49 @@ def _twice(names: Sequence[str], what: str) -> list[str]:
 def _learner_problems(stage: Stage) -> list[str]:
     problems = []
     names = [node.name for node in stage.nodes]
-    for turn in stage.turns:
-        for name in turn.learners:
+    for update in stage.updates:
+        for name in update.learners:
             if name not in names:
-                problems.append(f"{turn.name} trains '{name}', which is no node; "
+                problems.append(f"{update.name} trains '{name}', which is no node; "
                                 f"{nearest(name, names)}")  # fmt: skip
             elif isinstance(stage.node(name), Ema) or not isinstance(
                 stage.node(name), Role | Bridge
             ):
                 kind = type(stage.node(name)).__name__
-                problems.append(f"{turn.name} trains '{name}', but a {kind} never learns")
-        if turn.every < 1:
-            problems.append(f"{turn.name} plays every {turn.every} steps; it must be at least 1")
+                problems.append(f"{update.name} trains '{name}', but a {kind} never learns")
+        if update.every < 1:
+            problems.append(
+                f"{update.name} plays every {update.every} steps; it must be at least 1"
+            )
     for node in stage.nodes:
         if isinstance(node, Ema) and node.of.module not in [other.module for other in stage.nodes]:
             problems.append(f"'{node.name}' follows a '{node.of.name}' that is not in this stage; "
                             "make it from the role that is")  # fmt: skip
-    if not stage.turns:
-        problems.append("it has no turn, so nothing would learn; add a Turn")
+    if not stage.updates:
+        problems.append("it has no update, so nothing would learn; add an Update")
     if stage.keeps not in names:
         problems.append(f"keeps '{stage.keeps}', which is no node; {nearest(stage.keeps, names)}")
     return problems
 
 
-def _use_problems(stage: Stage, turn: Turn) -> list[str]:
+def _use_problems(stage: Stage, update: Update) -> list[str]:
     """Learners that no term reaches, and terms that teach nobody."""
     problems = []
-    learners = set(turn.learners)
+    learners = set(update.learners)
     reached: set[str] = set()
-    for term in turn.terms:
+    for term in update.terms:
         taught = order_nodes(stage, term.reads if term.through else term.reads[:1])
         names = {node.name for node in taught} & learners
         has_own = term.module is not None and any(True for _ in term.module.parameters())
         if not names and not has_own:
             problems.append(
                 f"term '{term.name}' teaches nobody: '{term.reads[0]}' depends on none of "
-                f"{', '.join(turn.learners)} (the first signal learns, the rest are targets)"
+                f"{', '.join(update.learners)} (the first signal learns, the rest are targets)"
             )
         reached |= names
-    for name in turn.learners:
+    for name in update.learners:
         if name not in reached:
-            problems.append(f"{turn.name} trains '{name}', but no term of it depends on '{name}'")
+            problems.append(f"{update.name} trains '{name}', but no term of it depends on '{name}'")
     return problems
 
 
@@ -101,15 +107,15 @@ def _frozen_problems(stage: Stage) -> list[str]:
     return problems
 
 
-def _recorded_problems(stage: Stage) -> list[str]:
-    """Gauges of what was recorded: a recording knows training rows, a gauge sees others."""
+def _cached_problems(stage: Stage) -> list[str]:
+    """Diagnostics of what was cached: a teacher cache knows training rows, a diagnostic sees others."""
     return [
-        f"gauge '{gauge.name}' reads '{read}', which needs the recorded '{node.name}': only "
-        f"training rows were recorded, and gauges see validation rows; use the live '{node.name}'"
-        for gauge in stage.gauges
-        for read in gauge.reads
+        f"diagnostic '{diagnostic.name}' reads '{read}', which needs the cached '{node.name}': only "
+        f"training rows were cached, and diagnostics see validation rows; use the live '{node.name}'"
+        for diagnostic in stage.diagnostics
+        for read in diagnostic.reads
         for node in nodes_behind(stage, [read])
-        if node.recorded
+        if node.cached
     ]
 
 
@@ -117,7 +123,7 @@ def static_problems(stage: Stage) -> list[str]:
     """All that is wrong with the declarations."""
     problems = _twice([node.name for node in stage.nodes], "nodes")
     problems += _twice([term.name for term in stage.terms()], "terms")
-    problems += _twice([gauge.name for gauge in stage.gauges], "gauges")
+    problems += _twice([diagnostic.name for diagnostic in stage.diagnostics], "diagnostics")
     problems += _learner_problems(stage) + _frozen_problems(stage)
     blind = [f"term '{term.name}' reads no signal" for term in stage.terms() if not term.reads]
     problems += blind
@@ -126,10 +132,10 @@ def static_problems(stage: Stage) -> list[str]:
     known = {BATCH, *(node.name for node in stage.nodes)}
     if blind or any(owner(signal) not in known for _, signal in _reads(stage)):
         return problems  # the reads cannot be walked
-    problems += _recorded_problems(stage)
+    problems += _cached_problems(stage)
     try:
-        for turn in stage.turns:
-            problems += _use_problems(stage, turn) if known.issuperset(turn.learners) else []
+        for update in stage.updates:
+            problems += _use_problems(stage, update) if known.issuperset(update.learners) else []
     except WiringError as error:
         problems += error.problems
     return problems

@@ -1,4 +1,4 @@
-"""Stage and Turn: who plays, who learns from which terms, what is measured and kept."""
+"""Stage and Update: who plays, who learns from which terms, what is measured and kept."""
 
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from torch import nn
 
 from stillhouse.data.batches import Batches, Order
-from stillhouse.engine.gauges import Gauge
+from stillhouse.engine.diagnostics import Diagnostic
 from stillhouse.engine.nodes import Ema, Node, Role
 from stillhouse.engine.optimisers import OptimizerFactory, ScheduleFactory
 from stillhouse.engine.signals import as_names
@@ -16,7 +16,7 @@ from stillhouse.errors import WiringError, nearest
 
 
 @dataclass(frozen=True)
-class Turn:
+class Update:
     """One optimiser update.
 
     Args:
@@ -29,7 +29,7 @@ class Turn:
 
     learns: str | Sequence[str]
     terms: Sequence[Term]
-    name: str = "turn"
+    name: str = "update"
     every: int = 1
     optimizer: OptimizerFactory | None = None
     schedule: ScheduleFactory | None = None
@@ -42,19 +42,19 @@ class Turn:
 
 @dataclass(frozen=True)
 class Stage:
-    """Nodes and turns: what a method composes. Data and budget come with `fit`.
+    """Nodes and updates: what a method composes. Data and budget come with `fit`.
 
     Args:
         name: what it is called in messages and metrics.
         nodes: everything that may be read; only what the terms need is run.
-        turns: the updates of one step, in order.
+        updates: the updates of one step, in order.
         measures: what is scored on validation, as label -> signal; the first one selects the best
             epoch. Each is a signal of logits (or of log-probabilities, which are logits too).
         keeps: the role whose weights are the product.
         products: of a measure that the kept role alone cannot give, what its inference needs: label
             -> a function that, once the stage is trained and closed, gives a plain module from
             images to those logits, which shares nothing with the nodes.
-        gauges: what is read off after each epoch, on validation rows; no step depends on them.
+        diagnostics: what is read off after each epoch, on validation rows; no step depends on them.
         order: the order in which training rows are shown, where a method needs one of its own,
             such as pairs of one class; None: shuffled.
         complete: what is left to compose once the training data are known (which layers pair up, a
@@ -65,11 +65,11 @@ class Stage:
 
     name: str
     nodes: Sequence[Node]
-    turns: Sequence[Turn]
+    updates: Sequence[Update]
     measures: Mapping[str, str] = field(default_factory=lambda: {"student": "student.logits"})
     keeps: str = "student"
     products: Mapping[str, Callable[[], nn.Module]] = field(default_factory=dict)
-    gauges: Sequence[Gauge] = ()
+    diagnostics: Sequence[Diagnostic] = ()
     order: Order | None = None
     complete: "Callable[[Stage, Batches], Stage] | None" = None
     notes: Mapping[str, str] = field(default_factory=dict)
@@ -146,9 +146,9 @@ class Stage:
 
     @property
     def learners(self) -> tuple[str, ...]:
-        """All nodes that any turn trains."""
-        return tuple(dict.fromkeys(name for turn in self.turns for name in turn.learners))
+        """All nodes that any update trains."""
+        return tuple(dict.fromkeys(name for update in self.updates for name in update.learners))
 
     def terms(self) -> Iterable[Term]:
-        """All terms of all turns."""
-        return (term for turn in self.turns for term in turn.terms)
+        """All terms of all updates."""
+        return (term for update in self.updates for term in update.terms)

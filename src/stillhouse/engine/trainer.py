@@ -1,4 +1,4 @@
-"""A stage that is being trained: opened modules, turns in play, and its whole state."""
+"""A stage that is being trained: opened modules, updates in play, and its whole state."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -33,10 +33,10 @@ class Settings:
     Args:
         epochs: passes over the training table.
         seed: of initialisation of bridges, order of samples and randomness inside models.
-        optimizer, schedule: for all turns that bring none.
+        optimizer, schedule: for all updates that bring none.
         accumulate: micro-batches per optimiser step.
         clip: largest norm of the gradient.
-        compile: compile the composite of each turn.
+        compile: compile the composite of each update.
         channels_last: memory layout of convolutional models (faster on most hardware).
         checkpoint_seconds: least time between checkpoints; they never change the result.
         until_epoch, until_accuracy: stop earlier, after this epoch or after the first whose
@@ -112,7 +112,7 @@ class Trainer:
                 clip=settings.clip,
                 compile=settings.compile,
             )
-            for plan in wiring.turns
+            for plan in wiring.updates
         ]
         self._playing = Playing(self._learning) if len(self.players) > 1 else None
 
@@ -137,7 +137,7 @@ class Trainer:
         self._frozen.keep()
         self._seeds.enter(step)
         for player in self.players:
-            if step % player.plan.turn.every:
+            if step % player.plan.update.every:
                 player.skip()
                 continue
             if self._playing is not None:
@@ -183,13 +183,13 @@ class Trainer:
         """Nodes that change, optimisers, schedules, scalers, meters, memories."""
         return {
             "nodes": {name: module.state_dict() for name, module in self._stateful().items()},
-            "turns": [player.state_dict() for player in self.players],
+            "updates": [player.state_dict() for player in self.players],
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take a state back."""
         self.load_weights(state["nodes"])
-        for player, kept in zip(self.players, state["turns"], strict=True):
+        for player, kept in zip(self.players, state["updates"], strict=True):
             player.load_state_dict(kept)
 
     def weights(self) -> Weights:

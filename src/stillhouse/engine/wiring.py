@@ -1,6 +1,6 @@
 """Wiring: a stage that was checked, and the plan of its steps.
 
-Two passes: rules (declarations only), then a rehearsal (every needed node once). Both report all
+Two passes: rules (declarations only), then a dry run (every needed node once). Both report all
 their problems at once, with the names of signals.
 """
 
@@ -9,21 +9,21 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from stillhouse.engine.gauges import reads_of
+from stillhouse.engine.diagnostics import reads_of
+from stillhouse.engine.dry_run import dry_run
 from stillhouse.engine.nodes import Node
 from stillhouse.engine.order import order_nodes, parts_of
-from stillhouse.engine.rehearsal import rehearse
 from stillhouse.engine.rules import shared_problems, static_problems
 from stillhouse.engine.signals import Signals, owner
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.errors import WiringError
 
 
 @dataclass(frozen=True)
-class TurnPlan:
-    """The nodes of one turn: ``outside`` run first without gradients, ``inside`` with the loss."""
+class UpdatePlan:
+    """The nodes of one update: ``outside`` run first without gradients, ``inside`` with the loss."""
 
-    turn: Turn
+    update: Update
     outside: tuple[Node, ...]
     inside: tuple[Node, ...]
 
@@ -32,11 +32,11 @@ class TurnPlan:
 class Wiring:
     """A checked stage: plans, taps per role, and the signals of the batch it was checked on.
 
-    ``measuring`` runs on validation, for measures and gauges; no gauge adds a node to a turn.
+    ``measuring`` runs on validation, for measures and diagnostics; no diagnostic adds a node to an update.
     """
 
     stage: Stage
-    turns: tuple[TurnPlan, ...]
+    updates: tuple[UpdatePlan, ...]
     measuring: tuple[Node, ...]
     parts: Mapping[str, tuple[str, ...]]
     seen: Signals
@@ -44,7 +44,7 @@ class Wiring:
     @property
     def nodes(self) -> tuple[Node, ...]:
         """All nodes that are run at all."""
-        planned = [node for plan in self.turns for node in (*plan.outside, *plan.inside)]
+        planned = [node for plan in self.updates for node in (*plan.outside, *plan.inside)]
         return tuple(dict.fromkeys([*planned, *self.measuring]))
 
 
@@ -63,25 +63,25 @@ def wire(stage: Stage, batch: Mapping[str, Tensor], *, seed: int = 0) -> Wiring:
     problems = static_problems(stage)
     if problems:
         raise WiringError(where, problems)
-    watched = [*stage.measures.values(), *reads_of(stage.gauges)]
+    watched = [*stage.measures.values(), *reads_of(stage.diagnostics)]
     nodes = order_nodes(stage, [*(read for term in stage.terms() for read in term.reads), *watched])
-    signals = rehearse(stage, nodes, dict(batch), seed, problems)
+    signals = dry_run(stage, nodes, dict(batch), seed, problems)
     problems += shared_problems(stage, nodes)
     if problems:
         raise WiringError(where, problems)
-    plans = tuple(_plan(stage, turn) for turn in stage.turns)
+    plans = tuple(_plan(stage, update) for update in stage.updates)
     measuring = order_nodes(stage, watched)
     running = {node: None for plan in plans for node in (*plan.outside, *plan.inside)}
     parts = parts_of(stage, dict.fromkeys([*running, *measuring]))
     return Wiring(stage, plans, measuring, parts, signals)
 
 
-def _plan(stage: Stage, turn: Turn) -> TurnPlan:
-    """Split the nodes of a turn into those before and those inside the composite module."""
-    nodes = order_nodes(stage, [read for term in turn.terms for read in term.reads])
+def _plan(stage: Stage, update: Update) -> UpdatePlan:
+    """Split the nodes of an update into those before and those inside the composite module."""
+    nodes = order_nodes(stage, [read for term in update.terms for read in term.reads])
     inside: dict[str, Node] = {}
     for node in nodes:
-        if node.name in turn.learners or any(owner(need) in inside for need in node.needs):
+        if node.name in update.learners or any(owner(need) in inside for need in node.needs):
             inside[node.name] = node
     outside = tuple(node for node in nodes if node.name not in inside)
-    return TurnPlan(turn, outside, tuple(inside.values()))
+    return UpdatePlan(update, outside, tuple(inside.values()))

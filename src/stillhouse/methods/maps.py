@@ -25,7 +25,7 @@ def signals_of(pair: Pair) -> tuple[str, str]:
 def plain_map(x: Tensor) -> Tensor:
     """A feature as a map whose memory is in the order of its dimensions.
 
-    A live teacher gives channels_last, a recorded one does not: sums in another order would have
+    A live teacher gives channels_last, a cached one does not: sums in another order would have
     other bits.
 
     >>> import torch
@@ -73,10 +73,10 @@ def widener(mine: Size, theirs: Size) -> nn.Module | Callable[[Tensor], Tensor]:
 def with_more(
     stage: Stage, *, nodes: Iterable[Node], terms: Iterable[Term], learns: Iterable[str] = ()
 ) -> Stage:
-    """The same stage with more nodes, and more terms and learners in its first turn."""
-    turn, *rest = stage.turns
-    turn = replace(turn, learns=(*turn.learners, *learns), terms=(*turn.terms, *terms))
-    return replace(stage, nodes=(*stage.nodes, *nodes), turns=(turn, *rest))
+    """The same stage with more nodes, and more terms and learners in its first update."""
+    update, *rest = stage.updates
+    update = replace(update, learns=(*update.learners, *learns), terms=(*update.terms, *terms))
+    return replace(stage, nodes=(*stage.nodes, *nodes), updates=(update, *rest))
 
 
 def compared(

@@ -3,7 +3,7 @@
 from torch import nn
 
 from stillhouse.engine.nodes import Role
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.functional import cross_entropy
 
@@ -17,7 +17,7 @@ def plain(student: nn.Module) -> Stage:
     return Stage(
         "plain",
         nodes=[Role("student", student)],
-        turns=[
-            Turn("student", [Term("label", cross_entropy, ["student.logits", "batch.label"])]),
+        updates=[
+            Update("student", [Term("label", cross_entropy, ["student.logits", "batch.label"])]),
         ],
     )

@@ -3,7 +3,7 @@
 from torch import nn
 
 from stillhouse.engine.nodes import Node, Role
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term, Weight
 from stillhouse.errors import WiringError
 from stillhouse.functional import cross_entropy
@@ -94,4 +94,4 @@ def taught(
     """
     mine, theirs = heads
     nodes = [as_role("student", student, mine), as_teacher(teacher, theirs)]
-    return Stage(name, nodes, [Turn("student", [label_term(label_weight), *terms])])
+    return Stage(name, nodes, [Update("student", [label_term(label_weight), *terms])])

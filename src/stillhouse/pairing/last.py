@@ -43,7 +43,7 @@ def with_last_maps(
     taken, and the notes say which one it is.
 
     Raises:
-        WiringError: when it is completed, a layer of a recording is to be found.
+        WiringError: when it is completed, a layer of a teacher cache is to be found.
     """
     mine, theirs = taps
     if mine is not None and theirs is not None:
@@ -66,7 +66,7 @@ def heard_of_teacher(stage: Stage, parts: list[str], train: Batches) -> list[Ten
     """Signals of the teacher on some training images, in eval mode.
 
     Raises:
-        WiringError: the teacher is a recording, or has no such tap.
+        WiringError: the teacher is cached, or has no such tap.
     """
     role, image = looked_at(stage, "teacher", train)
     problems = [problem for problem in map(role.problem, parts) if problem]

@@ -44,14 +44,14 @@ def paired(
     known; which pairs it were is written in its notes.
 
     Args:
-        stage: with the roles 'student' and 'teacher', and a turn.
+        stage: with the roles 'student' and 'teacher', and an update.
         pairs: ``(("layer2", "layer2"), ...)``, 'levels' or 'auto'.
         add: of (stage, pairs); gives the stage with its bridges and terms.
         refine: what moves the taps that were found, such as `before_relu`; named ones stay.
 
     Raises:
         RecipeError: no pair is named, or no such way to find them.
-        WiringError: when it is completed, the teacher is a recording, which has no layers.
+        WiringError: when it is completed, the teacher is cached, which has no layers.
     """
     if not isinstance(pairs, str):
         if not pairs or any(len(pair) != 2 for pair in pairs):
@@ -89,7 +89,7 @@ def looked_at(stage: Stage, name: str, train: Batches) -> tuple[Role, Tensor]:
     """A role, and what it reads of some training images, on its device.
 
     Raises:
-        WiringError: it is another kind of node, such as a recording.
+        WiringError: it is another kind of node, such as a teacher cache.
     """
     node = stage.node(name)
     if not isinstance(node, Role):

@@ -62,10 +62,10 @@ class BalanceSection(Section):
 
 
 class CacheSection(Section):
-    """Whether the teacher is recorded once instead of run in each step, and how it is stored.
+    """Whether the teacher is cached once instead of run in each step, and how it is stored.
 
     float32 gives the same student as a live teacher, bit for bit, so ``auto`` may decide by time.
-    Another storage changes the student: it is then always recorded.
+    Another storage changes the student: it is then always cached.
     """
 
     use: Literal["auto", "always", "never"] = "auto"

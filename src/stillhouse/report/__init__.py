@@ -4,7 +4,7 @@ record   what a run is, as frozen data        read     files -> record
 spread   mean and interval over seeds         curves   epochs -> lines over seeds
 worth    is it worth it?                      wording  how numbers are said
 theme    colours and fonts                    figures  record -> plotly figures
-gauges   over epochs                          likeness, projector   what they tell
+diagnostics   over epochs                          likeness, projector   what they tell
 page     record -> report.html (page.html.jinja and its sections, page.css, page.js)
 transfer_*  the section of a transfer set, and the page of one (transfer_page.html.jinja)
 study_*  the same for the directory of a study (study.html.jinja, study.css)

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from stillhouse.report.gauges import Panel, ended_at, final_runs, gauge_figure
+from stillhouse.report.diagnostics import Panel, diagnostic_figure, ended_at, final_runs
 from stillhouse.report.record import Reading, RunRecord
 from stillhouse.report.terms import label
 from stillhouse.report.theme import COLOURS, rgba, template
@@ -27,12 +27,14 @@ BINS = 40
 def likeness_panels(record: RunRecord) -> tuple[Panel, ...]:
     """Return a panel for each measure of likeness that the student's epochs have."""
     panels = []
-    for gauge, title in PANELS:
-        figure = gauge_figure(record, gauge)
+    for diagnostic, title in PANELS:
+        figure = diagnostic_figure(record, diagnostic)
         if figure is not None:
             figure.update_yaxes(range=_span(figure))
             alt = f"{title} of student and teacher against epoch, the control's last as dashes"
-            panels.append(Panel(f"likeness-{gauge}", title, ended_at(record, gauge), alt, figure))
+            panels.append(
+                Panel(f"likeness-{diagnostic}", title, ended_at(record, diagnostic), alt, figure)
+            )
     return tuple(panels)
 
 
@@ -67,10 +69,10 @@ def by_class(record: RunRecord, role: str) -> tuple[float | None, ...]:
 
     Of a student whose run has not ended, by the last epoch of each seed.
     """
-    shown: list[Reading | None] = [run.gauges.get(HEADS) for run in final_runs(record, role)]
+    shown: list[Reading | None] = [run.diagnostics.get(HEADS) for run in final_runs(record, role)]
     if not shown:
         last = {epoch.seed: epoch for epoch in record.epochs if epoch.stage == role}
-        shown = [epoch.gauges.get(HEADS) for epoch in last.values()]
+        shown = [epoch.diagnostics.get(HEADS) for epoch in last.values()]
     lists = [reading for reading in shown if isinstance(reading, tuple)]
     if not lists or len({len(reading) for reading in lists}) > 1:
         return ()

@@ -51,7 +51,7 @@ def _epoch(event: dict[str, object]) -> Epoch | None:
         terms=numbers(event.get("terms")),
         weights=numbers(event.get("weights")),
         accuracy=_accuracy(event.get("validation"), stage),
-        gauges=readings(event.get("gauges")),
+        diagnostics=readings(event.get("diagnostics")),
     )
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from stillhouse.errors import RunError
 from stillhouse.report import wording
 from stillhouse.report.curves import last_epochs, student_terms, term_curve, term_weights
+from stillhouse.report.diagnostics import Panel, final_runs, other_panels
 from stillhouse.report.figures import accuracy_figure, early_epochs_hidden
 from stillhouse.report.gains import gain_labels, gains_figure
-from stillhouse.report.gauges import Panel, final_runs, other_panels
 from stillhouse.report.likeness import PANELS, by_class, few, heads_figure, likeness_panels
 from stillhouse.report.projector import GAUGES, projector_panels, spectrum_figure
 from stillhouse.report.read import read_run
@@ -189,7 +189,7 @@ def _figures(record: RunRecord) -> Mapping[str, Any]:
 
 
 def _others(record: RunRecord) -> tuple[Panel, ...]:
-    return other_panels(record, shown=[*GAUGES, *(gauge for gauge, _ in PANELS)])
+    return other_panels(record, shown=[*GAUGES, *(diagnostic for diagnostic, _ in PANELS)])
 
 
 def embedded(figures: Mapping[str, Any]) -> Mapping[str, "Markup"]:

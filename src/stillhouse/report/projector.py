@@ -4,7 +4,7 @@ import math
 import statistics
 from typing import Any
 
-from stillhouse.report.gauges import HEIGHT, Panel, ended_at, gauge_figure
+from stillhouse.report.diagnostics import HEIGHT, Panel, diagnostic_figure, ended_at
 from stillhouse.report.record import RunRecord
 from stillhouse.report.theme import COLOURS, mixed, template
 
@@ -33,13 +33,13 @@ def projector_panels(record: RunRecord) -> tuple[Panel, ...]:
 
 
 def _panel(
-    record: RunRecord, gauge: str, title: str, note: str, scale: float = 1.0, suffix: str = ""
+    record: RunRecord, diagnostic: str, title: str, note: str, scale: float = 1.0, suffix: str = ""
 ) -> Panel | None:
-    figure = gauge_figure(record, gauge, scale=scale, suffix=suffix)
+    figure = diagnostic_figure(record, diagnostic, scale=scale, suffix=suffix)
     if figure is None:
         return None
     alt = f"{title} of the projector against epoch"
-    return Panel(f"projector-{gauge}", title, note, alt, figure)
+    return Panel(f"projector-{diagnostic}", title, note, alt, figure)
 
 
 def spectra(record: RunRecord) -> dict[int, tuple[float, ...]]:
@@ -49,7 +49,7 @@ def spectra(record: RunRecord) -> dict[int, tuple[float, ...]]:
     """
     found: dict[int, list[tuple[float, ...]]] = {}
     for epoch in record.epochs:
-        sigma = epoch.gauges.get(SIGMA)
+        sigma = epoch.diagnostics.get(SIGMA)
         if epoch.stage != "student" or not isinstance(sigma, tuple):
             continue
         known = [value for value in sigma if value is not None]

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from stillhouse.synthesis.portrait import Portrait
 
 Reading = float | tuple[float | None, ...]
-"""What a gauge showed: a number, or a list in which None was no finite number."""
+"""What a diagnostic showed: a number, or a list in which None was no finite number."""
 
 Groups = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
 
@@ -36,7 +36,7 @@ class TrainedRun:
     test: Accuracy = Accuracy()
     heads: Mapping[str, Accuracy] = field(default_factory=dict)
     heads_validation: Mapping[str, Accuracy] = field(default_factory=dict)
-    gauges: Mapping[str, Reading] = field(default_factory=dict)
+    diagnostics: Mapping[str, Reading] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -92,9 +92,9 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Served:
-    """How the teacher served: live or recorded, why, and what recording it took."""
+    """How the teacher served: live or cached, why, and what caching it took."""
 
-    recorded: bool = False
+    cached: bool = False
     why: str = ""
     seconds: float | None = None
     students: int | None = None
@@ -110,7 +110,7 @@ class Epoch:
     terms: Mapping[str, float] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=dict)
     accuracy: float | None = None
-    gauges: Mapping[str, Reading] = field(default_factory=dict)
+    diagnostics: Mapping[str, Reading] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ def _trained(value: object) -> TrainedRun:
         heads_validation={
             name: _accuracy(head) for name, head in table(found.get("heads_validation")).items()
         },
-        gauges=readings(found.get("gauges")),
+        diagnostics=readings(found.get("diagnostics")),
         notes={what: text(said) for what, said in table(found.get("notes")).items()},
     )
 
@@ -103,7 +103,7 @@ def read_served(value: object) -> Served | None:
     if not found:
         return None
     return Served(
-        recorded=found.get("recorded") is True,
+        cached=found.get("cached") is True,
         why=text(found.get("why")),
         seconds=number(found.get("seconds")),
         students=whole(found.get("students")),

@@ -10,7 +10,7 @@ from stillhouse.report.study_figures import arms_figure, control_level
 from stillhouse.report.study_finding import finding
 from stillhouse.report.study_maps import maps
 from stillhouse.report.study_record import StudyRecord, read_study
-from stillhouse.report.study_rows import controls, gauge_names, study_rows
+from stillhouse.report.study_rows import controls, diagnostic_names, study_rows
 
 
 def write_study_report(directory: Path) -> Path:
@@ -37,7 +37,7 @@ def render_study(record: StudyRecord) -> str:
         title=record.title or record.name,
         finding=finding(record),
         rows=study_rows(record),
-        gauges=[name.replace("_", " ") for name in gauge_names(record)],
+        diagnostics=[name.replace("_", " ") for name in diagnostic_names(record)],
         controls=controls(record),
         one_control=control_level(record) is not None,
         several=any(len(arm.runs) > 1 for arm in record.arms),

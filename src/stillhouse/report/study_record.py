@@ -49,8 +49,8 @@ class Arm:
     runs: tuple[TrainedRun, ...] = ()
     controls: tuple[TrainedRun, ...] = ()
     teachers: tuple[TrainedRun, ...] = ()
-    gauges: Mapping[str, Spread] = field(default_factory=dict)
-    control_gauges: Mapping[str, Spread] = field(default_factory=dict)
+    diagnostics: Mapping[str, Spread] = field(default_factory=dict)
+    control_diagnostics: Mapping[str, Spread] = field(default_factory=dict)
     gain: Gain | None = None
     over_against: Gain | None = None
     made: float | None = None
@@ -147,8 +147,8 @@ def _arm(value: object) -> Arm:
         runs=read_model({"runs": found.get("runs")}).runs,
         controls=read_model({"runs": found.get("controls")}).runs,
         teachers=read_model({"runs": found.get("teacher")}).runs,
-        gauges=_gauges(found.get("runs")),
-        control_gauges=_gauges(found.get("controls")),
+        diagnostics=_diagnostics(found.get("runs")),
+        control_diagnostics=_diagnostics(found.get("controls")),
         gain=_gain(found.get("gain")),
         over_against=_gain(found.get("over_against")),
         made=number(table(found.get("transfer")).get("seconds")),
@@ -172,11 +172,11 @@ def _gain(value: object) -> Gain | None:
     )
 
 
-def _gauges(runs: object) -> Mapping[str, Spread]:
-    """Gauges that are one number, over the seeds; of several epochs the last."""
+def _diagnostics(runs: object) -> Mapping[str, Spread]:
+    """Diagnostics that are one number, over the seeds; of several epochs the last."""
     by_name: dict[str, list[float]] = {}
     for run in rows(runs):
-        told = table(table(run).get("gauges"))
+        told = table(table(run).get("diagnostics"))
         last = {key: table(each).get("last", each) for key, each in told.items()}
         for name, value in numbers(last).items():
             by_name.setdefault(name, []).append(value)

@@ -12,7 +12,7 @@ from stillhouse.report.wording import NOTHING, duration, head_note, interval, po
 ONE_SEED = "one seed"
 
 RARE = 8
-"""A gauge that fewer than one arm in so many has is no column of the table."""
+"""A diagnostic that fewer than one arm in so many has is no column of the table."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class StudyRow:
     test: str = ""
     gain: Said = Said("")
     against: Said = Said("")
-    gauges: tuple[str, ...] = ()
+    diagnostics: tuple[str, ...] = ()
     seconds: str = ""
     made: str = ""
 
@@ -66,9 +66,9 @@ def _control(arm: Arm) -> str:
     return f"{arm.student}{epochs}"
 
 
-def gauge_names(record: StudyRecord) -> tuple[str, ...]:
-    """The gauges that at least one arm in eight has: of a long table the rest is in the reports."""
-    counts = Counter(name for arm in record.arms for name in arm.gauges)
+def diagnostic_names(record: StudyRecord) -> tuple[str, ...]:
+    """The diagnostics that at least one arm in eight has: of a long table the rest is in the reports."""
+    counts = Counter(name for arm in record.arms for name in arm.diagnostics)
     return tuple(name for name, count in counts.items() if RARE * count >= len(record.ranked))
 
 
@@ -91,15 +91,15 @@ def _why(arm: Arm) -> str:
 
 
 def _control_row(one: Control, record: StudyRecord) -> StudyRow:
-    """Its gauges, where they are the same beside all arms: they may look at the teacher."""
-    beside = [arm.control_gauges for arm in record.arms if arm.name in one.arms]
-    shown = [{_gauge(each.get(name)) for each in beside} for name in gauge_names(record)]
+    """Its diagnostics, where they are the same beside all arms: they may look at the teacher."""
+    beside = [arm.control_diagnostics for arm in record.arms if arm.name in one.arms]
+    shown = [{_diagnostic(each.get(name)) for each in beside} for name in diagnostic_names(record)]
     return StudyRow(
         "control",
         "control",
         one.about,
         test=interval(tested(one.runs)),
-        gauges=tuple(said.pop() if len(said) == 1 else NOTHING for said in shown),
+        diagnostics=tuple(said.pop() if len(said) == 1 else NOTHING for said in shown),
         seconds=_seconds(one.runs),
     )
 
@@ -113,19 +113,21 @@ def _arm_rows(arm: Arm, record: StudyRecord) -> list[StudyRow]:
         test=interval(arm.test),
         gain=said(arm.gain),
         against=Said(NOTHING) if arm.name == record.against else said(arm.over_against),
-        gauges=tuple(_gauge(arm.gauges.get(name)) for name in gauge_names(record)),
+        diagnostics=tuple(
+            _diagnostic(arm.diagnostics.get(name)) for name in diagnostic_names(record)
+        ),
         seconds=_seconds(arm.runs),
         made=NOTHING if arm.made is None else duration(arm.made),
     )
     heads = dict.fromkeys(head for run in arm.runs for head in run.heads)
-    blank = ("",) * len(row.gauges)
+    blank = ("",) * len(row.diagnostics)
     return [row] + [
-        StudyRow("head", head, head_note(head), test=_head(arm, head), gauges=blank)
+        StudyRow("head", head, head_note(head), test=_head(arm, head), diagnostics=blank)
         for head in heads
     ]
 
 
-def _gauge(found: Spread | None) -> str:
+def _diagnostic(found: Spread | None) -> str:
     return NOTHING if found is None else f"{found.mean:.3g}"
 
 

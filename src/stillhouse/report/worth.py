@@ -80,11 +80,11 @@ def _ratio(above: float | None, below: float | None) -> float | None:
 
 
 def _seconds_before(record: RunRecord) -> float | None:
-    """Sum what came before a student: teachers, assistants between, its share of the recording."""
+    """Sum what came before a student: teachers, assistants between, its share of the teacher cache."""
     earlier = [model for model in record.models if model.role not in ("student", "control")]
     times_told = [mean_seconds(model) for model in earlier]
     served = record.served
-    if served is not None and served.recorded and served.seconds and served.students:
+    if served is not None and served.cached and served.seconds and served.students:
         times_told.append(served.seconds / served.students)
     return None if None in times_told else sum(told for told in times_told if told is not None)
 
@@ -133,8 +133,8 @@ def _served(record: RunRecord) -> str:
     if served is None or not served.why:
         return ""
     sentence = served.why[:1].upper() + served.why[1:] + "."
-    if served.recorded and served.seconds:
-        sentence += f" Recording took {duration(served.seconds)}, shared by all students."
+    if served.cached and served.seconds:
+        sentence += f" TeacherCache took {duration(served.seconds)}, shared by all students."
     return sentence
 
 

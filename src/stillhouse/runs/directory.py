@@ -18,7 +18,7 @@ ENVIRONMENT = "environment.json"
 FREE_KEYS = ("device", "checkpoint_seconds", "data.workers", "cache.use", "cache.directory")
 """Keys of a recipe that may change when a run goes on: they never change what it computes (but two
 loader processes or more leave fewer threads to compute on, and that may change the last bits).
-But ``cache.use`` does where the recording is not float32: see `same_run`."""
+But ``cache.use`` does where the teacher cache is not float32: see `same_run`."""
 
 
 def same_run(recipe: Mapping[str, Any]) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def same_run(recipe: Mapping[str, Any]) -> dict[str, Any]:
         section, _, key = dotted.partition(".")
         if key and isinstance(kept.get(section), Mapping):
             kept[section] = {k: v for k, v in kept[section].items() if k != key}
-    if _lossy(recipe):  # then a recorded teacher makes another student than a live one
+    if _lossy(recipe):  # then a cached teacher makes another student than a live one
         kept["cache"]["use"] = recipe["cache"].get("use")
     return kept
 

@@ -23,7 +23,7 @@ from stillhouse.runs.deriving import check_student
 from stillhouse.runs.feeds import Feeds, data_identity
 from stillhouse.runs.fingerprint import fingerprint
 from stillhouse.runs.heads import check_kept, take_head, watching_head, with_heads
-from stillhouse.runs.likeness import Likeness, gauged, look_at
+from stillhouse.runs.likeness import Likeness, look_at, with_likeness
 from stillhouse.runs.networks import Network, input_of, make_input
 from stillhouse.runs.notes import write_notes
 from stillhouse.runs.optimising import budget_identity, chosen_optimizer, chosen_schedule
@@ -149,34 +149,36 @@ class Distillation:
         seed, teacher = self.recipe.seeds[0], None
         if self.teacher is not None:
             for ancestor, stage in Ancestry(self).untrained(self.teacher):
-                self._rehearse(stage, ancestor.seed_for(seed), ancestor.section.head_path)
+                self._dry_run(stage, ancestor.seed_for(seed), ancestor.section.head_path)
             teacher = self.teacher.make(seed)
             if self.recipe.transfer is not None:
                 check_transfer(self, teacher)
         self.peers.check(self.student.make(seed), seed)
-        pupil = self.rehearsing()
+        pupil = self.dry_run_job()
         check_student(self.student, teacher, trained=bool(self.teacher and self.teacher.given))
         stage = self.student_stage(seed, teacher)
         if self.recipe.balance is not None:
             check_balance(stage)
-        pupil._rehearse(stage, seed, self.student.section.head_path)
-        self._check_directory_of_recording()
+        pupil._dry_run(stage, seed, self.student.section.head_path)
+        self._check_directory_of_cache()
         if self.teacher is not None and teacher is not None and self.method.needs_teacher:
             Planner(pupil, teacher, trained=self.teacher.given).check()
 
-    def rehearsing(self) -> "Distillation":
+    def dry_run_job(self) -> "Distillation":
         """The job as its students see it, before anything was made for them."""
         return self if self.recipe.transfer is None else replace(self, feeds=stand_in(self))
 
-    def _check_directory_of_recording(self) -> None:
+    def _check_directory_of_cache(self) -> None:
         if not self.recipe.cache.directory:
             return
         what = "teacher" if each_student_its_own(self.recipe.teacher) else "transfer set"
         if what == "teacher" or self.recipe.each_student_its_data:
-            said = f"a directory holds the recording of one {what}, and each student has its own"
+            said = (
+                f"a directory holds the teacher cache of one {what}, and each student has its own"
+            )
             raise RecipeError("cache.directory", [f"{said}; leave it out, or give one {what}"])
 
-    def _rehearse(self, stage: Stage, seed: int, head: str | None) -> None:
+    def _dry_run(self, stage: Stage, seed: int, head: str | None) -> None:
         train, platform = self.feeds.train(seed), self.feeds.platform
         if head is not None or self._heads_move:
             stage = watching_head(stage)
@@ -266,7 +268,7 @@ class Distillation:
     def run_student(
         self, seed: int, teacher: nn.Module | None, teaching: Teaching | None
     ) -> StageRun:
-        """The student by the method; its teacher live or recorded gives the same bits."""
+        """The student by the method; its teacher live or cached gives the same bits."""
         settings = self.settings(seed)
         more = {
             "method": self.recipe.method.model_dump(),
@@ -282,7 +284,7 @@ class Distillation:
         }
 
         def stage() -> Stage:
-            made = gauged(look_at(self, teacher), self.balanced_stage(seed, teacher))
+            made = with_likeness(look_at(self, teacher), self.balanced_stage(seed, teacher))
             write_notes(self, self.student_directory(seed), made)
             return teaching.teach(made) if teaching else made
 
@@ -308,7 +310,7 @@ class Distillation:
         seeds = self.recipe.seeds
         if self.teacher is not None and not each_student_its_own(self.recipe.teacher):
             self.trained_teacher(ancestry, seeds[0])
-        self.compiled = settle_compile(self.rehearsing())
+        self.compiled = settle_compile(self.dry_run_job())
         runs: list[tuple[str, int, StageRun, nn.Module | None]] = []
         for seed in seeds:
             teacher = self.trained_teacher(ancestry, seed)

@@ -79,15 +79,15 @@ class Feeds:
 
     @property
     def views(self) -> int | None:
-        """How many views the students see, whose teacher may be recorded; None: one each epoch.
+        """How many views the students see, whose teacher may be cached; None: one each epoch.
 
         Teacher and control always see a new view each epoch: a bound that only spares teacher
         passes must not make the control weaker.
         """
         return self.section.views if isinstance(self.section.views, int) else None
 
-    def views_recorded(self, epochs: int) -> int:
-        """How many views a recording for so many epochs holds."""
+    def views_cached(self, epochs: int) -> int:
+        """How many views a teacher cache for so many epochs holds."""
         if not self.varies:
             return 1
         return min(self.views or epochs, epochs)

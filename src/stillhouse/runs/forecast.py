@@ -1,4 +1,4 @@
-"""What a recorded teacher would save, from the counts of passes and from a few timed steps."""
+"""What a cached teacher would save, from the counts of passes and from a few timed steps."""
 
 import statistics
 import time
@@ -25,7 +25,7 @@ LOOKUP_SECONDS = 2e-4
 READ_RATE, WRITE_RATE = 1e9, 1e8
 """Bytes per second of gathering from mapped files, and of encoding, hashing and writing shards."""
 WORTH = 0.97
-"""A recording that is predicted to save less than 3 % is not worth its disk."""
+"""A teacher cache that is predicted to save less than 3 % is not worth its disk."""
 
 
 @dataclass(frozen=True)
@@ -39,15 +39,15 @@ class Times:
 
 @dataclass(frozen=True)
 class Forecast:
-    """Seconds of all students of a run, with a live and with a recorded teacher."""
+    """Seconds of all students of a run, with a live and with a cached teacher."""
 
     live: float
-    recorded: float
+    cached: float
 
     @property
     def pays(self) -> bool:
-        """Whether recording is worth it."""
-        return self.recorded < WORTH * self.live
+        """Whether a teacher cache is worth it."""
+        return self.cached < WORTH * self.live
 
 
 def forecast(
@@ -59,12 +59,12 @@ def forecast(
         times: of a step.
         steps: per pass over the data.
         live_passes: over all students that are still to be trained, so many epochs.
-        passes_left: views that are not recorded yet.
+        passes_left: views that are not cached yet.
         batch_bytes: of the signals of one batch.
 
     >>> times = Times(step=0.3, teacher=0.1)
     >>> made = forecast(times, steps=10, live_passes=90, passes_left=8, batch_bytes=25_600)
-    >>> round(made.live), round(made.recorded)
+    >>> round(made.live), round(made.cached)
     (270, 188)
     """
     lookup = LOOKUP_SECONDS + batch_bytes / READ_RATE
@@ -72,7 +72,7 @@ def forecast(
     cached = max(times.step - times.teacher, times.batch) + lookup
     return Forecast(
         live=live_passes * steps * times.step,
-        recorded=live_passes * steps * cached + passes_left * steps * write,
+        cached=live_passes * steps * cached + passes_left * steps * write,
     )
 
 
@@ -87,7 +87,7 @@ def time_steps(
 
     Args:
         stage: with the live teacher; its learners are trained for these steps.
-        teacher: the nodes that a recording would replace.
+        teacher: the nodes that a teacher cache would replace.
         train, settings, platform: as in the fit.
     """
     with opened(stage, train, settings, platform) as trainer:

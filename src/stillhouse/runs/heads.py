@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from stillhouse.engine.gauges import Gauge
+from stillhouse.engine.diagnostics import Diagnostic
 from stillhouse.engine.heads import find_head
 from stillhouse.engine.signals import EMBEDDING
 from stillhouse.engine.stage import Stage
@@ -72,7 +72,7 @@ def with_heads(
 def watching_head(stage: Stage) -> Stage:
     """The stage, made to see when it is wired that its product's classifier gives the logits."""
     read = (f"{stage.keeps}.{EMBEDDING}",)
-    return replace(stage, gauges=[*stage.gauges, Gauge("classifier", len, read)])
+    return replace(stage, diagnostics=[*stage.diagnostics, Diagnostic("classifier", len, read)])
 
 
 def head_fingerprint(module: nn.Module, section: ModelSection) -> str:

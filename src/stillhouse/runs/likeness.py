@@ -1,4 +1,4 @@
-"""How alike student and teacher are: gauges for any method, and the same numbers for given weights.
+"""How alike student and teacher are: diagnostics for any method, and the same numbers for given weights.
 
 The teacher's embedding of the validation rows is computed once, by the live teacher, and serves
 all students and controls of a run.
@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from stillhouse.data.batches import Batches
 from stillhouse.diagnostics.representations import head_cosine, linear_cka, mean_cosine
+from stillhouse.engine.diagnostics import Diagnostic, Reading, read_off, reads_of
 from stillhouse.engine.evaluate import gather
-from stillhouse.engine.gauges import Gauge, Reading, read_off, reads_of
 from stillhouse.engine.nodes import Role
 from stillhouse.engine.order import order_nodes
 from stillhouse.engine.signals import EMBEDDING, LOGITS
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.engine.trainer import Settings, opened
 from stillhouse.errors import ModelError, WiringError
@@ -47,41 +47,45 @@ class Likeness:
     embedding: Tensor
     head: Tensor | None
 
-    def gauging(self, stage: Stage) -> Stage:
-        """The stage with gauges of its product's likeness, beside those that it has.
+    def with_diagnostics(self, stage: Stage) -> Stage:
+        """The stage with diagnostics of its product's likeness, beside those that it has.
 
         ``embedding_cka``; ``embedding_cosine`` where the widths agree; ``head_cosine``, one number
         per class, where the heads have one shape. A product without a head gets none.
         """
-        own = {gauge.name for gauge in stage.gauges}
-        more = [gauge for gauge in self._gauges(stage) if gauge.name not in own]
-        return replace(stage, gauges=[*stage.gauges, *more])
+        own = {diagnostic.name for diagnostic in stage.diagnostics}
+        more = [diagnostic for diagnostic in self._diagnostics(stage) if diagnostic.name not in own]
+        return replace(stage, diagnostics=[*stage.diagnostics, *more])
 
     def of(self, alone: Stage, weights: Mapping[str, Tensor]) -> dict[str, Reading]:
         """The same numbers for a student with these weights, which are put into it."""
         alone.role(alone.keeps).module.load_state_dict(weights)
-        stage = self.gauging(alone)
-        if not stage.gauges:
+        stage = self.with_diagnostics(alone)
+        if not stage.diagnostics:
             return {}
-        reads = reads_of(stage.gauges)
+        reads = reads_of(stage.diagnostics)
         train, platform = self.feeds.train(self.settings.seed), self.feeds.platform
         with opened(stage, train, self.settings, platform) as trainer:
-            return read_off(stage.gauges, gather(trainer.wiring, reads, self.validation, platform))
+            return read_off(
+                stage.diagnostics, gather(trainer.wiring, reads, self.validation, platform)
+            )
 
-    def _gauges(self, stage: Stage) -> list[Gauge]:
+    def _diagnostics(self, stage: Stage) -> list[Diagnostic]:
         role = stage.role(stage.keeps)
         width = _embedding_width(_alone(stage, role), self.feeds, self.settings)
         if width is None:
             return []
         theirs, reads = self.embedding, (f"{role.name}.{EMBEDDING}",)
-        gauges = [Gauge("embedding_cka", lambda z: linear_cka(z, theirs), reads)]
+        diagnostics = [Diagnostic("embedding_cka", lambda z: linear_cka(z, theirs), reads)]
         if width == theirs.shape[1]:
-            gauges.append(Gauge("embedding_cosine", lambda z: mean_cosine(z, theirs), reads))
+            diagnostics.append(
+                Diagnostic("embedding_cosine", lambda z: mean_cosine(z, theirs), reads)
+            )
         mine, head = _head_weight(role), self.head
         if mine is not None and head is not None and mine.shape == head.shape:
             # Read anew each time: placing a model may give it another tensor.
-            gauges.append(Gauge("head_cosine", lambda: _heads(role, head)))
-        return gauges
+            diagnostics.append(Diagnostic("head_cosine", lambda: _heads(role, head)))
+        return diagnostics
 
 
 def likeness_to(teacher_stage: Stage, feeds: Feeds, settings: Settings) -> Likeness | None:
@@ -110,29 +114,31 @@ def look_at(job: "Distillation", teacher: nn.Module | None) -> Likeness | None:
     return job.likenesses[teacher]
 
 
-def gauged(likeness: Likeness | None, stage: Stage) -> Stage:
-    """The stage with gauges of likeness, where there is something to be like."""
-    return stage if likeness is None else likeness.gauging(stage)
+def with_likeness(likeness: Likeness | None, stage: Stage) -> Stage:
+    """The stage with diagnostics of likeness, where there is something to be like."""
+    return stage if likeness is None else likeness.with_diagnostics(stage)
 
 
-def gauges_of(
+def diagnostics_of(
     job: "Distillation", seed: int, run: StageRun, teacher: nn.Module | None
 ) -> dict[str, Reading]:
-    """What the gauges show of a student or control with the weights of the last epoch.
+    """What the diagnostics show of a student or control with the weights of the last epoch.
 
-    A control was trained without gauges, since runs with other teachers share it: it is looked at
-    here. So is a student that was trained before there were gauges.
+    A control was trained without diagnostics, since runs with other teachers share it: it is looked at
+    here. So is a student that was trained before there were diagnostics.
     """
     likeness = look_at(job, teacher)
-    if run.gauges or likeness is None:
-        return run.gauges
+    if run.diagnostics or likeness is None:
+        return run.diagnostics
     return likeness.of(job.control_stage(seed, teacher), run.weights(LAST)[run.keeps])
 
 
 def _watched(stage: Stage) -> tuple[Stage, str]:
     """The stage, made to give the embedding of its product on validation, and that signal."""
     read = f"{stage.keeps}.{EMBEDDING}"
-    return replace(stage, gauges=[Gauge("embedding", lambda z: z.shape[1], (read,))]), read
+    return replace(
+        stage, diagnostics=[Diagnostic("embedding", lambda z: z.shape[1], (read,))]
+    ), read
 
 
 def _alone(stage: Stage, role: Role) -> Stage:
@@ -141,7 +147,7 @@ def _alone(stage: Stage, role: Role) -> Stage:
     return Stage(
         "likeness",
         [role, *order_nodes(stage, role.reads)],
-        [Turn(role.name, [label])],
+        [Update(role.name, [label])],
         measures={role.name: f"{role.name}.{LOGITS}"},
         keeps=role.name,
     )

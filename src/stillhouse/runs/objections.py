@@ -1,4 +1,4 @@
-"""What of a recipe stands against recording its teacher."""
+"""What of a recipe stands against caching its teacher."""
 
 from stillhouse.cache import Need
 from stillhouse.engine.signals import LOGITS
@@ -8,11 +8,11 @@ from stillhouse.runs.feeds import Feeds
 
 
 def image_problems(feeds: Feeds) -> list[str]:
-    """Why what a student sees cannot be recorded; empty when it can."""
+    """Why what a student sees cannot be cached; empty when it can."""
     found = []
     if feeds.section.views == "live":
         found.append(
-            "unbounded views cannot be recorded; set data.views to a number, or to auto for as "
+            "unbounded views cannot be cached; set data.views to a number, or to auto for as "
             "many as there are epochs"
         )
     if not feeds.repeatable():

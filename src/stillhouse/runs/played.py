@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
-from stillhouse.engine.gauges import Reading
+from stillhouse.engine.diagnostics import Reading
 from stillhouse.errors import RunError
 from stillhouse.runs.stage_run import StageRun
 
@@ -16,7 +16,7 @@ class Played:
 
     Args:
         teacher: the trained teacher of a student, if it had one.
-        gauges: on validation, by the weights of the last epoch; of students and controls beside a
+        diagnostics: on validation, by the weights of the last epoch; of students and controls beside a
             teacher.
         notes: what was settled while its stage was composed, such as pairs of layers.
         heads_validation: validation accuracies of inferences beside the first, where known.
@@ -28,7 +28,7 @@ class Played:
     test: dict[str, dict[str, float]]
     validation: dict[str, float | None]
     teacher: nn.Module | None = None
-    gauges: dict[str, Reading] = field(default_factory=dict)
+    diagnostics: dict[str, Reading] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
     heads_validation: dict[str, dict[str, float]] = field(default_factory=dict)
 

@@ -51,9 +51,9 @@ def preflight(job: Distillation) -> Preflight:
             accuracy = accuracies(job, alone, None, job.feeds.validation).get("student")
     plan = None
     if teacher is not None and job.teacher is not None and job.method.needs_teacher:
-        planner = Planner(job.rehearsing(), teacher, trained=job.teacher.given)
+        planner = Planner(job.dry_run_job(), teacher, trained=job.teacher.given)
         plan = planner.plan(timed=job.teacher.given).why
-    seed, job = job.recipe.seeds[0], job.rehearsing()
+    seed, job = job.recipe.seeds[0], job.dry_run_job()
     train = job.feeds.train(seed)
     stage = job.balanced_stage(seed, teacher)
     with opened(stage, train, job.settings(seed), job.feeds.platform) as trainer:

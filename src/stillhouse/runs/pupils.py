@@ -41,7 +41,7 @@ class Pupils:
             return None
         first = served[0]
         return Served(
-            any(each.recorded for each in served),
+            any(each.cached for each in served),
             first.why,
             first.views,
             sum(each.bytes for each in served),

@@ -50,8 +50,8 @@ def _run(one: Played) -> dict[str, Any]:
         entry["heads"] = others
     if one.heads_validation:
         entry["heads_validation"] = one.heads_validation
-    if one.gauges:
-        entry["gauges"] = one.gauges
+    if one.diagnostics:
+        entry["diagnostics"] = one.diagnostics
     if one.notes:
         entry["notes"] = dict(one.notes)
     if one.run is None:

@@ -12,7 +12,7 @@ from stillhouse.engine.trainer import Weights
 from stillhouse.methods import plain
 from stillhouse.runs.ancestors import Trained, reading
 from stillhouse.runs.integers import scored_in_int8
-from stillhouse.runs.likeness import gauges_of
+from stillhouse.runs.likeness import diagnostics_of
 from stillhouse.runs.notes import read_notes
 from stillhouse.runs.played import Played
 from stillhouse.runs.stage_run import BEST, LAST, StageRun
@@ -81,8 +81,10 @@ def played(
     make = job.control_stage if role == "control" else job.student_stage
     stage = make(seed, teacher)
     found = _scored(job, role, seed, run, stage)
-    gauges = gauges_of(job, seed, run, teacher)
-    found = replace(found, teacher=teacher, gauges=gauges, notes=read_notes(run.directory))
+    diagnostics = diagnostics_of(job, seed, run, teacher)
+    found = replace(
+        found, teacher=teacher, diagnostics=diagnostics, notes=read_notes(run.directory)
+    )
     return scored_in_int8(job, found, stage.role(stage.keeps).module)
 
 

@@ -9,9 +9,9 @@ from typing import Any
 from filelock import FileLock
 from safetensors.torch import load_file
 
+from stillhouse.engine.diagnostics import Reading
 from stillhouse.engine.files import save_tensors, write_json
 from stillhouse.engine.fit import CHECKPOINT, Fitted, Observer, fit
-from stillhouse.engine.gauges import Reading
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Settings, Weights
 from stillhouse.errors import RunError
@@ -60,9 +60,9 @@ class StageRun:
         return float(scores[0]["accuracy"]) if scores else None
 
     @property
-    def gauges(self) -> dict[str, Reading]:
-        """What its gauges showed after the last epoch; empty when it had none."""
-        return dict(self.history[-1].get("gauges", {}))
+    def diagnostics(self) -> dict[str, Reading]:
+        """What its diagnostics showed after the last epoch; empty when it had none."""
+        return dict(self.history[-1].get("diagnostics", {}))
 
 
 def product_file(directory: Path, keeps: str, which: str) -> Path:

@@ -17,7 +17,7 @@ from stillhouse.runs.scores import SCORES
 FINISHED, DIVERGED, WAITING = "finished", "diverged", "waiting"
 SAME_TEST = ("source", "image", "label", "test", "split_seed", "size")
 """Keys of the data section that decide the test images: only over the same ones are arms paired."""
-KEPT = ("seed", "test", "validation", "heads", "gauges", "seconds")
+KEPT = ("seed", "test", "validation", "heads", "diagnostics", "seconds")
 
 Entry = dict[str, Any]
 

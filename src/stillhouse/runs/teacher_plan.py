@@ -1,4 +1,4 @@
-"""Whether the teacher of a run is recorded: what stands against it, its size, if it pays."""
+"""Whether the teacher of a run is cached: what stands against it, its size, if it pays."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -35,21 +35,21 @@ if TYPE_CHECKING:
 
 TEACHER = "teacher"
 DISK_SHARE = 0.5
-"""Of the free disk, what a recording may take that nobody asked for."""
+"""Of the free disk, what a teacher cache may take that nobody asked for."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How the teacher will serve, and why in one line; what a recording would hold, if known.
+    """How the teacher will serve, and why in one line; what a teacher cache would hold, if known.
 
     Args:
-        recorded: or live.
+        cached: or live.
         why: for the user.
-        parts, sizing: signals that are recorded, and that are wanted by shape only.
-        storage, views, bytes: of the recording.
+        parts, sizing: signals that are cached, and that are wanted by shape only.
+        storage, views, bytes: of the teacher cache.
     """
 
-    recorded: bool
+    cached: bool
     why: str
     parts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     sizing: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class Planner:
     Args:
         job: the run.
         teacher: its module.
-        trained: whether it has the weights that would be recorded.
+        trained: whether it has the weights that would be cached.
         seeds: of the students that it teaches; None: all of the run.
     """
 
@@ -75,7 +75,7 @@ class Planner:
     seeds: tuple[int, ...] | None = None
 
     def problems(self) -> list[str]:
-        """Why a recording that the recipe demands cannot be made; empty when it can."""
+        """Why a teacher cache that the recipe demands cannot be made; empty when it can."""
         section = self.job.recipe.cache
         if section.use != "always":
             return []
@@ -84,7 +84,7 @@ class Planner:
         return [*found, shared] if shared else found
 
     def check(self) -> None:
-        """Make sure that a demanded recording can be made and has room.
+        """Make sure that a demanded teacher cache can be made and has room.
 
         Raises:
             RecipeError: with all that stands against it.
@@ -101,7 +101,7 @@ class Planner:
 
     def _check_directory(self, directory: Path) -> None:
         if directory.resolve() in (self.job.out.resolve(), self.job.shared.resolve()):
-            said = f"{directory} holds the run's own files; give the recording one of its own"
+            said = f"{directory} holds the run's own files; give the teacher cache one of its own"
             raise RecipeError("cache.directory", [said])
         check_directory(directory, self.identity(), unknown=() if self.trained else ("teacher",))
 
@@ -114,7 +114,7 @@ class Planner:
             against = self._against()
             if against:
                 return Plan(False, f"teacher: live in each step ({against})")
-        views = feeds.views_recorded(recipe.epochs)
+        views = feeds.views_cached(recipe.epochs)
         need = self._need()
         storage = {part: recipe.cache.storage(part) for part in need.parts}
         wrong = storage_problems(recipe.cache, need)
@@ -127,14 +127,14 @@ class Planner:
         if self._agreed(self._bytes_left(planned) > DISK_SHARE * room_in(self._place)):
             return self._live(planned, "more than half of what the disk has left")
         chosen = self._by_cost(planned, timed=timed)
-        if chosen.recorded and timed:
+        if chosen.cached and timed:
             shared = self._shared_signals()
             if self._agreed(shared is not None):
                 return self._live(planned, shared or "so says the main process")
         return chosen
 
     def _against(self) -> str:
-        """What makes an unasked recording impossible; empty when nothing does."""
+        """What makes an unasked teacher cache impossible; empty when nothing does."""
         problems = replay_problems(self.stage(), TEACHER)
         if problems:
             return problems[0]
@@ -161,10 +161,10 @@ class Planner:
                 planned, f"{left:g} passes of the teacher instead of {passes}, if time says so too"
             )
         found = self._forecast(planned, passes, left)
-        said = f"about {_time(found.recorded)} instead of {_time(found.live)} live"
+        said = f"about {_time(found.cached)} instead of {_time(found.live)} live"
         if found.pays:
             return self._because(planned, said)
-        return self._live(planned, f"{_time(found.live)} live, {_time(found.recorded)} recorded")
+        return self._live(planned, f"{_time(found.live)} live, {_time(found.cached)} cached")
 
     def _forecast(self, planned: Plan, passes: int, left: float) -> Forecast:
         job, seed = self.job, self.job.recipe.seeds[0]
@@ -191,7 +191,7 @@ class Planner:
 
     @property
     def _place(self) -> Path:
-        """A directory on the disk that the recording is, or will be, on."""
+        """A directory on the disk that the teacher cache is, or will be, on."""
         return self.job.recipe.cache.directory or self.job.shared
 
     def _passes_left(self, planned: Plan) -> float:
@@ -218,7 +218,7 @@ class Planner:
 
     def _because(self, planned: Plan, why: str) -> Plan:
         views = "1 view" if planned.views == 1 else f"{planned.views} views"
-        said = f"teacher: recorded once, {views}, {in_words(planned.bytes)} ({why})"
+        said = f"teacher: cached once, {views}, {in_words(planned.bytes)} ({why})"
         return replace(planned, why=said)
 
     def _live(self, planned: Plan, why: str) -> Plan:
@@ -251,7 +251,7 @@ class Planner:
         ]  # fmt: skip
 
     def identity(self) -> dict[str, Any]:
-        """What decides every value of a recording, but not how many views there are."""
+        """What decides every value of a teacher cache, but not how many views there are."""
         job, feeds = self.job, self.job.feeds
         return {
             "teacher": job.teacher_identity(self.teacher),
@@ -266,7 +266,7 @@ class Planner:
         }
 
     def directory(self) -> Path:
-        """Where the recording is, or will be."""
+        """Where the teacher cache is, or will be."""
         given = self.job.recipe.cache.directory
         if given is not None:
             return given
@@ -274,7 +274,9 @@ class Planner:
 
     def _folder(self, of: str) -> str:
         model = self.job.recipe.teacher.model if self.job.recipe.teacher else ""
-        return f"recording-{''.join(c if c.isalnum() or c in '-_.' else '-' for c in model)}-{of}"
+        return (
+            f"teacher-cache-{''.join(c if c.isalnum() or c in '-_.' else '-' for c in model)}-{of}"
+        )
 
 
 def _time(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""The teacher of a run at work: recorded once if that is the plan, or live in each step."""
+"""The teacher of a run at work: cached once if that is the plan, or live in each step."""
 
 import json
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from stillhouse.cache import Recording, Replay, nodes_before, record
+from stillhouse.cache import Replay, TeacherCache, nodes_before, record
 from stillhouse.engine.files import write_json
 from stillhouse.engine.stage import Stage
 from stillhouse.errors import RunError
@@ -22,9 +22,9 @@ SERVED = "teacher.json"
 
 @dataclass(frozen=True)
 class Served:
-    """How the teacher served, for scores and report; ``seconds`` of recording, over all runs."""
+    """How the teacher served, for scores and report; ``seconds`` of caching, over all runs."""
 
-    recorded: bool
+    cached: bool
     why: str
     views: int = 0
     bytes: int = 0
@@ -33,7 +33,7 @@ class Served:
 
 
 class Teaching:
-    """Gives each student's stage its teacher: the live one, or the recording of it."""
+    """Gives each student's stage its teacher: the live one, or the teacher cache of it."""
 
     def __init__(
         self, job: "Distillation", teacher: nn.Module, seeds: Sequence[int] | None = None
@@ -41,12 +41,12 @@ class Teaching:
         self.job = job
         self.seeds = tuple(job.recipe.seeds if seeds is None else seeds)
         self.planner = Planner(job, teacher, seeds=self.seeds)
-        self._recording: Recording | None = None
+        self._cache: TeacherCache | None = None
 
     @property
     def views(self) -> int | None:
-        """How many views the students are shown: those of the recording, if there is one."""
-        return self._recording.views if self._recording else self.job.feeds.views
+        """How many views the students are shown: those of the teacher cache, if there is one."""
+        return self._cache.views if self._cache else self.job.feeds.views
 
     def begin(self) -> Served:
         """Plan, say so, and record what is missing."""
@@ -55,14 +55,14 @@ class Teaching:
             return self._before(plan)
         self.job.watcher.say(plan.why)
         served = Served(False, plan.why, students=len(self.seeds))
-        if plan.recorded:
-            self._recording = self._record(plan)
+        if plan.cached:
+            self._cache = self._record(plan)
             served = Served(
                 True,
                 plan.why,
                 plan.views,
                 plan.bytes,
-                self._recording.seconds,
+                self._cache.seconds,
                 len(self.seeds),
             )
         if self.job.feeds.platform.main:
@@ -85,7 +85,7 @@ class Teaching:
         except (ValueError, TypeError) as error:
             raise RunError(f"{path} is damaged ({error}); delete it") from None
 
-    def _record(self, plan: Plan) -> Recording:
+    def _record(self, plan: Plan) -> TeacherCache:
         job, stage = self.job, self.planner.stage()
         return record(
             stage.role(TEACHER),
@@ -104,9 +104,9 @@ class Teaching:
 
     def teach(self, stage: Stage) -> Stage:
         """The stage with the teacher as it serves in this run."""
-        if self._recording is None:
+        if self._cache is None:
             return stage
-        return stage.replace(Replay(TEACHER, self._recording))
+        return stage.replace(Replay(TEACHER, self._cache))
 
 
 class Lessons:

@@ -12,7 +12,7 @@ from stillhouse.engine.nodes import Bridge, Node, Role
 from stillhouse.engine.optimisers import constant
 from stillhouse.engine.player import Player
 from stillhouse.engine.signals import Signals
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.engine.wiring import wire
 from stillhouse.synthesis.held import Given, Pixels, Shifted
@@ -62,13 +62,13 @@ class Adapting:
             Role(STUDENT, student, reads=SEEN),
         ]
         adam = self._adam(lr_g, lr_z)
-        turn = Turn([LATENT, MADE], terms, optimizer=adam, schedule=constant())
-        stage = Stage("adapting", nodes, [turn], measures={}, keeps=MADE)
+        update = Update([LATENT, MADE], terms, optimizer=adam, schedule=constant())
+        stage = Stage("adapting", nodes, [update], measures={}, keeps=MADE)
         self.wiring = wire(stage, self._batch(TRIED))
         for node in self.wiring.nodes:
             node.open([name for name in self.wiring.parts[node.name] if name])
         self.player = Player(
-            self.wiring.turns[0],
+            self.wiring.updates[0],
             subject.platform,
             optimizer=adam,
             schedule=constant(),

@@ -18,7 +18,7 @@ from stillhouse.engine.fit import fit
 from stillhouse.engine.nodes import Bridge, Node, Role
 from stillhouse.engine.optimisers import adamw, constant
 from stillhouse.engine.seeding import seeded
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.trainer import Settings
 from stillhouse.models import build_model, load_weights, weights_fingerprint
 from stillhouse.synthesis.generator import Generator
@@ -33,7 +33,7 @@ CHECKPOINT_SECONDS = 30.0
 PER_EPOCH = 50
 """Most steps between two lines of metrics."""
 
-Turns = Callable[[Subject], Sequence[Turn]]
+Updates = Callable[[Subject], Sequence[Update]]
 
 
 class Latent(nn.Module):
@@ -57,7 +57,7 @@ class Generated(Maker):
 
     Args:
         name, settings: as of `Maker`.
-        turns: of the stage, on signals 'made', 'teacher.*' and 'student.*'.
+        updates: of the stage, on signals 'made', 'teacher.*' and 'student.*'.
         student: a name of a model, or a module, of which a copy is trained.
         steps: of the stage.
         batch_size: images of a step.
@@ -66,7 +66,7 @@ class Generated(Maker):
     """
 
     name: str
-    turns: Turns
+    updates: Updates
     student: str | nn.Module
     steps: int
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class Generated(Maker):
     snapshots: int = 1
 
     def check(self, subject: Subject) -> None:
-        """Build what is trained, and the turns: each says what it misses."""
+        """Build what is trained, and the updates: each says what it misses."""
         self.stage(subject, seed=0)
 
     def generator(self, subject: Subject, seed: int) -> Generator:
@@ -91,7 +91,7 @@ class Generated(Maker):
             subject.role(MADE),
             Role(STUDENT, own_student(self.student, subject, seed), reads=MADE),
         ]
-        return Stage(self.name, nodes, self.turns(subject), measures={}, keeps=MADE)
+        return Stage(self.name, nodes, self.updates(subject), measures={}, keeps=MADE)
 
     @contextmanager
     def opened(self, subject: Subject, seed: int, work: Path) -> Iterator[Make]:
@@ -184,8 +184,8 @@ def student_identity(student: str | nn.Module) -> str:
     return student if isinstance(student, str) else weights_fingerprint(student)
 
 
-def turn(name: str, learns: str, terms: Sequence[Any], lr: float, **more: Any) -> Turn:
-    """A turn with an Adam of its own; betas (0.5, 0.999) for a generator, as in DCGAN."""
+def update(name: str, learns: str, terms: Sequence[Any], lr: float, **more: Any) -> Update:
+    """An update with an Adam of its own; betas (0.5, 0.999) for a generator, as in DCGAN."""
     betas = (0.5, 0.999) if learns == MADE else (0.9, 0.999)
     optimizer = adamw(lr, weight_decay=0.0, betas=betas)
-    return Turn(learns, terms, name=name, optimizer=optimizer, schedule=constant(), **more)
+    return Update(learns, terms, name=name, optimizer=optimizer, schedule=constant(), **more)

@@ -5,12 +5,12 @@ from typing import Annotated, Any
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from stillhouse.engine.stage import Turn
+from stillhouse.engine.stage import Update
 from stillhouse.engine.terms import Term
 from stillhouse.errors import RecipeError
 from stillhouse.functional import kl
 from stillhouse.methods.settings import Positive, Weight, checked
-from stillhouse.synthesis.generated import MADE, STUDENT, Generated, student_identity, turn
+from stillhouse.synthesis.generated import MADE, STUDENT, Generated, student_identity, update
 from stillhouse.synthesis.priors import NormDistance, gap, imbalance, inactivity, one_hot
 from stillhouse.synthesis.subject import Subject
 
@@ -59,7 +59,7 @@ def dafl(
     20.0
     """
 
-    def turns(subject: Subject) -> list[Turn]:
+    def updates(subject: Subject) -> list[Update]:
         subject.head_weight()  # the embedding is the input of the head: say now if there is none
         terms = [
             Term("one_hot", one_hot, ["teacher.logits"], weight=one_hot_weight),
@@ -72,12 +72,12 @@ def dafl(
             terms.append(Term("bn", NormDistance(layers), reads, weight=bn, through=True))
         learn = [Term("kd", kl, LOGITS, options={"temperature": 1.0})]
         return [
-            turn("generator", MADE, terms, lr),
-            turn("student", STUDENT, learn, student_lr),
+            update("generator", MADE, terms, lr),
+            update("student", STUDENT, learn, student_lr),
         ]
 
     own = {"one_hot_weight": one_hot_weight, "activation": activation, "balance": balance, "bn": bn}
-    return _generated("dafl", turns, student, steps, own, lr, student_lr, batch_size, latent, width,
+    return _generated("dafl", updates, student, steps, own, lr, student_lr, batch_size, latent, width,
                       snapshots)  # fmt: skip
 
 
@@ -119,15 +119,15 @@ def dfad(
     5
     """
 
-    def turns(_subject: Subject) -> list[Turn]:
+    def updates(_subject: Subject) -> list[Update]:
         apart = Term("apart", _negative_gap, LOGITS, through=True)
         return [
-            turn("student", STUDENT, [Term("gap", gap, LOGITS)], student_lr),
-            turn("generator", MADE, [apart], lr, every=every),
+            update("student", STUDENT, [Term("gap", gap, LOGITS)], student_lr),
+            update("generator", MADE, [apart], lr, every=every),
         ]
 
     own = {"every": every}
-    return _generated("dfad", turns, student, steps, own, lr, student_lr, batch_size, latent, width,
+    return _generated("dfad", updates, student, steps, own, lr, student_lr, batch_size, latent, width,
                       snapshots)  # fmt: skip
 
 
@@ -137,7 +137,7 @@ def _negative_gap(student: Tensor, teacher: Tensor) -> Tensor:
 
 def _generated(
     name: str,
-    turns: Any,
+    updates: Any,
     student: str | nn.Module,
     steps: int,
     own: dict[str, Any],
@@ -159,4 +159,4 @@ def _generated(
                 "width": width}  # fmt: skip
     if snapshots > 1:  # not written for one, so that what was begun before goes on
         settings["snapshots"] = snapshots
-    return Generated(name, turns, student, steps, settings, batch_size, latent, width, snapshots)
+    return Generated(name, updates, student, steps, settings, batch_size, latent, width, snapshots)

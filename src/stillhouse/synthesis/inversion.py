@@ -17,7 +17,7 @@ from stillhouse.engine.optimisers import OptimizerFactory, adamw, constant
 from stillhouse.engine.player import Player
 from stillhouse.engine.seeding import seeded
 from stillhouse.engine.signals import Signals
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.engine.wiring import Wiring, wire
 from stillhouse.errors import WiringError
@@ -99,8 +99,8 @@ class Inversion(Maker):
             nodes.append(Bridge(SEEN, self.shifted, PIXELS))
         if self.student is not None:
             nodes.append(Role(STUDENT, self.student, reads=seen))
-        turn = Turn(PIXELS, self.terms(subject), optimizer=self.optimizer, schedule=constant())
-        return Stage(self.name, nodes, [turn], measures={}, keeps=PIXELS)
+        update = Update(PIXELS, self.terms(subject), optimizer=self.optimizer, schedule=constant())
+        return Stage(self.name, nodes, [update], measures={}, keeps=PIXELS)
 
     def first(self, subject: Subject, seed: int, rows: Tensor) -> Tensor:
         """What the images of these rows begin as."""
@@ -148,7 +148,7 @@ class _Played:
         for node in self.wiring.nodes:
             node.open([name for name in self.wiring.parts[node.name] if name])
         self.player = Player(
-            self.wiring.turns[0],
+            self.wiring.updates[0],
             subject.platform,
             optimizer=plan.optimizer,
             schedule=constant(),

@@ -49,7 +49,7 @@ class NormAverage(NormDistance):
                 wanted = self.get_buffer(f"{what}{number}")
                 found.append((self._with_before(value, len(last)) - wanted).norm())
                 last.append(value.detach())
-        if self.training:  # a rehearsal is no batch
+        if self.training:  # a dry run is no batch
             self._last = last
         return torch.stack(found).sum()
 

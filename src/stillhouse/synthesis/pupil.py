@@ -8,7 +8,7 @@ from stillhouse.engine.layout import Homes
 from stillhouse.engine.nodes import Bridge, Node, Role
 from stillhouse.engine.optimisers import adamw, constant
 from stillhouse.engine.player import Player
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.engine.wiring import wire
 from stillhouse.functional import kl
@@ -87,12 +87,12 @@ class Pupil:
         ]
         reads = ["student.logits", "teacher.logits"]
         terms = [Term("kd", kl, reads, options={"temperature": temperature})]
-        stage = Stage("pupil", nodes, [Turn(STUDENT, terms)], measures={})
+        stage = Stage("pupil", nodes, [Update(STUDENT, terms)], measures={})
         self.wiring = wire(stage, {"batch.image": subject.try_images()})
         for node in self.wiring.nodes:
             node.open([name for name in self.wiring.parts[node.name] if name])
         self.player = Player(
-            self.wiring.turns[0],
+            self.wiring.updates[0],
             subject.platform,
             optimizer=adamw(lr, weight_decay=0.0),
             schedule=constant(),

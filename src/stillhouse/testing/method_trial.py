@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stillhouse.cache import Replay, needed, record, recorded_parts, replay_problems
+from stillhouse.cache import Replay, cached_parts, needed, record, replay_problems
 from stillhouse.engine.evaluate import Scores, evaluate
 from stillhouse.engine.fit import Fitted, Observer, Silent, fit
 from stillhouse.engine.nodes import Role
@@ -209,22 +209,22 @@ class MethodTrial:
         return played
 
     def replayed(self) -> Played | None:
-        """A run with a recorded teacher; None where no frozen role of the stage is the teacher."""
+        """A run with a cached teacher; None where no frozen role of the stage is the teacher."""
         played = self.begin()
         role = _teacher_role(played)
         if role is None or replay_problems(played.stage, role.name):
             return None
-        parts, _ = recorded_parts(played.stage, role.name)
+        parts, _ = cached_parts(played.stage, role.name)
         if not parts:
             return None
         other = self.begin().stage  # opening sizes bridges, under the seed of the opening
         with opened(other, self.batches, self.settings, self.platform) as trainer:
             need = needed(played.stage, role.name, trainer.wiring.seen)
-        recording = record(
-            role, parts, self.batches, self.folder / "recorded", {}, self.platform,
+        cache = record(
+            role, parts, self.batches, self.folder / "cached", {}, self.platform,
             shapes=need.sizing,
         )  # fmt: skip
-        played.stage = played.stage.replace(Replay(role.name, recording))
+        played.stage = played.stage.replace(Replay(role.name, cache))
         return self.train(played)
 
 

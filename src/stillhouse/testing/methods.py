@@ -56,7 +56,7 @@ def check_method(
     - ``metrics``: each term has a mean and a weight, each measure a score;
     - ``same seed``: a second run ends with the same bits;
     - ``resume``: so does a run that was stopped amid an epoch and went on from its checkpoint;
-    - ``replay``: so does a run with a recorded teacher, where a frozen role of the stage is it.
+    - ``replay``: so does a run with a cached teacher, where a frozen role of the stage is it.
 
     Args:
         method: a function ``(student, *, ...)``, ``(student, teacher, *, ...)`` or
@@ -232,7 +232,7 @@ def _resume(trial: MethodTrial) -> str | None:
 
 def _replay(trial: MethodTrial) -> str | None:
     replayed = trial.replayed()
-    return _difference(trial, replayed, "a run with a recorded teacher") if replayed else None
+    return _difference(trial, replayed, "a run with a cached teacher") if replayed else None
 
 
 def _difference(trial: MethodTrial, other: Played, what: str) -> str | None:

@@ -69,7 +69,7 @@ def test_the_defaults_are_golden() -> None:
 
 def test_all_layers_have_a_paraphraser_each() -> None:
     stage = opened_stage(ft(student_of(4), taught(6), layers="all", paraphrase_share=0.0))
-    assert [turn.learners for turn in stage.turns] == [
+    assert [update.learners for update in stage.updates] == [
         ("student", "translated1", "translated2"),
         ("paraphrased1", "rebuilt1", "paraphrased2", "rebuilt2"),
     ]

@@ -196,7 +196,7 @@ def test_without_distance_and_kl_it_is_plain_training(train: Batches, platform: 
 
 
 class Embeddings(Node):
-    """A recording of embeddings alone, without logits."""
+    """A teacher cache of embeddings alone, without logits."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__("teacher", "batch.image")

@@ -67,7 +67,7 @@ def test_synchronous_equals_a_hand_written_loop(train: Batches, platform: Platfo
 
 
 def test_alternating_equals_a_hand_written_loop(train: Batches, platform: Platform) -> None:
-    """Each network in its turn, the others in train mode and as they are by then."""
+    """Each network in its update, the others in train mode and as they are by then."""
     nets = cohort()
     byhand = [copy.deepcopy(net).train() for net in nets]
     optimizers = [optimizer_of(net) for net in byhand]
@@ -95,7 +95,7 @@ def test_weight_0_is_plain_training(update: str, train: Batches, platform: Platf
 
 
 def test_how_often_batch_norm_sees_a_batch(train: Batches, platform: Platform) -> None:
-    """Once a step when all move together; once in each turn in which a network plays."""
+    """Once a step when all move together; once in each update in which a network plays."""
     for update, times in (("synchronous", 1), ("alternating", 3)):
         nets = cohort()
         fit(dml(nets[0], nets[1:], update=update), train, settings(epochs=1), platform)
@@ -122,7 +122,7 @@ def test_student_peers_and_ensemble_are_measured(train: Batches, platform: Platf
 
 def test_the_ensemble_is_in_no_turn(train: Batches, platform: Platform) -> None:
     with opened(dml(tiny_net(), [tiny_net(6)]), train, settings(), platform) as trainer:
-        played = {n.name for plan in trainer.wiring.turns for n in (*plan.inside, *plan.outside)}
+        played = {n.name for plan in trainer.wiring.updates for n in (*plan.inside, *plan.outside)}
     assert played == {"student", "peer1"}
 
 
@@ -131,9 +131,9 @@ def test_the_defaults_are_golden() -> None:
     known = [(t.name, t.weight_at(0.0), t.reads) for t in stage.terms()]
     assert known[1] == ("mutual", 1.0, ("student.logits", "peer1.logits", "peer2.logits"))
     assert known[3] == ("mutual_peer1", 1.0, ("peer1.logits", "student.logits", "peer2.logits"))
-    assert len(stage.turns) == 1
-    turns = dml(tiny_net(4), [tiny_net(4)], update="alternating").turns
-    assert [turn.learners for turn in turns] == [("student",), ("peer1",)]
+    assert len(stage.updates) == 1
+    updates = dml(tiny_net(4), [tiny_net(4)], update="alternating").updates
+    assert [update.learners for update in updates] == [("student",), ("peer1",)]
 
 
 def test_what_it_refuses() -> None:

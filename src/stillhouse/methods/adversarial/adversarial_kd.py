@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from stillhouse.bridges import Critic, match_width
 from stillhouse.engine.nodes import Bridge, Node
 from stillhouse.engine.optimisers import adamw
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.functional import kl
 from stillhouse.methods.roles import as_role, as_teacher, label_term
@@ -38,7 +38,7 @@ def adversarial_kd(
 ) -> Stage:
     """Adversarial KD: a critic tells student from teacher, and the student learns to fool it.
 
-    Two turns in each step, D the critic's score, s and t what the two networks say::
+    Two updates in each step, D the critic's score, s and t what the two networks say::
 
         critic:   softplus(-D(t)) + softplus(D(s))
         student:  label_weight * CE(p_s, y) + kd_weight * T^2 KL(p_t^T, p_s^T)
@@ -75,11 +75,11 @@ def adversarial_kd(
         al., "Adversarial Learning of Portable Student Networks", AAAI 2018 (on features).
 
     Differs from the authors' code: not compared, and written from the survey's words. The critic
-        of Xu et al. is conditional, which this one is not. In the critic's turn the student runs
+        of Xu et al. is conditional, which this one is not. In the critic's update the student runs
         once more, in train mode, so its batch norm moves twice in a step.
 
     >>> stage = adversarial_kd(nn.Linear(4, 2), nn.Linear(4, 2))
-    >>> [(turn.name, turn.learners, [term.name for term in turn.terms]) for turn in stage.turns]
+    >>> [(update.name, update.learners, [term.name for term in turn.terms]) for update in stage.updates]
     [('critic', ('judged',), ['tell']), ('student', ('student',), ['label', 'kd', 'fool'])]
     """
     nodes: list[Node] = [as_role("student", student, student_head), as_teacher(teacher, head)]
@@ -97,14 +97,14 @@ def adversarial_kd(
     return Stage(
         "adversarial_kd",
         nodes=nodes,
-        turns=[
-            Turn(
+        updates=[
+            Update(
                 CRITIC,
                 [Term("tell", told_apart, CRITIC)],
                 name="critic",
                 optimizer=adamw(critic_lr, weight_decay=0.0),
             ),
-            Turn(learners, lessons, name="student"),
+            Update(learners, lessons, name="student"),
         ],
     )
 

@@ -3,7 +3,7 @@
 from torch import nn
 
 from stillhouse.engine.nodes import Bridge, Node
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.functional import boundary_gap
 from stillhouse.methods.maps import connector, plain_map, signals_of, with_more
@@ -87,5 +87,5 @@ def ab(
 
     label = label_term(afterwards(label_weight, share=init_share) if phases else label_weight)
     nodes = [as_role("student", student), as_teacher(teacher)]
-    stage = Stage("ab", nodes, [Turn("student", [label])])
+    stage = Stage("ab", nodes, [Update("student", [label])])
     return paired(stage, pairs, add, refine=before_relu)

@@ -3,7 +3,7 @@
 from torch import nn
 
 from stillhouse.engine.nodes import Node
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.functional import attention_gap
 from stillhouse.methods.maps import compared
@@ -63,4 +63,4 @@ def at(
         return compared(stage, found, term, name="at")
 
     nodes = [as_role("student", student), as_teacher(teacher)]
-    return paired(Stage("at", nodes, [Turn("student", [label_term(label_weight)])]), pairs, add)
+    return paired(Stage("at", nodes, [Update("student", [label_term(label_weight)])]), pairs, add)

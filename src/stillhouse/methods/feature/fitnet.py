@@ -7,7 +7,7 @@ from torch import nn
 
 from stillhouse.bridges.shapes import Connector
 from stillhouse.engine.nodes import Bridge, Node
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.engine.terms import Weight as TermWeight
 from stillhouse.errors import RecipeError
@@ -96,7 +96,7 @@ def fitnet(
         both = ["student.logits", "teacher.logits"]
         terms.append(Term("kd", kl, both, weight=later(kd_weight), options=soft))
     nodes = [as_role("student", student), as_teacher(teacher)]
-    return paired(Stage("fitnet", nodes, [Turn("student", terms)]), pairs, add)
+    return paired(Stage("fitnet", nodes, [Update("student", terms)]), pairs, add)
 
 
 def _chosen(pairs: tuple[Pair, ...], hint: int) -> Pair:

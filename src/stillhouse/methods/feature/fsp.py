@@ -4,7 +4,7 @@ from torch import nn
 
 from stillhouse.bridges.flows import flow
 from stillhouse.engine.nodes import Bridge, Node
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.errors import RecipeError
 from stillhouse.functional import mse
@@ -88,4 +88,4 @@ def fsp(
 
     label = label_term(afterwards(label_weight, share=init_share) if phases else label_weight)
     nodes = [as_role("student", student), as_teacher(teacher)]
-    return paired(Stage("fsp", nodes, [Turn("student", [label])]), pairs, add)
+    return paired(Stage("fsp", nodes, [Update("student", [label])]), pairs, add)

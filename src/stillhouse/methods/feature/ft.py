@@ -9,7 +9,7 @@ from torch import Size, nn
 
 from stillhouse.bridges.factors import factor_decoder, factor_encoder
 from stillhouse.engine.nodes import Bridge, Node
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.engine.terms import Weight as TermWeight
 from stillhouse.functional import factor_gap, mse
@@ -39,7 +39,7 @@ def ft(
 
     ``label_weight * CE(p_s, y) + weight * mean |n(T(f_s)) - n(P(f_t))|``; see
     `stillhouse.functional.factor_gap` for n. The paraphraser P is half of an auto-encoder of the
-    teacher's map, which learns from its reconstruction alone, in a turn of its own; the translator
+    teacher's map, which learns from its reconstruction alone, in an update of its own; the translator
     T learns with the student, whose factors count once P has learned for a share of the training.
 
     Args:
@@ -74,8 +74,8 @@ def ft(
 
     >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2))
     >>> stage = ft(net, net, pairs=(("1", "1"),))
-    >>> [(turn.name, turn.learners, [term.name for term in turn.terms]) for turn in stage.turns]
-    [('turn', ('student', 'translated1'), ['label', 'ft1']), \
+    >>> [(update.name, update.learners, [term.name for term in turn.terms]) for update in stage.updates]
+    [('update', ('student', 'translated1'), ['label', 'ft1']), \
 ('paraphrase', ('paraphrased1', 'rebuilt1'), ['rebuild1'])]
     """
     scale = afterwards(weight, share=paraphrase_share) if paraphrase_share else weight
@@ -87,11 +87,11 @@ def ft(
         return stage
 
     nodes = [as_role("student", student), as_teacher(teacher)]
-    turns = [
-        Turn("student", [label_term(label_weight)]),
-        Turn((), (), name="paraphrase"),
+    updates = [
+        Update("student", [label_term(label_weight)]),
+        Update((), (), name="paraphrase"),
     ]
-    return paired(Stage("ft", nodes, turns), pairs, add)
+    return paired(Stage("ft", nodes, updates), pairs, add)
 
 
 def _with_factors(
@@ -111,13 +111,13 @@ def _with_factors(
     ]  # fmt: skip
     term = Term(f"ft{at}", factor_gap, factors, weight=scale, options={"form": form})
     stage = with_more(stage, nodes=nodes, terms=[term], learns=[translated])
-    turn, paraphrase = stage.turns
+    update, paraphrase = stage.updates
     paraphrase = replace(
         paraphrase,
         learns=(*paraphrase.learners, coded, rebuilt),
         terms=(*paraphrase.terms, Term(f"rebuild{at}", mse, [rebuilt, theirs])),
     )
-    return replace(stage, turns=(turn, paraphrase))
+    return replace(stage, updates=(update, paraphrase))
 
 
 def _encoder(rate: float, *, norm: bool = False) -> Callable[[Size, Size], nn.Module]:

@@ -8,7 +8,7 @@ from torch import nn
 from stillhouse.bridges.generators import masked_generator
 from stillhouse.bridges.shapes import as_map
 from stillhouse.engine.nodes import Bridge, Node
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.functional import squared_distance
 from stillhouse.methods.roles import as_role, as_teacher, label_term
@@ -48,7 +48,7 @@ def mgd(
 
     Raises:
         RecipeError: a setting is out of its range.
-        WiringError: when it is completed, a layer of a recording is to be found.
+        WiringError: when it is completed, a layer of a teacher cache is to be found.
 
     Paper: Yang et al., "Masked Generative Distillation", arXiv 2205.01529.
 
@@ -69,8 +69,10 @@ def mgd(
             Bridge("target", as_map, both[1]),
         ]
         gap = Term("generation", squared_distance, ["generated", "target"], weight=weight)
-        turns = [Turn(["student", "generated"], [label_term(label_weight), gap])]
-        return replace(stage, nodes=nodes, turns=turns)
+        updates = [Update(["student", "generated"], [label_term(label_weight), gap])]
+        return replace(stage, nodes=nodes, updates=updates)
 
-    start = Stage("mgd", [as_role("student", student), as_teacher(teacher)], [Turn("student", [])])
+    start = Stage(
+        "mgd", [as_role("student", student), as_teacher(teacher)], [Update("student", [])]
+    )
     return with_last_maps(start, (student_feature, teacher_feature), add)

@@ -12,7 +12,7 @@ from stillhouse.bridges.margins import MarginReLU, batch_norm_margin, observed_m
 from stillhouse.bridges.shapes import Connector, map_shape
 from stillhouse.data.batches import Batches
 from stillhouse.engine.nodes import Bridge, Role
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.taps import split_tap
 from stillhouse.engine.terms import Term
 from stillhouse.errors import WiringError
@@ -89,11 +89,11 @@ def ofd(
         learns = ["student", *(f"connected{number + 1}" for number in range(len(found)))]
         taps = [theirs for _, theirs in found]
         settle = partial(_with_margins, taps=taps) if margins == "teacher" else None
-        return replace(stage, nodes=nodes, turns=[Turn(learns, terms)], complete=settle)
+        return replace(stage, nodes=nodes, updates=[Update(learns, terms)], complete=settle)
 
     nodes = [as_role("student", student), as_teacher_role("ofd", teacher)]
     refine = unactivated if margins == "teacher" else None
-    return paired(Stage("ofd", nodes, [Turn("student", [])]), pairs, add, refine=refine)
+    return paired(Stage("ofd", nodes, [Update("student", [])]), pairs, add, refine=refine)
 
 
 def _from_zero(theirs: torch.Size) -> MarginReLU:

@@ -10,11 +10,11 @@ from torch import Size, nn
 from stillhouse.bridges.normalisation import Normalisation, normaliser
 from stillhouse.bridges.projectors import Projector
 from stillhouse.bridges.projectors import projector as make_projector
-from stillhouse.diagnostics.projector import end_gauges, spectrum_gauges
-from stillhouse.engine.gauges import Gauge
+from stillhouse.diagnostics.projector import end_diagnostics, spectrum_diagnostics
+from stillhouse.engine.diagnostics import Diagnostic
 from stillhouse.engine.nodes import Bridge, Node
 from stillhouse.engine.signals import EMBEDDING
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.errors import RecipeError, WiringError
 from stillhouse.functional import kl, log_correlation, log_sum, mse, smooth_l1
@@ -80,7 +80,7 @@ def projector_logsum(
 
     Returns:
         A stage that keeps the student; the bridge 'projected' learns with it and is dropped. Its
-        gauges say what the projector does: see `stillhouse.diagnostics.projector`.
+        diagnostics say what the projector does: see `stillhouse.diagnostics.projector`.
 
     Raises:
         RecipeError: a setting is out of its range, or the distance does not fit the normalisation.
@@ -128,12 +128,12 @@ def projector_logsum(
             projected,
             Bridge.sized("target", lambda t: normaliser(normalise, t[1]), theirs, by=theirs),
         ],
-        turns=[Turn(learns=["student", "projected"], terms=terms)],
-        gauges=_gauges(projector, projected, mine),
+        updates=[Update(learns=["student", "projected"], terms=terms)],
+        diagnostics=_diagnostics(projector, projected, mine),
     )
 
 
-def _gauges(kind: Projector, projected: Bridge, feature: str) -> list[Gauge]:
+def _diagnostics(kind: Projector, projected: Bridge, feature: str) -> list[Diagnostic]:
     """What the projector does, before the normalisation; nothing where there is none."""
 
     def module() -> nn.Module:
@@ -144,11 +144,11 @@ def _gauges(kind: Projector, projected: Bridge, feature: str) -> list[Gauge]:
     if kind == "none":
         return []
     if kind == "conv1x1":
-        return spectrum_gauges(
+        return spectrum_diagnostics(
             module
         )  # both ends of a map, at every position, are too many numbers
-    ends = end_gauges(module, feature)
-    return [*spectrum_gauges(module), *ends] if kind == "linear" else ends
+    ends = end_diagnostics(module, feature)
+    return [*spectrum_diagnostics(module), *ends] if kind == "linear" else ends
 
 
 def _projection(

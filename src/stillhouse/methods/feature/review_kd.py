@@ -9,7 +9,7 @@ from stillhouse.bridges.reviews import Fusion, reviewer
 from stillhouse.bridges.shapes import as_map
 from stillhouse.engine.nodes import Bridge, Node
 from stillhouse.engine.signals import EMBEDDING
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term, ramp
 from stillhouse.functional import hierarchical_context
 from stillhouse.methods.roles import as_role, as_teacher, label_term
@@ -58,7 +58,7 @@ def review_kd(
     Raises:
         RecipeError: a setting is out of its range, or no pair is named.
         WiringError: a head is named for a teacher that comes as a node; when it is completed, the
-            layers of a recording are to be found.
+            layers of a teacher cache are to be found.
 
     Paper: Chen et al., "Distilling Knowledge via Knowledge Review", arXiv 2104.09044.
 
@@ -77,11 +77,11 @@ def review_kd(
         nodes = [node for number in range(len(whole), 0, -1) for node in _level(whole, number)]
         terms = [_review(number + 1, weight, warmup) for number in range(len(whole))]
         learns = [node.name for node in nodes if not node.name.startswith("theirs")]
-        turn = Turn(["student", *learns], [label_term(label_weight), *terms])
-        return replace(stage, nodes=[*stage.nodes, *nodes], turns=[turn])
+        update = Update(["student", *learns], [label_term(label_weight), *terms])
+        return replace(stage, nodes=[*stage.nodes, *nodes], updates=[update])
 
     nodes = [as_role("student", student, student_head), as_teacher(teacher, head)]
-    return paired(Stage("review_kd", nodes, [Turn("student", [])]), pairs, add)
+    return paired(Stage("review_kd", nodes, [Update("student", [])]), pairs, add)
 
 
 def _level(pairs: tuple[Pair, ...], number: int) -> list[Bridge]:

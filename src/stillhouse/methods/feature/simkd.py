@@ -12,7 +12,7 @@ from stillhouse.bridges.inference import Tapped
 from stillhouse.bridges.maps import PositionMean, at_smaller_size, bottleneck
 from stillhouse.data.batches import Batches
 from stillhouse.engine.nodes import Bridge, Role
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.errors import WiringError
 from stillhouse.functional import mse
@@ -91,7 +91,7 @@ def simkd(
         return replace(
             stage,
             nodes=nodes,
-            turns=[Turn(["student", "projected"], terms)],
+            updates=[Update(["student", "projected"], terms)],
             products=_products(stage.role("student"), pair[0], projected, role),
             complete=partial(_check, part=pair[1], relu=relu),
         )
@@ -99,7 +99,7 @@ def simkd(
     start = Stage(
         "simkd",
         nodes=[as_role("student", student), role],
-        turns=[Turn("student", [])],
+        updates=[Update("student", [])],
         measures={INFERENCE: SHARED},
         notes={"inference": "the student's last map, the projector, the teacher's classifier"},
     )

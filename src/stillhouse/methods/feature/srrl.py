@@ -9,7 +9,7 @@ from stillhouse.bridges.maps import PositionMean, regressor
 from stillhouse.data.batches import Batches
 from stillhouse.engine.nodes import Bridge, Role
 from stillhouse.engine.signals import EMBEDDING
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.functional import mse
 from stillhouse.methods.roles import as_role, as_teacher_role, label_term
@@ -42,7 +42,7 @@ def srrl(
     Args:
         student: the learner.
         teacher: frozen; a model, or a Role called 'teacher'. Its head stays in use when it is
-            recorded.
+            cached.
         feature_weight: of the squared error of the embeddings, a mean over channels. 1.0: the
             released code.
         regression_weight: of the squared error of the logits, a mean over classes. 1.0: the same;
@@ -88,10 +88,12 @@ def srrl(
             Term("feature", mse, ["pooled", both[1]], weight=feature_weight),
             Term("regression", mse, [SHARED, "teacher.logits"], weight=regression_weight),
         ]
-        turns = [Turn(["student", "regressed"], terms)]
-        return replace(stage, nodes=nodes, turns=turns, complete=_check if relu else None)
+        updates = [Update(["student", "regressed"], terms)]
+        return replace(stage, nodes=nodes, updates=updates, complete=_check if relu else None)
 
-    start = Stage("srrl", [as_role("student", student, student_head), role], [Turn("student", [])])
+    start = Stage(
+        "srrl", [as_role("student", student, student_head), role], [Update("student", [])]
+    )
     return with_last_maps(start, (student_feature, EMBEDDING), add)
 
 

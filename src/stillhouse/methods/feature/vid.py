@@ -8,7 +8,7 @@ from torch import Size, nn
 
 from stillhouse.bridges.maps import at_smaller_size, mean_network
 from stillhouse.engine.nodes import Bridge, Node
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.losses import GaussianNLL
 from stillhouse.losses.gaussian import EPSILON
@@ -49,7 +49,7 @@ def vid(
 
     Raises:
         RecipeError: a setting is out of its range, or no pair is named.
-        WiringError: when it is completed, the layers of a recording are to be found.
+        WiringError: when it is completed, the layers of a teacher cache are to be found.
 
     Paper: Ahn et al., "Variational Information Distillation for Knowledge Transfer",
         arXiv 1904.05835.
@@ -73,11 +73,11 @@ def vid(
             nodes.append(Bridge.sized(target, at_smaller_size, both[1], by=both))
             terms.append(Term.sized(f"vid{number}", likelihood, [mean, target], weight=weight))
         learns = ["student", *(f"mean{number + 1}" for number in range(len(found)))]
-        return replace(stage, nodes=nodes, turns=[Turn(learns, terms)])
+        return replace(stage, nodes=nodes, updates=[Update(learns, terms)])
 
     def likelihood(_mean: Size, target: Size) -> GaussianNLL:
         return GaussianNLL(target[1], initial=variance)
 
     nodes = [as_role("student", student), as_teacher(teacher)]
-    stage = Stage("vid", nodes, [Turn("student", [label_term(label_weight)])])
+    stage = Stage("vid", nodes, [Update("student", [label_term(label_weight)])])
     return paired(stage, pairs, add)

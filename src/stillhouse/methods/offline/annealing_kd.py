@@ -7,7 +7,7 @@ from annotated_types import Ge
 from torch import Tensor, nn
 
 from stillhouse.engine.nodes import Node, Role
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import OverTraining, Term
 from stillhouse.functional import cross_entropy, mse
 from stillhouse.methods.roles import as_teacher
@@ -69,8 +69,8 @@ def annealing_kd(
     return Stage(
         "annealing_kd",
         nodes=[Role("student", student), as_teacher(teacher)],
-        turns=[
-            Turn(
+        updates=[
+            Update(
                 learns="student",
                 terms=[
                     Term(

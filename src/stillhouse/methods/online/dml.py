@@ -6,7 +6,7 @@ from typing import Literal
 from torch import nn
 
 from stillhouse.engine.nodes import Role
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.methods.online.cohort import (
     as_cohort,
@@ -78,15 +78,18 @@ def dml(
     mutual = [_mutual(role, cohort, temperature, weight) for role in cohort]
     pairs = list(zip(label_terms(cohort, label_weight), mutual, strict=True))
     if update == "synchronous":
-        turns = [Turn([role.name for role in cohort], [term for pair in pairs for term in pair])]
+        updates = [
+            Update([role.name for role in cohort], [term for pair in pairs for term in pair])
+        ]
     else:
-        turns = [
-            Turn(role.name, pair, name=role.name) for role, pair in zip(cohort, pairs, strict=True)
+        updates = [
+            Update(role.name, pair, name=role.name)
+            for role, pair in zip(cohort, pairs, strict=True)
         ]
     return Stage(
         "dml",
         nodes=[*cohort, mean_ensemble(cohort)],
-        turns=turns,
+        updates=updates,
         measures=measures_of(cohort),
     )
 

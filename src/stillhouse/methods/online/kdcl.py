@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from stillhouse.bridges.ensembles import best_logits, least_logits, linear_logits, mean_logits
 from stillhouse.engine.nodes import Bridge
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.functional import kl
 from stillhouse.methods.online.cohort import (
@@ -93,8 +93,8 @@ def kdcl(
     return Stage(
         "kdcl",
         nodes=[*cohort, Bridge("target", ENSEMBLES[ensemble], reads), mean_ensemble(cohort)],
-        turns=[
-            Turn([role.name for role in cohort], [*label_terms(cohort, label_weight), *target]),
+        updates=[
+            Update([role.name for role in cohort], [*label_terms(cohort, label_weight), *target]),
         ],
         measures=measures_of(cohort),
     )

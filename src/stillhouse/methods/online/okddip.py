@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.engine.nodes import Bridge
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.errors import WiringError
 from stillhouse.functional import kl
@@ -99,7 +99,7 @@ def okddip(
     return Stage(
         "okddip",
         nodes=[*cohort, attention, *targets, Bridge("group", _mean, logits), mean_ensemble(cohort)],
-        turns=[Turn(learners, [*label_terms(cohort, label_weight), *teach])],
+        updates=[Update(learners, [*label_terms(cohort, label_weight), *teach])],
         measures=measures_of(cohort),
     )
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from stillhouse.data.batches import Batches
 from stillhouse.engine.nodes import Bridge, Role
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.errors import ModelError
 from stillhouse.functional import kl
@@ -99,7 +99,7 @@ def one(
         return replace(
             stage,
             nodes=[*stage.nodes, *others, gate, Bridge("ensemble", gated_sum, ["gate", *logits])],
-            turns=[Turn(["student", *(o.name for o in others), "gate"], [*labels, *teach])],
+            updates=[Update(["student", *(o.name for o in others), "gate"], [*labels, *teach])],
             measures={
                 "student": "student.logits",
                 **{f"branch {n + 1}": other.name for n, other in enumerate(others)},
@@ -109,7 +109,9 @@ def one(
             notes={**stage.notes, "branches leave at": at},
         )
 
-    alone = Stage("one", [Role("student", student)], [Turn("student", [label_term(label_weight)])])
+    alone = Stage(
+        "one", [Role("student", student)], [Update("student", [label_term(label_weight)])]
+    )
     return replace(
         alone, complete=lambda stage, train: grown(stage, tap or _last_but_one(stage, train))
     )

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.engine.nodes import Bridge, Ema
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.functional import kl
 from stillhouse.methods.online.cohort import (
@@ -100,7 +100,7 @@ def pcl(
     return Stage(
         "pcl",
         nodes=[*cohort, *means.values(), joint],
-        turns=[Turn([*(role.name for role in cohort), ENSEMBLE], terms)],
+        updates=[Update([*(role.name for role in cohort), ENSEMBLE], terms)],
         measures=measures_of(cohort, **{"mean student": f"{steady.name}.logits"}),
         products={"mean student": lambda: copy.deepcopy(steady.module)},
     )

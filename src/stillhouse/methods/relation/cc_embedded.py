@@ -7,7 +7,7 @@ from torch import nn
 
 from stillhouse.bridges.projectors import embedder
 from stillhouse.engine.nodes import Bridge, Node
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.functional import neighbour_products
 from stillhouse.methods.roles import as_role, as_teacher, label_term
@@ -71,8 +71,8 @@ def cc_embedded(
             Bridge.sized("embedded", embedder(width), mine, by=mine),
             Bridge.sized("target", embedder(width), theirs, by=theirs),
         ],
-        turns=[
-            Turn(
+        updates=[
+            Update(
                 learns=["student", "embedded", "target"],
                 terms=[
                     label_term(label_weight),

@@ -9,7 +9,7 @@ from torch import nn
 from stillhouse.bridges.projectors import embedder
 from stillhouse.data.batches import Batches
 from stillhouse.engine.nodes import Bridge, Node
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.functional import kl
 from stillhouse.losses import MemoryContrast
@@ -97,8 +97,8 @@ def crd(
         )
         reads = [*embedded, "batch.index"]
         contrast = Term("contrast", loss, reads, weight=weight, through=True)
-        (turn,) = known.turns
-        return replace(known, turns=[replace(turn, terms=[*turn.terms, contrast])])
+        (update,) = known.updates
+        return replace(known, updates=[replace(update, terms=[*update.terms, contrast])])
 
     mine, theirs = "student.embedding", "teacher.embedding"
     return Stage(
@@ -109,6 +109,6 @@ def crd(
             Bridge.sized("embedded", embedder(width), mine, by=mine),
             Bridge.sized("target", embedder(width), theirs, by=theirs),
         ],
-        turns=[Turn(learns=["student", *embedded], terms=terms)],
+        updates=[Update(learns=["student", *embedded], terms=terms)],
         complete=complete,
     )

@@ -10,7 +10,7 @@ from torch import nn
 from stillhouse.bridges.shifts import layer_shift
 from stillhouse.engine.nodes import Bridge, Node
 from stillhouse.engine.signals import EMBEDDING
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.functional import edge_gap, mse, shift_gap
 from stillhouse.methods.roles import as_role, as_teacher, label_term
@@ -58,7 +58,7 @@ def irg(
     Raises:
         RecipeError: a setting is out of its range, or no such way to find pairs.
         WiringError: a head is named for a teacher that comes as a node; or, when the stage is
-            completed, pairs are to be found with a teacher that is recorded.
+            completed, pairs are to be found with a teacher that is cached.
         ModelError: no module of that name is there to be the head; or, when the stage is
             completed or wired, a model gives no maps, or has no Linear and none is named.
 
@@ -83,7 +83,7 @@ def irg(
             as_role("student", student, student_head),
             as_teacher(teacher, head),
         ],
-        turns=[Turn(learns="student", terms=terms)],
+        updates=[Update(learns="student", terms=terms)],
     )
     return paired(stage, pairs, partial(_graphs, edges=edge_weight, shifts=shift_weight))
 
@@ -104,9 +104,9 @@ def _graphs(stage: Stage, pairs: Sequence[Pair], *, edges: float, shifts: float)
         ]
         weight = shifts / (len(pairs) - 1)
         terms.append(Term(f"shift{at}", shift_gap, moves, weight=weight))
-    (turn,) = stage.turns
-    turn = replace(turn, terms=[*turn.terms, *terms])
-    return replace(stage, nodes=[*stage.nodes, *nodes], turns=[turn])
+    (update,) = stage.updates
+    update = replace(update, terms=[*update.terms, *terms])
+    return replace(stage, nodes=[*stage.nodes, *nodes], updates=[update])
 
 
 def _signals(pair: Pair) -> list[str]:

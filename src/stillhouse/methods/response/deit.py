@@ -9,7 +9,7 @@ from stillhouse.bridges.heads import mixture
 from stillhouse.bridges.inference import MixtureHead, MixtureOfOutputs, with_head
 from stillhouse.engine.nodes import Bridge, Node, Role
 from stillhouse.engine.signals import LOGITS
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.errors import RecipeError, WiringError
 from stillhouse.functional import cross_entropy, kl
@@ -111,7 +111,7 @@ def deit(
     return Stage(
         "deit",
         nodes=nodes,
-        turns=[Turn(learns=learns, terms=[label_term(1 - alpha, logits=label), term])],
+        updates=[Update(learns=learns, terms=[label_term(1 - alpha, logits=label), term])],
         measures=measures,
         products=products,
     )

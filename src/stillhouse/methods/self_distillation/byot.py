@@ -8,7 +8,7 @@ from torch import nn
 from stillhouse.bridges import ExitBranch, classifier
 from stillhouse.data.batches import Batches
 from stillhouse.engine.nodes import Bridge
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.errors import ModelError
 from stillhouse.functional import kl, mse
@@ -79,7 +79,7 @@ def byot(
         return replace(
             stage,
             nodes=[*stage.nodes, *_branches(taps)],
-            turns=[Turn(["student", *names], [*stage.terms(), *terms])],
+            updates=[Update(["student", *names], [*stage.terms(), *terms])],
             measures={**stage.measures, **exits},
             notes={**stage.notes, "exits": ", ".join(taps)},
         )
@@ -87,7 +87,7 @@ def byot(
     return Stage(
         "byot",
         nodes=[as_role("student", student, student_head)],
-        turns=[Turn("student", [label_term()])],
+        updates=[Update("student", [label_term()])],
         complete=complete,
     )
 

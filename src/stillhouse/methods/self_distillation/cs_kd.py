@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from stillhouse.data.batches import Batches
 from stillhouse.data.orders import check_pairs, class_pairs
 from stillhouse.engine.nodes import Bridge
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.functional import cross_entropy, kl
 from stillhouse.methods.roles import as_role
@@ -62,8 +62,8 @@ def cs_kd(
             Bridge("partner", second_of_pairs, "student.logits"),
             Bridge("anchor_label", first_of_pairs, "batch.label"),
         ],
-        turns=[
-            Turn(
+        updates=[
+            Update(
                 "student",
                 [
                     Term("label", cross_entropy, ["anchor", "anchor_label"], weight=label_weight),

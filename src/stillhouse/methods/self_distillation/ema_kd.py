@@ -5,7 +5,7 @@ import copy
 from torch import nn
 
 from stillhouse.engine.nodes import Ema
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import OverTraining, Term
 from stillhouse.functional import kl
 from stillhouse.methods.roles import as_role, label_term
@@ -71,7 +71,7 @@ def ema_kd(
     return Stage(
         "ema_kd",
         nodes=[role, mean],
-        turns=[Turn("student", [label_term(label_weight), soft])],
+        updates=[Update("student", [label_term(label_weight), soft])],
         measures={"student": "student.logits", MEAN: f"{MEAN}.logits"},
         products={MEAN: lambda: copy.deepcopy(mean.module)},
     )

@@ -8,7 +8,7 @@ from torch import nn
 from stillhouse.data.batches import Batches
 from stillhouse.engine.flags import Flags
 from stillhouse.engine.signals import LOGITS, named_outputs
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import OverTraining, Term
 from stillhouse.errors import WiringError
 from stillhouse.losses import PastPredictions
@@ -61,14 +61,14 @@ def ps_kd(student: nn.Module, *, alpha: Share = 0.8) -> Stage:
         reads = [f"student.{LOGITS}", "batch.label", "batch.index"]
         grow = OverTraining(lambda share: alpha * share)
         past = Term("past", memory, reads, weight=grow, bound=True)
-        return replace(stage, turns=[Turn("student", [*stage.terms(), past])])
+        return replace(stage, updates=[Update("student", [*stage.terms(), past])])
 
     label = label_term()
     label.weight, label.bound = OverTraining(lambda share: 1.0 - alpha * share), True
     return Stage(
         "ps_kd",
         nodes=[as_role("student", student)],
-        turns=[Turn("student", [label])],
+        updates=[Update("student", [label])],
         complete=complete,
     )
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from stillhouse.engine.nodes import Ema
 from stillhouse.engine.optimisers import cosine_restarts
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import OverTraining, Term
 from stillhouse.functional import kl
 from stillhouse.methods.roles import as_role, label_term
@@ -71,7 +71,7 @@ def snapshot_kd(
     return Stage(
         "snapshot_kd",
         nodes=[role, Ema("snapshot", role, decay=0.0, parts=cycles)],
-        turns=[
-            Turn("student", [label_term(label_weight), soft], schedule=cosine_restarts(cycles)),
+        updates=[
+            Update("student", [label_term(label_weight), soft], schedule=cosine_restarts(cycles)),
         ],
     )

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.engine.nodes import Bridge, Node, Role
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.errors import WiringError
 from stillhouse.functional.ensembles import confidence_shares, ensemble_kl
@@ -72,8 +72,8 @@ def multi_teacher_kd(
     return Stage(
         "multi_teacher_kd",
         nodes=[Role("student", student), source, Bridge("teachers", _stacked, parts), shares],
-        turns=[
-            Turn(
+        updates=[
+            Update(
                 "student",
                 [
                     label_term(label_weight),

@@ -7,7 +7,7 @@ from torch import nn
 
 from stillhouse.bridges.heads import match_width
 from stillhouse.engine.nodes import Bridge, Node, Role
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.functional import (
     contrastive,
@@ -98,5 +98,5 @@ def embedding_kd(
             as_teacher(teacher, head),
             Bridge.sized("matched", match_width, EMBEDDINGS[0], by=EMBEDDINGS),
         ],
-        turns=[Turn(learns=["student", "matched"], terms=terms)],
+        updates=[Update(learns=["student", "matched"], terms=terms)],
     )

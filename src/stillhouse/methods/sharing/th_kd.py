@@ -8,7 +8,7 @@ from torch import nn
 from stillhouse.bridges.heads import match_width, mixture
 from stillhouse.bridges.inference import MixtureHead, joined, with_head
 from stillhouse.engine.nodes import Bridge, Role
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.errors import WiringError
 from stillhouse.functional import cross_entropy, kl
@@ -103,8 +103,8 @@ def th_kd(
             Bridge(SHARED, role.head_module(), "matched"),
             Bridge("mixture", mixture(alpha), ["student.logits", SHARED]),
         ],
-        turns=[
-            Turn(
+        updates=[
+            Update(
                 learns=["student", "matched"],
                 terms=_terms(form, alpha, temperature, weight, label_weight),
             )

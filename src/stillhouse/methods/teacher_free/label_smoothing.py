@@ -5,7 +5,7 @@ from typing import Literal
 from torch import nn
 
 from stillhouse.engine.nodes import Role
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.functional import smoothed_cross_entropy
 from stillhouse.methods.settings import Share, Weight, checked
@@ -52,8 +52,8 @@ def label_smoothing(
     return Stage(
         "label_smoothing",
         nodes=[Role("student", student)],
-        turns=[
-            Turn(
+        updates=[
+            Update(
                 "student",
                 [
                     Term(

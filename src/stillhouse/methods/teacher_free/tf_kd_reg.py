@@ -7,7 +7,7 @@ from annotated_types import Ge
 from torch import Tensor, nn
 
 from stillhouse.engine.nodes import Role
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.errors import RecipeError
 from stillhouse.functional import cross_entropy, virtual_kl
@@ -85,7 +85,7 @@ def tf_kd_reg(
     return Stage(
         "tf_kd_reg",
         nodes=[Role("student", student)],
-        turns=[Turn("student", terms)],
+        updates=[Update("student", terms)],
     )
 
 

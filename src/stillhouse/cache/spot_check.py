@@ -1,4 +1,4 @@
-"""Witnesses: a few samples that are run again, to see that a recording stands for the role.
+"""Spot checks: a few samples that are run again, to see that a teacher cache stands for the role.
 
 A fingerprint knows weights, data and settings. It cannot know all code that a model or a transform
 calls, nor each pixel of a dataset that is read from files, nor whether a model draws at random.
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stillhouse.cache.codec import LOSSLESS, Storage
 from stillhouse.cache.passes import Pass, running
-from stillhouse.cache.recording import Recording
+from stillhouse.cache.teacher_cache import TeacherCache
 from stillhouse.data.batches import Batches
 from stillhouse.engine.nodes import Node, Role
 from stillhouse.engine.platform import Platform
@@ -47,21 +47,21 @@ def batch_problem(
             if _apart(value[:half].float(), again[:half].float()) > _near(platform):
                 return (
                     f"'{role.name}.{part}' of a sample changes with the rest of its batch, or from "
-                    "run to run, so it cannot be recorded"
+                    "run to run, so it cannot be cached"
                 )
     return None
 
 
-def check_witness(work: Pass, recording: Recording, storage: Mapping[str, Storage]) -> None:
-    """Compare what was recorded of some samples with what the role, opened, gives of them now.
+def spot_check(work: Pass, cache: TeacherCache, storage: Mapping[str, Storage]) -> None:
+    """Compare what was cached of some samples with what the role, opened, gives of them now.
 
     Raises:
         CacheError: they are not the same.
     """
-    count, view = len(work.train.table), recording.views - 1
+    count, view = len(work.train.table), cache.views - 1
     rows = (torch.arange(work.size) * max(count // work.size, 1)).clamp_max(count - 1)
     given = next(iter(work.signals([rows], view)))
-    for part, shards in recording.parts.items():
+    for part, shards in cache.parts.items():
         kept = storage.get(part, LOSSLESS)
         value = work.given(given, part).detach().cpu()
         now = kept.decode(kept.encode(value), value.shape[1:])
@@ -70,7 +70,7 @@ def check_witness(work: Pass, recording: Recording, storage: Mapping[str, Storag
             now, then = now.sort(1).values, then.sort(1).values
         if now.shape != then.shape or _apart(then, now) > _near(work.platform):
             raise CacheError(
-                f"{recording.directory}: what was recorded as '{part}' of sample "
+                f"{cache.directory}: what was cached as '{part}' of sample "
                 f"{_worst(then, now, rows)}, view {view}, is not what '{work.role.name}' gives "
                 "now: it draws at random, or something changed that no fingerprint sees (code "
                 "that the model or a transform calls, pixels of a dataset); delete the directory, "

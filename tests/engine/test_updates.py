@@ -1,4 +1,4 @@
-"""Several turns, followers and learned inputs: each equals the loop that one would write."""
+"""Several updates, followers and learned inputs: each equals the loop that one would write."""
 
 import copy
 
@@ -13,7 +13,7 @@ from stillhouse.engine.fit import Silent, fit
 from stillhouse.engine.nodes import Bridge, Ema, Role
 from stillhouse.engine.optimisers import constant, cosine, multi_step, sgd
 from stillhouse.engine.platform import Platform
-from stillhouse.engine.stage import Stage, Turn
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.engine.trainer import Settings, opened
 from stillhouse.functional import cross_entropy, kl
@@ -30,14 +30,14 @@ def mimic(who: str, other: str) -> Term:
     return Term(f"kd_{who}", kl, [f"{who}.logits", f"{other}.logits"], options={"temperature": 2.0})
 
 
-def mutual(one: nn.Module, two: nn.Module, **turn: object) -> Stage:
-    """Zhang et al., "Deep mutual learning", arXiv 1706.00384: peers take turns."""
+def mutual(one: nn.Module, two: nn.Module, **update: object) -> Stage:
+    """Zhang et al., "Deep mutual learning", arXiv 1706.00384: peers take updates."""
     return Stage(
         "mutual",
         [Role("one", one), Role("two", two)],
         [
-            Turn("one", [label("one"), mimic("one", "two")], name="first"),
-            Turn("two", [label("two"), mimic("two", "one")], name="second", **turn),
+            Update("one", [label("one"), mimic("one", "two")], name="first"),
+            Update("two", [label("two"), mimic("two", "one")], name="second", **update),
         ],
         measures={"one": "one.logits", "two": "two.logits"},
         keeps="one",
@@ -70,7 +70,7 @@ def close(mine: nn.Module, theirs: nn.Module) -> None:
 def test_alternating_peers_equal_a_hand_written_loop(
     every: int, train: Batches, platform: Platform
 ) -> None:
-    """In its turn a peer meets the other one as it is by then, in train mode."""
+    """In its update a peer meets the other one as it is by then, in train mode."""
     one, two = tiny_net(4, 1), tiny_net(6, 2)
     nets = [copy.deepcopy(one).train(), copy.deepcopy(two).train()]
     optimizers = [optimizer_of(net) for net in nets]
@@ -93,7 +93,7 @@ def test_alternating_peers_equal_a_hand_written_loop(
 
 
 def test_simultaneous_peers_equal_a_hand_written_loop(train: Batches, platform: Platform) -> None:
-    """One turn in which both learn: each meets the other one as it was before the step."""
+    """One update in which both learn: each meets the other one as it was before the step."""
     one, two = tiny_net(4, 1), tiny_net(6, 2)
     nets = [copy.deepcopy(one).train(), copy.deepcopy(two).train()]
     optimizer = torch.optim.SGD(
@@ -109,7 +109,7 @@ def test_simultaneous_peers_equal_a_hand_written_loop(train: Batches, platform: 
             optimizer.zero_grad()
     terms = [label("one"), mimic("one", "two"), label("two"), mimic("two", "one")]
     stage = Stage(
-        "together", [Role("one", one), Role("two", two)], [Turn(["one", "two"], terms)],
+        "together", [Role("one", one), Role("two", two)], [Update(["one", "two"], terms)],
         measures={"one": "one.logits"}, keeps="one",
     )  # fmt: skip
     fit(stage, train, settings(), platform)
@@ -118,7 +118,7 @@ def test_simultaneous_peers_equal_a_hand_written_loop(train: Batches, platform: 
 
 
 @pytest.mark.parametrize("schedule", [multi_step([0.6, 1.5]), cosine(warmup=0.5)])
-def test_a_turn_that_plays_seldom_keeps_the_schedule_of_the_fit(
+def test_a_update_that_plays_seldom_keeps_the_schedule_of_the_fit(
     schedule, train: Batches, platform: Platform
 ) -> None:
     stage = mutual(tiny_net(4, 1), tiny_net(4, 2), every=3)
@@ -131,7 +131,7 @@ def test_a_turn_that_plays_seldom_keeps_the_schedule_of_the_fit(
     assert len({first for first, _ in rates}) > 2
 
 
-def test_a_turn_brings_its_own_optimizer_and_schedule(train: Batches, platform: Platform) -> None:
+def test_a_update_brings_its_own_optimizer_and_schedule(train: Batches, platform: Platform) -> None:
     stage = mutual(tiny_net(4, 1), tiny_net(4, 2), optimizer=sgd(0.5), schedule=multi_step([1]))
     with opened(stage, train, settings(), platform) as trainer:
         for _ in trainer.steps(0):
@@ -146,7 +146,7 @@ def test_the_history_names_the_terms_of_all_turns(train: Batches, platform: Plat
     assert set(record["terms"]) == {"label_one", "kd_one", "label_two", "kd_two"}
     mine = {name: record["terms"][name] for name in ("label_one", "kd_one")}
     wanted = sum(record["weights"][name] * value for name, value in mine.items())
-    assert record["loss"] == pytest.approx(wanted), "of the turn of what is kept"
+    assert record["loss"] == pytest.approx(wanted), "of the update of what is kept"
     assert set(record["validation"]) == {"one", "two"}
     assert set(fitted.last) == {"one", "two"}
 
@@ -173,7 +173,7 @@ def test_a_mean_teacher_equals_a_hand_written_loop(train: Batches, platform: Pla
     role = Role("student", student)
     ema = Ema("mean", role, decay=0.9)
     stage = Stage(
-        "mean", [role, ema], [Turn("student", [label("student"), mimic("student", "mean")])],
+        "mean", [role, ema], [Update("student", [label("student"), mimic("student", "mean")])],
         measures={"student": "student.logits", "mean": "mean.logits"},
     )  # fmt: skip
     fitted = fit(stage, train, settings(), platform, validation=train)
@@ -209,7 +209,7 @@ def test_learned_pixels_learn_through_a_frozen_role(train: Batches, platform: Pl
     term = Term("classes", lambda scores: cross_entropy(scores, wanted), ["teacher.logits"])
     stage = Stage(
         "pixels", [Role("teacher", teacher, reads="pixels"), Bridge("pixels", pixels, [])],
-        [Turn("pixels", [term])], measures={}, keeps="pixels",
+        [Update("pixels", [term])], measures={}, keeps="pixels",
     )  # fmt: skip
 
     class NoGradients(Silent):
@@ -232,16 +232,16 @@ def test_autograd_runs_only_where_something_learns(train: Batches, platform: Pla
         )
     stage = Stage(
         "s", [Role("teacher", teacher), Role("student", student)],
-        [Turn("student", [label("student"), mimic("student", "teacher")])],
+        [Update("student", [label("student"), mimic("student", "teacher")])],
     )  # fmt: skip
     fit(stage, train, settings(epochs=1), platform)
-    rehearsal = 1
-    assert seen["teacher"] == [False] * (rehearsal + len(train))
-    assert seen["student"] == [False] * rehearsal + [True] * len(train)
+    dry_run = 1
+    assert seen["teacher"] == [False] * (dry_run + len(train))
+    assert seen["student"] == [False] * dry_run + [True] * len(train)
 
 
 def test_who_does_not_play_collects_no_gradients(train: Batches, platform: Platform) -> None:
-    """Images that fool the student, then the student on them: gradients of the first turn, which
+    """Images that fool the student, then the student on them: gradients of the first update, which
     pass through the student, are not added to those of the second.
     """
     torch.manual_seed(0)
@@ -266,7 +266,7 @@ def test_who_does_not_play_collects_no_gradients(train: Batches, platform: Platf
     learn = Term("learn", lambda scores: cross_entropy(scores, wanted), ["student.logits"])
     stage = Stage(
         "fooling", [Role("student", student, reads="pixels"), Bridge("pixels", pixels, [])],
-        [Turn("pixels", [fool], name="fool"), Turn("student", [learn], name="learn")],
+        [Update("pixels", [fool], name="fool"), Update("student", [learn], name="learn")],
     )  # fmt: skip
     fit(stage, train, settings(), platform)
     torch.testing.assert_close(pixels.image, image, atol=1e-6, rtol=1e-5)

@@ -1,4 +1,4 @@
-"""Rehearsal: every needed node and term once, on a small batch, in eval mode, without gradients.
+"""Dry run: every needed node and term once, on a small batch, in eval mode, without gradients.
 
 It sizes bridges, learns shapes, and finds what only a run can tell.
 """
@@ -110,7 +110,7 @@ def _value(term: Term, signals: Mapping[str, Tensor]) -> Tensor:
         flags.restore()
 
 
-def rehearse(
+def dry_run(
     stage: Stage, nodes: Sequence[Node], signals: Signals, seed: int, problems: list[str]
 ) -> Signals:
     """Run all nodes and terms once; adds to ``problems``, leaves no flag or hook behind."""
@@ -129,9 +129,9 @@ def rehearse(
             asked = [_term_problem(term, signals, seed) for term in stage.terms()]
             asked += [_measure_problem(*measure, signals) for measure in stage.measures.items()]
             asked += [
-                _missing_problem(f"gauge '{gauge.name}'", read, signals)
-                for gauge in stage.gauges
-                for read in gauge.reads
+                _missing_problem(f"diagnostic '{diagnostic.name}'", read, signals)
+                for diagnostic in stage.diagnostics
+                for read in diagnostic.reads
                 if read not in signals
             ]
             problems += [found for found in asked if found]

@@ -1,4 +1,4 @@
-"""Gauges see the first validation rows as they are, cost nothing, and change no bit."""
+"""Diagnostics see the first validation rows as they are, cost nothing, and change no bit."""
 
 import json
 from dataclasses import replace
@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from stillhouse.data.batches import EVALUATION_BATCH, Batches
 from stillhouse.data.tables import ImageTable
+from stillhouse.engine.diagnostics import ROWS, Diagnostic
 from stillhouse.engine.evaluate import gather
 from stillhouse.engine.fit import METRICS, fit
-from stillhouse.engine.gauges import ROWS, Gauge
 from stillhouse.engine.nodes import Bridge, Role
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.stage import Stage
@@ -32,7 +32,7 @@ def same(mine: Weights, theirs: Weights) -> bool:
 
 
 class Seen:
-    """A gauge that remembers what it was given."""
+    """A diagnostic that remembers what it was given."""
 
     def __init__(self) -> None:
         self.given: list[tuple[Tensor, ...]] = []
@@ -49,14 +49,14 @@ def many(count: int) -> ImageTable:
     return ImageTable(images, torch.randint(0, 3, (count,), generator=made))
 
 
-def test_a_gauge_is_given_the_first_rows_in_order(train: Batches, platform: Platform) -> None:
+def test_a_diagnostic_is_given_the_first_rows_in_order(train: Batches, platform: Platform) -> None:
     table = replace(train, table=many(ROWS + 70))
     assert ROWS % EVALUATION_BATCH == 0
     net, seen = tiny_net(4, 1, dropout=0.5), Seen()
     reads = ("student.embedding", "batch.index", "student.logits")
-    made = replace(plain(net), gauges=[Gauge("seen", seen, reads)])
+    made = replace(plain(net), diagnostics=[Diagnostic("seen", seen, reads)])
     history = fit(made, train, Settings(epochs=2), platform, validation=table).history
-    assert [record["gauges"] for record in history] == [{"seen": 1.0}, {"seen": 2.0}]
+    assert [record["diagnostics"] for record in history] == [{"seen": 1.0}, {"seen": 2.0}]
     embedding, index, logits = seen.given[-1]
     assert index.tolist() == list(range(ROWS))
     assert index.dtype == torch.int64
@@ -69,16 +69,16 @@ def test_a_gauge_is_given_the_first_rows_in_order(train: Batches, platform: Plat
 
 
 def test_without_a_validation_table_there_are_none(train: Batches, platform: Platform) -> None:
-    made = replace(plain(tiny_net()), gauges=[Gauge("one", lambda: 1.0)])
-    assert "gauges" not in fit(made, train, Settings(epochs=1), platform).history[0]
+    made = replace(plain(tiny_net()), diagnostics=[Diagnostic("one", lambda: 1.0)])
+    assert "diagnostics" not in fit(made, train, Settings(epochs=1), platform).history[0]
     without = fit(plain(tiny_net()), train, Settings(epochs=1), platform, validation=train)
-    assert "gauges" not in without.history[0]
+    assert "diagnostics" not in without.history[0]
 
 
-def test_gauges_need_no_measure(train: Batches, platform: Platform) -> None:
-    made = replace(plain(tiny_net()), measures={}, gauges=[Gauge("one", lambda: 1.0)])
+def test_diagnostics_need_no_measure(train: Batches, platform: Platform) -> None:
+    made = replace(plain(tiny_net()), measures={}, diagnostics=[Diagnostic("one", lambda: 1.0)])
     fitted = fit(made, train, Settings(epochs=2), platform, validation=train)
-    assert fitted.history[-1]["gauges"] == {"one": 1.0}
+    assert fitted.history[-1]["diagnostics"] == {"one": 1.0}
     assert fitted.best_epoch == 2
 
 
@@ -86,16 +86,16 @@ def test_numbers_lists_and_what_is_not_finite(
     train: Batches, platform: Platform, tmp_path: Path
 ) -> None:
     net = tiny_net()
-    gauges = [
-        Gauge("weights", lambda: net.fc.weight[0]),
-        Gauge("width", lambda z: z.shape[1], ("student.embedding",)),
-        Gauge("broken", lambda: [1.0, float("nan")]),
-        Gauge("endless", lambda: torch.tensor(float("inf"))),
-        Gauge("nothing", list),
+    diagnostics = [
+        Diagnostic("weights", lambda: net.fc.weight[0]),
+        Diagnostic("width", lambda z: z.shape[1], ("student.embedding",)),
+        Diagnostic("broken", lambda: [1.0, float("nan")]),
+        Diagnostic("endless", lambda: torch.tensor(float("inf"))),
+        Diagnostic("nothing", list),
     ]
-    made = replace(plain(net), gauges=gauges)
+    made = replace(plain(net), diagnostics=diagnostics)
     fitted = fit(made, train, Settings(epochs=1), platform, validation=train, directory=tmp_path)
-    shown = fitted.history[0]["gauges"]
+    shown = fitted.history[0]["diagnostics"]
     assert shown == {
         "weights": [pytest.approx(w) for w in net.fc.weight[0].tolist()],
         "width": 4.0,
@@ -103,19 +103,22 @@ def test_numbers_lists_and_what_is_not_finite(
         "endless": None,
         "nothing": [],
     }
-    assert json.loads((tmp_path / METRICS).read_text())["gauges"] == shown
+    assert json.loads((tmp_path / METRICS).read_text())["diagnostics"] == shown
 
 
 @pytest.mark.parametrize(
     ("of", "said"),
     [
-        (lambda z: z, r"gauge 'bad': it gives a \[40, 4\]; a gauge gives a number or a list"),
-        (lambda z: "high", "gauge 'bad': it gives a str; a gauge gives a number"),
-        (lambda z: z @ z, r"gauge 'bad': it fails on student.embedding \[40, 4\]: "),
+        (
+            lambda z: z,
+            r"diagnostic 'bad': it gives a \[40, 4\]; a diagnostic gives a number or a list",
+        ),
+        (lambda z: "high", "diagnostic 'bad': it gives a str; a diagnostic gives a number"),
+        (lambda z: z @ z, r"diagnostic 'bad': it fails on student.embedding \[40, 4\]: "),
     ],
 )
 def test_what_is_no_reading_is_told(of, said: str, train: Batches, platform: Platform) -> None:
-    made = replace(plain(tiny_net()), gauges=[Gauge("bad", of, ("student.embedding",))])
+    made = replace(plain(tiny_net()), diagnostics=[Diagnostic("bad", of, ("student.embedding",))])
     with pytest.raises(WiringError, match=said):
         fit(made, train, Settings(epochs=1), platform, validation=train)
 
@@ -133,17 +136,17 @@ class Counted(nn.Module):
         return self.net(image)
 
 
-def test_gauges_cost_no_forward_pass(train: Batches, platform: Platform) -> None:
-    def passes(*gauges: Gauge) -> dict[bool, int]:
+def test_diagnostics_cost_no_forward_pass(train: Batches, platform: Platform) -> None:
+    def passes(*diagnostics: Diagnostic) -> dict[bool, int]:
         student = Counted(tiny_net(4, 1))
-        made = replace(plain(student), gauges=gauges)
+        made = replace(plain(student), diagnostics=diagnostics)
         fit(made, train, Settings(epochs=2), platform, validation=train)
         return student.passes
 
-    assert passes(Gauge("seen", Seen(), ("student.embedding", "student.net.conv"))) == passes()
+    assert passes(Diagnostic("seen", Seen(), ("student.embedding", "student.net.conv"))) == passes()
 
 
-def test_a_node_that_only_a_gauge_reads_runs_on_validation_only(
+def test_a_node_that_only_a_diagnostic_reads_runs_on_validation_only(
     train: Batches, platform: Platform
 ) -> None:
     teacher = Counted(tiny_net(4, 2))
@@ -151,31 +154,31 @@ def test_a_node_that_only_a_gauge_reads_runs_on_validation_only(
     seen = Seen()
     made = replace(
         plain(tiny_net(4, 1)),
-        gauges=[Gauge("seen", seen, ("double", "student.embedding", "teacher.logits"))],
+        diagnostics=[Diagnostic("seen", seen, ("double", "student.embedding", "teacher.logits"))],
     )
     made = replace(made, nodes=[*made.nodes, Role("teacher", teacher), double])
     with opened(made, train, Settings(), platform) as trainer:
-        (plan,) = trainer.wiring.turns
+        (plan,) = trainer.wiring.updates
         assert [node.name for node in (*plan.outside, *plan.inside)] == ["student"]
         assert {"double", "teacher"} <= {node.name for node in trainer.wiring.measuring}
     before = dict(teacher.passes)
     fit(made, train, Settings(epochs=3), platform, validation=train)
-    rehearsal, per_epoch = 1, 1  # 40 rows are one evaluation batch
+    dry_run, per_epoch = 1, 1  # 40 rows are one evaluation batch
     assert teacher.passes[True] == before[True]
-    assert teacher.passes[False] == before[False] + rehearsal + 3 * per_epoch
+    assert teacher.passes[False] == before[False] + dry_run + 3 * per_epoch
     doubled, embedding, _ = seen.given[-1]
     assert torch.equal(doubled, 2 * embedding)
 
 
 @pytest.mark.parametrize("method", [kd, th_kd])
-def test_gauges_change_no_bit_of_training(method, train: Batches, platform: Platform) -> None:
-    def trained(*gauges: Gauge):
+def test_diagnostics_change_no_bit_of_training(method, train: Batches, platform: Platform) -> None:
+    def trained(*diagnostics: Diagnostic):
         made = method(tiny_net(4, 1, dropout=0.3), tiny_net(6, 2))
-        made = replace(made, gauges=gauges)
+        made = replace(made, diagnostics=diagnostics)
         return fit(made, train, Settings(epochs=3, seed=4), platform, validation=train)
 
-    noise = Gauge("noise", lambda: torch.randn(3))  # draws from the generators of the run
-    far = Gauge("far", lambda a, b: a.mean() + b.mean(), ("student.conv", "teacher.conv"))
+    noise = Diagnostic("noise", lambda: torch.randn(3))  # draws from the generators of the run
+    far = Diagnostic("far", lambda a, b: a.mean() + b.mean(), ("student.conv", "teacher.conv"))
     mine, theirs = trained(), trained(noise, far)
     assert same(mine.last, theirs.last)
     assert same(mine.best, theirs.best)
@@ -192,7 +195,9 @@ def test_modules_are_in_eval_mode_and_go_back(train: Batches, platform: Platform
     made = replace(
         made,
         measures={"student": "student.logits"},
-        gauges=[Gauge("mode", lambda: modes.append((net.training, bridge.module.training)) or 0)],
+        diagnostics=[
+            Diagnostic("mode", lambda: modes.append((net.training, bridge.module.training)) or 0)
+        ],
     )
     with opened(made, train, Settings(), platform) as trainer:
         assert bridge not in trainer.wiring.measuring
@@ -204,7 +209,7 @@ def test_modules_are_in_eval_mode_and_go_back(train: Batches, platform: Platform
 def test_gather_stops_after_the_rows_it_needs(train: Batches, platform: Platform) -> None:
     net = Counted(tiny_net(4, 1))
     table = replace(train, table=many(ROWS + 2 * EVALUATION_BATCH))
-    made = replace(plain(net), gauges=[Gauge("seen", Seen(), ("student.embedding",))])
+    made = replace(plain(net), diagnostics=[Diagnostic("seen", Seen(), ("student.embedding",))])
     with opened(made, train, Settings(), platform) as trainer:
         before = net.passes[False]
         found = gather(trainer.wiring, ["student.embedding"], table, platform)
@@ -212,48 +217,55 @@ def test_gather_stops_after_the_rows_it_needs(train: Batches, platform: Platform
     assert found["student.embedding"].shape == (ROWS, 4)
 
 
-def test_a_stage_keeps_its_gauges() -> None:
-    gauge = Gauge("one", lambda: 1.0)
-    made = replace(kd(tiny_net(), tiny_net()), gauges=[gauge])
-    assert made.replace(Role("teacher", tiny_net())).gauges == [gauge]
-    assert made.through("teacher", Bridge("image", lambda x: x, "batch.image")).gauges == [gauge]
+def test_a_stage_keeps_its_diagnostics() -> None:
+    diagnostic = Diagnostic("one", lambda: 1.0)
+    made = replace(kd(tiny_net(), tiny_net()), diagnostics=[diagnostic])
+    assert made.replace(Role("teacher", tiny_net())).diagnostics == [diagnostic]
+    assert made.through("teacher", Bridge("image", lambda x: x, "batch.image")).diagnostics == [
+        diagnostic
+    ]
 
 
-def gauged(*reads: str, made: Stage | None = None) -> Stage:
-    return replace(made or stage(), gauges=[Gauge("mine", lambda *_: 0.0, reads)])
+def with_likeness(*reads: str, made: Stage | None = None) -> Stage:
+    return replace(made or stage(), diagnostics=[Diagnostic("mine", lambda *_: 0.0, reads)])
 
 
 TEACHER = Role("teacher", Renamed())
-RECORDED = stage(
+CACHED = stage(
     replay(),
     Bridge("soft", lambda z: z.softmax(1), "teacher.logits"),
     terms=[LABEL, Term("kd", kl, ["student.logits", "teacher.logits"])],
 )
 MISTAKES = {
     "node": (
-        gauged("techer.logits"),
-        "gauge 'mine' reads 'techer.logits', but there is no node 'techer'; nearest: teacher",
+        with_likeness("techer.logits"),
+        "diagnostic 'mine' reads 'techer.logits', but there is no node 'techer'; nearest: teacher",
     ),
-    "tap": (gauged("student.cnov"), "gauge 'mine' reads 'student.cnov': student has no module"),
+    "tap": (
+        with_likeness("student.cnov"),
+        "diagnostic 'mine' reads 'student.cnov': student has no module",
+    ),
     "signal": (
-        gauged("teacher.logits", made=stage(TEACHER)),
-        "gauge 'mine' reads 'teacher.logits'; nearest: teacher.:scores",
+        with_likeness("teacher.logits", made=stage(TEACHER)),
+        "diagnostic 'mine' reads 'teacher.logits'; nearest: teacher.:scores",
     ),
     "name": (
-        replace(stage(), gauges=[Gauge("mine", lambda: 0.0), Gauge("mine", lambda: 1.0)]),
-        "two gauges are called 'mine'",
+        replace(
+            stage(), diagnostics=[Diagnostic("mine", lambda: 0.0), Diagnostic("mine", lambda: 1.0)]
+        ),
+        "two diagnostics are called 'mine'",
     ),
-    "recorded": (
-        gauged("teacher.logits", made=RECORDED),
-        "gauge 'mine' reads 'teacher.logits', which needs the recorded 'teacher': only training "
-        "rows were recorded, and gauges see validation rows; use the live 'teacher'",
+    "cached": (
+        with_likeness("teacher.logits", made=CACHED),
+        "diagnostic 'mine' reads 'teacher.logits', which needs the cached 'teacher': only training "
+        "rows were cached, and diagnostics see validation rows; use the live 'teacher'",
     ),
-    "behind": (gauged("soft", made=RECORDED), "'mine' reads 'soft', which needs the recorded"),
+    "behind": (with_likeness("soft", made=CACHED), "'mine' reads 'soft', which needs the cached"),
 }
 
 
 @pytest.mark.parametrize("kind", MISTAKES)
-def test_what_a_gauge_cannot_read_is_told(kind: str) -> None:
+def test_what_a_diagnostic_cannot_read_is_told(kind: str) -> None:
     made, said = MISTAKES[kind]
     with pytest.raises(WiringError) as caught:
         wire(made, DATA)
@@ -261,8 +273,8 @@ def test_what_a_gauge_cannot_read_is_told(kind: str) -> None:
     assert said in caught.value.problems[0]
 
 
-def test_the_other_mistakes_are_the_same_with_gauges() -> None:
+def test_the_other_mistakes_are_the_same_with_diagnostics() -> None:
     for made, said in REHEARSED.values():
         with pytest.raises(WiringError, match="stage 's'") as caught:
-            wire(replace(made(), gauges=[Gauge("one", lambda: 1.0)]), DATA)
+            wire(replace(made(), diagnostics=[Diagnostic("one", lambda: 1.0)]), DATA)
         assert any(said in problem for problem in caught.value.problems)

@@ -1,4 +1,4 @@
-"""Gauges over epochs: what all panels of them share, and those that no section knows by name.
+"""Diagnostics over epochs: what all panels of them share, and those that no section knows by name.
 
 Names reach plotly escaped: it reads a few HTML tags in its labels.
 """
@@ -41,37 +41,39 @@ def scalar(reading: Reading | None) -> float | None:
     return statistics.fmean(known) if known else None
 
 
-def gauge_curve(record: RunRecord, gauge: str) -> Curve | None:
-    """Return one of the student's gauges against epoch, over its seeds; of a list its mean."""
-    return curve(record, "student", lambda epoch: scalar(epoch.gauges.get(gauge)))
+def diagnostic_curve(record: RunRecord, diagnostic: str) -> Curve | None:
+    """Return one of the student's diagnostics against epoch, over its seeds; of a list its mean."""
+    return curve(record, "student", lambda epoch: scalar(epoch.diagnostics.get(diagnostic)))
 
 
 def final_runs(record: RunRecord, role: str) -> tuple[TrainedRun, ...]:
     """Return the runs of a role that were looked at with the weights of their last epoch."""
     model = record.role(role)
-    return tuple(run for run in model.runs if run.gauges) if model else ()
+    return tuple(run for run in model.runs if run.diagnostics) if model else ()
 
 
-def control_level(record: RunRecord, gauge: str) -> float | None:
-    """Return what a gauge showed of the trained control, mean over its seeds."""
-    found = spread(scalar(run.gauges.get(gauge)) for run in final_runs(record, "control"))
+def control_level(record: RunRecord, diagnostic: str) -> float | None:
+    """Return what a diagnostic showed of the trained control, mean over its seeds."""
+    found = spread(scalar(run.diagnostics.get(diagnostic)) for run in final_runs(record, "control"))
     return found.mean if found else None
 
 
-def gauge_figure(record: RunRecord, gauge: str, *, scale: float = 1.0, suffix: str = "") -> Any:
-    """Draw a gauge of the student against epoch, with the trained control's as a dashed level.
+def diagnostic_figure(
+    record: RunRecord, diagnostic: str, *, scale: float = 1.0, suffix: str = ""
+) -> Any:
+    """Draw a diagnostic of the student against epoch, with the trained control's as a dashed level.
 
     None where no epoch has it.
     """
     from plotly.graph_objects import Figure
 
-    found = gauge_curve(record, gauge)
+    found = diagnostic_curve(record, diagnostic)
     if found is None:
         return None
     figure = Figure()
     add_band(figure, found, "student", COLOURS["accent"], scale=scale, suffix=suffix)
     ends = found.epochs[0], found.epochs[-1]
-    level = control_level(record, gauge)
+    level = control_level(record, diagnostic)
     if level is not None:
         told = {"name": "control, last epoch", "colour": COLOURS["control"], "suffix": suffix}
         add_level(figure, scale * level, ends, **told)
@@ -81,26 +83,26 @@ def gauge_figure(record: RunRecord, gauge: str, *, scale: float = 1.0, suffix: s
     return figure
 
 
-def ended_at(record: RunRecord, gauge: str) -> str:
+def ended_at(record: RunRecord, diagnostic: str) -> str:
     """Say where student and control ended, such as ``0.91, control 0.84``."""
-    found, level = gauge_curve(record, gauge), control_level(record, gauge)
+    found, level = diagnostic_curve(record, diagnostic), control_level(record, diagnostic)
     ends = [f"{found.mean[-1]:.2f}"] if found else []
     ends += [f"control {level:.2f}"] if level is not None else []
     return ", ".join(ends).replace("-", MINUS)
 
 
 def other_panels(record: RunRecord, shown: Iterable[str]) -> tuple[Panel, ...]:
-    """Return a panel for each gauge of the student that no other section shows, by its name."""
+    """Return a panel for each diagnostic of the student that no other section shows, by its name."""
     known = set(shown)
     names = dict.fromkeys(
-        name for epoch in record.epochs if epoch.stage == "student" for name in epoch.gauges
+        name for epoch in record.epochs if epoch.stage == "student" for name in epoch.diagnostics
     )
     panels = []
     for position, name in enumerate(name for name in names if name not in known):
-        figure = gauge_figure(record, name)
+        figure = diagnostic_figure(record, name)
         if figure is not None:
-            lists = any(isinstance(epoch.gauges.get(name), tuple) for epoch in record.epochs)
+            lists = any(isinstance(epoch.diagnostics.get(name), tuple) for epoch in record.epochs)
             note = "mean of the list" if lists else ""
             alt = f"{name} of the student against epoch"
-            panels.append(Panel(f"gauge-{position}", name, note, alt, figure))
+            panels.append(Panel(f"diagnostic-{position}", name, note, alt, figure))
     return tuple(panels)

@@ -1,4 +1,4 @@
-"""Gauges: numbers that are read off a stage after each epoch, on validation rows.
+"""Diagnostics: numbers that are read off a stage after each epoch, on validation rows.
 
 They tell how a training goes and decide nothing: no term, no step, no choice depends on them.
 """
@@ -14,15 +14,15 @@ from stillhouse.engine.signals import Signals, shape_text
 from stillhouse.errors import WiringError
 
 ROWS = 2048
-"""Rows that gauges see, the first ones of the table: representations are compared well on some
+"""Rows that diagnostics see, the first ones of the table: representations are compared well on some
 times more samples than they have dimensions, and all is held in memory."""
 
 Reading = float | None | list[float | None]
-"""What a gauge showed; None for nan and inf, so that JSON stays valid."""
+"""What a diagnostic showed; None for nan and inf, so that JSON stays valid."""
 
 
 @dataclass(frozen=True)
-class Gauge:
+class Diagnostic:
     """Something to look at after each epoch.
 
     Args:
@@ -32,7 +32,7 @@ class Gauge:
             gradients, all modules in eval mode. It gives a number or a list of numbers.
         reads: its signals; with none, ``of`` takes nothing (a function of a module's weights).
 
-    >>> height = Gauge("height", lambda z: z.max(), reads=("student.logits",))
+    >>> height = Diagnostic("height", lambda z: z.max(), reads=("student.logits",))
     >>> read_off([height], {"student.logits": torch.tensor([[1.0, 2.5]])})
     {'height': 2.5}
     """
@@ -78,34 +78,38 @@ class Gathered:
         return {read: torch.cat(pieces) for read, pieces in self._pieces.items()}
 
 
-def reads_of(gauges: Iterable[Gauge]) -> tuple[str, ...]:
-    """The signals that these gauges read, each once."""
-    return tuple(dict.fromkeys(read for gauge in gauges for read in gauge.reads))
+def reads_of(diagnostics: Iterable[Diagnostic]) -> tuple[str, ...]:
+    """The signals that these diagnostics read, each once."""
+    return tuple(dict.fromkeys(read for diagnostic in diagnostics for read in diagnostic.reads))
 
 
-def read_off(gauges: Iterable[Gauge], signals: Mapping[str, Tensor]) -> dict[str, Reading]:
-    """What each gauge shows on these signals.
+def read_off(
+    diagnostics: Iterable[Diagnostic], signals: Mapping[str, Tensor]
+) -> dict[str, Reading]:
+    """What each diagnostic shows on these signals.
 
     Raises:
-        WiringError: a gauge fails, or gives neither a number nor a list of numbers.
+        WiringError: a diagnostic fails, or gives neither a number nor a list of numbers.
     """
-    return {gauge.name: _reading(gauge, signals) for gauge in gauges}
+    return {diagnostic.name: _reading(diagnostic, signals) for diagnostic in diagnostics}
 
 
-def _reading(gauge: Gauge, signals: Mapping[str, Tensor]) -> Reading:
-    given = [signals[read] for read in gauge.reads]
+def _reading(diagnostic: Diagnostic, signals: Mapping[str, Tensor]) -> Reading:
+    given = [signals[read] for read in diagnostic.reads]
     try:
-        shown = gauge.of(*given)
+        shown = diagnostic.of(*given)
     except Exception as error:
-        shapes = ", ".join(f"{r} {shape_text(v)}" for r, v in zip(gauge.reads, given, strict=True))
+        shapes = ", ".join(
+            f"{r} {shape_text(v)}" for r, v in zip(diagnostic.reads, given, strict=True)
+        )
         raise WiringError(
-            f"gauge '{gauge.name}'", [f"it fails on {shapes or 'no signals'}: {error}"]
+            f"diagnostic '{diagnostic.name}'", [f"it fails on {shapes or 'no signals'}: {error}"]
         ) from error
     value = torch.as_tensor(shown, dtype=torch.float64).detach() if _numbers(shown) else None
     if value is None or value.ndim > 1:
         what = shape_text(shown) if isinstance(shown, Tensor) else type(shown).__name__
-        said = f"it gives a {what}; a gauge gives a number or a list of numbers"
-        raise WiringError(f"gauge '{gauge.name}'", [said])
+        said = f"it gives a {what}; a diagnostic gives a number or a list of numbers"
+        raise WiringError(f"diagnostic '{diagnostic.name}'", [said])
     reading: Reading = finite(value.tolist())
     return reading
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from tiny import tiny_net
 
-from stillhouse.cache import Recording, Storage, open_recording, passes_left, record
+from stillhouse.cache import Storage, TeacherCache, open_cache, passes_left, record
 from stillhouse.data.batches import Batches
 from stillhouse.engine.fit import Silent
 from stillhouse.engine.nodes import Role
@@ -62,7 +62,7 @@ def train(train: Batches) -> Batches:
 
 def made(
     train: Batches, platform: Platform, folder: Path, role: Role | None = None, **options
-) -> Recording:
+) -> TeacherCache:
     parts = options.pop("parts", ["logits"])
     identity = options.pop("identity", IDENTITY)
     return record(role or Counted(), parts, train, folder, identity, platform, **options)
@@ -75,14 +75,14 @@ def shard_files(folder: Path) -> list[Path]:
 def test_shards_are_files_of_a_known_size(
     train: Batches, platform: Platform, tmp_path: Path
 ) -> None:
-    recording = made(train, platform, tmp_path)
+    cache = made(train, platform, tmp_path)
     assert len(shard_files(tmp_path)) == 6
     payload = 2 * 40 * 3 * 4
-    assert payload < recording.bytes < payload + 6 * 300  # and a header for each
-    assert recording.seconds > 0
+    assert payload < cache.bytes < payload + 6 * 300  # and a header for each
+    assert cache.seconds > 0
 
 
-def test_a_finished_recording_is_not_recorded_again(
+def test_a_finished_cache_is_not_cached_again(
     train: Batches, platform: Platform, tmp_path: Path
 ) -> None:
     made(train, platform, tmp_path)
@@ -92,7 +92,7 @@ def test_a_finished_recording_is_not_recorded_again(
     assert passes_left(tmp_path, ["logits"], {}, 2) == 0.0
 
 
-def test_a_stopped_recording_loses_at_most_the_shard_in_flight(
+def test_a_stopped_cache_loses_at_most_the_shard_in_flight(
     train: Batches, platform: Platform, tmp_path: Path
 ) -> None:
     with pytest.raises(Stopped):
@@ -145,11 +145,11 @@ def test_two_runs_want_the_same_one(train: Batches, platform: Platform, tmp_path
         said.append(text)
         go_on.set()
 
-    recording = made(train, platform, tmp_path, second, say=heard)
+    cache = made(train, platform, tmp_path, second, say=heard)
     first.join(30)
     assert "another run records" in said[0]
     assert second.runs == WITNESS
-    assert recording.views == 2
+    assert cache.views == 2
 
 
 @pytest.mark.parametrize("field", ["teacher", "view_seed"])
@@ -160,9 +160,9 @@ def test_another_identity_is_refused_with_the_field(
     other = {**IDENTITY, field: "other"}
     for ask in (
         lambda: made(train, platform, tmp_path, identity=other),
-        lambda: open_recording(tmp_path, other, ["logits"], 2),
+        lambda: open_cache(tmp_path, other, ["logits"], 2),
     ):
-        with pytest.raises(CacheError, match=f"recorded with {field} .*, this run has 'other'"):
+        with pytest.raises(CacheError, match=f"cached with {field} .*, this run has 'other'"):
             ask()
 
 
@@ -179,13 +179,13 @@ def test_another_tap_under_the_same_name_is_refused(
 
 
 def test_what_is_not_there_is_said(train: Batches, platform: Platform, tmp_path: Path) -> None:
-    with pytest.raises(CacheError, match="holds no recording"):
-        open_recording(tmp_path / "none", IDENTITY, ["logits"], 1)
+    with pytest.raises(CacheError, match="holds no teacher cache"):
+        open_cache(tmp_path / "none", IDENTITY, ["logits"], 1)
     made(train, platform, tmp_path)
     with pytest.raises(CacheError, match="'layer3' as float32; it holds logits-float32"):
-        open_recording(tmp_path, IDENTITY, ["layer3"], 1)
+        open_cache(tmp_path, IDENTITY, ["layer3"], 1)
     with pytest.raises(CacheError, match="lacks the shard of view 2, row 0"):
-        open_recording(tmp_path, IDENTITY, ["logits"], 3)
+        open_cache(tmp_path, IDENTITY, ["logits"], 3)
 
 
 @pytest.mark.parametrize("harm", ["flip", "truncate", "empty"])
@@ -212,7 +212,7 @@ def test_a_damaged_manifest_is_said(train: Batches, platform: Platform, tmp_path
     (tmp_path / "logits-float32" / "part.json").write_text("{")
     with pytest.raises(CacheError, match=r"part\.json is damaged"):
         made(train, platform, tmp_path)
-    (tmp_path / "recording.json").write_text("[]")
+    (tmp_path / "teacher-cache.json").write_text("[]")
     with pytest.raises(CacheError, match="it is no mapping"):
         made(train, platform, tmp_path)
 

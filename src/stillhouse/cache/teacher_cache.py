@@ -1,7 +1,7 @@
-"""A recording on disk: what made it, and the signals of a role that it holds.
+"""A teacher cache on disk: what made it, and the signals of a role that it holds.
 
-    recording-.../
-      recording.json                  identity: weights, data, view seed, transform, precision, ...
+    teacher-cache-.../
+      teacher-cache.json                  identity: weights, data, view seed, transform, precision, ...
       logits-float32/part.json        tap, shape, storage, samples per shard
       logits-float32/view-0000-row-00000000-1f0c....safetensors
 
@@ -19,18 +19,18 @@ from stillhouse.cache.shards import Shards
 from stillhouse.engine.files import write_json
 from stillhouse.errors import CacheError
 
-MANIFEST = "recording.json"
+MANIFEST = "teacher-cache.json"
 PART = "part.json"
 
 
 @dataclass(frozen=True)
-class Recording:
+class TeacherCache:
     """Signals of a role for every sample and view, checked.
 
     Args:
         directory: its files.
         views: how many views are there (0..views-1).
-        parts: the shards of each recorded part.
+        parts: the shards of each cached part.
         shapes: of parts that are only known by shape, for bridges that are sized by them.
     """
 
@@ -50,14 +50,14 @@ class Recording:
 
     @property
     def seconds(self) -> float:
-        """What the recording of all that is there has taken, over all runs."""
+        """What the teacher cache of all that is there has taken, over all runs."""
         return sum(shards.seconds() for shards in self.parts.values())
 
 
 def check_directory(
     directory: Path, identity: Mapping[str, Any] | None = None, *, unknown: Collection[str] = ()
 ) -> None:
-    """Make sure that a directory is, or can become, the recording of an identity.
+    """Make sure that a directory is, or can become, the teacher cache of an identity.
 
     Args:
         directory: may exist.
@@ -86,13 +86,13 @@ def check_directory(
         )
     if inside:
         raise CacheError(
-            f"{directory} holds other files ({inside[0].name}); a recording wants a directory of "
+            f"{directory} holds other files ({inside[0].name}); a teacher cache wants a directory of "
             "its own: choose a new or an empty one (cache.directory)"
         )
 
 
 def claim(directory: Path, identity: Mapping[str, Any]) -> None:
-    """Make a directory the recording of this identity, or make sure that it is.
+    """Make a directory the teacher cache of this identity, or make sure that it is.
 
     What a killed run left unfinished is removed; call it while no other run records there.
 
@@ -106,7 +106,7 @@ def claim(directory: Path, identity: Mapping[str, Any]) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def open_recording(
+def open_cache(
     directory: Path,
     identity: Mapping[str, Any],
     parts: Sequence[str],
@@ -114,11 +114,11 @@ def open_recording(
     *,
     storage: Mapping[str, Storage] | None = None,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
-) -> Recording:
-    """Open what was recorded, after comparing every byte with its checksum.
+) -> TeacherCache:
+    """Open what was cached, after comparing every byte with its checksum.
 
     Args:
-        directory: of the recording.
+        directory: of the teacher cache.
         identity: of what this run would record.
         parts: the signals wanted.
         views: how many views are wanted.
@@ -130,12 +130,12 @@ def open_recording(
             missing, or a shard is damaged.
     """
     if not (directory / MANIFEST).exists():
-        raise CacheError(f"{directory} holds no recording; record one first")
+        raise CacheError(f"{directory} holds no teacher cache; cache it first")
     check_directory(directory, identity)
     held = {part: _held(directory, part, (storage or {}).get(part, LOSSLESS)) for part in parts}
     for shards in held.values():
         shards.check(views)
-    return Recording(directory, views, held, dict(shapes or {}))
+    return TeacherCache(directory, views, held, dict(shapes or {}))
 
 
 def part_folder(directory: Path, part: str, storage: Storage) -> Path:
@@ -167,7 +167,7 @@ def claim_part(
     """The shards of a part, begun if it is new.
 
     It is cut like a part that is there, if that one's shards are not too many samples for it:
-    parts that are cut alike are recorded in one pass.
+    parts that are cut alike are cached in one pass.
 
     Raises:
         CacheError: it was begun from another tap, shape or number of samples, or is damaged.
@@ -237,6 +237,6 @@ def _compare(where: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -
     for name in dict.fromkeys([*wanted, *found]):
         if wanted.get(name) != found.get(name):
             raise CacheError(
-                f"{where} was recorded with {name} {found.get(name)!r}, this run has "
+                f"{where} was cached with {name} {found.get(name)!r}, this run has "
                 f"{wanted.get(name)!r}; use another directory or delete it"
             )

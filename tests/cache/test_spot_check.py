@@ -51,7 +51,7 @@ def test_other_pixels_under_the_same_fingerprint_are_refused(
 
 @pytest.mark.parametrize("storage", [Storage(), Storage("bfloat16"), Storage("float16", top=2)])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_sound_recording_is_found_sound(
+def test_a_sound_cache_is_found_sound(
     storage: Storage, precision: str, train: Batches, role: Role, tmp_path: Path
 ) -> None:
     platform = open_platform(device="cpu", precision=precision)
@@ -66,7 +66,7 @@ def test_a_sound_recording_is_found_sound(
 
 
 @pytest.mark.parametrize("net", [with_batch_statistics, with_dropout_that_is_never_off])
-def test_signals_that_are_not_the_samples_own_are_never_recorded(
+def test_signals_that_are_not_the_samples_own_are_never_cached(
     net, train: Batches, platform: Platform, tmp_path: Path
 ) -> None:
     role = Role("teacher", net())

@@ -1,11 +1,11 @@
-"""Gauges in the report: over epochs, beside the control, class by class, and hostile ones."""
+"""Diagnostics in the report: over epochs, beside the control, class by class, and hostile ones."""
 
 import math
 
 import pytest
 
 from stillhouse.report import read_run
-from stillhouse.report.gauges import control_level, gauge_figure, other_panels, scalar
+from stillhouse.report.diagnostics import control_level, diagnostic_figure, other_panels, scalar
 from stillhouse.report.likeness import by_class, heads_figure, likeness_panels
 from stillhouse.report.projector import projector_panels, spectra, spectrum_figure
 from stillhouse.report.record import Epoch, RunRecord
@@ -17,8 +17,8 @@ def traces(figure) -> dict:
     return {trace.name: trace for trace in figure.data if trace.name}
 
 
-def test_a_gauge_is_drawn_over_epochs_beside_the_controls_last(gauged):
-    figure = gauge_figure(read_run(gauged.write()), "embedding_cka")
+def test_a_diagnostic_is_drawn_over_epochs_beside_the_controls_last(with_likeness):
+    figure = diagnostic_figure(read_run(with_likeness.write()), "embedding_cka")
 
     student = traces(figure)["student"]
     assert len(student.x) == 30
@@ -28,17 +28,19 @@ def test_a_gauge_is_drawn_over_epochs_beside_the_controls_last(gauged):
     assert traces(figure)["control, last epoch"].line.dash == "dash"
 
 
-def test_of_a_list_the_mean_is_drawn(gauged):
-    record = read_run(gauged.write())
+def test_of_a_list_the_mean_is_drawn(with_likeness):
+    record = read_run(with_likeness.write())
 
-    assert traces(gauge_figure(record, "head_cosine"))["student"].y[0] == pytest.approx(0.26)
+    assert traces(diagnostic_figure(record, "head_cosine"))["student"].y[0] == pytest.approx(0.26)
     assert control_level(record, "head_cosine") == 0.0
     assert scalar((None, None)) is None
 
 
-def test_heads_are_drawn_class_by_class(gauged):
-    gauged.scores["data"]["class_names"] = [f"digit {at}" for at in range(CLASSES - 1)] + ["<b>"]
-    figure = heads_figure(read_run(gauged.write()))
+def test_heads_are_drawn_class_by_class(with_likeness):
+    with_likeness.scores["data"]["class_names"] = [f"digit {at}" for at in range(CLASSES - 1)] + [
+        "<b>"
+    ]
+    figure = heads_figure(read_run(with_likeness.write()))
 
     assert [trace.type for trace in figure.data] == ["bar", "bar"]
     assert list(traces(figure)["student"].y) == pytest.approx(
@@ -48,11 +50,11 @@ def test_heads_are_drawn_class_by_class(gauged):
     assert figure.layout.xaxis.ticktext[-1] == "&lt;b&gt;"
 
 
-def test_many_heads_are_drawn_as_a_distribution(gauged):
+def test_many_heads_are_drawn_as_a_distribution(with_likeness):
     for role in ("student", "control"):
-        for run in gauged.model(role)["runs"]:
-            run["gauges"]["head_cosine"] = [0.001 * at for at in range(100)]
-    figure = heads_figure(read_run(gauged.write()))
+        for run in with_likeness.model(role)["runs"]:
+            run["diagnostics"]["head_cosine"] = [0.001 * at for at in range(100)]
+    figure = heads_figure(read_run(with_likeness.write()))
 
     assert [(trace.type, trace.name) for trace in figure.data] == [
         ("histogram", "control"),
@@ -61,17 +63,17 @@ def test_many_heads_are_drawn_as_a_distribution(gauged):
     assert len(figure.data[0].x) == 100
 
 
-def test_before_the_end_heads_are_those_of_the_last_epochs(gauged):
-    gauged.scores = None
-    record = read_run(gauged.write())
+def test_before_the_end_heads_are_those_of_the_last_epochs(with_likeness):
+    with_likeness.scores = None
+    record = read_run(with_likeness.write())
 
     assert by_class(record, "student")[3] == pytest.approx(0.11)
     assert by_class(record, "control") == ()
     assert [trace.name for trace in heads_figure(record).data] == ["student"]
 
 
-def test_singular_values_are_shares_of_the_largest(gauged):
-    record = read_run(gauged.write())
+def test_singular_values_are_shares_of_the_largest(with_likeness):
+    record = read_run(with_likeness.write())
 
     assert spectra(record)[5] == pytest.approx((1.0, 0.5, 0.02, 0.0))
     figure = spectrum_figure(record)
@@ -90,7 +92,7 @@ def test_values_that_are_lost_are_left_out():
     record = RunRecord(
         "lost",
         epochs=tuple(
-            Epoch("student", 0, n + 1, gauges=g) for n, g in enumerate((sigma, closed, empty))
+            Epoch("student", 0, n + 1, diagnostics=g) for n, g in enumerate((sigma, closed, empty))
         ),
     )
 
@@ -99,7 +101,7 @@ def test_values_that_are_lost_are_left_out():
     assert [panel.title for panel in likeness_panels(record)] == ["CKA of the embeddings"]
 
 
-def test_a_run_without_gauges_shows_none_of_this(made):
+def test_a_run_without_diagnostics_shows_none_of_this(made):
     record = read_run(made.write())
 
     assert likeness_panels(record) == projector_panels(record) == other_panels(record, []) == ()
