@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.engine.nodes import Bridge, Role
-from stillhouse.engine.player import Player
 from stillhouse.engine.stage import Stage, Update
+from stillhouse.engine.stepper import Player
 from stillhouse.engine.terms import Term
 from stillhouse.functional import cross_entropy, kl, mse
 from stillhouse.methods import (

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from stillhouse.data.sources.synthesis import ROWS, present, read_file
 from stillhouse.engine.checkpoint import Checkpoint
-from stillhouse.engine.player import Player
 from stillhouse.engine.seeding import seeded
+from stillhouse.engine.stepper import Player
 from stillhouse.errors import DataError, ModelError, RecipeError
 from stillhouse.models import load_weights, weights_fingerprint
 from stillhouse.synthesis import Maker, make_maker, store, synthesize

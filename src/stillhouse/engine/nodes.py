@@ -18,6 +18,9 @@ from stillhouse.engine.taps import Taps, tap_problem
 from stillhouse.errors import ModelError, WiringError
 from stillhouse.functional.precision import full, without_autocast
 
+ROUNDING = 1e-9
+"""Of a share of the training that is step / steps: an end of a part is met in its last step."""
+
 
 class Node(ABC):
     """Reads signals, returns signals under its own name."""
@@ -230,11 +233,22 @@ class Ema(Role):
         self.every = every
         self.parts = parts
 
-    def interval(self, per_epoch: int, epochs: int) -> int:
-        """Optimiser steps between two steps of it, in a training of so many epochs."""
-        if self.parts is not None:
-            return math.ceil(per_epoch * epochs / self.parts)
-        return 1 if self.every is None else self.every * per_epoch
+    @property
+    def follows_training(self) -> bool:
+        """Whether when it steps depends on how much of the training is done."""
+        return self.every is not None or self.parts is not None
+
+    def due(self, before: float, now: float, epochs: float) -> bool:
+        """Whether it steps where the share of the training that is done goes from one to another.
+
+        >>> ema = Ema("snapshot", Role("student", nn.Linear(1, 1)), decay=0.0, parts=4)
+        >>> ema.due(0.2, 0.24, epochs=8.0), ema.due(0.24, 0.25, epochs=8.0)
+        (False, True)
+        """
+        if not self.follows_training:
+            return True
+        parts = epochs / self.every if self.every is not None else self.parts or 1
+        return math.floor(parts * now + ROUNDING) > math.floor(parts * before + ROUNDING)
 
     @torch.no_grad()
     def follow(self) -> None:

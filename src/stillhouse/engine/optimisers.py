@@ -124,8 +124,7 @@ def cosine_restarts(cycles: int) -> ScheduleFactory:
     """
 
     def factor(step: int, steps: int, _per_epoch: int) -> float:
-        length = math.ceil(steps / cycles)
-        return 0.5 * (1.0 + math.cos(math.pi * (step % length) / length))
+        return 0.5 * (1.0 + math.cos(math.pi * (step * cycles % steps) / steps))
 
     return _scaled(factor, 0.0)
 

@@ -131,12 +131,12 @@ class Generated(Maker):
         fitted = fit(
             stage,
             _clock(per_epoch * self.batch_size, self.batch_size, subject.device),
-            Settings(
+            settings=Settings(
                 epochs=self.steps // per_epoch,
                 seed=seed,
                 checkpoint_seconds=CHECKPOINT_SECONDS,
             ),
-            subject.platform,
+            platform=subject.platform,
             directory=work,
             identity=self.name,
             observer=snapshots,

@@ -12,6 +12,7 @@ from stillhouse.data.augment import Augment
 from stillhouse.data.batches import Batches
 from stillhouse.data.orders import class_pairs
 from stillhouse.data.tables import ImageTable
+from stillhouse.engine.facts import facts_of
 from stillhouse.engine.fit import fit
 from stillhouse.engine.optimisers import constant, sgd
 from stillhouse.engine.platform import Platform
@@ -43,7 +44,7 @@ def test_it_equals_a_hand_written_loop(train: Batches, platform: Platform) -> No
             optimizer.step()
             optimizer.zero_grad()
     settings = Settings(EPOCHS, optimizer=sgd(0.1), schedule=constant(), channels_last=False)
-    fit(cs_kd(student, temperature=T, weight=WEIGHT), train, settings, platform)
+    fit(cs_kd(student, temperature=T, weight=WEIGHT), train, settings=settings, platform=platform)
     for (name, a), b in zip(student.state_dict().items(), net.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5, msg=name)
 
@@ -96,7 +97,7 @@ def test_half_a_pair_is_told_before_anything_runs(
 ) -> None:
     batches = many([0] * 12, batch_size=batch, world=world)
     with pytest.raises(DataError, match=said):
-        cs_kd(tiny_net()).completed(batches)
+        cs_kd(tiny_net()).completed(facts_of(batches))
     with pytest.raises(DataError, match=said):
         class_pairs(batches, 0)
 
