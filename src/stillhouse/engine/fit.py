@@ -283,9 +283,11 @@ class _Run:
             if progress.best_score is None or self.metric.better(value, progress.best_score):
                 progress.best_score, progress.best_epoch = value, progress.epoch + 1
                 progress.best = self.trainer.objective.weights()
-        terms = {name: mean for stepper in steppers for name, mean in stepper.means().items()}
+        means = [stepper.means() for stepper in steppers]
+        terms = {name: mean for each in means for name, mean in each.items()}
         keeps = self.stage.keeps
         own = [s for s in steppers if keeps in s.update.plan.update.learners] or steppers
+        mine = [name for s, each in zip(steppers, means, strict=True) if s in own for name in each]
         weights = self.trainer.weights_at(float(progress.epoch + 1))
         return {
             "event": "epoch",
@@ -293,9 +295,7 @@ class _Run:
             **self.about,
             "epoch": progress.epoch + 1,
             "step": (progress.epoch + 1) * self.trainer.per_epoch,
-            "loss": sum(
-                weights[name] * terms[name] for stepper in own for name in stepper.update.names
-            ),
+            "loss": sum(weights[name] * terms[name] for name in mine),
             "terms": terms,
             "weights": weights,
             "lr": own[0].lr,

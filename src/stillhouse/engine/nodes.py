@@ -18,9 +18,6 @@ from stillhouse.engine.taps import Taps, tap_problem
 from stillhouse.errors import ModelError, WiringError
 from stillhouse.functional.precision import full, without_autocast
 
-ROUNDING = 1e-9
-"""Of a share of the training that is step / steps: an end of a part is met in its last step."""
-
 
 class Node(ABC):
     """Reads signals, returns signals under its own name."""
@@ -241,14 +238,21 @@ class Ema(Role):
     def due(self, before: float, now: float, epochs: float) -> bool:
         """Whether it steps where the share of the training that is done goes from one to another.
 
+        One step of the optimiser lies between the two, so their difference tells how many steps
+        there are in all; parts are as long as whole steps allow, ``ceil(steps / parts)``, as are
+        the cycles of `cosine_restarts`.
+
         >>> ema = Ema("snapshot", Role("student", nn.Linear(1, 1)), decay=0.0, parts=4)
-        >>> ema.due(0.2, 0.24, epochs=8.0), ema.due(0.24, 0.25, epochs=8.0)
+        >>> ema.due(0.1, 0.2, epochs=8.0), ema.due(0.2, 0.3, epochs=8.0)
         (False, True)
         """
         if not self.follows_training:
             return True
-        parts = epochs / self.every if self.every is not None else self.parts or 1
-        return math.floor(parts * now + ROUNDING) > math.floor(parts * before + ROUNDING)
+        if now <= before:
+            return False
+        steps = round(1.0 / (now - before))
+        length = steps * self.every / epochs if self.every else math.ceil(steps / (self.parts or 1))
+        return math.floor(round(now * steps) / length) > math.floor(round(before * steps) / length)
 
     @torch.no_grad()
     def follow(self) -> None:

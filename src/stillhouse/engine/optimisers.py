@@ -124,7 +124,8 @@ def cosine_restarts(cycles: int) -> ScheduleFactory:
     """
 
     def factor(step: int, steps: int, _per_epoch: int) -> float:
-        return 0.5 * (1.0 + math.cos(math.pi * (step * cycles % steps) / steps))
+        length = math.ceil(steps / cycles)
+        return 0.5 * (1.0 + math.cos(math.pi * (step % length) / length))
 
     return _scaled(factor, 0.0)
 
