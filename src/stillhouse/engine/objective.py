@@ -192,6 +192,9 @@ class Objective(nn.Module):
     True
     """
 
+    accepts_loss_kwargs = False
+    """For the Trainer of transformers: the loss is a mean over the batch that it was given."""
+
     def __init__(
         self,
         stage: Graph,
@@ -213,11 +216,11 @@ class Objective(nn.Module):
         self._is_open = False
         try:
             self.wiring: Wiring = wire(stage, batch, seed=seed)
+            self._compose()
+            self.reopen()
         except BaseException:
             self.close()
             raise
-        self._compose()
-        self.reopen()
 
     def _compose(self) -> None:
         stage, nodes = self.stage, self.wiring.nodes
