@@ -13,11 +13,11 @@ from stillhouse.engine.trainer import Trainer
 from stillhouse.errors import ModelError, RecipeError
 from stillhouse.models import load_weights, weights_fingerprint
 from stillhouse.synthesis import make_maker, synthesize
-from stillhouse.synthesis.generated import Generated
 from stillhouse.synthesis.generator import Generator
+from stillhouse.synthesis.generator_training import GeneratorTraining
 from stillhouse.synthesis.noise import gaussian_noise
 from stillhouse.synthesis.priors import gap, imbalance, inactivity, one_hot
-from stillhouse.synthesis.subject import opened_subject
+from stillhouse.synthesis.teacher import frozen_teacher
 
 SMALL = {"width": 4, "latent": 8, "batch_size": 32, "steps": 50, "lr": 0.01}
 
@@ -54,12 +54,12 @@ def test_the_student_of_dfad_comes_nearer_and_is_kept(net: nn.Module, tmp_path: 
 
 def test_the_generator_moves_every_so_often_and_away(net: nn.Module, platform: Platform) -> None:
     maker = make_maker({"name": "dfad", "student": grey_net(seed=7), **SMALL, "every": 3})
-    assert isinstance(maker, Generated)
-    with opened_subject(net, GREY, platform) as subject:
+    assert isinstance(maker, GeneratorTraining)
+    with frozen_teacher(net, GREY, platform) as subject:
         stage = maker.stage(subject, seed=0)
     assert [(update.learners, update.every) for update in stage.updates] == [
         (("student",), 1),
-        (("made",), 3),
+        (("images",), 3),
     ]
 
 
@@ -88,7 +88,7 @@ def test_a_killed_training_goes_on(
         real(self, group, step)
 
     with monkeypatch.context() as patched:
-        patched.setattr("stillhouse.synthesis.generated.CHECKPOINT_SECONDS", 0.0)
+        patched.setattr("stillhouse.synthesis.generator_training.CHECKPOINT_SECONDS", 0.0)
         patched.setattr(Trainer, "_step", die)
         with pytest.raises(KilledError):
             images(net, tmp_path / "killed", "dafl", steps=60)
@@ -135,7 +135,7 @@ def test_snapshots_survive_a_kill(
     net: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int
 ) -> None:
     """Epochs of 5 steps, ten in all: snapshots after 7, 8, 9 and 10."""
-    monkeypatch.setattr("stillhouse.synthesis.generated.PER_EPOCH", 5)
+    monkeypatch.setattr("stillhouse.synthesis.generator_training.PER_EPOCH", 5)
     asked = {"steps": 10, "snapshots": 4, "batch_size": 4, "count": 8}
     whole = images(net, tmp_path / "whole", "dfad", **asked)
     real = Trainer._step
@@ -146,7 +146,7 @@ def test_snapshots_survive_a_kill(
         real(self, group, step)
 
     with monkeypatch.context() as patched:
-        patched.setattr("stillhouse.synthesis.generated.CHECKPOINT_SECONDS", 0.0)
+        patched.setattr("stillhouse.synthesis.generator_training.CHECKPOINT_SECONDS", 0.0)
         patched.setattr(Trainer, "_step", die)
         with pytest.raises(KeyboardInterrupt):
             images(net, tmp_path / "killed", "dfad", **asked)

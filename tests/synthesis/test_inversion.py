@@ -13,12 +13,12 @@ from stillhouse.data.sources.synthesis import ROWS, present, read_file
 from stillhouse.engine.platform import Platform
 from stillhouse.errors import RecipeError
 from stillhouse.synthesis import Maker, make_maker, synthesize
-from stillhouse.synthesis.impressions import REFERENCE, stretch
-from stillhouse.synthesis.maker import Made, Wanted
+from stillhouse.synthesis.maker import ImageBatch, Request
 from stillhouse.synthesis.noise import uniform_noise
-from stillhouse.synthesis.priors import excess
-from stillhouse.synthesis.subject import opened_subject
+from stillhouse.synthesis.priors import target_kl
 from stillhouse.synthesis.targets import Targets, one_hot_targets
+from stillhouse.synthesis.teacher import frozen_teacher
+from stillhouse.synthesis.zero_shot import REFERENCE, stretch
 
 
 def by_hand(net: nn.Module, targets: Tensor, *, steps: int, lr: float, tau: float) -> Tensor:
@@ -38,12 +38,14 @@ def by_hand(net: nn.Module, targets: Tensor, *, steps: int, lr: float, tau: floa
     return torch.cat(finished)
 
 
-def make(net: nn.Module, platform: Platform, maker: Maker, count: int) -> tuple[Made, Targets]:
-    with opened_subject(net, GREY, platform) as subject:
+def make(
+    net: nn.Module, platform: Platform, maker: Maker, count: int
+) -> tuple[ImageBatch, Targets]:
+    with frozen_teacher(net, GREY, platform) as subject:
         targets = maker.targets(subject, count, 0)
         assert targets is not None
         with maker.opened(subject, 0, Path("unused")) as play:
-            return play(Wanted(torch.arange(count), targets)), targets
+            return play(Request(torch.arange(count), targets)), targets
 
 
 def test_one_large_batch_gives_what_batches_of_100_give(net: nn.Module, platform: Platform) -> None:
@@ -53,9 +55,9 @@ def test_one_large_batch_gives_what_batches_of_100_give(net: nn.Module, platform
     wanted = by_hand(net, targets.probabilities, steps=40, lr=0.05, tau=5.0)
     assert torch.allclose(made.images, wanted, atol=2e-4)
     assert made.steps.tolist() == [40] * 300
-    begun = excess(net(uniform_noise(0, torch.arange(300), GREY)), targets.probabilities,
+    begun = target_kl(net(uniform_noise(0, torch.arange(300), GREY)), targets.probabilities,
                    temperature=5.0)  # fmt: skip
-    ended = excess(net(made.images), targets.probabilities, temperature=5.0)
+    ended = target_kl(net(made.images), targets.probabilities, temperature=5.0)
     assert ended.mean() < begun.mean() / 5
 
 
@@ -76,7 +78,7 @@ def test_who_leaves_early_looks_as_in_the_whole_batch(net: nn.Module, platform: 
     steps = made.steps.unique().tolist()
     assert len(steps) > 1, "they leave at several times"
     assert steps[0] < 200
-    gap = excess(net(made.images), targets.probabilities, temperature=5.0)
+    gap = target_kl(net(made.images), targets.probabilities, temperature=5.0)
     left = made.steps < 200
     assert bool((gap[left] <= 0.02 + 1e-6).all())
     for step in steps[:2]:
@@ -100,7 +102,7 @@ def test_stretching_equals_the_naive_loop(net: nn.Module, platform: Platform) ->
         for group in rows.split(REFERENCE):
             low, high = images[group].min(), images[group].max()
             wanted[group] = (images[group] - low) / (high - low)
-    with opened_subject(net, GREY, platform) as subject:
+    with frozen_teacher(net, GREY, platform) as subject:
         stretch(subject, images, targets)
     assert torch.allclose(images, wanted, atol=1e-6)
 

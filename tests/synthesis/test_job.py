@@ -13,9 +13,10 @@ from stillhouse.data import FloatTable, load
 from stillhouse.data.sources.synthesis import MANIFEST, ROWS, present, read_file
 from stillhouse.errors import DataError, RunError
 from stillhouse.synthesis import Synthesis, synthesize
+from stillhouse.synthesis.balance import read_counts
+from stillhouse.synthesis.baselines import Sampling
 from stillhouse.synthesis.inversion import Inversion
-from stillhouse.synthesis.maker import Drawn, Maker
-from stillhouse.synthesis.tally import tally
+from stillhouse.synthesis.maker import Maker
 
 METHOD = {"name": "zero_shot", "steps": 5, "lr": 0.05, "batch": 8}
 
@@ -200,9 +201,9 @@ def test_a_manifest_names_only_files_of_its_folder(net: nn.Module, tmp_path: Pat
 
 
 def test_maker_is_the_door_for_others(net: nn.Module, tmp_path: Path) -> None:
-    from stillhouse.synthesis.maker import Drawn
+    from stillhouse.synthesis.baselines import Sampling
 
-    mine = Drawn("mine", lambda subject, seed, rows: torch.zeros(len(rows), *GREY))
+    mine = Sampling("mine", lambda subject, seed, rows: torch.zeros(len(rows), *GREY))
     assert isinstance(mine, Maker)
     made(net, tmp_path, method=mine, count=3)
     assert float(images(tmp_path).abs().max()) == 0.0
@@ -225,7 +226,7 @@ def test_training_a_generator_counts_among_the_seconds(
 ) -> None:
     clock = [0.0]
 
-    class Slow(Drawn):
+    class Slow(Sampling):
         @contextmanager
         def opened(self, subject, seed, work):
             clock[0] += 100.0  # a generator is trained
@@ -241,4 +242,4 @@ def test_training_a_generator_counts_among_the_seconds(
     monkeypatch.setattr(Maker, "rows_at_once", lambda *_: 8)
     done = made(net, tmp_path / "slow", method=slow)
     assert done.manifest["seconds"] == pytest.approx(100 + 3 * 3, rel=1e-5)
-    assert tally(done.directory, count=8).seconds == pytest.approx(103, rel=1e-5)
+    assert read_counts(done.directory, count=8).seconds == pytest.approx(103, rel=1e-5)

@@ -14,10 +14,10 @@ from stillhouse.data.tables import FloatTable, ImageTable
 from stillhouse.engine.platform import Platform
 from stillhouse.errors import RecipeError
 from stillhouse.synthesis import make_maker, synthesis_names, synthesize
-from stillhouse.synthesis.held import Shifted
+from stillhouse.synthesis.bridges import RandomShift
 from stillhouse.synthesis.inversion import Inversion
 from stillhouse.synthesis.priors import NormDistance, agreement
-from stillhouse.synthesis.subject import opened_subject
+from stillhouse.synthesis.teacher import frozen_teacher
 
 
 def images(net: nn.Module, out: Path, method, count: int = 12, **more) -> Tensor:
@@ -78,10 +78,10 @@ def test_adi_finds_images_on_which_the_student_disagrees(
 def test_shifting_moves_pixels_and_loses_none() -> None:
     torch.manual_seed(0)
     image = torch.arange(32.0).view(1, 1, 4, 8)
-    seen = {tuple(Shifted(0.5)(image).flatten().tolist()) for _ in range(40)}
+    seen = {tuple(RandomShift(0.5)(image).flatten().tolist()) for _ in range(40)}
     assert len(seen) > 10
     assert all(sorted(one) == sorted(image.flatten().tolist()) for one in seen)
-    assert torch.equal(Shifted(0.0, flip=False)(image), image)
+    assert torch.equal(RandomShift(0.0, flip=False)(image), image)
 
 
 def test_noise_baselines(net: nn.Module, tmp_path: Path) -> None:
@@ -117,11 +117,13 @@ def test_every_method_goes_to_a_data_set(name: str, tmp_path: Path) -> None:
 
 def test_stages_are_wired_by_the_engine(norm_net: nn.Module, platform: Platform) -> None:
     """Synthesis is a Stage: a bridge of pixels learns through a frozen role."""
-    from stillhouse.synthesis.held import Given, Pixels
+    from stillhouse.synthesis.bridges import ConstantBatch, ParameterBatch
 
     maker = make_maker("deep_inversion")
     assert isinstance(maker, Inversion)
-    with opened_subject(norm_net, GREY, platform) as subject:
-        stage = maker.stage(subject, Pixels(torch.zeros(4, *GREY)), Given(torch.eye(4)))
+    with frozen_teacher(norm_net, GREY, platform) as subject:
+        stage = maker.stage(
+            subject, ParameterBatch(torch.zeros(4, *GREY)), ConstantBatch(torch.eye(4))
+        )
     assert stage.learners == ("pixels",)
     assert [term.name for term in stage.terms()] == ["target", "bn", "tv"]

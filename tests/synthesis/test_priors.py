@@ -9,8 +9,8 @@ from torch import nn
 from stillhouse.synthesis.priors import (
     NormDistance,
     agreement,
-    excess,
     soft_cross_entropy,
+    target_kl,
     total_variation,
 )
 
@@ -36,13 +36,13 @@ def test_soft_cross_entropy_and_its_excess() -> None:
             gaps.append(ce + math.fsum(y * math.log(y) for y in target))
         found = soft_cross_entropy(LOGITS, TARGET, temperature=tau)
         assert found.tolist() == pytest.approx(entropies, rel=1e-5)
-        assert excess(LOGITS, TARGET, temperature=tau).tolist() == pytest.approx(gaps, abs=1e-5)
+        assert target_kl(LOGITS, TARGET, temperature=tau).tolist() == pytest.approx(gaps, abs=1e-5)
 
 
 def test_excess_is_zero_where_the_target_is_met_and_one_hot_is_no_trouble() -> None:
     z = torch.tensor([[200.0, 0.0]])
-    assert excess(z, torch.softmax(z / 20, 1), temperature=20.0).item() < 1e-6
-    assert excess(z, torch.tensor([[1.0, 0.0]]), temperature=1.0).item() == 0.0
+    assert target_kl(z, torch.softmax(z / 20, 1), temperature=20.0).item() < 1e-6
+    assert target_kl(z, torch.tensor([[1.0, 0.0]]), temperature=1.0).item() == 0.0
 
 
 def test_total_variation_equals_the_naive_loop() -> None:

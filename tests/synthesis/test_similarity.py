@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from stillhouse.errors import ModelError
-from stillhouse.synthesis.similarity import FLOOR, class_similarity, concentrations
+from stillhouse.synthesis.targets import FLOOR, class_similarity, concentrations
 
 
 def naive(weight: list[list[float]]) -> list[list[float]]:

@@ -2,9 +2,10 @@ import pytest
 import torch
 
 from stillhouse.errors import RecipeError
-from stillhouse.synthesis.similarity import class_similarity, concentrations
 from stillhouse.synthesis.targets import (
     NO_CLASS,
+    class_similarity,
+    concentrations,
     dirichlet_targets,
     flat_targets,
     one_hot_targets,
