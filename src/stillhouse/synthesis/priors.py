@@ -154,21 +154,27 @@ class NormDistance(nn.Module):
 
     def __init__(self, layers: Sequence[nn.Module]) -> None:
         super().__init__()
-        self._count = len(layers)
         for number, layer in enumerate(layers):
             for what in ("mean", "var"):
-                kept = getattr(layer, f"running_{what}").detach().float().clone()
-                self.register_buffer(f"{what}{number}", kept, persistent=False)
+                running = getattr(layer, f"running_{what}").detach().float().clone()
+                self.register_buffer(f"{what}{number}", running, persistent=False)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """The distance of the batch."""
-        found = []
-        for number, x in enumerate(inputs):
-            over = [0, *range(2, x.ndim)]
-            var, mean = torch.var_mean(x.float(), over, correction=0)
-            found.append((mean - self.get_buffer(f"mean{number}")).norm())
-            found.append((var - self.get_buffer(f"var{number}")).norm())
-        return torch.stack(found).sum()
+        return self._distance(_norm_statistics(inputs))
+
+    def _distance(self, statistics: Sequence[Tensor]) -> Tensor:
+        pairs = zip(statistics, self.buffers(), strict=True)
+        return torch.stack([(value - running).norm() for value, running in pairs]).sum()
+
+
+def _norm_statistics(inputs: Sequence[Tensor]) -> list[Tensor]:
+    """Mean and biased variance of each channel, layer after layer."""
+    found: list[Tensor] = []
+    for x in inputs:
+        var, mean = torch.var_mean(x.float(), [0, *range(2, x.ndim)], correction=0)
+        found += [mean, var]
+    return found
 
 
 class MovingNormDistance(NormDistance):
@@ -203,27 +209,21 @@ class MovingNormDistance(NormDistance):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """The distance of the batch together with those before."""
-        found: list[Tensor] = []
-        last: list[Tensor] = []
-        for number, x in enumerate(inputs):
-            over = [0, *range(2, x.ndim)]
-            var, mean = torch.var_mean(x.float(), over, correction=0)
-            for what, value in (("mean", mean), ("var", var)):
-                wanted = self.get_buffer(f"{what}{number}")
-                found.append((self._with_before(value, len(last)) - wanted).norm())
-                last.append(value.detach())
+        statistics = _norm_statistics(inputs)
         if self.training:  # a dry run is no batch
-            self._last = last
-        return torch.stack(found).sum()
+            self._last = [value.detach() for value in statistics]
+        return self._distance(self._with_averages(statistics))
 
     def update_averages(self) -> None:
         """A batch is finished: what was seen of it last goes into the average."""
-        self.averages = [self._with_before(value, at) for at, value in enumerate(self._last)]
+        self.averages = self._with_averages(self._last)
 
-    def _with_before(self, value: Tensor, at: int) -> Tensor:
+    def _with_averages(self, statistics: list[Tensor]) -> list[Tensor]:
         if not self.averages:
-            return value
-        return (1 - self.momentum) * value + self.momentum * self.averages[at]
+            return statistics
+        own, before = 1 - self.momentum, self.momentum
+        pairs = zip(statistics, self.averages, strict=True)
+        return [own * value + before * average for value, average in pairs]
 
 
 def norm_term(
