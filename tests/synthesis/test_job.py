@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from stillhouse.data import FloatTable, load
 from stillhouse.data.sources.synthesis import MANIFEST, ROWS, present, read_file
-from stillhouse.errors import DataError, RunError
-from stillhouse.synthesis import Synthesis, synthesize
+from stillhouse.errors import DataError, NonFiniteLoss, RunError
+from stillhouse.synthesis import Synthesis, store, synthesize
 from stillhouse.synthesis.balance import read_counts
 from stillhouse.synthesis.baselines import Sampling
 from stillhouse.synthesis.inversion import Inversion
@@ -34,42 +34,34 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("*.safetensors"))
 
 
-class KilledError(Exception):
-    pass
+class Watcher:
+    """An observer that counts batches."""
 
-
-class Killer:
-    """An observer that stops the synthesis after some batches."""
-
-    def __init__(self, after: int) -> None:
-        self.after = after
+    def __init__(self) -> None:
+        self.batches = 0
         self.begun: list[tuple[int, int]] = []
 
     def begin(self, stage: str, steps: int, done: int) -> None:
         self.begun.append((steps, done))
 
     def step(self, images: int) -> None:
-        self.after -= 1
-        if self.after < 0:
-            raise KilledError
+        self.batches += 1
 
     def epoch(self, record) -> None: ...
 
 
 def test_a_killed_synthesis_goes_on_and_ends_with_the_same_bits(
-    net: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    net: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at
 ) -> None:
     whole = made(net, tmp_path / "whole")
-    real = Inversion.opened
     with monkeypatch.context() as patched:
-        patched.setattr("stillhouse.synthesis.store.write", dying(after=1))
-        with pytest.raises(KilledError):
+        kill_at(patched, store, "write", after=1)
+        with pytest.raises(KeyboardInterrupt):
             made(net, tmp_path / "killed")
-    assert Inversion.opened is real
     assert len(names(tmp_path / "killed")) == 1, "the batch that was finished is there"
     with pytest.raises(DataError, match="is not finished"):
         load(tmp_path / "killed")
-    watcher = Killer(after=99)
+    watcher = Watcher()
     again = made(net, tmp_path / "killed", observer=watcher)
     assert watcher.begun == [(3, 1)]
     assert torch.equal(images(tmp_path / "killed"), images(tmp_path / "whole"))
@@ -78,24 +70,29 @@ def test_a_killed_synthesis_goes_on_and_ends_with_the_same_bits(
     assert [name.rsplit("-", 1)[0] for name in names(tmp_path / "killed")] == seconds
 
 
-def dying(after: int):
-    from stillhouse.synthesis import store
+def test_a_loss_that_is_not_finite_says_which_batches_are_kept(
+    net: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Inversion.initial_images
 
-    real, left = store.write, [after]
+    def broken(self, teacher, seed: int, rows: Tensor) -> Tensor:
+        images = real(self, teacher, seed, rows)
+        return images if int(rows[0]) < 8 else images * float("nan")
 
-    def write(*args, **more) -> None:
-        if not left[0]:
-            raise KilledError
-        left[0] -= 1
-        real(*args, **more)
-
-    return write
+    monkeypatch.setattr(Inversion, "initial_images", broken)
+    said = "term 'target' is not finite at step 0; batches that were finished before image 8 are"
+    with pytest.raises(NonFiniteLoss, match=said) as caught:
+        made(net, tmp_path)
+    assert (caught.value.term, caught.value.step) == ("target", 0)
+    assert len(names(tmp_path)) == 1, "they are"
+    assert not any(part._forward_hooks for part in net.modules())
 
 
 def test_asked_again_it_makes_nothing(net: nn.Module, tmp_path: Path) -> None:
     first, before = made(net, tmp_path), names(tmp_path)
-    watcher = Killer(after=0)
+    watcher = Watcher()
     again = made(net, tmp_path, observer=watcher)
+    assert watcher.batches == 0
     assert names(tmp_path) == before
     assert again.manifest == first.manifest
 
@@ -201,8 +198,6 @@ def test_a_manifest_names_only_files_of_its_folder(net: nn.Module, tmp_path: Pat
 
 
 def test_maker_is_the_door_for_others(net: nn.Module, tmp_path: Path) -> None:
-    from stillhouse.synthesis.baselines import Sampling
-
     mine = Sampling("mine", lambda subject, seed, rows: torch.zeros(len(rows), *GREY))
     assert isinstance(mine, Maker)
     made(net, tmp_path, method=mine, count=3)
