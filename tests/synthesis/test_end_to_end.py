@@ -39,7 +39,9 @@ def teacher_and_impressions(platform: Platform, out: Path) -> tuple[nn.Module, S
     torch.manual_seed(0)
     teacher = build_model("mlp-64", classes=10, channels=1, size=8)
     settings = Settings(epochs=15, optimizer=ADAM)
-    fitted = fit(plain(teacher), Batches(train, SCALE, batch_size=64), settings, platform)
+    fitted = fit(
+        plain(teacher), Batches(train, SCALE, batch_size=64), settings=settings, platform=platform
+    )
     teacher.load_state_dict(fitted.last["student"])
     made = synthesize(
         teacher, method={"name": "zero_shot", "steps": 150, "lr": 0.05, "tolerance": 0.01},
@@ -62,7 +64,7 @@ def test_a_student_of_impressions_has_learned_the_digits(
     stage = kd(student, teacher, temperature=20.0, weight=1.0, label_weight=0.0)
     shifted = Augment((0.0,), (1.0,), crop=1)
     served = Batches(splits.train, shifted, batch_size=64)
-    fitted = fit(stage, served, Settings(epochs=40, optimizer=ADAM), platform)
+    fitted = fit(stage, served, settings=Settings(epochs=40, optimizer=ADAM), platform=platform)
     student.load_state_dict(fitted.last["student"])
     assert accuracy(plain(student), splits.test, platform) > 0.5, "chance is 0.1"
 

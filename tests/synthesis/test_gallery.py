@@ -1,4 +1,4 @@
-"""The portrait: its numbers against naive loops, its files, and what it refuses."""
+"""The gallery: its numbers against naive loops, its files, and what it refuses."""
 
 import json
 import math
@@ -204,7 +204,7 @@ def test_pictures_are_stretched_to_their_own_range() -> None:
     assert pictures(torch.rand(1, 3, 100, 50)).shape == (1, 3, 48, 24)
 
 
-def test_both_files_give_the_portrait_again_and_disturb_nobody(
+def test_both_files_give_the_gallery_again_and_disturb_nobody(
     folder: Path, net: nn.Module, real
 ) -> None:
     before = load(folder, validation=0, test=0).fingerprint

@@ -141,7 +141,7 @@ def test_the_average_is_of_batches_not_of_steps() -> None:
     distance.update_averages()
     mean, variance = 0.25 * means[2] + 0.75 * mean, 0.25 * variances[2] + 0.75 * variance
     assert distance(values[2]).item() == pytest.approx(mean + variance - 1)
-    assert not distance.state_dict(), "a player's state does not bring an old average back"
+    assert not distance.state_dict(), "a session's state does not bring an old average back"
 
 
 def test_the_formulas_of_dafl_equal_naive_loops() -> None:

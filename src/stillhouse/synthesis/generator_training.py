@@ -142,12 +142,12 @@ class GeneratorTraining(Maker):
         fitted = fit(
             stage,
             _empty_batches(per_epoch * self.batch_size, self.batch_size, teacher.device),
-            Settings(
+            settings=Settings(
                 epochs=self.steps // per_epoch,
                 seed=seed,
                 checkpoint_seconds=CHECKPOINT_SECONDS,
             ),
-            teacher.platform,
+            platform=teacher.platform,
             directory=work,
             identity=self.name,
             observer=snapshots,

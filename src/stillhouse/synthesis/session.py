@@ -20,7 +20,7 @@ from stillhouse.errors import NonFiniteLoss
 class Session:
     """A stage of one update, checked and opened: hooks are on until `close`.
 
-    A method of synthesis plays the same stage for every batch of images. What the batch holds is
+    A method of synthesis opens its stage once. For each batch of images, what the batch holds is
     put into the stage's modules, `reset` gives it an optimiser without a memory, `step` makes its
     updates, and `finish` sees that all of them were finite.
 

@@ -5,7 +5,6 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from stillhouse.engine.flags import Playing
 from stillhouse.engine.layout import Homes
 from stillhouse.engine.nodes import Bridge, Node, Role
 from stillhouse.engine.optimisers import adamw
@@ -119,8 +118,8 @@ class StudentTraining:
             optimizer=adamw(lr, weight_decay=0.0),
             steps=steps,
         )
-        self._gradients = Playing([student])
-        self._freeze()
+        self._parameters = [p for p in student.parameters() if p.requires_grad]
+        self._learn(False)
 
     def run(self) -> None:
         """All steps of a training, on the images of the bank.
@@ -128,18 +127,18 @@ class StudentTraining:
         Raises:
             NonFiniteLoss: the KL became nan or inf.
         """
-        self.student.train()
-        self._gradients.enter([self.student])
+        self._learn(True)
         for step in range(self.steps):
             rows = torch.randint(len(self.bank), (self.batch_size,))
             images = self.bank.take(rows).to(self.device)
             self.session.step({"batch.image": images}, step)
         self.session.finish()
-        self._freeze()
+        self._learn(False)
 
-    def _freeze(self) -> None:
-        self.student.eval()
-        self._gradients.enter([])
+    def _learn(self, learning: bool) -> None:
+        self.student.train(learning)
+        for parameter in self._parameters:
+            parameter.requires_grad_(learning)
 
     def close(self) -> None:
         """Leave no hook behind."""
