@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from stillhouse.engine.flags import Flags, Frozen
+from stillhouse.engine.flags import Flags
 from stillhouse.engine.layout import Homes
 from stillhouse.engine.nodes import Role
 from stillhouse.engine.platform import Platform
@@ -132,7 +132,7 @@ def frozen_teacher(
     flags, homes = Flags([module]), Homes([module])
     try:
         homes.place(platform.device, channels_last=True)
-        Frozen([module])
+        module.eval().requires_grad_(False)
         trial = FrozenTeacher(module, shape, 0, means, stds, platform)
         logits = _trial_logits(trial)
         yield FrozenTeacher(module, shape, logits.shape[1], means, stds, platform)
