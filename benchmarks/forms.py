@@ -12,7 +12,7 @@ import time
 from result_files import keep
 from step import BATCH, batches, by_engine
 from stillhouse.engine.platform import Precision, open_platform
-from stillhouse.engine.trainer import Settings, opened
+from stillhouse.engine.trainer import Settings, training
 from stillhouse.methods import plain
 from stillhouse.models import build_model
 
@@ -28,7 +28,9 @@ def measure(student: str, form: str, steps: int) -> dict[str, float]:
     compile, precision = FORMS[form]
     platform = open_platform(device="auto", precision=precision)
     settings = Settings(epochs=10_000, compile=compile)
-    with opened(plain(build_model(student, classes=100)), batches(), settings, platform) as trainer:
+    with training(
+        plain(build_model(student, classes=100)), batches(), settings, platform
+    ) as trainer:
         block = by_engine(trainer)
         began = time.perf_counter()
         block(1)

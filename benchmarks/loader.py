@@ -21,7 +21,7 @@ from stillhouse.data import Augment, Batches, ImageTable
 from stillhouse.data.tables import SampleTable
 from stillhouse.engine.platform import open_platform
 from stillhouse.engine.threads import cores
-from stillhouse.engine.trainer import Settings, opened
+from stillhouse.engine.trainer import Settings, training
 from stillhouse.methods import plain
 from stillhouse.models import build_model
 
@@ -37,7 +37,7 @@ def train(student: str, workers: int, threads: int) -> float:
     data = Batches(table, Augment((0.5,) * 3, (0.25,) * 3), workers=workers)
     platform = open_platform(device="cpu", precision="fp32")
     model = build_model(student, classes=100)
-    with opened(plain(model), data, Settings(epochs=100), platform) as trainer:
+    with training(plain(model), data, Settings(epochs=100), platform) as trainer:
         torch.set_num_threads(threads)
         steps = trainer.steps(0)
         for _ in range(3):

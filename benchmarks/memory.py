@@ -23,7 +23,7 @@ from stillhouse.data import Augment, Batches, ImageTable
 from stillhouse.engine.nodes import Role
 from stillhouse.engine.platform import open_platform
 from stillhouse.engine.stage import Stage
-from stillhouse.engine.trainer import Settings, opened
+from stillhouse.engine.trainer import Settings, training
 from stillhouse.methods import kd, plain
 from stillhouse.models import build_model
 
@@ -53,7 +53,7 @@ def train(case: str, folder: Path) -> None:
     """One case in this process; prints what it took."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     platform = open_platform(device="cpu")
-    with opened(stage(case, folder), data(), Settings(epochs=1), platform) as trainer:
+    with training(stage(case, folder), data(), Settings(epochs=1), platform) as trainer:
         for step in trainer.steps(0):
             if step == STEPS:
                 break

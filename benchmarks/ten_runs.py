@@ -23,7 +23,7 @@ from stillhouse.engine.fit import fit
 from stillhouse.engine.nodes import Role
 from stillhouse.engine.platform import open_platform
 from stillhouse.engine.stage import Stage
-from stillhouse.engine.trainer import Settings, opened
+from stillhouse.engine.trainer import Settings, training
 from stillhouse.methods import kd, plain, th_kd
 
 
@@ -54,9 +54,9 @@ def main() -> None:
     teacher = networks("resnet20")[1]
 
     def need(method: Callable[..., Stage]) -> Need:
-        with opened(method(student(), teacher), data, settings, platform) as trainer:
+        with training(method(student(), teacher), data, settings, platform) as trainer:
             fresh = method(student(), teacher)  # its bridges are still to be sized
-            return needed(fresh, "teacher", trainer.wiring.seen)
+            return needed(fresh, "teacher", trainer.objective.wiring.seen)
 
     with tempfile.TemporaryDirectory() as folder:
 
@@ -74,9 +74,11 @@ def main() -> None:
                 replay = Replay("teacher", cached(shapes))
                 stage = method(student(), teacher).replace(replay)
                 alone = plain(student())
-                times["alone"].append(seconds_of(lambda s=alone: fit(s, data, settings, platform)))
+                times["alone"].append(
+                    seconds_of(lambda s=alone: fit(s, data, settings=settings, platform=platform))
+                )
                 times["distilled"].append(
-                    seconds_of(lambda s=stage: fit(s, data, settings, platform))
+                    seconds_of(lambda s=stage: fit(s, data, settings=settings, platform=platform))
                 )
                 print({name: round(values[-1], 2) for name, values in times.items()}, flush=True)
     spent = sum(times["caching"]) + sum(times["distilled"])

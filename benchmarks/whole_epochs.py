@@ -26,7 +26,7 @@ from stillhouse.data import Augment, Batches, ImageTable
 from stillhouse.engine.nodes import Role
 from stillhouse.engine.platform import Platform, open_platform
 from stillhouse.engine.stage import Stage
-from stillhouse.engine.trainer import Settings, opened
+from stillhouse.engine.trainer import Settings, training
 from stillhouse.methods import kd, plain
 from stillhouse.models import build_model
 
@@ -47,7 +47,7 @@ def networks() -> tuple[torch.nn.Module, torch.nn.Module]:
 
 
 def engine(stack: ExitStack, stage: Stage, data: Batches, platform: Platform) -> Epoch:
-    trainer = stack.enter_context(opened(stage, data, Settings(epochs=10_000), platform))
+    trainer = stack.enter_context(training(stage, data, Settings(epochs=10_000), platform))
     numbers = iter(range(10_000))
 
     def epoch() -> int:

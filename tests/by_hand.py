@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from stillhouse.engine.facts import facts_of
 from stillhouse.engine.fit import fit
 from stillhouse.engine.optimisers import constant, sgd
 from stillhouse.engine.platform import open_platform
@@ -33,7 +34,7 @@ def run(net: nn.Module, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def opened_stage(stage: Stage) -> Stage:
     """Complete, with bridges of their sizes and first weights."""
-    whole = stage.completed(toy_batches())
+    whole = stage.completed(facts_of(toy_batches()))
     wire(whole, toy_batches().sample(), seed=3)
     return whole
 
@@ -43,7 +44,10 @@ def fitted(stage: Stage) -> list[dict]:
         epochs=EPOCHS, seed=3, optimizer=sgd(RATE), schedule=constant(), channels_last=False
     )
     return fit(
-        stage, toy_batches(), settings, open_platform(device="cpu", precision="fp32")
+        stage,
+        toy_batches(),
+        settings=settings,
+        platform=open_platform(device="cpu", precision="fp32"),
     ).history
 
 

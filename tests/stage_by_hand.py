@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.data.batches import Batches
+from stillhouse.engine.facts import facts_of
 from stillhouse.engine.fit import fit
 from stillhouse.engine.optimisers import constant, sgd
 from stillhouse.engine.platform import Platform
@@ -31,7 +32,7 @@ def equals_by_hand(
     stage: Stage, train: Batches, platform: Platform, objective: Objective, *, epochs: int = 2
 ) -> Nets:
     """Train the stage, and copies of its modules by hand; gives the copies, which must be equal."""
-    stage = stage.completed(train)
+    stage = stage.completed(facts_of(train))
     wire(stage, train.sample(), seed=SEED)
     nets = copy.deepcopy(modules(stage))
     learning = [*stage.learners, *(term.name for term in stage.terms())]
@@ -55,7 +56,7 @@ def equals_by_hand(
         schedule=constant(),
         channels_last=False,
     )
-    fit(stage, train, given, platform)
+    fit(stage, train, settings=given, platform=platform)
     trained = modules(stage)
     for name, net in nets.items():
         for key, value in net.state_dict().items():

@@ -1,64 +1,87 @@
 """Stillhouse: knowledge distillation for PyTorch, with numbers that can be trusted.
 
->>> import stillhouse
->>> stillhouse.functional.kl.__name__
-'kl'
+>>> import stillhouse as sh
+>>> sh.functional.kl.__name__, sh.__version__[:2]
+('kl', '0.')
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from stillhouse import functional, methods, models
+    from stillhouse import bridges, diagnostics, functional, losses, methods, models, testing
     from stillhouse.api import distill, study
     from stillhouse.engine.fit import fit
     from stillhouse.engine.nodes import Bridge, Ema, Role
+    from stillhouse.engine.objective import Objective
     from stillhouse.engine.stage import Stage, Update
+    from stillhouse.engine.task import Metric, Task
     from stillhouse.engine.terms import Term
+    from stillhouse.engine.trainer import Settings
     from stillhouse.errors import StillhouseError
+    from stillhouse.methods.opening import objective
     from stillhouse.synthesis import synthesize
+
+    __version__: str
 
 # Loaded when first asked for, so that `import stillhouse` costs little more than `import torch`.
 _HOMES = {
-    "Bridge": "stillhouse.engine.nodes",
-    "Ema": "stillhouse.engine.nodes",
-    "Role": "stillhouse.engine.nodes",
-    "Stage": "stillhouse.engine.stage",
-    "StillhouseError": "stillhouse.errors",
-    "Term": "stillhouse.engine.terms",
-    "Update": "stillhouse.engine.stage",
-    "distill": "stillhouse.api",
-    "fit": "stillhouse.engine.fit",
-    "study": "stillhouse.api",
-    "synthesize": "stillhouse.synthesis",
+    "Bridge": "engine.nodes",
+    "Ema": "engine.nodes",
+    "Metric": "engine.task",
+    "Objective": "engine.objective",
+    "Role": "engine.nodes",
+    "Settings": "engine.trainer",
+    "Stage": "engine.stage",
+    "StillhouseError": "errors",
+    "Task": "engine.task",
+    "Term": "engine.terms",
+    "Update": "engine.stage",
+    "distill": "api",
+    "fit": "engine.fit",
+    "objective": "methods.opening",
+    "study": "api",
+    "synthesize": "synthesis",
 }
-_ROOMS = ("functional", "methods", "models")
+_ROOMS = ("bridges", "diagnostics", "functional", "losses", "methods", "models", "testing")
 
 __all__ = [
     "Bridge",
     "Ema",
+    "Metric",
+    "Objective",
     "Role",
+    "Settings",
     "Stage",
     "StillhouseError",
+    "Task",
     "Term",
     "Update",
+    "__version__",
+    "bridges",
+    "diagnostics",
     "distill",
     "fit",
     "functional",
+    "losses",
     "methods",
     "models",
+    "objective",
     "study",
     "synthesize",
+    "testing",
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in _ROOMS:
-        return import_module(f"stillhouse.{name}")
+        return _import_module(f"{__name__}.{name}")
     if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'stillhouse' has no attribute {name!r}")
+        return getattr(_import_module(f"{__name__}.{_HOMES[name]}"), name)
+    if name == "__version__":
+        return _import_module("importlib.metadata").version(__name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

@@ -84,18 +84,30 @@ class MissingExtra(StillhouseError):  # noqa: N818  (the name says what is missi
 
 
 class NonFiniteLoss(StillhouseError):  # noqa: N818  (an event of the run, not of the input)
-    """A term (or a weight: no name) became inf or nan; the last good checkpoint is kept."""
+    """A term (or a weight: no name) became inf or nan.
+
+    Whoever knows what is safe says so (`kept`): the last good checkpoint, batches that are done.
+
+    >>> error = NonFiniteLoss("kd", 7)
+    >>> str(error.kept("the checkpoint of epoch 1 is kept")).split(". ")[0]
+    "term 'kd' is not finite at step 7; the checkpoint of epoch 1 is kept"
+    """
 
     exit_code = 1
 
-    def __init__(self, term: str, step: int, checkpoint: str) -> None:
+    def __init__(self, term: str, step: int, safe: str = "no checkpoint was written yet") -> None:
         self.term = term
         self.step = step
+        self.safe = safe
         what = f"term '{term}' is not finite" if term else "the weights are not finite"
         super().__init__(
-            f"{what} at step {step}; {checkpoint}. "
+            f"{what} at step {step}; {safe}. "
             "Lower the learning rate or the term's weight, or clip gradients (clip: 5.0)."
         )
+
+    def kept(self, safe: str) -> "NonFiniteLoss":
+        """The same error, which says what is safe."""
+        return NonFiniteLoss(self.term, self.step, safe)
 
 
 def nearest(name: str, options: Iterable[str], *, most: int = 3) -> str:

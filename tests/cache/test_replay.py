@@ -16,15 +16,15 @@ from stillhouse.engine.fit import fit
 from stillhouse.engine.nodes import Bridge, Role
 from stillhouse.engine.platform import Platform, open_platform
 from stillhouse.engine.stage import Stage
-from stillhouse.engine.trainer import Settings, opened
+from stillhouse.engine.trainer import Settings, training
 from stillhouse.errors import CacheError, WiringError
 from stillhouse.methods import kd, th_kd
 
 
 def replayed(stage: Stage, train: Batches, platform: Platform, folder: Path) -> Stage:
-    """The same stage with its teacher cached; a copy of it is opened to learn shapes."""
-    with opened(copy.deepcopy(stage), train, Settings(), platform) as trainer:
-        need = needed(stage, "teacher", trainer.wiring.seen)
+    """The same stage with its teacher cached; a copy of it is training to learn shapes."""
+    with training(copy.deepcopy(stage), train, Settings(), platform) as trainer:
+        need = needed(stage, "teacher", trainer.objective.wiring.seen)
     cache = record(
         stage.role("teacher"), list(need.parts), train, folder, {}, platform,
         before=nodes_before(stage, "teacher"), shapes=need.sizing,
@@ -46,8 +46,8 @@ def test_live_and_replayed_teacher_give_identical_weights(
     live = method(tiny_net(4, 1, dropout=0.2), tiny_net(6, 2))
     cached = replayed(copy.deepcopy(live), train, platform, tmp_path)
     settings = Settings(epochs=5, seed=3)
-    fit(live, train, settings, platform)
-    fit(cached, train, settings, platform)
+    fit(live, train, settings=settings, platform=platform)
+    fit(cached, train, settings=settings, platform=platform)
     assert all(torch.equal(a, b) for a, b in zip(weights(live), weights(cached), strict=True))
 
 
@@ -72,7 +72,7 @@ def test_a_teacher_with_its_own_input_is_cached_through_it(
     )
     cached = replayed(copy.deepcopy(stage), train, platform, tmp_path)
     for one in (stage, cached):
-        fit(one, train, Settings(epochs=3), platform)
+        fit(one, train, settings=Settings(epochs=3), platform=platform)
     assert all(torch.equal(a, b) for a, b in zip(weights(stage), weights(cached), strict=True))
 
 
@@ -118,10 +118,10 @@ def test_what_was_not_cached_is_refused(train: Batches, platform: Platform, tmp_
     cache = record(teacher, ["logits"], two, tmp_path, {}, platform)
     stage = kd(tiny_net(4, 1), teacher).replace(Replay("teacher", cache))
     with pytest.raises(CacheError, match=r"views 0\.\.1, but view 2"):
-        fit(stage, train, Settings(epochs=3), platform)
+        fit(stage, train, settings=Settings(epochs=3), platform=platform)
     with_embedding = th_kd(tiny_net(4, 1), teacher).replace(Replay("teacher", cache))
     with pytest.raises(WiringError, match="'embedding' of 'teacher' was not cached"):
-        fit(with_embedding, two, Settings(epochs=1), platform)
+        fit(with_embedding, two, settings=Settings(epochs=1), platform=platform)
 
 
 def test_what_is_read_on_validation_cannot_be_cached() -> None:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.engine.nodes import Bridge, Role
-from stillhouse.engine.player import Player
 from stillhouse.engine.stage import Stage, Update
+from stillhouse.engine.stepper import Stepper
 from stillhouse.engine.terms import Term
 from stillhouse.functional import cross_entropy, kl, mse
 from stillhouse.methods import (
@@ -240,8 +240,7 @@ def test_a_teacher_that_answers_anew_each_time_cannot_be_replayed() -> None:
 
 
 def test_a_term_that_is_not_in_the_metrics_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Player, "means", lambda self: {"kd": 1.0})
-    monkeypatch.setattr(Player, "weights_at", lambda self, epoch: {"label": 0.1, "kd": 0.9})
+    monkeypatch.setattr(Stepper, "means", lambda self: {"kd": 1.0})
     with pytest.raises(ContractError, match="'terms' of the metrics lacks label") as caught:
         check_method(kd, widths=[(4, 4)])
     assert caught.value.promise == "metrics"

@@ -19,7 +19,7 @@ ENDS = ["projector_in_out_cka", "projector_in_out_correlation"]
 def shown(projector: str, train: Batches, platform: Platform):
     student = tiny_net(4, 1)
     stage = projector_logsum(student, tiny_net(4, 2), projector=projector)
-    fitted = fit(stage, train, Settings(epochs=2), platform, validation=train)
+    fitted = fit(stage, train, settings=Settings(epochs=2), platform=platform, validation=train)
     return student, stage, fitted.history[-1].get("diagnostics", {})
 
 

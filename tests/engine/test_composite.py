@@ -16,7 +16,7 @@ from stillhouse.engine.optimisers import constant, sgd
 from stillhouse.engine.platform import Platform, open_platform
 from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
-from stillhouse.engine.trainer import Settings, opened
+from stillhouse.engine.trainer import Settings, training
 from stillhouse.functional import cross_entropy, mse
 from stillhouse.methods import kd, th_kd
 
@@ -65,7 +65,7 @@ def test_a_bridge_that_is_a_formula_keeps_its_digits_and_a_module_runs_in_half(
     stage = Stage(
         "s", nodes, [Update(["student", "projected"], [Term("t", mse, ["mine", "theirs"])])]
     )
-    with opened(stage, train, ONE, half) as trainer:
+    with training(stage, train, ONE, half) as trainer:
         seen["mine"].clear()
         next(iter(trainer.steps(0)))
     assert seen == {"mine": {torch.float32, torch.bfloat16}, "theirs": {torch.float32}}
@@ -96,18 +96,18 @@ def test_bf16_models_run_in_half_and_terms_and_weights_are_whole(
     stage = Stage(
         "s", [Role("student", student), Role("teacher", teacher)], [Update("student", terms)]
     )
-    with opened(stage, train, ONE, half) as trainer:
-        (player,) = trainer.players
+    with training(stage, train, ONE, half) as trainer:
+        (stepper,) = trainer.steppers
         kinds["student"].clear(), kinds["teacher"].clear()
         added: list[Tensor] = []
-        player.meter.add = lambda values, *, step: added.append(values)
+        stepper.meter.add = lambda values, *, step: added.append(values)
         steps = trainer.steps(0)
         next(steps), next(steps)
         assert [values.dtype for values in added] == [torch.float32] * 2
         assert all(torch.isfinite(values).all() for values in added)
         tensors = list(student.state_dict().values())
         tensors += [
-            moment for state in player.optimizer.state.values() for moment in state.values()
+            moment for state in stepper.optimizer.state.values() for moment in state.values()
         ]
     assert kinds == {"student": {torch.bfloat16}, "teacher": {torch.bfloat16}}
     floats = [t for t in tensors if isinstance(t, Tensor) and t.is_floating_point()]
@@ -117,8 +117,8 @@ def test_bf16_models_run_in_half_and_terms_and_weights_are_whole(
 
 def test_bf16_is_near_fp32(train: Batches, platform: Platform, half: Platform) -> None:
     whole, rounded = tiny_net(4, 1), tiny_net(4, 1)
-    one = fit(kd(whole, tiny_net(6, 2)), train, ONE, platform)
-    two = fit(kd(rounded, tiny_net(6, 2)), train, ONE, half)
+    one = fit(kd(whole, tiny_net(6, 2)), train, settings=ONE, platform=platform)
+    two = fit(kd(rounded, tiny_net(6, 2)), train, settings=ONE, platform=half)
     assert not torch.equal(whole.conv.weight, rounded.conv.weight)
     assert two.history[0]["loss"] == pytest.approx(one.history[0]["loss"], rel=0.02)
     torch.testing.assert_close(rounded.fc.weight, whole.fc.weight, atol=0.02, rtol=0.02)
@@ -126,10 +126,10 @@ def test_bf16_is_near_fp32(train: Batches, platform: Platform, half: Platform) -
 
 def test_only_what_learns_is_registered(train: Batches, platform: Platform) -> None:
     student, teacher = tiny_net(4, 1), tiny_net(6, 2)
-    with opened(th_kd(student, teacher), train, ONE, platform) as trainer:
-        (plan,) = trainer.wiring.updates
+    with training(th_kd(student, teacher), train, ONE, platform) as trainer:
+        (plan,) = trainer.objective.wiring.updates
         mine = {id(p) for p in Composite(plan).parameters()}
-        bridge = trainer.wiring.stage.node("matched").module
+        bridge = trainer.objective.wiring.stage.node("matched").module
     assert mine == {id(p) for net in (student, bridge) for p in net.parameters()}
 
 
@@ -149,10 +149,10 @@ def test_compiled_training_equals_eager(
     monkeypatch.setattr(nn.Module, "compile", compile_fast)
     teacher, eager = tiny_net(6, 2), tiny_net(4, 1)
     fast = copy.deepcopy(eager)
-    fit(method(eager, teacher), train, ONE, platform, validation=train)
+    fit(method(eager, teacher), train, settings=ONE, platform=platform, validation=train)
     settings = Settings(epochs=1, optimizer=ONE.optimizer, schedule=ONE.schedule, compile=True,
                         channels_last=False)  # fmt: skip
-    fit(method(fast, teacher), train, settings, platform, validation=train)
+    fit(method(fast, teacher), train, settings=settings, platform=platform, validation=train)
     assert asked == [{"fullgraph": True}]
     for a, b in zip(fast.parameters(), eager.parameters(), strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
@@ -167,6 +167,6 @@ def test_generated_code_equals_eager(train: Batches, platform: Platform) -> None
     fast = copy.deepcopy(eager)
     for net, compile in ((eager, False), (fast, True)):
         settings = Settings(epochs=1, optimizer=sgd(0.1), schedule=constant(), compile=compile)
-        fit(th_kd(net, teacher), train, settings, platform, validation=train)
+        fit(th_kd(net, teacher), train, settings=settings, platform=platform, validation=train)
     for a, b in zip(fast.parameters(), eager.parameters(), strict=True):
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-3)

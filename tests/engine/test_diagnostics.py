@@ -19,7 +19,7 @@ from stillhouse.engine.nodes import Bridge, Role
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.terms import Term
-from stillhouse.engine.trainer import Settings, Weights, opened
+from stillhouse.engine.trainer import Settings, Weights, training
 from stillhouse.engine.wiring import wire
 from stillhouse.errors import WiringError
 from stillhouse.functional import kl
@@ -55,7 +55,9 @@ def test_a_diagnostic_is_given_the_first_rows_in_order(train: Batches, platform:
     net, seen = tiny_net(4, 1, dropout=0.5), Seen()
     reads = ("student.embedding", "batch.index", "student.logits")
     made = replace(plain(net), diagnostics=[Diagnostic("seen", seen, reads)])
-    history = fit(made, train, Settings(epochs=2), platform, validation=table).history
+    history = fit(
+        made, train, settings=Settings(epochs=2), platform=platform, validation=table
+    ).history
     assert [record["diagnostics"] for record in history] == [{"seen": 1.0}, {"seen": 2.0}]
     embedding, index, logits = seen.given[-1]
     assert index.tolist() == list(range(ROWS))
@@ -70,14 +72,19 @@ def test_a_diagnostic_is_given_the_first_rows_in_order(train: Batches, platform:
 
 def test_without_a_validation_table_there_are_none(train: Batches, platform: Platform) -> None:
     made = replace(plain(tiny_net()), diagnostics=[Diagnostic("one", lambda: 1.0)])
-    assert "diagnostics" not in fit(made, train, Settings(epochs=1), platform).history[0]
-    without = fit(plain(tiny_net()), train, Settings(epochs=1), platform, validation=train)
+    assert (
+        "diagnostics"
+        not in fit(made, train, settings=Settings(epochs=1), platform=platform).history[0]
+    )
+    without = fit(
+        plain(tiny_net()), train, settings=Settings(epochs=1), platform=platform, validation=train
+    )
     assert "diagnostics" not in without.history[0]
 
 
 def test_diagnostics_need_no_measure(train: Batches, platform: Platform) -> None:
     made = replace(plain(tiny_net()), measures={}, diagnostics=[Diagnostic("one", lambda: 1.0)])
-    fitted = fit(made, train, Settings(epochs=2), platform, validation=train)
+    fitted = fit(made, train, settings=Settings(epochs=2), platform=platform, validation=train)
     assert fitted.history[-1]["diagnostics"] == {"one": 1.0}
     assert fitted.best_epoch == 2
 
@@ -94,7 +101,14 @@ def test_numbers_lists_and_what_is_not_finite(
         Diagnostic("nothing", list),
     ]
     made = replace(plain(net), diagnostics=diagnostics)
-    fitted = fit(made, train, Settings(epochs=1), platform, validation=train, directory=tmp_path)
+    fitted = fit(
+        made,
+        train,
+        settings=Settings(epochs=1),
+        platform=platform,
+        validation=train,
+        directory=tmp_path,
+    )
     shown = fitted.history[0]["diagnostics"]
     assert shown == {
         "weights": [pytest.approx(w) for w in net.fc.weight[0].tolist()],
@@ -120,7 +134,7 @@ def test_numbers_lists_and_what_is_not_finite(
 def test_what_is_no_reading_is_told(of, said: str, train: Batches, platform: Platform) -> None:
     made = replace(plain(tiny_net()), diagnostics=[Diagnostic("bad", of, ("student.embedding",))])
     with pytest.raises(WiringError, match=said):
-        fit(made, train, Settings(epochs=1), platform, validation=train)
+        fit(made, train, settings=Settings(epochs=1), platform=platform, validation=train)
 
 
 class Counted(nn.Module):
@@ -140,7 +154,7 @@ def test_diagnostics_cost_no_forward_pass(train: Batches, platform: Platform) ->
     def passes(*diagnostics: Diagnostic) -> dict[bool, int]:
         student = Counted(tiny_net(4, 1))
         made = replace(plain(student), diagnostics=diagnostics)
-        fit(made, train, Settings(epochs=2), platform, validation=train)
+        fit(made, train, settings=Settings(epochs=2), platform=platform, validation=train)
         return student.passes
 
     assert passes(Diagnostic("seen", Seen(), ("student.embedding", "student.net.conv"))) == passes()
@@ -157,12 +171,12 @@ def test_a_node_that_only_a_diagnostic_reads_runs_on_validation_only(
         diagnostics=[Diagnostic("seen", seen, ("double", "student.embedding", "teacher.logits"))],
     )
     made = replace(made, nodes=[*made.nodes, Role("teacher", teacher), double])
-    with opened(made, train, Settings(), platform) as trainer:
-        (plan,) = trainer.wiring.updates
+    with training(made, train, Settings(), platform) as trainer:
+        (plan,) = trainer.objective.wiring.updates
         assert [node.name for node in (*plan.outside, *plan.inside)] == ["student"]
-        assert {"double", "teacher"} <= {node.name for node in trainer.wiring.measuring}
+        assert {"double", "teacher"} <= {node.name for node in trainer.objective.wiring.measuring}
     before = dict(teacher.passes)
-    fit(made, train, Settings(epochs=3), platform, validation=train)
+    fit(made, train, settings=Settings(epochs=3), platform=platform, validation=train)
     dry_run, per_epoch = 1, 1  # 40 rows are one evaluation batch
     assert teacher.passes[True] == before[True]
     assert teacher.passes[False] == before[False] + dry_run + 3 * per_epoch
@@ -175,7 +189,9 @@ def test_diagnostics_change_no_bit_of_training(method, train: Batches, platform:
     def trained(*diagnostics: Diagnostic):
         made = method(tiny_net(4, 1, dropout=0.3), tiny_net(6, 2))
         made = replace(made, diagnostics=diagnostics)
-        return fit(made, train, Settings(epochs=3, seed=4), platform, validation=train)
+        return fit(
+            made, train, settings=Settings(epochs=3, seed=4), platform=platform, validation=train
+        )
 
     noise = Diagnostic("noise", lambda: torch.randn(3))  # draws from the generators of the run
     far = Diagnostic("far", lambda a, b: a.mean() + b.mean(), ("student.conv", "teacher.conv"))
@@ -199,9 +215,9 @@ def test_modules_are_in_eval_mode_and_go_back(train: Batches, platform: Platform
             Diagnostic("mode", lambda: modes.append((net.training, bridge.module.training)) or 0)
         ],
     )
-    with opened(made, train, Settings(), platform) as trainer:
-        assert bridge not in trainer.wiring.measuring
-    fit(made, train, Settings(epochs=1), platform, validation=train)
+    with training(made, train, Settings(), platform) as trainer:
+        assert bridge not in trainer.objective.wiring.measuring
+    fit(made, train, settings=Settings(epochs=1), platform=platform, validation=train)
     assert modes == [(False, False)]
     assert net.training
 
@@ -210,9 +226,9 @@ def test_gather_stops_after_the_rows_it_needs(train: Batches, platform: Platform
     net = Counted(tiny_net(4, 1))
     table = replace(train, table=many(ROWS + 2 * EVALUATION_BATCH))
     made = replace(plain(net), diagnostics=[Diagnostic("seen", Seen(), ("student.embedding",))])
-    with opened(made, train, Settings(), platform) as trainer:
+    with training(made, train, Settings(), platform) as trainer:
         before = net.passes[False]
-        found = gather(trainer.wiring, ["student.embedding"], table, platform)
+        found = gather(trainer.objective, ["student.embedding"], table, platform)
         assert net.passes[False] - before == ROWS // EVALUATION_BATCH
     assert found["student.embedding"].shape == (ROWS, 4)
 

@@ -11,7 +11,7 @@ from stillhouse.data.tables import ImageTable
 from stillhouse.engine.evaluate import evaluate
 from stillhouse.engine.fit import fit, score
 from stillhouse.engine.platform import Platform
-from stillhouse.engine.trainer import Settings, opened
+from stillhouse.engine.trainer import Settings, training
 from stillhouse.methods import kd, plain, th_kd
 
 ROWS = EVALUATION_BATCH + 37  # the last batch is smaller
@@ -46,9 +46,11 @@ def naive(net: torch.nn.Module, batches: Batches) -> tuple[float, float]:
 
 def test_scores_equal_a_naive_loop(uneven: Batches, train: Batches, platform: Platform) -> None:
     student = tiny_net(4, 1, dropout=0.5)
-    fit(plain(student), train, Settings(epochs=1), platform)  # so that statistics are not trivial
-    with opened(plain(student), train, Settings(), platform) as trainer:
-        scores = evaluate(trainer.wiring, uneven, platform)
+    fit(
+        plain(student), train, settings=Settings(epochs=1), platform=platform
+    )  # so that statistics are not trivial
+    with training(plain(student), train, Settings(), platform) as trainer:
+        scores = evaluate(trainer.objective, uneven, platform)
     accuracy, loss = naive(student, uneven)
     assert scores["student"]["accuracy"] == pytest.approx(accuracy, abs=1e-6)
     assert scores["student"]["loss"] == pytest.approx(loss, rel=1e-5)
@@ -59,8 +61,8 @@ def test_several_measures_are_scored_in_one_pass(
 ) -> None:
     student, teacher = tiny_net(4, 1), tiny_net(4, 2)
     stage = th_kd(student, teacher, alpha=1.0)
-    with opened(stage, train, Settings(), platform) as trainer:
-        scores = evaluate(trainer.wiring, uneven, platform)
+    with training(stage, train, Settings(), platform) as trainer:
+        scores = evaluate(trainer.objective, uneven, platform)
     assert list(scores) == ["own head", "teacher head", "mixture"]
     assert scores["mixture"] == pytest.approx(scores["teacher head"], abs=1e-5)
     own = naive(student, uneven)
@@ -84,7 +86,9 @@ def test_weights_of_another_epoch_are_scored(
 ) -> None:
     student, teacher = tiny_net(4, 1), tiny_net(6, 2)
     settings = Settings(epochs=2)
-    fitted = fit(kd(student, teacher), train, settings, platform, validation=uneven)
+    fitted = fit(
+        kd(student, teacher), train, settings=settings, platform=platform, validation=uneven
+    )
     other = tiny_net(4, 5)
     scores = score(kd(other, teacher), fitted.best, train, uneven, settings, platform)
     cached = fitted.history[fitted.best_epoch - 1]["validation"]

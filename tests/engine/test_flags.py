@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from stillhouse.data.batches import Batches
 from stillhouse.engine.evaluate import evaluate
 from stillhouse.engine.fit import Silent, fit
-from stillhouse.engine.flags import Flags, Frozen, Playing
+from stillhouse.engine.flags import Flags, Frozen, Learning
 from stillhouse.engine.nodes import Bridge, Role
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
-from stillhouse.engine.trainer import Settings, opened
+from stillhouse.engine.trainer import Settings, training
 from stillhouse.functional import cross_entropy
 from stillhouse.methods import kd, th_kd
 
@@ -46,12 +46,12 @@ def test_a_teacher_switched_to_train_in_the_middle_changes_nothing(
     before = copy.deepcopy(teacher)
     quiet, meddled = tiny_net(4, 1), tiny_net(4, 1)
     settings = Settings(epochs=2, seed=1)
-    fit(method(quiet, teacher), train, settings, platform)
+    fit(method(quiet, teacher), train, settings=settings, platform=platform)
     fit(
         method(meddled, teacher),
         train,
-        settings,
-        platform,
+        settings=settings,
+        platform=platform,
         validation=train,
         observer=Watching(lambda step: (teacher.bn if step % 2 else teacher).train()),
     )
@@ -62,6 +62,7 @@ def test_a_teacher_switched_to_train_in_the_middle_changes_nothing(
 def test_frozen_modules_are_brought_back_to_eval_mode() -> None:
     net = tiny_net(dropout=0.5)
     frozen = Frozen([net])
+    frozen.freeze()
     assert not any(part.training for part in net.modules())
     assert not any(p.requires_grad for p in net.parameters())
     net.train()
@@ -77,7 +78,13 @@ def test_learners_train_in_train_mode_in_every_epoch(train: Batches, platform: P
     student.fc.register_forward_hook(
         lambda *_: modes.append((torch.is_grad_enabled(), student.training and student.bn.training))
     )
-    fit(kd(student, teacher), train, Settings(epochs=3), platform, validation=train)
+    fit(
+        kd(student, teacher),
+        train,
+        settings=Settings(epochs=3),
+        platform=platform,
+        validation=train,
+    )
     assert modes.count((True, True)) == 3 * len(train), "each step with autograd, in train mode"
     assert {mode for mode in modes if not mode[0]} == {(False, False)}, "all else in eval mode"
     assert not student.training, "and back to what the user had"
@@ -86,10 +93,10 @@ def test_learners_train_in_train_mode_in_every_epoch(train: Batches, platform: P
 def test_a_validation_leaves_all_modes_as_they_were(train: Batches, platform: Platform) -> None:
     student, teacher = tiny_net(4, 1), tiny_net(4, 2)
     stage = th_kd(student, teacher)
-    with opened(stage, train, Settings(), platform) as trainer:
+    with training(stage, train, Settings(), platform) as trainer:
         student.bn.eval()
         before = [part.training for net in (student, teacher) for part in net.modules()]
-        evaluate(trainer.wiring, train, platform)
+        evaluate(trainer.objective, train, platform)
         assert before == [part.training for net in (student, teacher) for part in net.modules()]
         assert any(before)
         assert not all(before)
@@ -106,7 +113,13 @@ def test_a_teacher_collects_no_gradients(train: Batches, platform: Platform) -> 
     def look(_: int) -> None:
         assert all(p.grad is None and not p.requires_grad for p in teacher.parameters())
 
-    fit(th_kd(student, teacher), train, Settings(epochs=1), platform, observer=Watching(look))
+    fit(
+        th_kd(student, teacher),
+        train,
+        settings=Settings(epochs=1),
+        platform=platform,
+        observer=Watching(look),
+    )
     assert len(collected) == len(train), "gradients went through the teacher's head"
     assert heard.count(True) == 0
     assert all(p.grad is None for p in teacher.parameters())
@@ -133,7 +146,13 @@ def mixed_flags() -> tuple[nn.Module, nn.Module]:
 def test_flags_come_back_after_success(train: Batches, platform: Platform) -> None:
     student, teacher = mixed_flags()
     before, frozen = flags_of(student, teacher), student.conv.weight.clone()
-    fit(th_kd(student, teacher), train, Settings(epochs=1), platform, validation=train)
+    fit(
+        th_kd(student, teacher),
+        train,
+        settings=Settings(epochs=1),
+        platform=platform,
+        validation=train,
+    )
     assert flags_of(student, teacher) == before
     assert torch.equal(student.conv.weight, frozen), "what the user froze does not learn"
 
@@ -154,8 +173,8 @@ def test_flags_come_back_after_an_exception_in_the_middle(
         fit(
             th_kd(student, teacher),
             train,
-            Settings(epochs=2),
-            platform,
+            settings=Settings(epochs=2),
+            platform=platform,
             validation=train,
             observer=Watching(stop),
         )
@@ -178,7 +197,7 @@ def test_flags_come_back_when_a_model_fails_in_a_step(train: Batches, platform: 
     student, teacher = Failing().eval(), tiny_net(4, 2)
     before = flags_of(student, teacher)
     with pytest.raises(RuntimeError, match="broken in step 3"):
-        fit(th_kd(student, teacher), train, Settings(epochs=1), platform)
+        fit(th_kd(student, teacher), train, settings=Settings(epochs=1), platform=platform)
     assert flags_of(student, teacher) == before
 
 
@@ -194,7 +213,7 @@ def test_flags_and_hooks_of_losses_come_back(train: Batches, platform: Platform)
     loss = Scaled().requires_grad_(False)
     term = Term("label", loss, ["student.logits", "batch.label"])
     stage = Stage("s", [Role("student", tiny_net())], [Update("student", [term])])
-    fit(stage, train, Settings(epochs=1), platform)
+    fit(stage, train, settings=Settings(epochs=1), platform=platform)
     assert not loss.scale.requires_grad
     assert loss.scale == 1, "the user froze it"
 
@@ -208,7 +227,7 @@ def test_a_bridge_that_nobody_trains_is_frozen(train: Batches, platform: Platfor
     student = tiny_net()
     weights = copy.deepcopy(student)
     stage = Stage("s", [Role("student", student), bridge], [Update("student", [term])])
-    fit(stage, train, Settings(epochs=1), platform)
+    fit(stage, train, settings=Settings(epochs=1), platform=platform)
     assert same(projection, before)
     assert projection.training
     assert not torch.equal(student.conv.weight, weights.conv.weight)
@@ -227,7 +246,7 @@ def test_restoring_leaves_tensors_that_are_no_leaves_alone() -> None:
 def test_only_players_collect_gradients() -> None:
     one, two = nn.Linear(2, 2), nn.Linear(2, 2)
     two.bias.requires_grad_(False)
-    playing = Playing([one, two])
+    playing = Learning([one, two])
     playing.enter([two])
     assert [p.requires_grad for p in (*one.parameters(), *two.parameters())] == [
         False, False, True, False,

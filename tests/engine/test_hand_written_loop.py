@@ -79,7 +79,7 @@ def test_kd_equals_a_hand_written_loop(train: Batches, platform: Platform) -> No
     student, teacher = tiny_net(4, 1, dropout=0.3), tiny_net(6, 2)
     by_hand = loop(copy.deepcopy(student), teacher, train, kd_loss)
     before = copy.deepcopy(teacher)
-    fit(kd(student, teacher), train, settings(), platform)
+    fit(kd(student, teacher), train, settings=settings(), platform=platform)
     close(student, by_hand)
     assert equal(teacher, before)
 
@@ -107,7 +107,7 @@ def test_a_constant_rate_gives_the_very_bits(train: Batches, platform: Platform)
             torch.dot(torch.stack([hard, soft]), torch.tensor([0.1, 0.9])).backward()
             optimizer.step()
             optimizer.zero_grad()
-    fit(kd(student, teacher), train, settings(schedule=constant()), platform)
+    fit(kd(student, teacher), train, settings=settings(schedule=constant()), platform=platform)
     assert equal(student, copied)
 
 
@@ -116,7 +116,7 @@ def test_clipping_and_accumulation_equal_a_hand_written_loop(
 ) -> None:
     student, teacher = tiny_net(4, 1), tiny_net(6, 2)
     by_hand = loop(copy.deepcopy(student), teacher, train, kd_loss, clip=0.5, accumulate=2)
-    fit(kd(student, teacher), train, settings(clip=0.5, accumulate=2), platform)
+    fit(kd(student, teacher), train, settings=settings(clip=0.5, accumulate=2), platform=platform)
     close(student, by_hand)
 
 
@@ -149,6 +149,6 @@ def test_th_kd_with_a_bridge_equals_a_hand_written_loop(train: Batches, platform
         mine, teacher, train, loss_of, parameters=[*mine.parameters(), *widen.parameters()]
     )
     stage = th_kd(student, teacher, form="paper", alpha=alpha, weight=2.0)
-    fitted = fit(stage, train, settings(), platform)
+    fitted = fit(stage, train, settings=settings(), platform=platform)
     close(student, by_hand)
     torch.testing.assert_close(fitted.last["matched"]["weight"], widen.weight, atol=2e-5, rtol=2e-5)

@@ -51,7 +51,8 @@ class Slow(Silent):
 
 settings = Settings(epochs=6, seed=5, optimizer=sgd(0.1), schedule=one_cycle(),
                     checkpoint_seconds=0.02)
-fitted = fit(stage, batches, settings, open_platform(device="cpu", precision="fp32"),
+fitted = fit(stage, batches, settings=settings,
+    platform=open_platform(device="cpu", precision="fp32"),
              validation=batches, directory=out, identity="x", observer=Slow())
 state = {f"{which}/{node}/{key}": value for which in ("last", "best")
          for node, weights in getattr(fitted, which).items() for key, value in weights.items()}

@@ -32,8 +32,9 @@ def test_the_first_bad_value_is_named_although_one_looks_later() -> None:
     rows = [[1.0, 1.0], [1.0, float("inf")], [float("nan"), 1.0]]
     for step, row in enumerate(rows, start=40):
         meter.add(torch.tensor(row), step=step)
-    with pytest.raises(NonFiniteLoss, match="term 'b' is not finite at step 41; all is lost"):
-        meter.look("all is lost")
+    with pytest.raises(NonFiniteLoss, match="term 'b' is not finite at step 41; no check") as found:
+        meter.look()
+    assert "at step 41; all is lost. Lower" in str(found.value.kept("all is lost"))
 
 
 def test_no_graph_is_held() -> None:

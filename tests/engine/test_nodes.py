@@ -139,9 +139,15 @@ def test_a_bridge_gives_one_signal() -> None:
 
 def test_an_ema_steps_at_the_end_of_each_part_of_the_training() -> None:
     of = Role("student", nn.Linear(1, 1))
-    assert Ema("a", of, parts=3).interval(per_epoch=5, epochs=2) == 4
-    assert Ema("a", of, every=2).interval(per_epoch=5, epochs=6) == 10
-    assert Ema("a", of).interval(per_epoch=5, epochs=6) == 1
+
+    def steps(ema: Ema, *, per_epoch: int, epochs: int) -> list[int]:
+        total = per_epoch * epochs
+        return [step for step in range(1, total + 1)
+                if ema.due((step - 1) / total, step / total, epochs)]  # fmt: skip
+
+    assert steps(Ema("a", of, parts=3), per_epoch=5, epochs=2) == [4, 8]
+    assert steps(Ema("a", of, every=2), per_epoch=5, epochs=6) == [10, 20, 30]
+    assert steps(Ema("a", of), per_epoch=5, epochs=1) == [1, 2, 3, 4, 5]
     for wrong in ({"parts": 0}, {"parts": 2, "every": 1}):
         with pytest.raises(WiringError, match=r"node 'a'.*parts"):
             Ema("a", of, **wrong)

@@ -55,7 +55,7 @@ def test_term_and_step_are_named(
         lambda part, _: weights.append(part.weight.detach().clone())
     )
     with pytest.raises(NonFiniteLoss, match="no checkpoint was written yet") as caught:
-        fit(stage, train, Settings(epochs=3), platform)
+        fit(stage, train, settings=Settings(epochs=3), platform=platform)
     assert (caught.value.term, caught.value.step) == ("odd", 7)
     assert "term 'odd' is not finite at step 7" in str(caught.value)
     assert torch.equal(stage.role("student").module.fc.weight, weights[-1]), "it did not move"
@@ -68,7 +68,14 @@ def test_the_kept_checkpoint_is_named_and_loads(
     step: int, at: str, train: Batches, platform: Platform, tmp_path: Path
 ) -> None:
     with pytest.raises(NonFiniteLoss) as caught:
-        fit(breaking(step), train, EVERY_STEP, platform, directory=tmp_path, identity="x")
+        fit(
+            breaking(step),
+            train,
+            settings=EVERY_STEP,
+            platform=platform,
+            directory=tmp_path,
+            identity="x",
+        )
     path = tmp_path / CHECKPOINT
     assert f"the checkpoint of {at} is kept in {path}" in str(caught.value)
     state = Checkpoint(path, "x").load(torch.device("cpu"))
@@ -78,8 +85,8 @@ def test_the_kept_checkpoint_is_named_and_loads(
 
     stage = breaking(NEVER)
     whole = breaking(NEVER)
-    fit(stage, train, EVERY_STEP, platform, directory=tmp_path, identity="x")
-    fit(whole, train, EVERY_STEP, platform)
+    fit(stage, train, settings=EVERY_STEP, platform=platform, directory=tmp_path, identity="x")
+    fit(whole, train, settings=EVERY_STEP, platform=platform)
     for a, b in zip(*(s.role("student").module.parameters() for s in (stage, whole)), strict=True):
         assert torch.equal(a, b), "and goes on as if nothing had happened"
 
@@ -88,11 +95,11 @@ def test_a_resumed_fit_still_knows_its_checkpoint(
     train: Batches, platform: Platform, tmp_path: Path
 ) -> None:
     with pytest.raises(NonFiniteLoss):
-        fit(breaking(3), train, EVERY_STEP, platform, directory=tmp_path)
+        fit(breaking(3), train, settings=EVERY_STEP, platform=platform, directory=tmp_path)
     seldom = Settings(epochs=3, checkpoint_seconds=1e6)
     said = re.escape(f"the checkpoint of epoch 1, step 3 is kept in {tmp_path / CHECKPOINT}")
     with pytest.raises(NonFiniteLoss, match=f"at step 4; {said}"):
-        fit(breaking(1), train, seldom, platform, directory=tmp_path)
+        fit(breaking(1), train, settings=seldom, platform=platform, directory=tmp_path)
 
 
 def test_weights_that_leave_the_range_in_the_last_step_are_found(
@@ -114,5 +121,5 @@ def test_weights_that_leave_the_range_in_the_last_step_are_found(
 
     settings = Settings(epochs=1, optimizer=lambda p: Leap(p, 0.01), checkpoint_seconds=0.0)
     with pytest.raises(NonFiniteLoss, match="the weights are not finite at step 4") as caught:
-        fit(plain(tiny_net()), train, settings, platform, directory=tmp_path)
+        fit(plain(tiny_net()), train, settings=settings, platform=platform, directory=tmp_path)
     assert "the checkpoint of epoch 1, step 4 is kept" in str(caught.value)

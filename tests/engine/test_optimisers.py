@@ -108,7 +108,7 @@ def test_a_cosine_ends_at_its_end() -> None:
 @pytest.mark.parametrize("case", ["warm cosine", "warm steps", "one cycle"])
 @pytest.mark.parametrize("make", [sgd(RATE), adamw(RATE)])
 def test_a_schedule_goes_on_from_its_state(case: str, make) -> None:
-    """As a player saves it: without the lambdas, which come from the recipe."""
+    """As a stepper saves it: without the lambdas, which come from the recipe."""
     schedule = CASES[case][0]
 
     def start() -> tuple[torch.optim.Optimizer, lr_scheduler.LRScheduler]:

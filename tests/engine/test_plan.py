@@ -37,9 +37,14 @@ def test_only_what_is_needed_runs(train: Batches, platform: Platform) -> None:
     made = stage(Role("teacher", Untouchable()), idle)
     wiring = wire(made, DATA)
     assert [node.name for node in wiring.nodes] == ["student"]
-    fit(made, train, Settings(epochs=1), platform, validation=train)
+    fit(made, train, settings=Settings(epochs=1), platform=platform, validation=train)
     with pytest.raises(WiringError, match=r"node 'teacher' fails .* called"):
-        fit(stage(Role("teacher", Untouchable()), terms=[KD]), train, Settings(epochs=1), platform)
+        fit(
+            stage(Role("teacher", Untouchable()), terms=[KD]),
+            train,
+            settings=Settings(epochs=1),
+            platform=platform,
+        )
 
 
 def test_what_is_only_measured_runs_in_no_step() -> None:

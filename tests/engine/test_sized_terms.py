@@ -8,6 +8,7 @@ from tiny import tiny_net
 from torch import Size, Tensor, nn
 
 from stillhouse.data.batches import Batches
+from stillhouse.engine.facts import Facts, facts_of
 from stillhouse.engine.fit import fit
 from stillhouse.engine.nodes import Role
 from stillhouse.engine.platform import Platform
@@ -49,7 +50,7 @@ def test_it_is_built_once_under_the_seed_and_learns(train: Batches, platform: Pl
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
     module = terms[0].module
-    fit(stage(terms[0]), train, Settings(epochs=1, seed=5), platform)
+    fit(stage(terms[0]), train, settings=Settings(epochs=1, seed=5), platform=platform)
     assert terms[0].module is module
     assert module.training
     assert (module.scale != first).all()
@@ -73,14 +74,16 @@ def test_a_builder_that_fails_is_told_with_the_shapes(train: Batches) -> None:
 def test_a_stage_may_be_completed_in_several_steps(train: Batches) -> None:
     seen = []
 
-    def second(known: Stage, data: Batches) -> Stage:
-        seen.append((known.notes["first"], data is train, known.complete))
+    facts = facts_of(train)
+
+    def second(known: Stage, data: Facts) -> Stage:
+        seen.append((known.notes["first"], data is facts, known.complete))
         return replace(known, notes={**known.notes, "second": "done"})
 
-    def first(known: Stage, _: Batches) -> Stage:
+    def first(known: Stage, _: Facts) -> Stage:
         return replace(known, notes={"first": "done"}, complete=second)
 
-    whole = replace(stage(term()), complete=first).completed(train)
+    whole = replace(stage(term()), complete=first).completed(facts)
     assert whole.notes == {"first": "done", "second": "done"}
     assert whole.complete is None
     assert seen == [("done", True, None)]

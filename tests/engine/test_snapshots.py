@@ -30,23 +30,31 @@ def told(record: dict) -> tuple:
 def test_epoch_of_a_snapshot_is_that_of_the_whole_training(
     train: Batches, platform: Platform
 ) -> None:
-    whole = fit(plain(tiny_net(4, 1)), train, WHOLE, platform, validation=train)
-    short = fit(plain(tiny_net(4, 1)), train, until(until_epoch=2), platform, validation=train)
+    whole = fit(plain(tiny_net(4, 1)), train, settings=WHOLE, platform=platform, validation=train)
+    short = fit(
+        plain(tiny_net(4, 1)),
+        train,
+        settings=until(until_epoch=2),
+        platform=platform,
+        validation=train,
+    )
     assert [told(record) for record in short.history] == [told(r) for r in whole.history[:2]]
     fewer = replace(WHOLE, epochs=2)
-    other = fit(plain(tiny_net(4, 1)), train, fewer, platform, validation=train)
+    other = fit(plain(tiny_net(4, 1)), train, settings=fewer, platform=platform, validation=train)
     assert not torch.equal(other.last["student"]["fc.weight"], short.last["student"]["fc.weight"])
 
 
 def test_accuracy_stops_at_the_first_epoch_that_reaches_it(
     train: Batches, platform: Platform
 ) -> None:
-    whole = fit(plain(tiny_net(4, 1)), train, WHOLE, platform, validation=train)
+    whole = fit(plain(tiny_net(4, 1)), train, settings=WHOLE, platform=platform, validation=train)
     reached = [record["validation"]["student"]["accuracy"] for record in whole.history]
     target = sorted(reached)[1]
     first = next(at for at, accuracy in enumerate(reached) if accuracy >= target)
-    snapshot = until(until_accuracy=target)
-    short = fit(plain(tiny_net(4, 1)), train, snapshot, platform, validation=train)
+    snapshot = until(until_metric=target)
+    short = fit(
+        plain(tiny_net(4, 1)), train, settings=snapshot, platform=platform, validation=train
+    )
     assert len(short.history) == first + 1
     assert short.best_epoch <= first + 1
 
@@ -56,8 +64,8 @@ def test_accuracy_that_never_comes(train: Batches, platform: Platform, tmp_path:
         fit(
             plain(tiny_net(4, 1)),
             train,
-            until(until_accuracy=1.0),
-            platform,
+            settings=until(until_metric=1.0),
+            platform=platform,
             validation=train,
             directory=tmp_path,
         )
@@ -65,5 +73,5 @@ def test_accuracy_that_never_comes(train: Batches, platform: Platform, tmp_path:
 
 
 def test_accuracy_needs_validation(train: Batches, platform: Platform) -> None:
-    with pytest.raises(WiringError, match="until_accuracy is read from validation data"):
-        fit(plain(tiny_net(4, 1)), train, until(until_accuracy=0.1), platform)
+    with pytest.raises(WiringError, match="until_metric is read from validation data"):
+        fit(plain(tiny_net(4, 1)), train, settings=until(until_metric=0.1), platform=platform)

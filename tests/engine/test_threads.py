@@ -9,7 +9,7 @@ from tiny import tiny_net
 from stillhouse.data.batches import Batches
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.threads import chosen_workers, compute_threads, thread_budget
-from stillhouse.engine.trainer import Settings, opened
+from stillhouse.engine.trainer import Settings, training
 from stillhouse.methods import plain
 
 
@@ -39,7 +39,7 @@ def test_only_per_sample_loading_takes_threads(train: Batches, platform: Platfor
         for transform, threads in ((None, 4), (torch.Tensor.float, 3)):
             table = replace(train, workers=2, transform=transform)
             assert table.loading == (0 if transform is None else 2)
-            with opened(plain(tiny_net()), table, Settings(epochs=1), platform):
+            with training(plain(tiny_net()), table, Settings(epochs=1), platform):
                 assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)

@@ -18,7 +18,7 @@ from stillhouse.engine.optimisers import adamw, constant, one_cycle, sgd
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
-from stillhouse.engine.trainer import Settings, opened
+from stillhouse.engine.trainer import Settings, training
 from stillhouse.errors import WiringError
 from stillhouse.functional import cross_entropy
 from stillhouse.methods import kd, plain
@@ -60,7 +60,12 @@ def test_a_loss_with_parameters_learns_like_in_a_hand_written_loop(
             optimizer.step()
             optimizer.zero_grad()
     term = Term("label", loss, ["student.logits", "batch.label"], weight=0.7)
-    fit(Stage("s", [Role("student", net)], [Update("student", [term])]), train, PLAIN, platform)
+    fit(
+        Stage("s", [Role("student", net)], [Update("student", [term])]),
+        train,
+        settings=PLAIN,
+        platform=platform,
+    )
     assert loss.scale != 2
     assert loss.seen == 2 * len(train) * train.batch_size
     torch.testing.assert_close(loss.scale, own.scale)
@@ -79,7 +84,7 @@ def test_the_whole_state_goes_through_a_file(
         stage, loss = scaled_stage()
         checkpoint = Checkpoint(tmp_path / "state.pt", "x")
         if stop is not None:
-            with opened(stage, train, settings, platform) as trainer:
+            with training(stage, train, settings, platform) as trainer:
                 for step in trainer.steps(0):
                     if step == stop:
                         break
@@ -87,15 +92,17 @@ def test_the_whole_state_goes_through_a_file(
             stage, loss = scaled_stage(seed=9)
             with torch.no_grad():
                 loss.scale.fill_(7)
-        with opened(stage, train, settings, platform) as trainer:
+        with training(stage, train, settings, platform) as trainer:
             if stop is not None:
                 trainer.load_state_dict(checkpoint.load(torch.device("cpu")))
                 assert loss.seen == stop * train.batch_size
             for epoch in range(2):
                 for _ in trainer.steps(epoch, start=stop or 0 if epoch == 0 else 0):
                     pass
-            trainer.look("")
-            ends.append((trainer.weights(), loss.state_dict(), trainer.players[0].means()))
+            trainer.look()
+            ends.append(
+                (trainer.objective.weights(), loss.state_dict(), trainer.steppers[0].means())
+            )
     (whole, kept, means), (resumed, kept_again, means_again) = ends
     assert whole.keys() == resumed.keys() == {"student", "mean"}
     for node, weights in whole.items():
@@ -108,23 +115,23 @@ def test_the_whole_state_goes_through_a_file(
 def test_the_state_holds_what_changes_and_nothing_of_the_teacher(
     train: Batches, platform: Platform
 ) -> None:
-    with opened(kd(tiny_net(4, 1), tiny_net(6, 2)), train, PLAIN, platform) as trainer:
+    with training(kd(tiny_net(4, 1), tiny_net(6, 2)), train, PLAIN, platform) as trainer:
         state = trainer.state_dict()
         assert set(state["nodes"]) == {"student"}
-        assert set(trainer.weights()) == {"student"}
+        assert set(trainer.objective.weights()) == {"student"}
         trained = [
-            p for group in trainer.players[0].optimizer.param_groups for p in group["params"]
+            p for group in trainer.steppers[0].optimizer.param_groups for p in group["params"]
         ]
         assert {id(p) for p in trained} == {
-            id(p) for p in trainer.wiring.stage.role("student").module.parameters()
+            id(p) for p in trainer.objective.wiring.stage.role("student").module.parameters()
         }
 
 
 def test_what_the_user_tried_before_leaves_no_gradient(train: Batches, platform: Platform) -> None:
     fresh, tried = tiny_net(4, 1), tiny_net(4, 1)
     (1e3 * tried.eval()(torch.ones(2, 3, 8, 8)).sum()).backward()
-    fit(plain(fresh), train, PLAIN, platform)
-    fit(plain(tried), train, PLAIN, platform)
+    fit(plain(fresh), train, settings=PLAIN, platform=platform)
+    fit(plain(tried), train, settings=PLAIN, platform=platform)
     assert torch.equal(fresh.fc.weight, tried.fc.weight)
     assert all(p.grad is None for p in tried.parameters())
 
@@ -138,7 +145,7 @@ def test_layouts_come_back(train: Batches, platform: Platform) -> None:
     assert nets["plain"].conv.weight.stride() == nets["last"].conv.weight.stride()
     homes.restore()
     assert {name: [p.stride() for p in net.parameters()] for name, net in nets.items()} == before
-    fit(kd(nets["plain"], nets["last"]), train, Settings(epochs=1), platform)
+    fit(kd(nets["plain"], nets["last"]), train, settings=Settings(epochs=1), platform=platform)
     for name in ("plain", "last"):
         assert [p.stride() for p in nets[name].parameters()] == before[name]
 
@@ -159,7 +166,7 @@ def test_narrow_strided_convolutions_never_see_channels_last(
             (args[0].is_contiguous(), torch.is_grad_enabled() and part.weight.requires_grad)
         )
     )
-    fit(plain(net), train, Settings(epochs=1), platform)
+    fit(plain(net), train, settings=Settings(epochs=1), platform=platform)
     assert (narrow, True) in seen
     assert (not narrow, True) not in seen
 
@@ -172,7 +179,7 @@ def test_settings_that_cannot_be(name: str) -> None:
 
 def test_more_micro_batches_than_batches(train: Batches, platform: Platform) -> None:
     with pytest.raises(WiringError, match=r"accumulate 6 is more than the 5 batches"):
-        fit(plain(tiny_net()), train, Settings(epochs=1, accumulate=6), platform)
+        fit(plain(tiny_net()), train, settings=Settings(epochs=1, accumulate=6), platform=platform)
 
 
 def test_a_learner_without_parameters(train: Batches, platform: Platform) -> None:
@@ -180,11 +187,11 @@ def test_a_learner_without_parameters(train: Batches, platform: Platform) -> Non
     term = Term("label", cross_entropy, ["double", "batch.label"])
     stage = Stage("s", [Role("student", tiny_net()), double], [Update("double", [term])])
     with pytest.raises(WiringError, match="nothing to learn: double has no parameters"):
-        fit(stage, train, Settings(epochs=1), platform)
+        fit(stage, train, settings=Settings(epochs=1), platform=platform)
 
 
 def test_an_epoch_can_begin_at_any_step(train: Batches, platform: Platform) -> None:
-    with opened(plain(tiny_net()), train, Settings(accumulate=2), platform) as trainer:
+    with training(plain(tiny_net()), train, Settings(accumulate=2), platform) as trainer:
         assert trainer.per_epoch == 2
         assert trainer.images_per_step == 16
         assert list(trainer.steps(0)) == [1, 2]

@@ -44,7 +44,7 @@ settings = Settings(epochs=3, seed=5, optimizer=sgd(0.05), accumulate=int(sys.ar
 if how == "balanced":
     from stillhouse.engine.balance import balanced
     stage = balanced(stage, batches, settings, platform, batches=2)
-fitted = fit(stage, batches, settings, platform, validation=batches)
+fitted = fit(stage, batches, settings=settings, platform=platform, validation=batches)
 state = {f"{node}/{key}": v for node, w in fitted.last.items() for key, v in w.items()}
 state["accuracy"] = torch.tensor(fitted.history[-1]["validation"]["student"]["accuracy"])
 state["loss"] = torch.tensor(fitted.history[-1]["loss"])

@@ -15,7 +15,7 @@ from stillhouse.engine.optimisers import constant, cosine, multi_step, sgd
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
-from stillhouse.engine.trainer import Settings, opened
+from stillhouse.engine.trainer import Settings, training
 from stillhouse.functional import cross_entropy, kl
 
 EPOCHS = 2
@@ -87,7 +87,7 @@ def test_alternating_peers_equal_a_hand_written_loop(
                 optimizers[me].step()
                 optimizers[me].zero_grad()
             step += 1
-    fit(mutual(one, two, every=every), train, settings(), platform)
+    fit(mutual(one, two, every=every), train, settings=settings(), platform=platform)
     close(one, nets[0])
     close(two, nets[1])
 
@@ -112,7 +112,7 @@ def test_simultaneous_peers_equal_a_hand_written_loop(train: Batches, platform: 
         "together", [Role("one", one), Role("two", two)], [Update(["one", "two"], terms)],
         measures={"one": "one.logits"}, keeps="one",
     )  # fmt: skip
-    fit(stage, train, settings(), platform)
+    fit(stage, train, settings=settings(), platform=platform)
     close(one, nets[0])
     close(two, nets[1])
 
@@ -123,9 +123,9 @@ def test_a_update_that_plays_seldom_keeps_the_schedule_of_the_fit(
 ) -> None:
     stage = mutual(tiny_net(4, 1), tiny_net(4, 2), every=3)
     rates = []
-    with opened(stage, train, settings(schedule=schedule), platform) as trainer:
+    with training(stage, train, settings(schedule=schedule), platform) as trainer:
         for epoch in range(EPOCHS):
-            rates += [[player.lr for player in trainer.players] for _ in trainer.steps(epoch)]
+            rates += [[stepper.lr for stepper in trainer.steppers] for _ in trainer.steps(epoch)]
     assert len(rates) == EPOCHS * len(train)
     assert all(first == second for first, second in rates)
     assert len({first for first, _ in rates}) > 2
@@ -133,14 +133,14 @@ def test_a_update_that_plays_seldom_keeps_the_schedule_of_the_fit(
 
 def test_a_update_brings_its_own_optimizer_and_schedule(train: Batches, platform: Platform) -> None:
     stage = mutual(tiny_net(4, 1), tiny_net(4, 2), optimizer=sgd(0.5), schedule=multi_step([1]))
-    with opened(stage, train, settings(), platform) as trainer:
+    with training(stage, train, settings(), platform) as trainer:
         for _ in trainer.steps(0):
             pass
-        assert [round(player.lr, 9) for player in trainer.players] == [RATE, 0.05]
+        assert [round(stepper.lr, 9) for stepper in trainer.steppers] == [RATE, 0.05]
 
 
 def test_the_history_names_the_terms_of_all_turns(train: Batches, platform: Platform) -> None:
-    fitted = fit(mutual(tiny_net(4, 1), tiny_net(4, 2)), train, settings(), platform,
+    fitted = fit(mutual(tiny_net(4, 1), tiny_net(4, 2)), train, settings=settings(), platform=platform,
                  validation=train)  # fmt: skip
     record = fitted.history[-1]
     assert set(record["terms"]) == {"label_one", "kd_one", "label_two", "kd_two"}
@@ -176,7 +176,7 @@ def test_a_mean_teacher_equals_a_hand_written_loop(train: Batches, platform: Pla
         "mean", [role, ema], [Update("student", [label("student"), mimic("student", "mean")])],
         measures={"student": "student.logits", "mean": "mean.logits"},
     )  # fmt: skip
-    fitted = fit(stage, train, settings(), platform, validation=train)
+    fitted = fit(stage, train, settings=settings(), platform=platform, validation=train)
     close(student, net)
     close(ema.module, mean)
     assert torch.equal(fitted.last["mean"]["fc.weight"], ema.module.fc.weight)
@@ -216,7 +216,7 @@ def test_learned_pixels_learn_through_a_frozen_role(train: Batches, platform: Pl
         def step(self, images: int) -> None:
             assert all(p.grad is None for p in teacher.parameters())
 
-    fitted = fit(stage, train, settings(), platform, observer=NoGradients())
+    fitted = fit(stage, train, settings=settings(), platform=platform, observer=NoGradients())
     torch.testing.assert_close(pixels.image, image, atol=1e-6, rtol=1e-5)
     assert fitted.history[0]["terms"]["classes"] > fitted.history[1]["terms"]["classes"]
     for a, b in zip(teacher.state_dict().values(), before.state_dict().values(), strict=True):
@@ -234,7 +234,7 @@ def test_autograd_runs_only_where_something_learns(train: Batches, platform: Pla
         "s", [Role("teacher", teacher), Role("student", student)],
         [Update("student", [label("student"), mimic("student", "teacher")])],
     )  # fmt: skip
-    fit(stage, train, settings(epochs=1), platform)
+    fit(stage, train, settings=settings(epochs=1), platform=platform)
     dry_run = 1
     assert seen["teacher"] == [False] * (dry_run + len(train))
     assert seen["student"] == [False] * dry_run + [True] * len(train)
@@ -268,7 +268,7 @@ def test_who_does_not_play_collects_no_gradients(train: Batches, platform: Platf
         "fooling", [Role("student", student, reads="pixels"), Bridge("pixels", pixels, [])],
         [Update("pixels", [fool], name="fool"), Update("student", [learn], name="learn")],
     )  # fmt: skip
-    fit(stage, train, settings(), platform)
+    fit(stage, train, settings=settings(), platform=platform)
     torch.testing.assert_close(pixels.image, image, atol=1e-6, rtol=1e-5)
     close(student, net)
     assert all(p.requires_grad for p in (*student.parameters(), pixels.image))

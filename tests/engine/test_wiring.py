@@ -90,7 +90,10 @@ def test_all_dry_run_mistakes_come_together() -> None:
 
 def test_a_column_that_the_batch_lacks_is_found() -> None:
     error = wiring_error(stage(), {"batch.image": DATA["batch.image"]})
-    assert "term 'label' reads 'batch.label'; nearest: batch.image" in error.problems[0]
+    assert (
+        "term 'label' reads 'batch.label': the batch has no 'label' (it has: image); give labels"
+        in error.problems[0]
+    )
 
 
 def snapshot(made: Stage) -> list[object]:
@@ -122,5 +125,5 @@ def test_a_failed_stage_leaves_models_as_they_were(
     made.nodes[0].module.bn.eval()
     before = snapshot(made)
     with pytest.raises(WiringError):
-        fit(made, train, Settings(epochs=1), platform)
+        fit(made, train, settings=Settings(epochs=1), platform=platform)
     assert same(before, snapshot(made))

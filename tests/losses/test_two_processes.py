@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 import torch
 from torch import nn
+from stillhouse.engine.facts import facts_of
 from stillhouse.data.augment import Augment
 from stillhouse.data.batches import Batches
 from stillhouse.data.tables import ImageTable
@@ -30,8 +31,9 @@ batches = Batches(ImageTable(images, labels), Augment((.5,), (.25,), 1, False), 
                   rank=platform.rank, world=platform.world)
 torch.manual_seed(0)
 nets = [nn.Sequential(nn.Flatten(), nn.Linear(36, w), nn.Tanh(), nn.Linear(w, 2)) for w in (4, 6)]
-stage = crd(*nets, width=8, negatives=16, weight=0.1).completed(batches)
-fitted = fit(stage, batches, Settings(epochs=2, seed=5, optimizer=sgd(0.05)), platform)
+stage = crd(*nets, width=8, negatives=16, weight=0.1).completed(facts_of(batches))
+fitted = fit(stage, batches, settings=Settings(epochs=2, seed=5, optimizer=sgd(0.05)),
+             platform=platform)
 state = {f"{node}/{key}": v for node, w in fitted.last.items() for key, v in w.items()}
 (loss,) = [term.module for term in stage.terms() if term.module is not None]
 state |= {f"memory/{key}": value for key, value in loss.state_dict().items()}

@@ -5,6 +5,7 @@ import torch
 from tiny import tiny_net
 from torch import nn
 
+from stillhouse.engine.facts import facts_of
 from stillhouse.engine.nodes import Bridge, Role
 from stillhouse.engine.stage import Stage
 from stillhouse.errors import ModelError, WiringError
@@ -52,13 +53,13 @@ def test_named_taps_are_taken_at_once_and_others_found_with_the_data() -> None:
     }.items():
         open_stage = with_last_maps(stage(), named, seen)
         assert open_stage.complete is not None
-        assert open_stage.completed(toy_batches()).notes["pairs"] == found
+        assert open_stage.completed(facts_of(toy_batches())).notes["pairs"] == found
 
 
 def test_a_cache_has_no_layers_to_look_at() -> None:
     known = stage().replace(Bridge("teacher", lambda x: x, "batch.image"))
     with pytest.raises(WiringError, match="'teacher' is a Bridge, whose layers cannot"):
-        with_last_maps(known, ("down", None), seen).completed(toy_batches())
+        with_last_maps(known, ("down", None), seen).completed(facts_of(toy_batches()))
 
 
 def test_a_head_that_reads_something_else_is_told() -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from stillhouse.bridges import Connector
+from stillhouse.engine.facts import facts_of
 from stillhouse.engine.fit import fit
 from stillhouse.engine.nodes import Bridge, Role
 from stillhouse.engine.platform import open_platform
@@ -39,7 +40,7 @@ def test_named_pairs_are_composed_at_once_and_levels_with_the_data() -> None:
     named, found = hints((("relu", "relu"), ("down", "down"))), hints("levels")
     assert named.complete is None
     assert found.complete is not None
-    whole = found.completed(toy_batches())
+    whole = found.completed(facts_of(toy_batches()))
     assert [t.reads for t in whole.terms()] == [t.reads for t in named.terms()]
     assert whole.notes == {"pairs": "relu - relu, down - down"}
     assert whole.complete is None
@@ -48,7 +49,7 @@ def test_named_pairs_are_composed_at_once_and_levels_with_the_data() -> None:
 def test_an_incomplete_stage_is_completed_by_the_fit() -> None:
     platform = open_platform(device="cpu", precision="fp32")
     results = [
-        fit(hints(pairs), toy_batches(), Settings(epochs=1, seed=1), platform)
+        fit(hints(pairs), toy_batches(), settings=Settings(epochs=1, seed=1), platform=platform)
         for pairs in ("levels", (("relu", "relu"), ("down", "down")))
     ]
     first, second = (result.last["student"] for result in results)
@@ -70,7 +71,7 @@ def test_a_role_is_looked_at_through_its_own_input() -> None:
 
     stage = hints("auto").replace(Role("teacher", Watching()))
     large = Bridge("large", lambda x: nn.functional.interpolate(x, size=(16, 16)), "batch.image")
-    whole = stage.through("teacher", large).completed(toy_batches())
+    whole = stage.through("teacher", large).completed(facts_of(toy_batches()))
     assert {shape[2:] for shape in seen} == {torch.Size([16, 16])}
     assert whole.notes["pairs"].count(" - ") == 2
 
@@ -87,4 +88,4 @@ def test_what_names_no_pairs_is_refused(pairs: Pairs, message: str) -> None:
 def test_a_cache_has_no_layers_to_look_at() -> None:
     stage = hints("levels").replace(Bridge("teacher", lambda x: x, "batch.image"))
     with pytest.raises(WiringError, match="'teacher' is a Bridge, whose layers cannot be looked"):
-        stage.completed(toy_batches())
+        stage.completed(facts_of(toy_batches()))

@@ -19,7 +19,7 @@ from stillhouse.engine.nodes import Role
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
-from stillhouse.engine.trainer import Settings, opened
+from stillhouse.engine.trainer import Settings, training
 from stillhouse.engine.wiring import wire
 from stillhouse.functional import cross_entropy
 from stillhouse.methods import kd
@@ -27,10 +27,10 @@ from stillhouse.methods import kd
 
 def first_kd_mean(train: Batches, platform: Platform, **settings: float) -> float:
     student, teacher = tiny_net(4, 1), tiny_net(6, 2)
-    with opened(kd(student, teacher, **settings), train, Settings(), platform) as trainer:
+    with training(kd(student, teacher, **settings), train, Settings(), platform) as trainer:
         next(trainer.steps(0))
-        trainer.look("")
-        return trainer.players[0].means()["kd"]
+        trainer.look()
+        return trainer.steppers[0].means()["kd"]
 
 
 def test_the_kl_is_not_divided_by_the_number_of_classes(train: Batches, platform: Platform) -> None:
@@ -49,10 +49,10 @@ def test_the_kl_is_not_divided_by_the_number_of_classes(train: Batches, platform
 
     few = first_kd_mean(train, platform)
     student, teacher = widened(tiny_net(4, 1)), widened(tiny_net(6, 2))
-    with opened(kd(student, teacher), train, Settings(), platform) as trainer:
+    with training(kd(student, teacher), train, Settings(), platform) as trainer:
         next(trainer.steps(0))
-        trainer.look("")
-        many = trainer.players[0].means()["kd"]
+        trainer.look()
+        many = trainer.steppers[0].means()["kd"]
     assert many == pytest.approx(few, rel=1e-5)
 
 
@@ -95,7 +95,7 @@ def test_the_parameters_and_the_memory_of_a_loss_learn_and_are_kept(
     run was resumed in another process. Here their state goes by the name of the term.
     """
     stage = two_losses(tiny_net(4, 1))
-    with opened(stage, train, Settings(epochs=2), platform) as trainer:
+    with training(stage, train, Settings(epochs=2), platform) as trainer:
         for _ in trainer.steps(0):
             pass
         kept = trainer.state_dict()
@@ -105,7 +105,7 @@ def test_the_parameters_and_the_memory_of_a_loss_learn_and_are_kept(
     assert losses["zeta.scale"] != 1.0
     assert losses["alpha.scale"] != 3.0
     again = two_losses(tiny_net(4, 3))
-    with opened(again, train, Settings(epochs=2), platform) as trainer:
+    with training(again, train, Settings(epochs=2), platform) as trainer:
         trainer.load_state_dict(kept)
         for term in again.terms():
             assert term.module.scale == losses[f"{term.name}.scale"]

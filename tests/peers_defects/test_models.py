@@ -106,8 +106,8 @@ def test_a_plain_module_needs_no_attributes(train: Batches, platform: Platform) 
     hint = Term("hint", mse, ["student.layers.0", "teacher.layers.0"])
     label = Term("label", cross_entropy, ["student.logits", "batch.label"])
     nodes = [Role("student", Bare()), Role("teacher", Bare())]
-    fitted = fit(Stage("s", nodes, [Update("student", [label, hint])]), train, Settings(epochs=1),
-                 platform)  # fmt: skip
+    fitted = fit(Stage("s", nodes, [Update("student", [label, hint])]), train, settings=Settings(epochs=1),
+                 platform=platform)  # fmt: skip
     assert set(fitted.history[0]["terms"]) == {"label", "hint"}
 
 
@@ -116,7 +116,13 @@ def test_the_students_file_holds_the_student_and_nothing_else(
 ) -> None:
     """Most peers: teacher and student in one file, under a prefix; it had to be cut out."""
     student, teacher = tiny_net(4, 1), tiny_net(64, 2)
-    fitted = fit(kd(student, teacher), train, Settings(epochs=1), platform, directory=tmp_path)
+    fitted = fit(
+        kd(student, teacher),
+        train,
+        settings=Settings(epochs=1),
+        platform=platform,
+        directory=tmp_path,
+    )
     save_tensors(tmp_path / "student.safetensors", fitted.last["student"], {})
     saved = load_file(tmp_path / "student.safetensors")
     assert saved.keys() == student.state_dict().keys()
@@ -130,7 +136,13 @@ def test_the_checkpoint_holds_no_weights_of_the_teacher(
 ) -> None:
     """A checkpoint of a small student must not be as large as its teacher."""
     settings = Settings(epochs=2, checkpoint_seconds=0.0)
-    fit(kd(tiny_net(4, 1), tiny_net(20_000, 2)), train, settings, platform, directory=tmp_path)
+    fit(
+        kd(tiny_net(4, 1), tiny_net(20_000, 2)),
+        train,
+        settings=settings,
+        platform=platform,
+        directory=tmp_path,
+    )
     saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     assert set(saved["nodes"]) == {"student"}
     assert (tmp_path / "checkpoint.pt").stat().st_size < 100_000
@@ -144,7 +156,12 @@ def test_the_student_is_an_ordinary_module_during_and_after_a_stage(
     hint = Term("hint", mse, ["student.bn", "teacher.bn"])
     nodes = [Role("student", student), Role("teacher", teacher)]
     kinds = {name: type(part) for name, part in student.named_modules()}
-    fit(Stage("hint", nodes, [Update("student", [hint])]), train, Settings(epochs=1), platform)
+    fit(
+        Stage("hint", nodes, [Update("student", [hint])]),
+        train,
+        settings=Settings(epochs=1),
+        platform=platform,
+    )
     assert {name: type(part) for name, part in student.named_modules()} == kinds
     assert same(bits(pickle.loads(pickle.dumps(student))), bits(student))
     whole = io.BytesIO()

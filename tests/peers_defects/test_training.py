@@ -22,7 +22,7 @@ from stillhouse.engine.fit import Silent, fit
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.terms import Term
-from stillhouse.engine.trainer import Settings, opened
+from stillhouse.engine.trainer import Settings, training
 from stillhouse.methods import kd, plain
 
 
@@ -57,7 +57,14 @@ def test_the_student_trains_in_train_mode_after_a_validation(
         modes.append({part.training for part in student.modules()})
         means.append(student.bn.running_mean.clone())
 
-    fit(plain(student), train, Settings(epochs=3), platform, validation=train, observer=Watch(look))
+    fit(
+        plain(student),
+        train,
+        settings=Settings(epochs=3),
+        platform=platform,
+        validation=train,
+        observer=Watch(look),
+    )
     assert modes == [{True}] * 15
     moved = [not torch.equal(a, b) for a, b in itertools.pairwise(means)]
     assert all(moved), "batch norm gathers statistics in every epoch"
@@ -71,7 +78,7 @@ def test_the_teacher_runs_without_autograd_and_collects_nothing(
     handle = teacher.register_forward_hook(
         lambda _module, _inputs, output: graphs.append((torch.is_grad_enabled(), output.grad_fn))
     )
-    fit(kd(tiny_net(4, 1), teacher), train, Settings(epochs=1), platform)
+    fit(kd(tiny_net(4, 1), teacher), train, settings=Settings(epochs=1), platform=platform)
     handle.remove()
     assert set(graphs) == {(False, None)}
     assert all(p.grad is None for p in teacher.parameters())
@@ -80,8 +87,8 @@ def test_the_teacher_runs_without_autograd_and_collects_nothing(
 def test_the_optimiser_holds_no_state_of_the_teacher(train: Batches, platform: Platform) -> None:
     """Trainers for language models: optimiser state was allocated for the teacher too."""
     student, teacher = tiny_net(4, 1), tiny_net(64, 2)
-    with opened(kd(student, teacher), train, Settings(epochs=1), platform) as trainer:
-        held = [p for group in trainer.players[0].optimizer.param_groups for p in group["params"]]
+    with training(kd(student, teacher), train, Settings(epochs=1), platform) as trainer:
+        held = [p for group in trainer.steppers[0].optimizer.param_groups for p in group["params"]]
         assert {id(p) for p in held} == {id(p) for p in student.parameters()}
 
 
@@ -100,7 +107,13 @@ def test_all_randomness_of_the_teacher_is_off(train: Batches, platform: Platform
 
     handle = teacher.register_forward_hook(listen)
     meddle = Watch(lambda: teacher.train())
-    fit(kd(tiny_net(4, 1), teacher), train, Settings(epochs=2), platform, observer=meddle)
+    fit(
+        kd(tiny_net(4, 1), teacher),
+        train,
+        settings=Settings(epochs=2),
+        platform=platform,
+        observer=meddle,
+    )
     handle.remove()
     assert len(gaps) >= 10
     assert max(gaps) < 1e-6
@@ -120,12 +133,12 @@ def test_two_stages_in_one_process_do_not_disturb_each_other(
     alone = []
     for seed in (1, 2):
         student, stage, settings = pair(seed)
-        with opened(stage, train, settings, platform) as trainer:
+        with training(stage, train, settings, platform) as trainer:
             for epoch in range(2):
                 list(trainer.steps(epoch))
         alone.append(bits(student))
     (first, one, of_one), (second, two, of_two) = pair(1), pair(2)
-    with opened(one, train, of_one, platform) as a, opened(two, train, of_two, platform) as b:
+    with training(one, train, of_one, platform) as a, training(two, train, of_two, platform) as b:
         for epoch in range(2):
             for _ in zip(a.steps(epoch), b.steps(epoch), strict=True):
                 pass
@@ -144,7 +157,7 @@ def test_settings_that_are_given_are_never_changed(train: Batches, platform: Pla
     before = copy.deepcopy(vars(settings))
     stage = kd(tiny_net(4, 1), tiny_net(6, 2))
     nodes, updates = list(stage.nodes), list(stage.updates)
-    fit(stage, train, settings, platform)
+    fit(stage, train, settings=settings, platform=platform)
     assert list(stage.nodes) == nodes
     assert list(stage.updates) == updates
     assert vars(settings) == before

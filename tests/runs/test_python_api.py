@@ -115,7 +115,7 @@ def test_a_stage_of_ones_own_is_a_few_lines(train) -> None:
             )
         ],
     )
-    fitted = sh.fit(stage, train, Settings(epochs=3), open_platform(device="cpu"))
+    fitted = sh.fit(stage, train, settings=Settings(epochs=3), platform=open_platform(device="cpu"))
     first, last = (fitted.history[at]["terms"]["map"] for at in (0, -1))
     assert last < first
 

@@ -147,7 +147,7 @@ def test_a_student_distilled_by_kd_keeps_its_accuracy_in_int8(platform: Platform
     train = toy_batches()
     plain, student = untaught(4), quantised(untaught(4), IMAGE)
     for net in (plain, student):
-        fit(kd(net, taught(6)), train, settings(), platform)
+        fit(kd(net, taught(6)), train, settings=settings(), platform=platform)
     batch = train.show(torch.arange(IMAGES), 0)
     whole, rounded = plain.eval(), student.eval()
     integers = converted(student)
@@ -178,7 +178,7 @@ def test_a_stopped_training_goes_on_with_the_same_bits(platform: Platform, tmp_p
     def go(directory, observer=None) -> dict[str, Tensor]:
         student = quantised(untaught(4), IMAGE)
         how = settings(epochs=4, checkpoint_seconds=0.0)
-        fitted = fit(kd(student, taught(6)), toy_batches(), how, platform, directory=directory,
+        fitted = fit(kd(student, taught(6)), toy_batches(), settings=how, platform=platform, directory=directory,
                      identity="x", observer=observer)  # fmt: skip
         return fitted.last["student"]
 

@@ -30,8 +30,8 @@ def digits() -> tuple[ImageTable, ImageTable]:
 
 def accuracy(stage, table: ImageTable, platform: Platform) -> float:
     served = Batches(table, SCALE, batch_size=64)
-    with opened(stage, served, Settings(), platform) as trainer:
-        return evaluate(trainer.wiring, served, platform)["student"]["accuracy"]
+    with opened(stage, served, Settings(), platform) as objective:
+        return evaluate(objective, served, platform)["student"]["accuracy"]
 
 
 def teacher_and_impressions(platform: Platform, out: Path) -> tuple[nn.Module, Synthesis]:

@@ -92,7 +92,7 @@ def cached_parts(stage: Stage, name: str) -> tuple[list[str], list[str]]:
 
     >>> from torch import nn
     >>> from stillhouse.methods import th_kd
-    >>> recorded_parts(th_kd(nn.Linear(4, 2), nn.Linear(4, 2), student_head="", head=""), "teacher")
+    >>> cached_parts(th_kd(nn.Linear(4, 2), nn.Linear(4, 2), student_head="", head=""), "teacher")
     (['logits'], ['embedding'])
     """
     signals = [read for term in stage.terms() for read in term.reads]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -13,8 +13,47 @@ from stillhouse.data.tables import ImageTable, Table
 from stillhouse.data.views import LOOKUP, PLAIN_VIEW, lookup, shuffled
 from stillhouse.errors import DataError
 
-Order = Callable[["Batches", int], Tensor]
-"""The rows of an epoch in the order in which they are shown: of (batches, epoch), int64 [N]."""
+Order = Callable[[Tensor, int, int], Tensor]
+"""The rows of an epoch in the order in which they are shown, int64 [N]: a pure function of (labels of
+all rows, seed, epoch), so that a run resumes amid an epoch."""
+
+
+class BatchSource(Protocol):
+    """What a training is fed from: `Batches`, or a Dataset or DataLoader behind its form."""
+
+    order_seed: int
+    world: int
+
+    @property
+    def batch_size(self) -> int:
+        """Rows of a step, of all processes together."""
+
+    @property
+    def loading(self) -> int:
+        """Loader processes that share the cores with compute."""
+
+    @property
+    def rows(self) -> int | None:
+        """How many rows there are; None where nobody knows."""
+
+    @property
+    def labels(self) -> Tensor | None:
+        """The label of each row; None where nobody knows."""
+
+    def __len__(self) -> int:
+        """Steps per epoch."""
+
+    def epoch(
+        self, epoch: int, *, start: int = 0, order: Order | None = None
+    ) -> Iterator[dict[str, Tensor]]:
+        """The training batches of an epoch, from a step on."""
+
+    def once(self) -> Iterator[dict[str, Tensor]]:
+        """Every row once, in order, as evaluation sees it."""
+
+    def sample(self, count: int = 4) -> dict[str, Tensor]:
+        """The first rows as a training batch would show them."""
+
 
 EVALUATION_BATCH = 512
 """Images per evaluation step: no gradients are kept, so larger than in training."""
@@ -80,6 +119,16 @@ class Batches:
         """Steps per epoch."""
         return len(self.table) // self.batch_size
 
+    @property
+    def rows(self) -> int:
+        """Rows of the table."""
+        return len(self.table)
+
+    @property
+    def labels(self) -> Tensor:
+        """The label of each row."""
+        return self.table.labels
+
     def view_of(self, epoch: int) -> int:
         """The view that an epoch shows."""
         return epoch if self.views is None else epoch % self.views
@@ -89,19 +138,18 @@ class Batches:
     ) -> Iterator[dict[str, Tensor]]:
         """The training batches of an epoch (counted from 0), from a step on.
 
-        ``order`` gives the rows in place of a shuffle: as many as there are, a pure function of
-        the seeds and the epoch, so that a run resumes amid an epoch.
+        ``order`` gives the rows in place of a shuffle: as many as there are.
         """
-        rows_shown = order(self, epoch) if order else self._shuffled(epoch)
+        if order is None:
+            rows_shown = shuffled(self.order_seed, epoch, len(self.table))
+        else:
+            rows_shown = order(self.labels.cpu(), self.order_seed, epoch)
         share = self.batch_size // self.world
         rows = [
             rows_shown[step * self.batch_size + self.rank * share :][:share]
             for step in range(start, len(self))
         ]
         return self._reader.read(rows, view=self.view_of(epoch), seed=self.view_seed)
-
-    def _shuffled(self, epoch: int) -> Tensor:
-        return shuffled(self.order_seed, epoch, len(self.table))
 
     def once(self, batch_size: int = EVALUATION_BATCH) -> Iterator[dict[str, Tensor]]:
         """Every row once, in order and not augmented; this process's share of it."""

@@ -1,20 +1,52 @@
-"""Orders: how an epoch shows its rows where a method asks for more than a shuffle.
+"""Orders: how an epoch shows its rows where a method asks for more than a shuffle."""
 
-Each is an `Order`, a pure function of (batches, epoch), so that a run resumes amid an epoch.
-"""
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.utils.data import Sampler
 
-from stillhouse.data.batches import Batches
+from stillhouse.data.batches import Order
 from stillhouse.data.views import shuffled, uniform
-from stillhouse.errors import DataError
 
 _PARTNER = 2
 """The draw that picks partners."""
 
 
-def class_pairs(batches: Batches, epoch: int) -> Tensor:
+class OrderSampler(Sampler[int]):
+    """An order of rows as a sampler of a DataLoader, another one for each epoch.
+
+    Args:
+        order: a pure function of (labels, seed, epoch).
+        labels: of all rows, int64 [N].
+        seed: of the training.
+
+    >>> sampler = OrderSampler(class_pairs, torch.tensor([0, 1, 0, 1]))
+    >>> sampler.set_epoch(1)
+    >>> labels = torch.tensor([0, 1, 0, 1])[list(sampler)]
+    >>> bool((labels[::2] == labels[1::2]).all()), len(sampler)
+    (True, 4)
+    """
+
+    def __init__(self, order: Order, labels: Tensor, *, seed: int = 0) -> None:
+        self.order, self.labels, self.seed, self.epoch = order, labels, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch comes, counted from 0."""
+        self.epoch = epoch
+
+    def _rows(self) -> list[int]:
+        rows: list[int] = self.order(self.labels.cpu(), self.seed, self.epoch).tolist()
+        return rows
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._rows())
+
+    def __len__(self) -> int:
+        return len(self._rows())
+
+
+def class_pairs(labels: Tensor, seed: int, epoch: int) -> Tensor:
     """Rows as neighbouring pairs of one class: 2i is an anchor, 2i + 1 its partner.
 
     An epoch shows as many rows as ever, so half of them are anchors: two epochs in a row show each
@@ -22,41 +54,19 @@ def class_pairs(batches: Batches, epoch: int) -> Tensor:
     own partner.
 
     Shapes:
-        returns int64 [N], or [N - 1] where N is odd.
+        labels: int64 [N]; returns int64 [N], or [N - 1] where N is odd.
 
-    Raises:
-        DataError: a process would not get whole pairs.
-
-    >>> from stillhouse.testing.toy import toy_batches
-    >>> batches = toy_batches()
-    >>> pairs = class_pairs(batches, 0).view(-1, 2)
-    >>> labels = batches.table.labels
+    >>> labels = torch.arange(24) % 3
+    >>> pairs = class_pairs(labels, 0, 0).view(-1, 2)
     >>> bool((labels[pairs[:, 0]] == labels[pairs[:, 1]]).all()), len(set(pairs[:, 0].tolist()))
-    (True, 24)
+    (True, 12)
     """
-    check_pairs(batches)
-    rows = len(batches.table)
+    rows = len(labels)
     half = rows // 2
-    anchors = shuffled(batches.order_seed, epoch // 2, rows)
+    anchors = shuffled(seed, epoch // 2, rows)
     anchors = anchors[:half] if epoch % 2 == 0 else anchors[rows - half :]
-    partners = _partners(batches.table.labels.cpu(), anchors, batches.order_seed, epoch)
+    partners = _partners(labels, anchors, seed, epoch)
     return torch.stack([anchors, partners], 1).flatten()
-
-
-def check_pairs(batches: Batches) -> None:
-    """Make sure that every process gets whole pairs of each batch.
-
-    Raises:
-        DataError: its share of a batch is odd.
-    """
-    share = batches.batch_size // batches.world
-    if share % 2:
-        where = f" on each of {batches.world} processes" if batches.world > 1 else ""
-        raise DataError(
-            f"a batch of {batches.batch_size} rows is {share} rows{where}, which are no whole "
-            f"pairs; choose a batch that is a multiple of {2 * batches.world}, and at most the "
-            f"number of training rows ({len(batches.table)})"
-        )
 
 
 def _partners(labels: Tensor, anchors: Tensor, seed: int, epoch: int) -> Tensor:

@@ -41,7 +41,7 @@ class _Views(Dataset[tuple[Tensor, int, int]]):
     def __getitem__(self, key: Any) -> tuple[Tensor, int, int]:
         row, seed = key
         if self.transform is not None or not isinstance(self.table, ImageTable):
-            _seed_all(seed)  # a dataset may draw too
+            seed_all(seed)  # a dataset may draw too
         image: Any
         if isinstance(self.table, ImageTable):
             stored = int(self.table.stored(torch.tensor(row)))
@@ -64,7 +64,8 @@ class _Views(Dataset[tuple[Tensor, int, int]]):
         return shown
 
 
-def _seed_all(number: int) -> None:
+def seed_all(number: int) -> None:
+    """Seed the generators of Python, NumPy and PyTorch's CPU."""
     random.seed(number)
     np.random.seed(number % 2**32)
     torch.default_generator.manual_seed(number)  # torch.manual_seed also walks every accelerator

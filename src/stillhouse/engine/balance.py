@@ -1,4 +1,4 @@
-"""Balance: weights of terms from how hard each pulls at the student, in place of folklore."""
+"""Balance: weights of terms from the norms of their gradients at the student, in place of folklore."""
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
@@ -9,14 +9,16 @@ from itertools import islice
 import torch
 from torch import nn
 
-from stillhouse.data.batches import Batches
+from stillhouse.data.batches import BatchSource
+from stillhouse.engine.facts import facts_of
 from stillhouse.engine.gradients import gradient_norms
+from stillhouse.engine.objective import Objective, UpdateObjective
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.seeding import seeded
 from stillhouse.engine.signals import Signals
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.terms import OverTraining, Term, Weight
-from stillhouse.engine.trainer import Settings, Trainer, opened
+from stillhouse.engine.trainer import Settings, opened
 from stillhouse.errors import WiringError
 
 MOMENTS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -25,14 +27,14 @@ MOMENTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 def balanced(
     stage: Stage,
-    train: Batches,
+    train: BatchSource,
     settings: Settings,
     platform: Platform,
     *,
     share: float = 1.0,
     batches: int = 8,
 ) -> Stage:
-    """The stage with weights by which its terms pull at the student in fixed proportions.
+    """The stage with weights at which the gradients of its terms are in fixed proportions.
 
     With g_i the root mean square, over the first batches, of the length of the gradient of term i
     at all weights of the kept role as it starts, and L the term that comes first (by custom the
@@ -52,25 +54,31 @@ def balanced(
         stage: with live teachers.
         train: of which the first batches of the first epoch are used; nothing is trained on them.
         settings, platform: as in the fit.
-        share: how hard the other terms pull together, in units of the first. 1.0: as hard.
+        share: the gradient norm of the other terms together, in units of the first. 1.0: equal.
         batches: how many.
 
     Raises:
         WiringError: the stage does not fit together, or its terms are bound to each other.
     """
-    stage = stage.completed(train)
+    stage = stage.completed(facts_of(train))
     check_balance(stage)
-    with seeded(settings.seed, "balance"), opened(stage, train, settings, platform) as trainer:
-        with _untouched(trainer):
-            factors = _factors(stage, trainer, share, lambda: islice(train.epoch(0), batches))
-        epochs = float(settings.epochs)
-    updates = [
-        replace(update, terms=[_scaled(term, factors) for term in update.terms])
-        for update in stage.updates
-    ]
-    found = [term for update in updates for term in update.terms if term.name in factors]
-    said = ", ".join(f"{term.name} {_largest(term, epochs):.4g}" for term in found)
-    return replace(stage, updates=updates, notes={**stage.notes, "balance": said or "one term"})
+
+    def shown() -> Iterator[Signals]:
+        return islice(train.epoch(0), batches)
+
+    factors: dict[str, float] = {}
+    with (
+        seeded(settings.seed, "balance"),
+        opened(stage, train, settings, platform) as objective,
+        _untouched(objective),
+    ):
+        for update in objective.updates:
+            if stage.keeps in update.plan.update.learners:
+                factors |= _factors(objective, update, share, shown, platform)
+    stage = stage.with_terms(lambda term: _scaled(term, factors))
+    found = [term for term in stage.terms() if term.name in factors]
+    said = ", ".join(f"{term.name} {_largest(term, float(settings.epochs)):.4g}" for term in found)
+    return replace(stage, notes={**stage.notes, "balance": said or "one term"})
 
 
 def check_balance(stage: Stage) -> None:
@@ -86,34 +94,34 @@ def check_balance(stage: Stage) -> None:
         raise WiringError(
             f"stage '{stage.name}'",
             [
-                f"balance cannot weigh {names}: a share of one mixture, or a pull of nothing at "
-                "the start; leave 'balance' out and set the method's own weights"
+                f"balance cannot weigh {names}: a share of one mixture, or a gradient of nothing "
+                "at the start; leave 'balance' out and set the method's own weights"
             ],
         )
 
 
 def _factors(
-    stage: Stage, trainer: Trainer, share: float, batches: Callable[[], Iterator[Signals]]
+    objective: Objective,
+    update: UpdateObjective,
+    share: float,
+    batches: Callable[[], Iterator[Signals]],
+    platform: Platform,
 ) -> dict[str, float]:
     """What the weight of each term is multiplied by; terms that stay are left out."""
-    found: dict[str, float] = {}
-    for player in trainer.players:
-        if stage.keeps not in player.plan.update.learners:
-            continue
-        kept = player.composite.learners[stage.keeps]
-        parameters = [p for p in kept.parameters() if p.requires_grad]
-        norms = gradient_norms(player, batches(), parameters)
-        largest = {term.name: _largest(term, player.epochs) for term in player.plan.update.terms}
-        bound = {term.name for term in player.plan.update.terms if term.bound}
-        pulls = {name: norms[name] * weight for name, weight in largest.items()}
-        moving = {name: pull for name, pull in pulls.items() if pull > 0.0}
-        if not moving.keys() - bound:
-            continue
-        first, *others = (name for name in moving if name not in bound)
-        alone = moving[first] / largest[first]  # the pull of the first term at weight 1
-        found[first] = 1.0 / largest[first]
-        found |= {name: share / len(others) * alone / moving[name] for name in others}
-    return found
+    kept = update.composite.learners[objective.stage.keeps]
+    parameters = [p for p in kept.parameters() if p.requires_grad]
+    norms = gradient_norms(update, batches(), parameters, platform)
+    terms = update.plan.update.terms
+    largest = {term.name: _largest(term, objective.epochs) for term in terms}
+    bound = {term.name for term in terms if term.bound}
+    weighted = {name: norms[name] * weight for name, weight in largest.items()}
+    moving = {name: norm for name, norm in weighted.items() if norm > 0.0}
+    if not moving.keys() - bound:
+        return {}
+    first, *others = (name for name in moving if name not in bound)
+    alone = moving[first] / largest[first]  # of the first term at weight 1
+    found = {name: share / len(others) * alone / moving[name] for name in others}
+    return {first: 1.0 / largest[first], **found}
 
 
 def _largest(term: Term, epochs: float) -> float:
@@ -139,9 +147,9 @@ def _times(weight: Weight, factor: float) -> Weight:
 
 
 @contextmanager
-def _untouched(trainer: Trainer) -> Iterator[None]:
+def _untouched(objective: Objective) -> Iterator[None]:
     """Put back what a forward pass in train mode moves."""
-    modules: list[nn.Module] = [player.composite for player in trainer.players]
+    modules: list[nn.Module] = [update.composite for update in objective.updates]
     before = [{k: v.clone() for k, v in m.state_dict().items()} for m in modules]
     try:
         yield

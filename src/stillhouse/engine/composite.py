@@ -1,8 +1,8 @@
 """The composite module of an update: learners, bridges and the terms' own parameters, terms out.
 
-This is what gets compiled and what gets wrapped for data-parallel training. Nodes that run inside
-without learning (a frozen head behind the student) are reached through the plan and never
-registered, so that nothing of the teacher is wrapped, moved or saved.
+This is what gets compiled, and what `UpdateObjective` wraps. Nodes that run inside without learning
+(a frozen head behind the student) are reached through the plan and never registered, so that
+nothing of the teacher is wrapped, moved or saved.
 """
 
 from collections.abc import Iterable
@@ -14,20 +14,23 @@ from stillhouse.engine.layout import breaks_channels_last
 from stillhouse.engine.nodes import Node
 from stillhouse.engine.signals import Signals
 from stillhouse.engine.wiring import UpdatePlan
-from stillhouse.functional.precision import full
+from stillhouse.functional.precision import full, without_autocast
 
 CPU = torch.device("cpu")
 
 
 class Composite(nn.Module):
-    """Signals in, one scalar per term out.
+    """Signals in, one scalar per term out, and all signals.
 
     Shapes:
-        forward: a mapping of signals -> [terms], unweighted means over the batch, float32.
+        forward: a mapping of signals -> [terms], unweighted means over the batch, float32; and the
+            signals with those of the nodes inside (none where `gives_signals` is off: what a
+            compiled graph returns cannot be fused away).
     """
 
     def __init__(self, plan: UpdatePlan, autocast: torch.dtype | None = None) -> None:
         super().__init__()
+        self.gives_signals = True
         self._autocast = autocast
         learners = set(plan.update.learners)
         self.learners = nn.ModuleDict(
@@ -41,19 +44,24 @@ class Composite(nn.Module):
         self._terms = tuple(plan.update.terms)
         self._reads = tuple({read: None for term in self._terms for read in term.reads})
 
-    def forward(self, signals: Signals) -> Tensor:
+    def forward(self, signals: Signals) -> tuple[Tensor, Signals]:
         """Run the nodes inside and give the terms."""
         known = dict(signals)
         device = next(iter(known.values())).device
         if self._narrow and device.type == CPU.type:
             known = {name: value.contiguous() for name, value in known.items()}
-        if self._autocast is None:
+        if self._autocast is not None:
+            with torch.autocast(device.type, self._autocast):
+                self._run(known)
+        else:
             self._run(known)
-            return self._values(known)
-        with torch.autocast(device.type, self._autocast):
-            self._run(known)
-        # Half precision ends where the terms begin: a product inside a loss needs all its digits.
-        return self._values({name: full(known[name]) for name in self._reads})
+        if self._autocast is None and not torch.is_autocast_enabled(device.type):
+            values = self._values(known)
+        else:
+            # Half precision ends where the terms begin: a product inside a loss needs all digits.
+            with without_autocast(device):
+                values = self._values({name: full(known[name]) for name in self._reads})
+        return values, known if self.gives_signals else {}
 
     def _run(self, known: Signals) -> None:
         for node in self._inside:

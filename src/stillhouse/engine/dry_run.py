@@ -8,12 +8,14 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from stillhouse.engine.facts import lacking
 from stillhouse.engine.flags import Flags
+from stillhouse.engine.graph import Graph
 from stillhouse.engine.nodes import Bridge, Node, Role
 from stillhouse.engine.order import parts_of
 from stillhouse.engine.seeding import seeded
-from stillhouse.engine.signals import EMBEDDING, LOGITS, Signals, owner, shape_text
-from stillhouse.engine.stage import Stage
+from stillhouse.engine.signals import BATCH, EMBEDDING, LOGITS, Signals, owner, shape_text
+from stillhouse.engine.task import Task
 from stillhouse.engine.terms import Term
 from stillhouse.errors import StillhouseError, WiringError, nearest
 
@@ -27,6 +29,8 @@ def _said(error: Exception) -> str:
 def _run_node(node: Node, signals: Signals, seed: int) -> str | None:
     """Run one node into ``signals``; gives the problem, if any."""
     missing = [need for need in node.needs if need not in signals]
+    if missing and owner(missing[0]) == BATCH:
+        return f"node '{node.name}' reads '{missing[0]}': {lacking(missing[0], signals)}"
     if missing:
         given = ", ".join(name for name in signals if owner(name) == owner(missing[0]))
         return (
@@ -68,18 +72,20 @@ def _head_problem(node: Node, signals: Mapping[str, Tensor]) -> str | None:
 
 def _missing_problem(asker: str, read: str, signals: Mapping[str, Tensor]) -> str | None:
     """A signal that its node did not give; None when the whole node failed and was reported."""
+    if owner(read) == BATCH:
+        return f"{asker} reads '{read}': {lacking(read, signals)}"
     given = [name for name in signals if owner(name) == owner(read)]
     return f"{asker} reads '{read}'; {nearest(read, given)}" if given else None
 
 
-def _measure_problem(label: str, signal: str, signals: Mapping[str, Tensor]) -> str | None:
-    """What is scored must be there, as logits."""
+def _measure_problem(
+    task: Task, label: str, signal: str, signals: Mapping[str, Tensor]
+) -> str | None:
+    """What is scored must be there, in the form that the task scores."""
     if signal not in signals:
         return _missing_problem(f"measure '{label}'", signal, signals)
-    if signals[signal].ndim == 2:
-        return None
-    shape = shape_text(signals[signal])
-    return f"measure '{label}' scores logits [B, classes], but '{signal}' is {shape}"
+    problem, shape = task.output_problem(signals[signal]), shape_text(signals[signal])
+    return f"measure '{label}' scores {problem}, but '{signal}' is {shape}" if problem else None
 
 
 def _term_problem(term: Term, signals: Mapping[str, Tensor], seed: int) -> str | None:
@@ -111,7 +117,7 @@ def _value(term: Term, signals: Mapping[str, Tensor]) -> Tensor:
 
 
 def dry_run(
-    stage: Stage, nodes: Sequence[Node], signals: Signals, seed: int, problems: list[str]
+    stage: Graph, nodes: Sequence[Node], signals: Signals, seed: int, problems: list[str]
 ) -> Signals:
     """Run all nodes and terms once; adds to ``problems``, leaves no flag or hook behind."""
     flags = Flags([node.module for node in nodes if node.module is not None])
@@ -127,7 +133,9 @@ def dry_run(
                 found = _run_node(node, signals, seed) or _head_problem(node, signals)
                 problems += [found] if found else []
             asked = [_term_problem(term, signals, seed) for term in stage.terms()]
-            asked += [_measure_problem(*measure, signals) for measure in stage.measures.items()]
+            asked += [
+                _measure_problem(stage.task, *each, signals) for each in stage.measures.items()
+            ]
             asked += [
                 _missing_problem(f"diagnostic '{diagnostic.name}'", read, signals)
                 for diagnostic in stage.diagnostics

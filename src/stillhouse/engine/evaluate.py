@@ -1,63 +1,67 @@
-"""Evaluation: accuracy and cross-entropy of the measured signals, and diagnostics, once over a table."""
+"""Evaluation: the task's metrics of the measured signals, and diagnostics, once over a table."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor
 
-from stillhouse.data.batches import Batches
+from stillhouse.data.batches import BatchSource
 from stillhouse.engine.composite import run_outside
 from stillhouse.engine.diagnostics import Gathered, Reading, read_off, reads_of
+from stillhouse.engine.objective import Objective
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.signals import Signals
-from stillhouse.engine.wiring import Wiring
-from stillhouse.functional import cross_entropy
 
 Scores = dict[str, dict[str, float]]
+"""The label of a measure -> name of a metric -> its value."""
+
+LABEL = "batch.label"
 
 
-def evaluate(wiring: Wiring, table: Batches, platform: Platform) -> Scores:
+def evaluate(objective: Objective, table: BatchSource, platform: Platform) -> Scores:
     """Score each measured signal in eval mode; the flags of all modules are as before.
 
     Returns:
-        label -> {"accuracy": share of rows whose largest score is the label, "loss": mean
-        cross-entropy in nats}.
+        label -> the task's metrics: means over the rows (`Task.rows`) and what is more than a mean
+        (`Task.further`). Of a classification: "accuracy", the share of rows whose largest logit
+        is the label, and "loss", the mean cross-entropy in nats.
     """
-    with _eval_mode(wiring), torch.inference_mode():
-        return _scores(wiring, table, platform, Gathered(()))
+    with _eval_mode(objective), torch.inference_mode():
+        return _scores(objective, table, platform, Gathered(()))
 
 
 def examine(
-    wiring: Wiring, table: Batches, platform: Platform
+    objective: Objective, table: BatchSource, platform: Platform
 ) -> tuple[Scores, dict[str, Reading]]:
     """Score as `evaluate` does, and read the diagnostics off the same pass."""
-    diagnostics = wiring.stage.diagnostics
+    diagnostics = objective.stage.diagnostics
     gathered = Gathered(reads_of(diagnostics))
-    with _eval_mode(wiring), torch.no_grad():
+    with _eval_mode(objective), torch.no_grad():
         with torch.inference_mode():
-            scores = _scores(wiring, table, platform, gathered)
+            scores = _scores(objective, table, platform, gathered)
         return scores, read_off(diagnostics, gathered.signals())
 
 
-def gather(wiring: Wiring, reads: Iterable[str], table: Batches, platform: Platform) -> Signals:
-    """These signals of the first rows of a table, as diagnostics see them, and no pass over the rest.
+def gather(
+    objective: Objective, reads: Iterable[str], table: BatchSource, platform: Platform
+) -> Signals:
+    """These signals of the first rows of a table, as diagnostics see them; the rest is not run.
 
     Each must be read by a measure or a diagnostic of the stage.
     """
     gathered = Gathered(reads)
-    with _eval_mode(wiring), torch.inference_mode():
+    with _eval_mode(objective), torch.inference_mode():
         for batch in table.once():
-            gathered.add(_measured(wiring, batch, platform))
+            gathered.add(_measured(objective, batch, platform))
             if gathered.full:
                 break
     return gathered.signals()
 
 
 @contextmanager
-def _eval_mode(wiring: Wiring) -> Iterator[None]:
+def _eval_mode(objective: Objective) -> Iterator[None]:
     """All modules of the stage in eval mode; then as before."""
-    roots = [node.module for node in wiring.nodes if node.module is not None]
+    roots = [node.module for node in objective.wiring.nodes if node.module is not None]
     training = [(part, part.training) for root in roots for part in root.modules()]
     for root in roots:
         root.eval()
@@ -68,27 +72,36 @@ def _eval_mode(wiring: Wiring) -> Iterator[None]:
             part.training = was
 
 
-def _measured(wiring: Wiring, batch: Signals, platform: Platform) -> Signals:
+def _measured(objective: Objective, batch: Signals, platform: Platform) -> Signals:
     dtype = platform.autocast_dtype
     with torch.autocast(platform.device.type, dtype, enabled=dtype is not None):
-        return run_outside(wiring.measuring, batch)
+        return run_outside(objective.wiring.measuring, batch)
 
 
-def _scores(wiring: Wiring, table: Batches, platform: Platform, gathered: Gathered) -> Scores:
-    measures = wiring.stage.measures
-    totals = torch.zeros(len(measures), 2, device=platform.device)
+def _scores(
+    objective: Objective, table: BatchSource, platform: Platform, gathered: Gathered
+) -> Scores:
+    task, measures = objective.stage.task, objective.stage.measures
+    further = {label: {n: m.to(platform.device) for n, m in task.further().items()}
+               for label in measures}  # fmt: skip
+    totals: dict[str, dict[str, torch.Tensor]] = {label: {} for label in measures}
     rows = torch.zeros(1, device=platform.device)
     for batch in table.once():
-        known = _measured(wiring, batch, platform)
-        label: Tensor = known["batch.label"]
-        for at, signal in enumerate(measures.values()):
-            logits = known[signal]
-            totals[at, 0] += (logits.argmax(1) == label).sum()
-            totals[at, 1] += cross_entropy(logits, label).sum()
+        known = _measured(objective, batch, platform)
+        label = known[LABEL]
+        for name, signal in measures.items():
+            output, sums = known[signal], totals[name]
+            for metric, values in task.rows(output, label).items():
+                sums[metric] = sums.get(metric, torch.zeros((), device=rows.device)) + values.sum()
+            for more in further[name].values():
+                more.update(task.predict(output), label)
         rows += len(label)
         gathered.add(known)
-    means = (platform.sum(totals) / platform.sum(rows)).tolist()
+    count = platform.sum(rows)
     return {
-        label: {"accuracy": accuracy, "loss": loss}
-        for label, (accuracy, loss) in zip(measures, means, strict=True)
+        label: {
+            **{name: float(platform.sum(total) / count) for name, total in sums.items()},
+            **{name: float(more.compute()) for name, more in further[label].items()},
+        }
+        for label, sums in totals.items()
     }

@@ -2,19 +2,20 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from stillhouse.data.batches import Batches
+from stillhouse.data.batches import BatchSource
+from stillhouse.data.loaders import Data, batches_of
 from stillhouse.engine.checkpoint import Checkpoint
 from stillhouse.engine.diagnostics import Reading
 from stillhouse.engine.evaluate import Scores, evaluate, examine
 from stillhouse.engine.files import Lines
-from stillhouse.engine.platform import Platform
+from stillhouse.engine.platform import Platform, open_platform
 from stillhouse.engine.seeding import seeded
 from stillhouse.engine.stage import Stage
-from stillhouse.engine.trainer import Settings, Trainer, Weights, measured, opened
+from stillhouse.engine.trainer import Settings, Trainer, Weights, opened, training
 from stillhouse.errors import NonFiniteLoss, RunError, WiringError
 
 CHECKPOINT = "checkpoint.pt"
@@ -54,7 +55,7 @@ class Progress:
     epoch: int = 0
     step: int = 0
     best_epoch: int = 0
-    best_score: float = -1.0
+    best_score: float | None = None
     best: Weights = field(default_factory=dict)
     seconds: float = 0.0
     epoch_seconds: float = 0.0
@@ -64,8 +65,8 @@ class Progress:
 class Fitted:
     """What a fit gives: weights of the last and of the best epoch, and the history.
 
-    The best epoch is the one of the highest validation accuracy of the first measure (the earliest
-    of equals); without validation it is the last.
+    The best epoch is the one with the best value of the task's metric on validation data, of the
+    first measure (the earliest of equals); without validation it is the last.
     """
 
     last: Weights
@@ -77,12 +78,14 @@ class Fitted:
 
 def fit(
     stage: Stage,
-    train: Batches,
-    settings: Settings,
-    platform: Platform,
+    train: Data,
+    validation: Data | None = None,
     *,
-    validation: Batches | None = None,
-    directory: Path | None = None,
+    epochs: int | None = None,
+    batch_size: int = 64,
+    settings: Settings | None = None,
+    platform: Platform | None = None,
+    directory: Path | str | None = None,
     identity: str = "",
     about: Mapping[str, Any] | None = None,
     observer: Observer | None = None,
@@ -91,43 +94,77 @@ def fit(
 
     Args:
         stage: what the method composed.
-        train: training batches.
-        settings: budget and rules.
-        platform: device, precision, processes.
-        validation: scored after each epoch; diagnostics are read off it too.
+        train: a Dataset of (image, label) or of mappings, a DataLoader of such batches, or one of
+            our tables or `Batches`.
+        validation: likewise; scored after each epoch, and diagnostics are read off it.
+        epochs: passes over the training data, instead of those of the settings.
+        batch_size: of a Dataset or a table; a DataLoader and `Batches` have their own.
+        settings: budget and rules; `Settings()` where they are left out.
+        platform: device, precision, processes; chosen by what is there where it is left out.
         directory: for checkpoints and metrics.jsonl; None keeps both in memory only.
         identity: fingerprint of everything that decides the result; a checkpoint of another one is
             refused.
         about: added to each line of metrics.
         observer: hears of steps and epochs.
 
+    Returns:
+        The weights of the last and of the best epoch, and the history. The networks of the stage
+        hold the last weights.
+
     Raises:
+        DataError: the data are none of these.
         WiringError: the stage does not fit together; nothing was run.
         NonFiniteLoss: a term became nan or inf; the last good checkpoint is kept.
-        RunError: the checkpoint is damaged or belongs to another fit, or the accuracy that was
-            waited for never came.
+        RunError: the checkpoint is damaged or belongs to another fit, or the value that was waited
+            for never came.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from torch.utils.data import TensorDataset
+    >>> from stillhouse.methods import plain
+    >>> data = TensorDataset(torch.randn(32, 4), torch.tensor([0, 1] * 16))
+    >>> fitted = fit(plain(nn.Linear(4, 2)), data, validation=data, epochs=2, batch_size=8)
+    >>> len(fitted.history), sorted(fitted.history[-1]["validation"]["student"])
+    (2, ['accuracy', 'loss'])
     """
-    if settings.until_accuracy is not None and validation is None:
+    settings = settings or Settings()
+    if epochs is not None:
+        settings = replace(settings, epochs=epochs)
+    if settings.until_metric is not None and validation is None:
         raise WiringError(
-            "settings", ["until_accuracy is read from validation data, and there are none"]
+            "settings", ["until_metric is read from validation data, and there are none"]
         )
-    with seeded(settings.seed, "fit"), opened(stage, train, settings, platform) as trainer:
-        run = _Run(trainer, validation, directory, identity, about or {}, observer or Silent())
+    platform = platform or open_platform()
+    served = [
+        None if data is None else batches_of(
+            data, batch_size=batch_size, seed=settings.seed, device=platform.device,
+            rank=platform.rank, world=platform.world,
+        )
+        for data in (train, validation)
+    ]  # fmt: skip
+    learnt, scored = served
+    assert learnt is not None  # noqa: S101  (train is never None)
+    with (
+        seeded(settings.seed, "fit"),
+        training(stage, learnt, settings, platform) as trainer,
+    ):
+        place = Path(directory) if directory else None
+        run = _Run(trainer, scored, place, identity, about or {}, observer or Silent())
         return run.through()
 
 
 def score(
     stage: Stage,
     weights: Weights,
-    train: Batches,
-    table: Batches,
+    train: BatchSource,
+    table: BatchSource,
     settings: Settings,
     platform: Platform,
 ) -> Scores:
     """Score a stage with these weights on a table; ``train`` sizes its bridges as in the fit."""
-    with seeded(settings.seed, "fit"), opened(stage, train, settings, platform) as trainer:
-        trainer.load_weights(weights)
-        return evaluate(trainer.wiring, table, platform)
+    with seeded(settings.seed, "fit"), opened(stage, train, settings, platform) as objective:
+        objective.load_weights(weights)
+        return evaluate(objective, table, platform)
 
 
 class _Run:
@@ -136,7 +173,7 @@ class _Run:
     def __init__(
         self,
         trainer: Trainer,
-        validation: Batches | None,
+        validation: BatchSource | None,
         directory: Path | None,
         identity: str,
         about: Mapping[str, Any],
@@ -148,7 +185,8 @@ class _Run:
         self.observer = observer
         self.platform = trainer.platform
         self.settings = trainer.settings
-        self.stage = trainer.wiring.stage
+        self.stage = trainer.objective.stage
+        self.metric = self.stage.task.metric
         self.progress = Progress()
         self.history: list[dict[str, Any]] = []
         self.checkpoint = Checkpoint(directory / CHECKPOINT, identity) if directory else None
@@ -157,16 +195,26 @@ class _Run:
         self._kept = "no checkpoint was written yet"
 
     def through(self) -> Fitted:
-        """All epochs that are left."""
+        """All epochs that are left.
+
+        Raises:
+            NonFiniteLoss: says which checkpoint is kept.
+        """
         self._resume()
+        try:
+            return self._epochs()
+        except NonFiniteLoss as error:
+            raise error.kept(self._kept) from None
+
+    def _epochs(self) -> Fitted:
         done = self.progress.epoch * self.trainer.per_epoch + self.progress.step
         name = str(self.about.get("stage", self.stage.name))
         self.observer.begin(name, self.settings.last_epoch * self.trainer.per_epoch, done)
         while self.progress.epoch < self.settings.last_epoch and not self._good_enough():
             self._epoch()
-        if self.settings.until_accuracy is not None and not self._good_enough():
-            raise RunError(self._never(self.settings.until_accuracy))
-        last = self.trainer.weights()
+        if self.settings.until_metric is not None and not self._good_enough():
+            raise RunError(self._never(self.settings.until_metric))
+        last = self.trainer.objective.weights()
         return Fitted(
             last,
             self.progress.best or last,
@@ -176,21 +224,22 @@ class _Run:
         )
 
     def _good_enough(self) -> bool:
-        """Whether the validation accuracy that was waited for is reached."""
-        target = self.settings.until_accuracy
+        """Whether the validation value that was waited for is reached."""
+        target = self.settings.until_metric
         if target is None or not self.history:
             return False
-        return bool(self._accuracy(self.history[-1]["validation"]) >= target)
+        return self.metric.reached(self._headline(self.history[-1]["validation"]), target)
 
-    def _accuracy(self, scores: Scores) -> float:
-        return scores[measured(self.stage)]["accuracy"]
+    def _headline(self, scores: Scores) -> float:
+        return scores[self.stage.headline][self.metric.name]
 
     def _never(self, target: float) -> str:
-        best = max(self._accuracy(record["validation"]) for record in self.history)
+        values = [self._headline(record["validation"]) for record in self.history]
+        best = max(values) if self.metric.higher_is_better else min(values)
         return (
-            f"{self.about.get('stage', self.stage.name)}: waited for {100 * target:.2f} % of "
-            f"validation accuracy and reached {100 * best:.2f} % in {len(self.history)} epochs; "
-            "ask for less or give it more epochs"
+            f"{self.about.get('stage', self.stage.name)}: waited for {self.metric.shown(target)} of "
+            f"validation {self.metric.name} and reached {self.metric.shown(best)} in "
+            f"{len(self.history)} epochs; ask for less or give it more epochs"
         )
 
     def _epoch(self) -> None:
@@ -202,10 +251,10 @@ class _Run:
             if self._due() and step < self.trainer.per_epoch:
                 clock = self._count(clock)
                 self._save()
-        self.trainer.look(self._kept)
-        if not self.trainer.finite:
+        self.trainer.look()
+        if not self.trainer.objective.finite:
             done = progress.epoch * self.trainer.per_epoch + progress.step
-            raise NonFiniteLoss("", done - 1, self._kept)
+            raise NonFiniteLoss("", done - 1)
         clock = self._count(clock)
         rate = self.trainer.per_epoch * images / max(progress.epoch_seconds, 1e-9)
         record = self._record(rate)
@@ -215,8 +264,8 @@ class _Run:
         self.history.append(record)
         if self.lines is not None and self.platform.main:
             self.lines.append(record)
-        for player in self.trainer.players:
-            player.meter.reset()
+        for stepper in self.trainer.steppers:
+            stepper.meter.reset()
         if self._due() and progress.epoch < self.settings.last_epoch:
             self._save()
         self.observer.epoch(record)
@@ -224,28 +273,29 @@ class _Run:
     def _record(self, rate: float) -> dict[str, Any]:
         """Validate, note the best epoch, and describe the epoch."""
         progress = self.progress
-        players = self.trainer.players
+        steppers = self.trainer.steppers
         scores: Scores = {}
         diagnostics: dict[str, Reading] = {}
         if self.validation is not None and (self.stage.measures or self.stage.diagnostics):
-            scores, diagnostics = examine(self.trainer.wiring, self.validation, self.platform)
+            scores, diagnostics = examine(self.trainer.objective, self.validation, self.platform)
         if scores:
-            accuracy = self._accuracy(scores)
-            if accuracy > progress.best_score:
-                progress.best_score, progress.best_epoch = accuracy, progress.epoch + 1
-                progress.best = self.trainer.weights()
-        terms = {name: mean for player in players for name, mean in player.means().items()}
+            value = self._headline(scores)
+            if progress.best_score is None or self.metric.better(value, progress.best_score):
+                progress.best_score, progress.best_epoch = value, progress.epoch + 1
+                progress.best = self.trainer.objective.weights()
+        means = [stepper.means() for stepper in steppers]
+        terms = {name: mean for each in means for name, mean in each.items()}
         keeps = self.stage.keeps
-        own = [player for player in players if keeps in player.plan.update.learners] or players
-        at = float(progress.epoch + 1)
-        weights = {name: w for player in players for name, w in player.weights_at(at).items()}
+        own = [s for s in steppers if keeps in s.update.plan.update.learners] or steppers
+        mine = [name for s, each in zip(steppers, means, strict=True) if s in own for name in each]
+        weights = self.trainer.weights_at(float(progress.epoch + 1))
         return {
             "event": "epoch",
             "stage": self.stage.name,
             **self.about,
             "epoch": progress.epoch + 1,
             "step": (progress.epoch + 1) * self.trainer.per_epoch,
-            "loss": sum(weights[name] * terms[name] for player in own for name in player.means()),
+            "loss": sum(weights[name] * terms[name] for name in mine),
             "terms": terms,
             "weights": weights,
             "lr": own[0].lr,
@@ -268,8 +318,8 @@ class _Run:
 
     def _save(self) -> None:
         """Write a checkpoint of a state that is known to be finite."""
-        self.trainer.look(self._kept)
-        if not self.trainer.finite:
+        self.trainer.look()
+        if not self.trainer.objective.finite:
             return  # keep the last good one; the next step will tell which term it was
         if self.checkpoint is not None and self.platform.main:
             state = {**self.trainer.state_dict(), "progress": vars(self.progress)}
@@ -282,7 +332,6 @@ class _Run:
         if self.checkpoint is not None:
             at = f"epoch {self.progress.epoch + 1}, step {self.progress.step}"
             self._kept = f"the checkpoint of {at} is kept in {self.checkpoint.path}"
-            self.trainer.keep(self._kept)
 
     def _resume(self) -> None:
         """Go back to the checkpoint, and forget metrics of epochs after it."""

@@ -21,6 +21,10 @@ class Flags:
         self._training = {m: m.training for root in known for m in root.modules()}
         self._grad = {p: p.requires_grad for root in known for p in root.parameters()}
 
+    def learns(self, parameter: nn.Parameter) -> bool:
+        """Whether a parameter collected gradients; one that came later does."""
+        return self._grad.get(parameter, True)
+
     def restore(self) -> None:
         """Put them back."""
         for module, training in self._training.items():
@@ -34,10 +38,13 @@ class Frozen:
     """Modules that no update trains: no gradients, eval mode, whatever anyone calls."""
 
     def __init__(self, modules: Iterable[nn.Module]) -> None:
-        self._parts: list[nn.Module] = []
-        for module in modules:
-            self._parts.extend(module.modules())
-            for parameter in module.parameters():
+        self._roots = list(modules)
+        self._parts = [part for root in self._roots for part in root.modules()]
+
+    def freeze(self) -> None:
+        """Take their parameters out of autograd and bring them to eval mode."""
+        for root in self._roots:
+            for parameter in root.parameters():
                 parameter.requires_grad_(False)
         self.keep()
 
@@ -48,7 +55,7 @@ class Frozen:
                 part.training = False
 
 
-class Playing:
+class Learning:
     """Which parameters collect gradients in an update, when a stage has several updates."""
 
     def __init__(self, learners: Iterable[nn.Module]) -> None:

@@ -1,17 +1,20 @@
-"""Gradients of single terms: how hard each pulls at the weights of a node, on some batches."""
+"""Gradients of single terms: how strong each is at the weights of a node, on some batches."""
 
 from collections.abc import Iterable, Sequence
 
 import torch
 from torch import nn
 
-from stillhouse.engine.composite import run_outside
-from stillhouse.engine.player import Player
+from stillhouse.engine.objective import UpdateObjective
+from stillhouse.engine.platform import Platform
 from stillhouse.engine.signals import Signals
 
 
 def gradient_norms(
-    player: Player, batches: Iterable[Signals], parameters: Sequence[nn.Parameter]
+    update: UpdateObjective,
+    batches: Iterable[Signals],
+    parameters: Sequence[nn.Parameter],
+    platform: Platform,
 ) -> dict[str, float]:
     """Root of the summed squares of each unweighted term's gradient, over batches and parameters.
 
@@ -21,18 +24,17 @@ def gradient_norms(
     of losses).
 
     Args:
-        player: of the update whose terms they are.
+        update: whose terms they are.
         batches: training batches.
         parameters: at which the gradients are taken.
+        platform: of the processes.
     """
-    names = [term.name for term in player.plan.update.terms]
-    sums = torch.zeros(len(names), dtype=torch.float64)
+    sums = torch.zeros(len(update.names), dtype=torch.float64)
     for batch in batches:
-        values = player.composite(run_outside(player.plan.outside, batch))
-        for at, value in enumerate(values.unbind()):
+        for at, value in enumerate(update(batch).values.unbind()):
             found = torch.autograd.grad(
                 value, parameters, retain_graph=True, allow_unused=True, materialize_grads=True
             )
-            whole = player.platform.mean(torch.cat([gradient.flatten() for gradient in found]))
+            whole = platform.mean(torch.cat([gradient.flatten() for gradient in found]))
             sums[at] += whole.double().square().sum().cpu()
-    return dict(zip(names, sums.sqrt().tolist(), strict=True))
+    return dict(zip(update.names, sums.sqrt().tolist(), strict=True))

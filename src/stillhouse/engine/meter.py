@@ -32,11 +32,11 @@ class Meter:
         """
         self._recent.append((step, values.detach()))
 
-    def look(self, kept: str = "no checkpoint was written yet") -> None:
+    def look(self) -> None:
         """Take in what came since the last look.
 
         Raises:
-            NonFiniteLoss: names the term and the step; ``kept`` says which checkpoint is good.
+            NonFiniteLoss: names the term and the step.
         """
         if not self._recent:
             return
@@ -44,7 +44,7 @@ class Meter:
         bad = (~torch.isfinite(values)).nonzero()
         if len(bad):
             row, column = bad[0].tolist()
-            raise NonFiniteLoss(self.names[column], self._recent[row][0], kept)
+            raise NonFiniteLoss(self.names[column], self._recent[row][0])
         self.sums += values.sum(0)
         self.count += len(values)
         self._recent.clear()

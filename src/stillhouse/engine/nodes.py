@@ -230,11 +230,29 @@ class Ema(Role):
         self.every = every
         self.parts = parts
 
-    def interval(self, per_epoch: int, epochs: int) -> int:
-        """Optimiser steps between two steps of it, in a training of so many epochs."""
-        if self.parts is not None:
-            return math.ceil(per_epoch * epochs / self.parts)
-        return 1 if self.every is None else self.every * per_epoch
+    @property
+    def follows_training(self) -> bool:
+        """Whether when it steps depends on how much of the training is done."""
+        return self.every is not None or self.parts is not None
+
+    def due(self, before: float, now: float, epochs: float) -> bool:
+        """Whether it steps where the share of the training that is done goes from one to another.
+
+        One step of the optimiser lies between the two, so their difference tells how many steps
+        there are in all; parts are as long as whole steps allow, ``ceil(steps / parts)``, as are
+        the cycles of `cosine_restarts`.
+
+        >>> ema = Ema("snapshot", Role("student", nn.Linear(1, 1)), decay=0.0, parts=4)
+        >>> ema.due(0.1, 0.2, epochs=8.0), ema.due(0.2, 0.3, epochs=8.0)
+        (False, True)
+        """
+        if not self.follows_training:
+            return True
+        if now <= before:
+            return False
+        steps = round(1.0 / (now - before))
+        length = steps * self.every / epochs if self.every else math.ceil(steps / (self.parts or 1))
+        return math.floor(round(now * steps) / length) > math.floor(round(before * steps) / length)
 
     @torch.no_grad()
     def follow(self) -> None:

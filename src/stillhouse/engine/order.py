@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 
 from stillhouse.engine.diagnostics import reads_of
+from stillhouse.engine.graph import Graph
 from stillhouse.engine.nodes import Node
 from stillhouse.engine.signals import BATCH, owner, part
-from stillhouse.engine.stage import Stage
 from stillhouse.errors import WiringError
 
 
-def order_nodes(stage: Stage, wanted: Iterable[str]) -> tuple[Node, ...]:
+def order_nodes(stage: Graph, wanted: Iterable[str]) -> tuple[Node, ...]:
     """The nodes behind these signals, each after those that it needs.
 
     Raises:
@@ -34,7 +34,7 @@ def order_nodes(stage: Stage, wanted: Iterable[str]) -> tuple[Node, ...]:
     return tuple(ordered.values())
 
 
-def nodes_behind(stage: Stage, signals: Iterable[str]) -> tuple[Node, ...]:
+def nodes_behind(stage: Graph, signals: Iterable[str]) -> tuple[Node, ...]:
     """The nodes behind signals once bridges have their sizes: by what is read, not to size."""
     found: dict[str, Node] = {}
     waiting = [signal for signal in signals if owner(signal) != BATCH]
@@ -46,7 +46,7 @@ def nodes_behind(stage: Stage, signals: Iterable[str]) -> tuple[Node, ...]:
     return tuple(found.values())
 
 
-def parts_of(stage: Stage, nodes: Iterable[Node]) -> dict[str, tuple[str, ...]]:
+def parts_of(stage: Graph, nodes: Iterable[Node]) -> dict[str, tuple[str, ...]]:
     """Which parts of each node anyone among these nodes, the terms, measures and diagnostics reads."""
     running = list(nodes)
     signals = [need for node in running for need in node.needs]

@@ -1,25 +1,27 @@
 """Rules: all that is wrong with a stage by its declarations alone, before anything runs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from torch import nn
+from torch import Tensor, nn
 
+from stillhouse.engine.graph import Graph, Update
 from stillhouse.engine.nodes import Bridge, Ema, Node, Role
 from stillhouse.engine.order import nodes_behind, order_nodes
 from stillhouse.engine.signals import BATCH, owner, part
-from stillhouse.engine.stage import Stage, Update
 from stillhouse.errors import StillhouseError, WiringError, nearest
 
 BATCH_PARTS = ("image", "label", "index", "view", "lookup")
 
 
-def _signal_problem(stage: Stage, signal: str, asker: str) -> str | None:
+def _signal_problem(
+    stage: Graph, batch: Mapping[str, Tensor], signal: str, asker: str
+) -> str | None:
     name = owner(signal)
     if name == BATCH:
-        if part(signal) in BATCH_PARTS:
-            return None
-        known = [f"{BATCH}.{column}" for column in BATCH_PARTS]
-        return f"{asker} reads '{signal}'; {nearest(signal, known)}"
+        if signal in batch or part(signal) in BATCH_PARTS:
+            return None  # whether it is there is seen when it is run
+        known = [*batch, *(f"{BATCH}.{column}" for column in BATCH_PARTS)]
+        return f"{asker} reads '{signal}'; {nearest(signal, dict.fromkeys(known))}"
     names = [node.name for node in stage.nodes]
     if name not in names:
         return f"{asker} reads '{signal}', but there is no node '{name}'; {nearest(name, names)}"
@@ -30,7 +32,7 @@ def _signal_problem(stage: Stage, signal: str, asker: str) -> str | None:
     return f"{asker} reads '{signal}': {problem}" if problem else None
 
 
-def _reads(stage: Stage) -> list[tuple[str, str]]:
+def _reads(stage: Graph) -> list[tuple[str, str]]:
     """Every read of the stage, with who asks."""
     found = [(f"node '{node.name}'", need) for node in stage.nodes for need in node.needs]
     found += [(f"term '{term.name}'", read) for term in stage.terms() for read in term.reads]
@@ -48,7 +50,7 @@ def _twice(names: Sequence[str], what: str) -> list[str]:
     return [f"two {what} are called '{name}'" for name in again]
 
 
-def _learner_problems(stage: Stage) -> list[str]:
+def _learner_problems(stage: Graph) -> list[str]:
     problems = []
     names = [node.name for node in stage.nodes]
     for update in stage.updates:
@@ -76,7 +78,7 @@ def _learner_problems(stage: Stage) -> list[str]:
     return problems
 
 
-def _use_problems(stage: Stage, update: Update) -> list[str]:
+def _use_problems(stage: Graph, update: Update) -> list[str]:
     """Learners that no term reaches, and terms that teach nobody."""
     problems = []
     learners = set(update.learners)
@@ -97,7 +99,7 @@ def _use_problems(stage: Stage, update: Update) -> list[str]:
     return problems
 
 
-def _frozen_problems(stage: Stage) -> list[str]:
+def _frozen_problems(stage: Graph) -> list[str]:
     problems = []
     for node in stage.nodes:
         try:
@@ -107,7 +109,7 @@ def _frozen_problems(stage: Stage) -> list[str]:
     return problems
 
 
-def _cached_problems(stage: Stage) -> list[str]:
+def _cached_problems(stage: Graph) -> list[str]:
     """Diagnostics of what was cached: a teacher cache knows training rows, a diagnostic sees others."""
     return [
         f"diagnostic '{diagnostic.name}' reads '{read}', which needs the cached '{node.name}': only "
@@ -119,15 +121,15 @@ def _cached_problems(stage: Stage) -> list[str]:
     ]
 
 
-def static_problems(stage: Stage) -> list[str]:
-    """All that is wrong with the declarations."""
+def static_problems(stage: Graph, batch: Mapping[str, Tensor]) -> list[str]:
+    """All that is wrong with the declarations, for batches that hold such signals."""
     problems = _twice([node.name for node in stage.nodes], "nodes")
     problems += _twice([term.name for term in stage.terms()], "terms")
     problems += _twice([diagnostic.name for diagnostic in stage.diagnostics], "diagnostics")
     problems += _learner_problems(stage) + _frozen_problems(stage)
     blind = [f"term '{term.name}' reads no signal" for term in stage.terms() if not term.reads]
     problems += blind
-    asked = [_signal_problem(stage, signal, asker) for asker, signal in _reads(stage)]
+    asked = [_signal_problem(stage, batch, signal, asker) for asker, signal in _reads(stage)]
     problems += [problem for problem in asked if problem]
     known = {BATCH, *(node.name for node in stage.nodes)}
     if blind or any(owner(signal) not in known for _, signal in _reads(stage)):
@@ -141,7 +143,7 @@ def static_problems(stage: Stage) -> list[str]:
     return problems
 
 
-def shared_problems(stage: Stage, nodes: Iterable[Node]) -> list[str]:
+def shared_problems(stage: Graph, nodes: Iterable[Node]) -> list[str]:
     """A parameter cannot be frozen and learn at once."""
     learners = set(stage.learners)
     owners: dict[nn.Parameter, str] = {}

@@ -1,111 +1,116 @@
-"""Stage and Update: who plays, who learns from which terms, what is measured and kept."""
+"""Stage: what a method gives. It is completed, changed, and opened to be an objective."""
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
-from torch import nn
+import torch
+from torch import Tensor
+from torch.utils.data import Sampler
 
-from stillhouse.data.batches import Batches, Order
-from stillhouse.engine.diagnostics import Diagnostic
-from stillhouse.engine.nodes import Ema, Node, Role
-from stillhouse.engine.optimisers import OptimizerFactory, ScheduleFactory
-from stillhouse.engine.signals import as_names
-from stillhouse.engine.terms import Term
-from stillhouse.errors import WiringError, nearest
+from stillhouse.data.orders import OrderSampler
+from stillhouse.engine.facts import Facts, batch_signals, facts_given
+from stillhouse.engine.graph import Graph, Update
+from stillhouse.engine.nodes import Ema, Node
+from stillhouse.engine.objective import Objective
+from stillhouse.engine.task import Task
+from stillhouse.errors import WiringError
 
-
-@dataclass(frozen=True)
-class Update:
-    """One optimiser update.
-
-    Args:
-        learns: the nodes whose parameters it moves, by name; the terms' own parameters too.
-        terms: what it minimises, as a weighted sum.
-        name: how metrics call it when a stage has several.
-        every: it plays in each step whose number is a multiple of this.
-        optimizer, schedule: instead of those of the fit.
-    """
-
-    learns: str | Sequence[str]
-    terms: Sequence[Term]
-    name: str = "update"
-    every: int = 1
-    optimizer: OptimizerFactory | None = None
-    schedule: ScheduleFactory | None = None
-
-    @property
-    def learners(self) -> tuple[str, ...]:
-        """Names of the nodes that learn."""
-        return as_names(self.learns)
+__all__ = ["Stage", "Update"]
 
 
 @dataclass(frozen=True)
-class Stage:
-    """Nodes and updates: what a method composes. Data and budget come with `fit`.
+class Stage(Graph):
+    """Nodes and updates: what a method composes. Data and budget come with `fit`, or your loop.
 
     Args:
-        name: what it is called in messages and metrics.
-        nodes: everything that may be read; only what the terms need is run.
-        updates: the updates of one step, in order.
-        measures: what is scored on validation, as label -> signal; the first one selects the best
-            epoch. Each is a signal of logits (or of log-probabilities, which are logits too).
-        keeps: the role whose weights are the product.
-        products: of a measure that the kept role alone cannot give, what its inference needs: label
-            -> a function that, once the stage is trained and closed, gives a plain module from
-            images to those logits, which shares nothing with the nodes.
-        diagnostics: what is read off after each epoch, on validation rows; no step depends on them.
-        order: the order in which training rows are shown, where a method needs one of its own,
-            such as pairs of one class; None: shuffled.
-        complete: what is left to compose once the training data are known (which layers pair up, a
-            memory of as many rows): takes the stage as it is then, gives the whole one, or one that
-            is to be completed further.
-        notes: what was settled on the way, for people: ``{"pairs": "layer1 - layer2.1"}``.
+        name, nodes, updates, measures, keeps, products, diagnostics, order, notes, task: as of
+            `stillhouse.engine.graph.Graph`.
+        complete: what is left to compose once something is known of the training data (which
+            layers pair up, a memory of as many rows): takes the stage as it is then and the
+            `Facts`, gives the whole one, or one that is to be completed further.
     """
 
-    name: str
-    nodes: Sequence[Node]
-    updates: Sequence[Update]
-    measures: Mapping[str, str] = field(default_factory=lambda: {"student": "student.logits"})
-    keeps: str = "student"
-    products: Mapping[str, Callable[[], nn.Module]] = field(default_factory=dict)
-    diagnostics: Sequence[Diagnostic] = ()
-    order: Order | None = None
-    complete: "Callable[[Stage, Batches], Stage] | None" = None
-    notes: Mapping[str, str] = field(default_factory=dict)
+    complete: "Callable[[Stage, Facts], Stage] | None" = None
 
-    def completed(self, train: Batches) -> "Stage":
+    def completed(self, facts: Facts) -> "Stage":
         """The whole stage, on these training data; itself when nothing is left to compose."""
         stage = self
         while stage.complete is not None:
-            stage = stage.complete(replace(stage, complete=None), train)
+            stage = stage.complete(replace(stage, complete=None), facts)
         return stage
 
-    def node(self, name: str) -> Node:
-        """The node of that name. Raises WiringError when there is none."""
-        for node in self.nodes:
-            if node.name == name:
-                return node
-        names = [node.name for node in self.nodes]
-        raise WiringError(f"stage '{self.name}'", [f"no node '{name}'; {nearest(name, names)}"])
+    def open(
+        self,
+        images: Tensor | None = None,
+        labels: Tensor | None = None,
+        *,
+        index: Tensor | None = None,
+        rows: int | Tensor | None = None,
+        epochs: float | None = None,
+        seed: int = 0,
+        task: Task | None = None,
+        autocast: torch.dtype | None = None,
+        **signals: Tensor,
+    ) -> Objective:
+        """The stage as a module that gives its loss: wired, checked, bridges sized.
 
-    def role(self, name: str) -> Role:
-        """The role of that name. Raises WiringError when it is another kind of node."""
-        node = self.node(name)
-        if not isinstance(node, Role):
-            raise WiringError(f"stage '{self.name}'", [f"'{name}' is not a Role but a "
-                                                       f"{type(node).__name__}"])  # fmt: skip
-        return node
+        Args:
+            images, labels: of one training batch, where the networks are; ``batch.image`` and
+                ``batch.label``.
+            index: the row of each image in the training table; methods that remember rows ask.
+            rows: how many training rows there are, or their labels [rows]; the same methods ask.
+            epochs: of the whole training, for weights that follow epochs, and not its share.
+            seed: sizes and initialises bridges, so that a control with the same seed starts
+                equally.
+            task: what the labels mean, instead of the stage's own task.
+            autocast: run the networks under autocast in this dtype; losses compute in float32. An
+                autocast around the call does the same.
+            signals: what else a batch holds, by name.
 
-    def replace(self, node: Node) -> "Stage":
-        """The same stage with the node of that name swapped, such as a Replay for a teacher."""
-        self.node(node.name)
-        nodes = [node if old.name == node.name else old for old in self.nodes]
-        return replace(self, nodes=nodes)
+        Raises:
+            WiringError: it does not fit together; with all problems at once, before anything was
+                changed.
+
+        >>> from torch import nn
+        >>> from stillhouse.methods import kd
+        >>> student, teacher = nn.Linear(4, 2), nn.Linear(4, 2)
+        >>> images, labels = torch.randn(8, 4), torch.tensor([0, 1] * 4)
+        >>> with kd(student, teacher, temperature=4.0).open(images, labels) as objective:
+        ...     out = objective(images, labels)
+        ...     sorted(out.terms), len(list(objective.parameters()))
+        (['kd', 'label'], 2)
+        """
+        batch = batch_signals(images, labels, {"index": index, **signals})
+        if not batch:
+            raise WiringError(f"stage '{self.name}'", ["give a batch: open(images, labels)"])
+        stage = self if task is None else self.with_task(task)
+        stage = stage.completed(facts_given(batch, rows, seed=seed))
+        return Objective(stage, batch, seed=seed, epochs=epochs, autocast=autocast)
+
+    def sampler(self, labels: Tensor, *, seed: int = 0) -> Sampler[int] | None:
+        """The order in which this method wants rows, as a sampler of a DataLoader; None: any.
+
+        Call its ``set_epoch(epoch)`` before each epoch, as of a ``DistributedSampler``.
+
+        Args:
+            labels: of all training rows, int64 [rows].
+            seed: of the training.
+
+        >>> from torch import nn
+        >>> from stillhouse.methods import cs_kd, kd
+        >>> len(cs_kd(nn.Linear(4, 2)).sampler(torch.tensor([0, 1, 0, 1])))
+        4
+        >>> kd(nn.Linear(4, 2), nn.Linear(4, 2)).sampler(torch.tensor([0, 1])) is None
+        True
+        """
+        return None if self.order is None else OrderSampler(self.order, labels, seed=seed)
 
     def freeze(self, name: str, paths: Iterable[str]) -> "Stage":
         """The same stage with a role some of whose submodules keep their bits.
 
+        >>> from torch import nn
+        >>> from stillhouse.engine.nodes import Role
         >>> stage = Stage("s", [Role("student", nn.Sequential(nn.Linear(2, 2)))], [])
         >>> stage.freeze("student", ["0"]).role("student").frozen
         ('0',)
@@ -117,6 +122,8 @@ class Stage:
     def headed(self, name: str, path: str | None) -> "Stage":
         """The same stage with a role whose classifier is the module at this path; None: as it is.
 
+        >>> from torch import nn
+        >>> from stillhouse.engine.nodes import Role
         >>> two = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
         >>> stage = Stage("s", [Role("student", two)], [])
         >>> stage.headed("student", "0").role("student").head
@@ -143,12 +150,3 @@ class Stage:
             return changed
 
         return replace(self, nodes=[*(read(node) for node in self.nodes), bridge])
-
-    @property
-    def learners(self) -> tuple[str, ...]:
-        """All nodes that any update trains."""
-        return tuple(dict.fromkeys(name for update in self.updates for name in update.learners))
-
-    def terms(self) -> Iterable[Term]:
-        """All terms of all updates."""
-        return (term for update in self.updates for term in update.terms)

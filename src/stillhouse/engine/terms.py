@@ -1,5 +1,6 @@
 """Terms: ``weight * mean(loss(first, *rest))``. The first signal learns, the rest are targets."""
 
+import copy
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -84,6 +85,30 @@ class Term:
         self.options = dict(options or {})
         self.bound = bound
         self._build: Callable[..., nn.Module] | None = None
+        self.by_task = False
+
+    @classmethod
+    def labelled(
+        cls, name: str, reads: str | Iterable[str], *, weight: Weight = 1.0, bound: bool = False
+    ) -> "Term":
+        """The term of the labels, whose loss is that of the stage's task (`Task.loss`).
+
+        Args:
+            name, weight, bound: as of any term.
+            reads: what a network says, and the label.
+
+        >>> Term.labelled("label", ["student.logits", "batch.label"], weight=0.1).by_task
+        True
+        """
+        term = cls(name, _without_task(name), reads, weight=weight, bound=bound)
+        term.by_task = True
+        return term
+
+    def with_loss(self, loss: Callable[..., Tensor]) -> "Term":
+        """The same term with another loss."""
+        term = copy.copy(self)
+        term.loss, term.by_task = loss, False
+        return term
 
     @classmethod
     def sized(
@@ -131,6 +156,14 @@ class Term:
         first, *rest = (signals[name] for name in self.reads)
         targets = rest if self.through else [target.detach() for target in rest]
         return torch.mean(self.loss(first, *targets, **self.options))
+
+
+def _without_task(name: str) -> Callable[..., Tensor]:
+    def loss(*_: Tensor) -> Tensor:
+        said = "its loss is that of a task; open the stage, which has one"
+        raise WiringError(f"term '{name}'", [said])
+
+    return loss
 
 
 def _unsized(name: str) -> Callable[..., Tensor]:

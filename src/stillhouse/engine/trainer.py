@@ -1,29 +1,24 @@
-"""A stage that is being trained: opened modules, updates in play, and its whole state."""
+"""A stage that is being trained: its settings, the steps of its objective, and its whole state."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-
-from stillhouse.data.batches import Batches
-from stillhouse.engine.flags import Flags, Frozen, Playing
+from stillhouse.data.batches import BatchSource
+from stillhouse.engine.facts import facts_of
 from stillhouse.engine.layout import Homes
-from stillhouse.engine.nodes import Ema, Node, Role
+from stillhouse.engine.objective import Objective, Weights
 from stillhouse.engine.optimisers import OptimizerFactory, ScheduleFactory, cosine, sgd
 from stillhouse.engine.platform import Platform
-from stillhouse.engine.player import Player
 from stillhouse.engine.seeding import StepSeeds
 from stillhouse.engine.signals import Signals
 from stillhouse.engine.stage import Stage
+from stillhouse.engine.stepper import Stepper
 from stillhouse.engine.threads import thread_budget
-from stillhouse.engine.wiring import Wiring, wire
 from stillhouse.errors import WiringError
 
-Weights = dict[str, dict[str, Tensor]]
-"""State dicts by the name of the node."""
+__all__ = ["Settings", "Trainer", "Weights", "opened", "training"]
 
 
 @dataclass(frozen=True)
@@ -39,8 +34,8 @@ class Settings:
         compile: compile the composite of each update.
         channels_last: memory layout of convolutional models (faster on most hardware).
         checkpoint_seconds: least time between checkpoints; they never change the result.
-        until_epoch, until_accuracy: stop earlier, after this epoch or after the first whose
-            validation accuracy is at least this share. The schedule stays that of all epochs, so
+        until_epoch, until_metric: stop earlier, after this epoch or after the first whose validation
+            value of the task's metric is at least as good as this one (accuracy: a share). The schedule stays that of all epochs, so
             what is kept is a snapshot of the whole training.
     """
 
@@ -54,7 +49,7 @@ class Settings:
     channels_last: bool = True
     checkpoint_seconds: float = 30.0
     until_epoch: int | None = None
-    until_accuracy: float | None = None
+    until_metric: float | None = None
 
     @property
     def last_epoch(self) -> int:
@@ -68,12 +63,22 @@ class Settings:
 
 
 class Trainer:
-    """Steps of a stage. Made by `opened`, which also puts everything back."""
+    """Steps of an opened stage under a budget.
+
+    Args:
+        objective: the stage, placed and opened.
+        train: what it learns from.
+        settings: budget and rules.
+        platform: device, precision, processes.
+
+    Raises:
+        WiringError: an epoch has fewer batches than a step takes.
+    """
 
     def __init__(
-        self, wiring: Wiring, train: Batches, settings: Settings, platform: Platform
+        self, objective: Objective, train: BatchSource, settings: Settings, platform: Platform
     ) -> None:
-        self.wiring = wiring
+        self.objective = objective
         self.settings = settings
         self.platform = platform
         self.per_epoch = len(train) // settings.accumulate
@@ -83,43 +88,33 @@ class Trainer:
                 [f"accumulate {settings.accumulate} is more than the {len(train)} batches of an "
                  "epoch; lower it or the batch size"],
             )  # fmt: skip
+        self.steps_in_all = self.per_epoch * settings.epochs
         self.images_per_step = train.batch_size * settings.accumulate
         self._train = train
-        learners = set(wiring.stage.learners)
-        modules = [node.module for node in wiring.nodes if node.name not in learners]
-        parts = [
-            part
-            for node in wiring.nodes
-            if isinstance(node, Role) and node.name in learners
-            for part in node.frozen_parts()
-        ]
-        self._frozen = Frozen([*(module for module in modules if module is not None), *parts])
-        self._learning = [n.module for n in wiring.nodes if n.name in learners and n.module]
-        self._followers = [node for node in wiring.stage.nodes if isinstance(node, Ema)]
         self._seeds = StepSeeds(settings.seed, "step", platform.rank)
-        losses = [term.module for term in wiring.stage.terms() if term.module is not None]
-        for module in [*self._learning, *losses]:
-            module.train()
-        self._frozen.keep()
-        self.players = [
-            Player(
-                plan,
+        self.steppers = [
+            Stepper(
+                update,
                 platform,
                 optimizer=settings.optimizer,
                 schedule=settings.schedule,
-                steps=self.per_epoch * settings.epochs,
+                steps=self.steps_in_all,
                 per_epoch=self.per_epoch,
                 clip=settings.clip,
                 compile=settings.compile,
             )
-            for plan in wiring.updates
+            for update in objective.updates
         ]
-        self._playing = Playing(self._learning) if len(self.players) > 1 else None
 
     def steps(self, epoch: int, start: int = 0) -> Iterator[int]:
-        """Play the optimiser steps of an epoch from one on; gives the number of each when done."""
+        """Make the optimiser steps of an epoch from one on; gives the number of each when done.
+
+        Raises:
+            NonFiniteLoss: a term is nan or inf.
+        """
         parts = self.settings.accumulate
-        batches = self._train.epoch(epoch, start=start * parts, order=self.wiring.stage.order)
+        self.objective.set_progress((epoch * self.per_epoch + start) / self.steps_in_all)
+        batches = self._train.epoch(epoch, start=start * parts, order=self.objective.stage.order)
         group: list[Signals] = []
         at = start
         for batch in batches:
@@ -133,109 +128,81 @@ class Trainer:
             if at == self.per_epoch:
                 return
 
-    def _step(self, group: list[Signals], step: int) -> None:
-        self._frozen.keep()
-        self._seeds.enter(step)
-        for player in self.players:
-            if step % player.plan.update.every:
-                player.skip()
+    def _step(self, group: list[Signals], number: int) -> None:
+        self._seeds.enter(number)
+        for stepper in self.steppers:
+            if number % stepper.every:
+                stepper.skip()
                 continue
-            if self._playing is not None:
-                self._playing.enter(player.learners)
             for at, batch in enumerate(group):
-                player.play(
-                    batch,
-                    step=step,
-                    epoch=step / self.per_epoch,
-                    last=at == len(group) - 1,
-                    share=1.0 / len(group),
-                )
-        for follower in self._followers:
-            if (step + 1) % follower.interval(self.per_epoch, self.settings.epochs) == 0:
-                follower.follow()
+                last, share = at == len(group) - 1, 1.0 / len(group)
+                stepper.step(batch, number=number, last=last, share=share)
+        self.objective.after_step(progress=(number + 1) / self.steps_in_all)
 
-    def look(self, kept: str) -> None:
-        """Make sure that all terms so far are finite; ``kept`` as in `keep`."""
-        self.keep(kept)
-        for player in self.players:
-            player.meter.look(kept)
+    def look(self) -> None:
+        """Make sure that all terms so far are finite.
 
-    def keep(self, kept: str) -> None:
-        """Know which checkpoint is good, to say so when a term is not finite."""
-        for player in self.players:
-            player.kept = kept
+        Raises:
+            NonFiniteLoss: one is not.
+        """
+        for stepper in self.steppers:
+            stepper.meter.look()
 
-    @property
-    def finite(self) -> bool:
-        """Whether all weights are: a finite loss can still send them to inf in its last step."""
-        values = (v for m in self._stateful().values() for v in m.state_dict().values())
-        return all(bool(torch.isfinite(v).all()) for v in values if v.is_floating_point())
-
-    def _stateful(self) -> dict[str, nn.Module]:
-        learners = set(self.wiring.stage.learners)
-        return {
-            node.name: node.module
-            for node in self.wiring.stage.nodes
-            if (node.name in learners or isinstance(node, Ema)) and node.module is not None
-        }
+    def weights_at(self, epoch: float) -> dict[str, float]:
+        """The weight of each term at an epoch."""
+        epochs = float(self.settings.epochs)
+        return {t.name: t.weight_at(epoch, epochs) for t in self.objective.stage.terms()}
 
     def state_dict(self) -> dict[str, Any]:
         """Nodes that change, optimisers, schedules, scalers, meters, memories."""
-        return {
-            "nodes": {name: module.state_dict() for name, module in self._stateful().items()},
-            "updates": [player.state_dict() for player in self.players],
-        }
+        nodes = {name: module.state_dict() for name, module in self.objective.stateful().items()}
+        return {"nodes": nodes, "updates": [stepper.state_dict() for stepper in self.steppers]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take a state back."""
-        self.load_weights(state["nodes"])
-        for player, kept in zip(self.players, state["updates"], strict=True):
-            player.load_state_dict(kept)
-
-    def weights(self) -> Weights:
-        """A copy on the CPU of the weights of each node that changes."""
-        return {
-            name: {
-                key: value.detach().cpu().contiguous().clone()
-                for key, value in module.state_dict().items()
-            }
-            for name, module in self._stateful().items()
-        }
-
-    def load_weights(self, weights: Weights) -> None:
-        """Put such weights back, strictly."""
-        for name, module in self._stateful().items():
-            module.load_state_dict(weights[name])
+        self.objective.load_weights(state["nodes"])
+        for stepper, kept in zip(self.steppers, state["updates"], strict=True):
+            stepper.load_state_dict(kept)
 
 
 @contextmanager
 def opened(
-    stage: Stage, train: Batches, settings: Settings, platform: Platform
-) -> Iterator[Trainer]:
-    """A trainer of a checked stage; afterwards flags, hooks, devices and layouts are as before.
+    stage: Stage, train: BatchSource, settings: Settings, platform: Platform
+) -> Iterator[Objective]:
+    """The objective of a stage on a platform; afterwards devices, layouts and flags are as before.
 
     Raises:
         WiringError: the stage does not fit together (before anything was changed).
     """
-    stage = stage.completed(train)
-    nodes: list[Node] = list(stage.nodes)
-    modules = [node.module for node in nodes if node.module is not None]
+    stage = stage.completed(facts_of(train))
+    modules = [node.module for node in stage.nodes if node.module is not None]
     modules += [term.module for term in stage.terms() if term.module is not None]
-    flags, homes = Flags(modules), Homes(modules)
+    homes = Homes(modules)
     try:
         homes.place(platform.device, channels_last=settings.channels_last)
-        wiring = wire(stage, train.sample(), seed=settings.seed)
-        for node in wiring.nodes:
-            node.open([name for name in wiring.parts[node.name] if name])
-        with thread_budget(train.loading, platform):
-            yield Trainer(wiring, train, settings, platform)
+        with (
+            Objective(
+                stage,
+                train.sample(),
+                seed=settings.seed,
+                epochs=settings.epochs,
+                autocast=platform.autocast_dtype,
+            ) as objective,
+            thread_budget(train.loading, platform),
+        ):
+            yield objective
     finally:
-        for node in nodes:
-            node.close()
-        flags.restore()
         homes.restore()
 
 
-def measured(stage: Stage) -> str:
-    """The label whose validation accuracy selects the best epoch."""
-    return next(iter(stage.measures))
+@contextmanager
+def training(
+    stage: Stage, train: BatchSource, settings: Settings, platform: Platform
+) -> Iterator[Trainer]:
+    """The steps of a stage on a platform; afterwards all but the weights is as before.
+
+    Raises:
+        WiringError: the stage does not fit together (before anything was changed).
+    """
+    with opened(stage, train, settings, platform) as objective:
+        yield Trainer(objective, train, settings, platform)

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from stillhouse.engine.diagnostics import reads_of
 from stillhouse.engine.dry_run import dry_run
+from stillhouse.engine.graph import Graph, Update
 from stillhouse.engine.nodes import Node
 from stillhouse.engine.order import order_nodes, parts_of
 from stillhouse.engine.rules import shared_problems, static_problems
 from stillhouse.engine.signals import Signals, owner
-from stillhouse.engine.stage import Stage, Update
 from stillhouse.errors import WiringError
 
 
@@ -35,7 +35,7 @@ class Wiring:
     ``measuring`` runs on validation, for measures and diagnostics; no diagnostic adds a node to an update.
     """
 
-    stage: Stage
+    stage: Graph
     updates: tuple[UpdatePlan, ...]
     measuring: tuple[Node, ...]
     parts: Mapping[str, tuple[str, ...]]
@@ -48,7 +48,7 @@ class Wiring:
         return tuple(dict.fromkeys([*planned, *self.measuring]))
 
 
-def wire(stage: Stage, batch: Mapping[str, Tensor], *, seed: int = 0) -> Wiring:
+def wire(stage: Graph, batch: Mapping[str, Tensor], *, seed: int = 0) -> Wiring:
     """Check a stage on a batch and plan its steps.
 
     Args:
@@ -59,8 +59,9 @@ def wire(stage: Stage, batch: Mapping[str, Tensor], *, seed: int = 0) -> Wiring:
     Raises:
         WiringError: with all problems of the first pass, or all of the second.
     """
+    stage = stage.with_labelled_terms()
     where = f"stage '{stage.name}'"
-    problems = static_problems(stage)
+    problems = static_problems(stage, batch)
     if problems:
         raise WiringError(where, problems)
     watched = [*stage.measures.values(), *reads_of(stage.diagnostics)]
@@ -76,7 +77,7 @@ def wire(stage: Stage, batch: Mapping[str, Tensor], *, seed: int = 0) -> Wiring:
     return Wiring(stage, plans, measuring, parts, signals)
 
 
-def _plan(stage: Stage, update: Update) -> UpdatePlan:
+def _plan(stage: Graph, update: Update) -> UpdatePlan:
     """Split the nodes of an update into those before and those inside the composite module."""
     nodes = order_nodes(stage, [read for term in update.terms for read in term.reads])
     inside: dict[str, Node] = {}

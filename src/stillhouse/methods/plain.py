@@ -4,12 +4,11 @@ from torch import nn
 
 from stillhouse.engine.nodes import Role
 from stillhouse.engine.stage import Stage, Update
-from stillhouse.engine.terms import Term
-from stillhouse.functional import cross_entropy
+from stillhouse.methods.roles import label_term
 
 
 def plain(student: nn.Module) -> Stage:
-    """Cross-entropy with the labels and nothing else: ``CE(p_s, y)``.
+    """The labels and nothing else: the loss of the task, ``CE(p_s, y)`` for a classification.
 
     >>> [term.name for term in plain(nn.Linear(4, 2)).terms()]
     ['label']
@@ -17,7 +16,5 @@ def plain(student: nn.Module) -> Stage:
     return Stage(
         "plain",
         nodes=[Role("student", student)],
-        updates=[
-            Update("student", [Term("label", cross_entropy, ["student.logits", "batch.label"])]),
-        ],
+        updates=[Update("student", [label_term()])],
     )

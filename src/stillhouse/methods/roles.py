@@ -6,7 +6,6 @@ from stillhouse.engine.nodes import Node, Role
 from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term, Weight
 from stillhouse.errors import WiringError
-from stillhouse.functional import cross_entropy
 
 
 def as_role(name: str, model: nn.Module, head: str | None = None) -> Role:
@@ -57,14 +56,24 @@ def as_teacher_role(method: str, teacher: nn.Module | Node, head: str | None = N
 
 
 def label_term(
-    weight: Weight = 1.0, *, logits: str = "student.logits", name: str = "label"
+    weight: Weight = 1.0,
+    *,
+    logits: str = "student.logits",
+    label: str = "batch.label",
+    name: str = "label",
+    bound: bool = False,
 ) -> Term:
-    """The cross-entropy with the labels.
+    """The labelled term: the loss of the task, cross-entropy for a classification.
+
+    Args:
+        weight, name, bound: as of any term.
+        logits: what a network says.
+        label: what is right.
 
     >>> label_term(0.1).weight
     0.1
     """
-    return Term(name, cross_entropy, [logits, "batch.label"], weight=weight)
+    return Term.labelled(name, [logits, label], weight=weight, bound=bound)
 
 
 def taught(

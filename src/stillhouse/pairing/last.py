@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.bridges.shapes import as_map
-from stillhouse.data.batches import Batches
+from stillhouse.engine.facts import Facts
 from stillhouse.engine.flags import Flags
 from stillhouse.engine.signals import EMBEDDING
 from stillhouse.engine.stage import Stage
@@ -49,26 +49,26 @@ def with_last_maps(
     if mine is not None and theirs is not None:
         return add(stage, (mine, theirs))
 
-    def complete(known: Stage, train: Batches) -> Stage:
-        found = (mine or _found(known, "student", train), theirs or _found(known, "teacher", train))
+    def complete(known: Stage, facts: Facts) -> Stage:
+        found = (mine or _found(known, "student", facts), theirs or _found(known, "teacher", facts))
         whole = add(known, found)
         return replace(whole, notes={**whole.notes, "pairs": " - ".join(found)})
 
     return replace(stage, complete=complete)
 
 
-def _found(stage: Stage, name: str, train: Batches) -> str:
-    role, image = looked_at(stage, name, train)
+def _found(stage: Stage, name: str, facts: Facts) -> str:
+    role, image = looked_at(stage, name, facts)
     return last_map(role.module, image)
 
 
-def heard_of_teacher(stage: Stage, parts: list[str], train: Batches) -> list[Tensor]:
+def heard_of_teacher(stage: Stage, parts: list[str], facts: Facts) -> list[Tensor]:
     """Signals of the teacher on some training images, in eval mode.
 
     Raises:
         WiringError: the teacher is cached, or has no such tap.
     """
-    role, image = looked_at(stage, "teacher", train)
+    role, image = looked_at(stage, "teacher", facts)
     problems = [problem for problem in map(role.problem, parts) if problem]
     if problems:
         raise WiringError(f"stage '{stage.name}'", problems)
@@ -85,13 +85,13 @@ def heard_of_teacher(stage: Stage, parts: list[str], train: Batches) -> list[Ten
     return [heard[f"teacher.{part}"] for part in parts]
 
 
-def check_pooled(stage: Stage, part: str, train: Batches) -> None:
+def check_pooled(stage: Stage, part: str, facts: Facts) -> None:
     """Refuse a feature of the teacher whose average over positions is not what its head reads.
 
     Raises:
         WiringError: the head reads something else.
     """
-    feature, embedding = heard_of_teacher(stage, [part, EMBEDDING], train)
+    feature, embedding = heard_of_teacher(stage, [part, EMBEDDING], facts)
     pooled = as_map(feature).mean((2, 3))
     if pooled.shape == embedding.shape and torch.allclose(pooled, embedding, rtol=1e-3, atol=1e-4):
         return
@@ -105,13 +105,13 @@ def check_pooled(stage: Stage, part: str, train: Batches) -> None:
     )
 
 
-def check_rectified(stage: Stage, part: str, train: Batches) -> None:
+def check_rectified(stage: Stage, part: str, facts: Facts) -> None:
     """Refuse a feature of the teacher with values that no ReLU gives.
 
     Raises:
         WiringError: it has values below 0.
     """
-    (feature,) = heard_of_teacher(stage, [part], train)
+    (feature,) = heard_of_teacher(stage, [part], facts)
     if feature.min() < 0:
         said = f"'{part}' of the teacher has values below 0 (down to {feature.min():.3g})"
         raise WiringError(

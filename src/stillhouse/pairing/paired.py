@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from stillhouse.data.batches import Batches
+from stillhouse.engine.facts import Facts
 from stillhouse.engine.nodes import Role
 from stillhouse.engine.order import order_nodes
 from stillhouse.engine.signals import Signals
@@ -62,8 +62,8 @@ def paired(
         said = f"pairs is {pairs!r}; {nearest(pairs, get_args(How))}, or name the taps"
         raise RecipeError(f"method '{stage.name}'", [said])
 
-    def complete(known: Stage, train: Batches) -> Stage:
-        found = found_pairs(known, train, by=pairs, refine=refine)
+    def complete(known: Stage, facts: Facts) -> Stage:
+        found = found_pairs(known, facts, by=pairs, refine=refine)
         said = ", ".join(f"{mine} - {theirs}" for mine, theirs in found)
         whole = add(known, found)
         return replace(whole, notes={**whole.notes, "pairs": said})
@@ -72,11 +72,11 @@ def paired(
 
 
 def found_pairs(
-    stage: Stage, train: Batches, *, by: How, refine: Refine | None = None
+    stage: Stage, facts: Facts, *, by: How, refine: Refine | None = None
 ) -> tuple[Pair, ...]:
     """The pairs of 'student' and 'teacher', each on images as it reads them."""
-    student, mine = looked_at(stage, "student", train)
-    teacher, theirs = looked_at(stage, "teacher", train)
+    student, mine = looked_at(stage, "student", facts)
+    teacher, theirs = looked_at(stage, "teacher", facts)
     pairs = propose(student.module, teacher.module, mine, by=by, teacher_image=theirs)
     if refine is None:
         return pairs
@@ -85,7 +85,7 @@ def found_pairs(
     return tuple(zip(*moved, strict=True))
 
 
-def looked_at(stage: Stage, name: str, train: Batches) -> tuple[Role, Tensor]:
+def looked_at(stage: Stage, name: str, facts: Facts) -> tuple[Role, Tensor]:
     """A role, and what it reads of some training images, on its device.
 
     Raises:
@@ -95,7 +95,7 @@ def looked_at(stage: Stage, name: str, train: Batches) -> tuple[Role, Tensor]:
     if not isinstance(node, Role):
         said = f"'{name}' is a {type(node).__name__}, whose layers cannot be looked at"
         raise WiringError(f"stage '{stage.name}'", [f"{said}; name the pairs of taps"])
-    return node, shown(stage, node, train.sample(LOOKED_AT))
+    return node, shown(stage, node, facts.sample(LOOKED_AT))
 
 
 def shown(stage: Stage, role: Role, batch: Mapping[str, Tensor]) -> Tensor:

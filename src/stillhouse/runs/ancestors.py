@@ -250,7 +250,7 @@ class Ancestry:
         settings = self.job.settings(seed, ancestor.section.epochs, compile=recipe.compile is True)
         if until is None:
             return settings
-        return replace(settings, until_epoch=until.epoch, until_accuracy=until.accuracy)
+        return replace(settings, until_epoch=until.epoch, until_metric=until.accuracy)
 
     def untrained(self, ancestor: Ancestor) -> Iterator[tuple[Ancestor, Stage]]:
         """The stage of each ancestor on networks that are not trained yet, to be checked."""

@@ -13,7 +13,7 @@ import torch
 from filelock import FileLock
 
 from stillhouse.engine.files import write_json
-from stillhouse.engine.trainer import opened
+from stillhouse.engine.trainer import training
 from stillhouse.errors import RunError
 from stillhouse.runs.fingerprint import fingerprint
 
@@ -94,7 +94,7 @@ def _seconds_per_step(job: "Distillation", *, compile: bool) -> tuple[float, flo
     seed = job.recipe.seeds[0]
     stage, train = job.control_stage(seed, None), job.feeds.train(seed)
     settings = job.settings(seed, compile=compile)
-    with opened(stage, train, settings, job.feeds.platform) as trainer:
+    with training(stage, train, settings, job.feeds.platform) as trainer:
         steps = trainer.steps(0)
         seconds = []
         for _ in range(min(1 + WARM + TIMED, trainer.per_epoch)):

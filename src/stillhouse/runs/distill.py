@@ -8,6 +8,7 @@ from torch import nn
 
 from stillhouse.bridges import InputAdapter
 from stillhouse.engine.balance import balanced, check_balance
+from stillhouse.engine.facts import facts_of
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Settings, opened
 from stillhouse.errors import RecipeError, WiringError
@@ -116,7 +117,9 @@ class Distillation:
             if source is not None:
                 stage = reading(stage, "teacher", source.input)
         stage = stage.freeze("student", kept).headed("student", section.head_path)
-        return reading(stage, "student", self.student_input).completed(self.feeds.train(seed))
+        return reading(stage, "student", self.student_input).completed(
+            facts_of(self.feeds.train(seed))
+        )
 
     def balanced_stage(self, seed: int, teacher: nn.Module | None) -> Stage:
         """The same, with the weights that the recipe wants from gradients."""

@@ -15,7 +15,7 @@ from stillhouse.engine.nodes import Node
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.signals import Signals
 from stillhouse.engine.stage import Stage
-from stillhouse.engine.trainer import Settings, opened
+from stillhouse.engine.trainer import Settings, training
 
 WARM, TIMED = 2, 5
 """Steps that are run before timing and those that are timed: the median of five is steady enough
@@ -90,7 +90,7 @@ def time_steps(
         teacher: the nodes that a teacher cache would replace.
         train, settings, platform: as in the fit.
     """
-    with opened(stage, train, settings, platform) as trainer:
+    with training(stage, train, settings, platform) as trainer:
         count = min(WARM + TIMED, trainer.per_epoch)
         step = _median(partial(next, trainer.steps(0)), count, platform)
         batches, shown = train.epoch(0), deque[Signals](maxlen=1)

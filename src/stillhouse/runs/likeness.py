@@ -66,9 +66,7 @@ class Likeness:
         reads = reads_of(stage.diagnostics)
         train, platform = self.feeds.train(self.settings.seed), self.feeds.platform
         with opened(stage, train, self.settings, platform) as trainer:
-            return read_off(
-                stage.diagnostics, gather(trainer.wiring, reads, self.validation, platform)
-            )
+            return read_off(stage.diagnostics, gather(trainer, reads, self.validation, platform))
 
     def _diagnostics(self, stage: Stage) -> list[Diagnostic]:
         role = stage.role(stage.keeps)
@@ -99,7 +97,7 @@ def likeness_to(teacher_stage: Stage, feeds: Feeds, settings: Settings) -> Liken
         return None
     stage, read = _watched(teacher_stage)
     with opened(stage, feeds.train(settings.seed), settings, feeds.platform) as trainer:
-        seen = gather(trainer.wiring, [read], validation, feeds.platform)[read]
+        seen = gather(trainer, [read], validation, feeds.platform)[read]
         head = _head_weight(stage.role(stage.keeps))
     return Likeness(feeds, settings, validation, seen, head)
 

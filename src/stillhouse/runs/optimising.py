@@ -27,7 +27,7 @@ def chosen_schedule(recipe: Recipe) -> ScheduleFactory:
 
 def budget_identity(recipe: Recipe, settings: Settings, platform: Platform) -> dict[str, Any]:
     """What of budget, rules and platform decides the weights of a stage."""
-    until = {"epoch": settings.until_epoch, "accuracy": settings.until_accuracy}
+    until = {"epoch": settings.until_epoch, "accuracy": settings.until_metric}
     return {
         **({} if set(until.values()) == {None} else {"until": until}),
         "seed": settings.seed,

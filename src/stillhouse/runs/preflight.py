@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 import torch
 
-from stillhouse.engine.composite import run_outside
 from stillhouse.engine.gradients import gradient_norms
-from stillhouse.engine.player import Player
+from stillhouse.engine.objective import UpdateObjective
 from stillhouse.engine.signals import shape_text
-from stillhouse.engine.trainer import opened
+from stillhouse.engine.trainer import Trainer, opened
 from stillhouse.runs.distill import Distillation
 from stillhouse.runs.scoring import accuracies
 from stillhouse.runs.teacher_plan import Planner
@@ -56,22 +55,26 @@ def preflight(job: Distillation) -> Preflight:
     seed, job = job.recipe.seeds[0], job.dry_run_job()
     train = job.feeds.train(seed)
     stage = job.balanced_stage(seed, teacher)
-    with opened(stage, train, job.settings(seed), job.feeds.platform) as trainer:
-        signals = tuple((name, shape_text(t)) for name, t in trainer.wiring.seen.items())
+    platform = job.feeds.platform
+    with opened(stage, train, job.settings(seed), platform) as objective:
+        trainer = Trainer(objective, train, job.settings(seed), platform)
+        signals = tuple((name, shape_text(t)) for name, t in objective.wiring.seen.items())
         batches = [batch for batch, _ in zip(train.epoch(0), range(BATCHES), strict=False)]
-        lines = [line for player in trainer.players for line in _terms(player, batches)]
+        lines = [line for update in objective.updates for line in _terms(update, batches, trainer)]
         return Preflight(signals, tuple(lines), trainer.per_epoch, accuracy, plan)
 
 
-def _terms(player: Player, batches: list[dict[str, torch.Tensor]]) -> list[TermLine]:
-    weights = player.weights_at(1.0)
+def _terms(
+    update: UpdateObjective, batches: list[dict[str, torch.Tensor]], trainer: Trainer
+) -> list[TermLine]:
+    weights = {name: trainer.weights_at(1.0)[name] for name in update.names}
     with torch.no_grad():
-        values = [player.composite(run_outside(player.plan.outside, batch)) for batch in batches]
+        values = [update(batch).values for batch in batches]
     means = torch.stack(values).double().mean(0).tolist()
-    norms = gradient_norms(player, batches, player.parameters)
-    pulls = {name: weight * norms[name] for name, weight in weights.items()}
-    total = sum(pulls.values()) or 1.0
+    norms = gradient_norms(update, batches, list(update.parameters()), trainer.platform)
+    weighted = {name: weight * norms[name] for name, weight in weights.items()}
+    total = sum(weighted.values()) or 1.0
     return [
-        TermLine(name, mean, weights[name], pull / total)
-        for (name, pull), mean in zip(pulls.items(), means, strict=True)
+        TermLine(name, mean, weights[name], norm / total)
+        for (name, norm), mean in zip(weighted.items(), means, strict=True)
     ]

@@ -108,8 +108,8 @@ def run_stage(
         fitted = fit(
             made,
             feeds.train(settings.seed, views),
-            settings,
-            platform,
+            settings=settings,
+            platform=platform,
             validation=feeds.validation,
             directory=directory,
             identity=identity,

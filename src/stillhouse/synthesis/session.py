@@ -8,12 +8,12 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from stillhouse.engine.objective import Objective
 from stillhouse.engine.optimisers import OptimizerFactory, constant
 from stillhouse.engine.platform import Platform
-from stillhouse.engine.player import Player
 from stillhouse.engine.signals import Signals
 from stillhouse.engine.stage import Stage
-from stillhouse.engine.wiring import wire
+from stillhouse.engine.stepper import Stepper
 from stillhouse.errors import NonFiniteLoss
 
 
@@ -63,9 +63,10 @@ class Session:
         steps: int,
         compile: bool = False,
     ) -> None:
-        wiring = wire(stage, batch)
-        (update,) = wiring.updates
-        self._player = Player(
+        self._steps = steps
+        self._objective = Objective(stage, batch, epochs=steps, autocast=platform.autocast_dtype)
+        (update,) = self._objective.updates
+        self._stepper = Stepper(
             update,
             platform,
             optimizer=optimizer,
@@ -74,10 +75,7 @@ class Session:
             per_epoch=1,
             compile=compile,
         )
-        self._as_opened = copy.deepcopy(self._player.state_dict())
-        self._nodes = wiring.nodes
-        for node in self._nodes:
-            node.open([name for name in wiring.parts[node.name] if name])
+        self._as_opened = copy.deepcopy(self._stepper.state_dict())
 
     def __enter__(self) -> Self:
         return self
@@ -88,11 +86,11 @@ class Session:
     @property
     def optimizer(self) -> torch.optim.Optimizer:
         """The optimiser of the update."""
-        return self._player.optimizer
+        return self._stepper.optimizer
 
     def reset(self) -> None:
         """Bring optimiser, scaler and the terms' own state back to what they were when opened."""
-        self._player.load_state_dict(copy.deepcopy(self._as_opened))
+        self._stepper.load_state_dict(copy.deepcopy(self._as_opened))
 
     def step(self, batch: Signals, number: int, *, epoch: float | None = None) -> None:
         """One update.
@@ -106,12 +104,13 @@ class Session:
             NonFiniteLoss: a term became nan or inf, in this step or one since the last look.
         """
         at = float(number) if epoch is None else epoch
-        self._player.play(batch, step=number, epoch=at, last=True, share=1.0)
+        self._objective.set_progress(at / self._steps)
+        self._stepper.step(batch, number=number)
 
     def finish(self) -> None:
         """See that every step was finite. Raises NonFiniteLoss."""
-        self._player.meter.look()
-        self._player.meter.reset()
+        self._stepper.meter.look()
+        self._stepper.meter.reset()
 
     def keep_rows(self, parameter: nn.Parameter, rows: Tensor) -> None:
         """Keep some rows of a parameter, and of what the optimiser remembers of them."""
@@ -123,16 +122,15 @@ class Session:
 
     def close(self) -> None:
         """Leave no hook behind."""
-        for node in self._nodes:
-            node.close()
+        self._objective.close()
 
     def state_dict(self) -> dict[str, Any]:
         """What a later session of the same stage needs to go on with the same bits."""
-        return self._player.state_dict()
+        return self._stepper.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take it back."""
-        self._player.load_state_dict(state)
+        self._stepper.load_state_dict(state)
 
 
 @contextmanager
@@ -146,7 +144,7 @@ def batches_kept(row: int) -> Iterator[None]:
         NonFiniteLoss: with the same term and step.
 
     >>> with batches_kept(256):
-    ...     raise NonFiniteLoss("bn", 3, "")
+    ...     raise NonFiniteLoss("bn", 3)
     Traceback (most recent call last):
     ...
     stillhouse.errors.NonFiniteLoss: term 'bn' is not finite at step 3; batches that were finished before image 256 are kept. Lower the learning rate or the term's weight, or clip gradients (clip: 5.0).
@@ -154,5 +152,4 @@ def batches_kept(row: int) -> Iterator[None]:
     try:
         yield
     except NonFiniteLoss as error:
-        kept = f"batches that were finished before image {row} are kept"
-        raise NonFiniteLoss(error.term, error.step, kept) from error
+        raise error.kept(f"batches that were finished before image {row} are kept") from None

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from stillhouse.cache import Replay, cached_parts, needed, record, replay_problems
 from stillhouse.engine.evaluate import Scores, evaluate
+from stillhouse.engine.facts import facts_of
 from stillhouse.engine.fit import Fitted, Observer, Silent, fit
 from stillhouse.engine.nodes import Role
 from stillhouse.engine.platform import Platform, open_platform
@@ -162,7 +163,7 @@ class MethodTrial:
         stage: object = self.build(*given, **self.options)
         if not isinstance(stage, Stage):
             raise StillhouseError(f"it gives a {type(stage).__name__}, not a Stage")
-        return Played(student, teacher, stage.completed(self.batches), *before)
+        return Played(student, teacher, stage.completed(facts_of(self.batches)), *before)
 
     def train(
         self,
@@ -176,8 +177,8 @@ class MethodTrial:
         played.fitted = fit(
             played.stage,
             self.batches,
-            replace(self.settings, checkpoint_seconds=checkpoint_seconds),
-            self.platform,
+            settings=replace(self.settings, checkpoint_seconds=checkpoint_seconds),
+            platform=self.platform,
             validation=self.batches,
             directory=None if folder is None else self.folder / folder,
             observer=observer,
@@ -194,7 +195,7 @@ class MethodTrial:
         """The measures before any step."""
         stage = self.begin().stage
         with opened(stage, self.batches, self.settings, self.platform) as trainer:
-            return evaluate(trainer.wiring, self.batches, self.platform)
+            return evaluate(trainer, self.batches, self.platform)
 
     @cached_property
     def resumed(self) -> Played:

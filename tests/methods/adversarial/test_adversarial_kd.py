@@ -68,7 +68,7 @@ def test_it_equals_a_hand_written_loop(on: str, train: Batches, platform: Platfo
             learning.zero_grad()
             judging.zero_grad()  # of what passed through it
     settings = Settings(EPOCHS, optimizer=sgd(0.1), schedule=constant(), channels_last=False)
-    fit(stage, train, settings, platform)
+    fit(stage, train, settings=settings, platform=platform)
     for mine, theirs in ((student, net), (stage.node("judged").module, critic)):
         pairs = zip(mine.state_dict().items(), theirs.state_dict().values(), strict=True)
         for (name, a), b in pairs:
@@ -80,7 +80,9 @@ def test_the_critic_wins_against_a_student_that_does_not_listen(
 ) -> None:
     def told(weight: float) -> float:
         stage = adversarial_kd(tiny_net(4, 1), tiny_net(4, 2), weight=weight, kd_weight=0.0)
-        return fit(stage, train, Settings(12), platform).history[-1]["terms"]["tell"]
+        return fit(stage, train, settings=Settings(12), platform=platform).history[-1]["terms"][
+            "tell"
+        ]
 
     assert told(0.0) < 1.0 < told(1.0), "chance is 1.386"
 
@@ -92,7 +94,7 @@ def test_embeddings_keep_the_contract() -> None:
 def test_rate_and_loss_of_an_epoch_are_the_students(train: Batches, platform: Platform) -> None:
     stage = adversarial_kd(tiny_net(4, 1), tiny_net(4, 2))
     settings = Settings(1, optimizer=sgd(0.05), schedule=constant())
-    (record,) = fit(stage, train, settings, platform).history
+    (record,) = fit(stage, train, settings=settings, platform=platform).history
     assert record["lr"] == 0.05
     mine = [name for name in record["terms"] if name != "tell"]
     wanted = sum(record["weights"][name] * record["terms"][name] for name in mine)

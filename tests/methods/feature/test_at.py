@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from by_hand import assert_close, fitted, looped, opened_stage, run, student_of
 from torch import Tensor, nn
 
+from stillhouse.engine.facts import facts_of
 from stillhouse.engine.wiring import wire
 from stillhouse.errors import RecipeError
 from stillhouse.methods import at
@@ -81,7 +82,7 @@ def test_tokens_pair_with_maps() -> None:
     stage = at(student_of(4), Patches(), pairs=(("down", "block"),))
     seen = wire(stage, toy_batches().sample()).seen
     assert seen["teacher_map1"].shape[1:] == (5, 4, 4)
-    found = at(student_of(4), Patches()).completed(toy_batches())
+    found = at(student_of(4), Patches()).completed(facts_of(toy_batches()))
     assert found.notes["pairs"]
     wire(found, toy_batches().sample())
 

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from by_hand import assert_close, fitted, looped, opened_stage, run, student_of
 from torch import Tensor
 
+from stillhouse.engine.facts import facts_of
 from stillhouse.engine.wiring import wire
 from stillhouse.errors import RecipeError
 from stillhouse.functional import kl
@@ -76,6 +77,6 @@ def test_a_map_of_another_size_is_brought_to_the_teachers() -> None:
 
 def test_a_pair_that_is_not_there_is_told() -> None:
     with pytest.raises(RecipeError, match="hint is 3, and there are 2 pairs; choose 1 to 2"):
-        fitnet(student_of(4), taught(6), hint=3).completed(toy_batches())
+        fitnet(student_of(4), taught(6), hint=3).completed(facts_of(toy_batches()))
     with pytest.raises(RecipeError, match=r"stages is 'three'.*\n.*hint_share is 1.5"):
         fitnet(student_of(4), taught(6), stages="three", hint_share=1.5)

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from by_hand import assert_close, fitted, looped, opened_stage, run, student_of
 from torch import Tensor
 
+from stillhouse.engine.facts import facts_of
 from stillhouse.errors import RecipeError
 from stillhouse.methods import fsp
 from stillhouse.testing.toy import taught, toy_batches
@@ -53,4 +54,4 @@ def test_the_defaults_are_golden() -> None:
 
 def test_a_flow_needs_two_pairs() -> None:
     with pytest.raises(RecipeError, match="there is 1; name at least two pairs of taps"):
-        fsp(student_of(4), taught(4), pairs=(("down", "down"),)).completed(toy_batches())
+        fsp(student_of(4), taught(4), pairs=(("down", "down"),)).completed(facts_of(toy_batches()))

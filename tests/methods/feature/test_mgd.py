@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from stage_by_hand import Nets, equals_by_hand
 from torch import Tensor
 
+from stillhouse.engine.facts import facts_of
 from stillhouse.engine.platform import Platform
 from stillhouse.errors import RecipeError
 from stillhouse.methods import mgd
@@ -47,7 +48,7 @@ def test_other_taps_keep_the_contract() -> None:
 
 
 def test_its_defaults() -> None:
-    stage = mgd(untaught(4), taught(6)).completed(toy_batches())
+    stage = mgd(untaught(4), taught(6)).completed(facts_of(toy_batches()))
     assert [(t.name, t.weight) for t in stage.terms()] == [("label", 1.0), ("generation", 7e-5)]
     assert stage.notes == {"pairs": "down - down"}
     with pytest.raises(RecipeError, match=r"masked is 1\.5; it must be at most 1"):

@@ -7,6 +7,7 @@ from stage_by_hand import Nets, equals_by_hand
 from torch import Tensor
 
 from stillhouse.bridges import batch_norm_margin
+from stillhouse.engine.facts import facts_of
 from stillhouse.engine.nodes import Role
 from stillhouse.engine.platform import Platform
 from stillhouse.errors import RecipeError, WiringError
@@ -47,7 +48,7 @@ def test_it_equals_a_hand_written_loop(platform: Platform) -> None:
 def test_margins_are_those_of_the_batch_norm_or_observed() -> None:
     teacher, train = taught(6), toy_batches()
     pairs = (("bn", "bn"), ("relu", "relu:in"), ("down", "conv"))
-    whole = ofd(untaught(4), teacher, pairs=pairs).completed(train)
+    whole = ofd(untaught(4), teacher, pairs=pairs).completed(facts_of(train))
     one, two, three = (whole.node(f"target{level}").module.margin for level in (1, 2, 3))
     torch.testing.assert_close(one, batch_norm_margin(teacher.bn))
     with torch.no_grad():
@@ -60,7 +61,7 @@ def test_margins_are_those_of_the_batch_norm_or_observed() -> None:
 
 
 def test_found_levels_are_before_the_activation() -> None:
-    whole = ofd(untaught(4), taught(6)).completed(toy_batches())
+    whole = ofd(untaught(4), taught(6)).completed(facts_of(toy_batches()))
     assert whole.notes["pairs"] == "bn - bn, down.1 - down.1"
     assert [(t.name, t.weight) for t in whole.terms()][1:] == [("ofd1", 5e-4), ("ofd2", 1e-3)]
 
@@ -73,20 +74,20 @@ def test_other_choices_keep_the_contract(options: dict[str, object]) -> None:
 
 
 def test_margins_of_zero_are_for_maps_after_the_relu() -> None:
-    whole = ofd(untaught(4), taught(6), margins="zero").completed(toy_batches())
+    whole = ofd(untaught(4), taught(6), margins="zero").completed(facts_of(toy_batches()))
     assert whole.notes["pairs"] == "relu - relu, down - down"
 
 
 def test_what_it_refuses() -> None:
     train, after = toy_batches(), (("relu", "relu"), ("down", "bn"))
     with pytest.raises(WiringError, match=r"'relu' of the teacher has no values below 0; .*:in'"):
-        ofd(untaught(4), taught(6), pairs=after).completed(train)
+        ofd(untaught(4), taught(6), pairs=after).completed(facts_of(train))
     inplace = taught(6)
     inplace.relu = torch.nn.ReLU(inplace=True)
     with pytest.raises(WiringError, match=r"'relu' of the teacher .* in place .* margins: zero"):
-        ofd(untaught(4), inplace).completed(train)
+        ofd(untaught(4), inplace).completed(facts_of(train))
     with pytest.raises(WiringError, match="no module 'bm'; nearest: bn"):
-        ofd(untaught(4), taught(6), pairs=(("bn", "bm"),)).completed(train)
+        ofd(untaught(4), taught(6), pairs=(("bn", "bm"),)).completed(facts_of(train))
     with pytest.raises(RecipeError, match="margins is 'zeros'; nearest: zero"):
         ofd(untaught(4), taught(6), margins="zeros")
     with pytest.raises(WiringError, match="ofd: the teacher must be a model or a Role called"):

@@ -16,7 +16,7 @@ from stillhouse.engine.optimisers import sgd
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.signals import Signals
 from stillhouse.engine.stage import Stage
-from stillhouse.engine.trainer import Settings, opened
+from stillhouse.engine.trainer import Settings, training
 from stillhouse.engine.wiring import wire
 from stillhouse.errors import ModelError, RecipeError, WiringError
 from stillhouse.methods import plain, projector_logsum
@@ -131,9 +131,9 @@ def test_the_projector_is_in_the_optimiser_and_moves_in_one_step(
     """The authors' first release left it out: it stayed as it was drawn."""
     stage = projector_logsum(tiny_net(4, 1), tiny_net(6, 2), projector=projector, distance=distance)
     settings = Settings(optimizer=sgd(0.05, weight_decay=0.0))
-    with opened(stage, train, settings, platform) as trainer:
+    with training(stage, train, settings, platform) as trainer:
         module = stage.node("projected").module
-        known = {id(p) for g in trainer.players[0].optimizer.param_groups for p in g["params"]}
+        known = {id(p) for g in trainer.steppers[0].optimizer.param_groups for p in g["params"]}
         assert {id(p) for p in module.parameters()} <= known
         before = copy.deepcopy(module.state_dict())
         next(trainer.steps(0))
@@ -162,7 +162,12 @@ def test_the_bias_before_batch_norm_changes_nothing(train: Batches) -> None:
 
 def test_the_projector_is_dropped_from_the_product(train: Batches, platform: Platform) -> None:
     student = tiny_net(4, 1)
-    fitted = fit(projector_logsum(student, tiny_net(6, 2)), train, Settings(epochs=1), platform)
+    fitted = fit(
+        projector_logsum(student, tiny_net(6, 2)),
+        train,
+        settings=Settings(epochs=1),
+        platform=platform,
+    )
     assert set(fitted.last["student"]) == set(student.state_dict())
     shapes = {key: tuple(value.shape) for key, value in fitted.last["projected"].items()}
     assert shapes == {"projector.weight": (6, 4), "projector.bias": (6,)}
@@ -177,7 +182,7 @@ def test_the_teachers_side_gets_no_gradient_and_the_students_embedding_does(
     before, frozen = copy.deepcopy(student), copy.deepcopy(teacher.state_dict())
     stage = projector_logsum(student, teacher, label_weight=0.0, kd_weight=0.0)
     settings = Settings(epochs=4, optimizer=sgd(0.05, weight_decay=0.0))
-    history = fit(stage, train, settings, platform).history
+    history = fit(stage, train, settings=settings, platform=platform).history
     assert torch.equal(student.fc.weight, before.fc.weight)
     assert not torch.equal(student.conv.weight, before.conv.weight)
     assert all(torch.equal(v, frozen[k]) for k, v in teacher.state_dict().items())
@@ -188,9 +193,12 @@ def test_without_distance_and_kl_it_is_plain_training(train: Batches, platform: 
     mine, theirs = tiny_net(4, 1, dropout=0.3), tiny_net(4, 1, dropout=0.3)
     settings = Settings(epochs=2, seed=1)
     fit(
-        projector_logsum(mine, tiny_net(6, 2), weight=0.0, kd_weight=0.0), train, settings, platform
+        projector_logsum(mine, tiny_net(6, 2), weight=0.0, kd_weight=0.0),
+        train,
+        settings=settings,
+        platform=platform,
     )
-    fit(plain(theirs), train, settings, platform)
+    fit(plain(theirs), train, settings=settings, platform=platform)
     for a, b in zip(mine.state_dict().values(), theirs.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-8)
 
@@ -215,10 +223,10 @@ def test_without_the_kl_no_logits_of_the_teacher_are_needed(
 ) -> None:
     stage = projector_logsum(tiny_net(4, 1), Embeddings(tiny_net(6, 2)), kd_weight=0.0)
     assert [term.name for term in stage.terms()] == ["label", "feature"]
-    fit(stage, train, Settings(epochs=1), platform)
+    fit(stage, train, settings=Settings(epochs=1), platform=platform)
     with_kl = projector_logsum(tiny_net(4, 1), Embeddings(tiny_net(6, 2)))
     with pytest.raises(WiringError, match="only embeddings were kept, not 'logits'"):
-        fit(with_kl, train, Settings(epochs=1), platform)
+        fit(with_kl, train, settings=Settings(epochs=1), platform=platform)
 
 
 @pytest.mark.parametrize(
@@ -236,7 +244,10 @@ def test_other_choices_keep_the_contract(options: dict[str, object]) -> None:
 
 def test_no_projector_needs_equal_widths(train: Batches, platform: Platform) -> None:
     equal = projector_logsum(tiny_net(4, 1), tiny_net(4, 2), projector="none")
-    assert fit(equal, train, Settings(epochs=1), platform).last.get("projected", {}) == {}
+    assert (
+        fit(equal, train, settings=Settings(epochs=1), platform=platform).last.get("projected", {})
+        == {}
+    )
     with pytest.raises(WiringError, match=r"'none': .*width 4, the teacher's 6; .*'linear'"):
         wire(projector_logsum(tiny_net(4, 1), tiny_net(6, 2), projector="none"), train.sample())
 

@@ -9,6 +9,7 @@ from stage_by_hand import Nets, equals_by_hand
 from torch import Tensor, nn
 
 from stillhouse.bridges import Tapped
+from stillhouse.engine.facts import facts_of
 from stillhouse.engine.fit import fit
 from stillhouse.engine.nodes import Role
 from stillhouse.engine.platform import Platform
@@ -42,7 +43,7 @@ def test_the_students_own_head_is_neither_trained_nor_measured(platform: Platfor
     student, train = untaught(4), toy_batches()
     before = student.fc.weight.detach().clone()
     fitted = fit(
-        simkd(student, taught(6)), train, Settings(epochs=2), platform, validation=train
+        simkd(student, taught(6)), train, settings=Settings(epochs=2), platform=platform, validation=train
     )  # fmt: skip
     assert torch.equal(student.fc.weight, before)
     assert set(fitted.history[-1]["validation"]) == {"teacher head"}
@@ -51,8 +52,8 @@ def test_the_students_own_head_is_neither_trained_nor_measured(platform: Platfor
 def test_the_product_is_a_model_by_itself(platform: Platform) -> None:
     """As images through the student, the projector and the teacher's classifier; exported, too."""
     student, teacher, train = untaught(4), taught(6), toy_batches()
-    stage = simkd(student, teacher).completed(train)
-    fit(stage, train, Settings(epochs=1), platform)
+    stage = simkd(student, teacher).completed(facts_of(train))
+    fit(stage, train, settings=Settings(epochs=1), platform=platform)
     made, image = stage.products["teacher head"]().eval(), train.sample()["batch.image"]
     projected = stage.node("projected").module.eval()
     with torch.no_grad():
@@ -75,20 +76,20 @@ def test_a_model_goes_on_from_any_tap() -> None:
 
 def test_vectors_serve_as_maps_of_one_position(platform: Platform) -> None:
     stage = simkd(untaught(4), taught(6), student_feature="embedding", teacher_feature="embedding")
-    fit(stage, toy_batches(), Settings(epochs=1), platform)
+    fit(stage, toy_batches(), settings=Settings(epochs=1), platform=platform)
     assert stage.products["teacher head"]()(torch.zeros(2, 3, 8, 8)).shape == (2, 3)
 
 
 def test_what_cannot_be() -> None:
     train = toy_batches()
     with pytest.raises(WiringError, match="head 'fc' does not read the average of 'relu'"):
-        simkd(untaught(4), taught(6), teacher_feature="relu").completed(train)
+        simkd(untaught(4), taught(6), teacher_feature="relu").completed(facts_of(train))
     plain = nn.Sequential(
         nn.Conv2d(3, 5, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 3)
     )
     with pytest.raises(WiringError, match=r"'0' of the teacher has values below 0 .*relu: false"):
-        simkd(untaught(4), plain).completed(train)
-    without = simkd(untaught(4), plain, relu=False).completed(train)
+        simkd(untaught(4), plain).completed(facts_of(train))
+    without = simkd(untaught(4), plain, relu=False).completed(facts_of(train))
     assert without.notes["pairs"] == "down - 0"
     with pytest.raises(WiringError, match="a model or a Role called 'teacher', not 'big'"):
         simkd(untaught(4), Role("big", taught(6)))

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from stage_by_hand import Nets, equals_by_hand
 from torch import Tensor, nn
 
+from stillhouse.engine.facts import facts_of
 from stillhouse.engine.fit import fit
 from stillhouse.engine.nodes import Role
 from stillhouse.engine.platform import Platform
@@ -46,7 +47,7 @@ def test_it_equals_a_hand_written_loop(platform: Platform) -> None:
 def test_the_teachers_head_stays_and_the_regressor_is_dropped(platform: Platform) -> None:
     student, teacher, train = untaught(4), taught(6), toy_batches()
     before = {key: value.clone() for key, value in teacher.state_dict().items()}
-    fitted = fit(srrl(student, teacher), train, Settings(epochs=1), platform)
+    fitted = fit(srrl(student, teacher), train, settings=Settings(epochs=1), platform=platform)
     assert all(torch.equal(value, before[key]) for key, value in teacher.state_dict().items())
     assert set(fitted.last) == {"student", "regressed"}
     assert set(fitted.last["student"]) == set(student.state_dict())
@@ -57,8 +58,8 @@ def test_values_below_0_need_no_relu() -> None:
         nn.Conv2d(3, 5, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 3)
     )
     with pytest.raises(WiringError, match=r"'embedding' of the teacher has values below 0"):
-        srrl(untaught(4), plain).completed(toy_batches())
-    whole = srrl(untaught(4), plain, relu=False).completed(toy_batches())
+        srrl(untaught(4), plain).completed(facts_of(toy_batches()))
+    whole = srrl(untaught(4), plain, relu=False).completed(facts_of(toy_batches()))
     assert whole.notes["pairs"] == "down - embedding"
 
 

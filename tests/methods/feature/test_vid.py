@@ -9,9 +9,10 @@ from stage_by_hand import Nets, equals_by_hand, modules
 from torch import Tensor
 
 from stillhouse.data.batches import Batches
+from stillhouse.engine.facts import facts_of
 from stillhouse.engine.fit import fit
 from stillhouse.engine.platform import Platform
-from stillhouse.engine.trainer import Settings, opened
+from stillhouse.engine.trainer import Settings, training
 from stillhouse.errors import RecipeError
 from stillhouse.methods import vid
 from stillhouse.testing import check_method
@@ -50,11 +51,11 @@ def test_it_equals_a_hand_written_loop(platform: Platform) -> None:
 def test_the_variances_learn(platform: Platform) -> None:
     """A benchmark toolkit keeps them in a plain list, out of its optimiser: they stay at 5."""
     train = toy_batches()
-    stage = vid(untaught(4), taught(6)).completed(train)
-    with opened(stage, train, Settings(), platform) as trainer:
+    stage = vid(untaught(4), taught(6)).completed(facts_of(train))
+    with training(stage, train, Settings(), platform) as trainer:
         losses = [module for name, module in modules(stage).items() if name.startswith("vid")]
         assert [loss.variance().tolist() for loss in losses] == [pytest.approx([5.0] * 6)] * 2
-        known = {id(p) for g in trainer.players[0].optimizer.param_groups for p in g["params"]}
+        known = {id(p) for g in trainer.steppers[0].optimizer.param_groups for p in g["params"]}
         assert {id(loss.raw) for loss in losses} <= known
         before = copy.deepcopy([loss.raw for loss in losses])
         next(trainer.steps(0))
@@ -64,9 +65,13 @@ def test_the_variances_learn(platform: Platform) -> None:
 def test_maps_of_other_sizes_pair_up(train: Batches, platform: Platform) -> None:
     """The larger is averaged to the smaller."""
     stage = vid(untaught(4), taught(6), pairs=(("relu", "down"), ("down", "relu")))
-    fit(stage, train, Settings(epochs=1), platform)
-    with opened(stage, train, Settings(), platform) as trainer:
-        shapes = {k: tuple(v.shape[1:]) for k, v in trainer.wiring.seen.items() if k[:4] != "batc"}
+    fit(stage, train, settings=Settings(epochs=1), platform=platform)
+    with training(stage, train, Settings(), platform) as trainer:
+        shapes = {
+            k: tuple(v.shape[1:])
+            for k, v in trainer.objective.wiring.seen.items()
+            if k[:4] != "batc"
+        }
     check_method(vid, options={"pairs": (("down", "relu"), ("down", "down"))}, widths=[(4, 6)])
     assert shapes["mean1"] == shapes["theirs1"] == shapes["mean2"] == shapes["theirs2"] == (6, 4, 4)
 
@@ -75,7 +80,7 @@ def test_its_defaults_and_pairs() -> None:
     stage = vid(untaught(4), taught(6), pairs=PAIRS)
     assert [(t.name, t.weight) for t in stage.terms()] == [("label", 1), ("vid1", 1), ("vid2", 1)]
     assert stage.learners == ("student", "mean1", "mean2")
-    found = vid(untaught(4), taught(6)).completed(toy_batches())
+    found = vid(untaught(4), taught(6)).completed(facts_of(toy_batches()))
     assert found.notes["pairs"] == "relu - relu, down - down"
     with pytest.raises(RecipeError, match="variance is 1e-06; it must be above 1e-05"):
         vid(untaught(4), taught(6), variance=1e-6)

@@ -21,7 +21,7 @@ def test_it_ends_as_the_published_loop(train: Batches, platform: Platform) -> No
     mine, teacher = tiny_net(4, 1), tiny_net(6, 2)
     theirs = copy.deepcopy(mine)
     stage = annealing_kd(mine, teacher, steps=4, first=2 / 3, weight=1.5, label_weight=0.5)
-    fit(stage, train, settings(), platform)
+    fit(stage, train, settings=settings(), platform=platform)
     seen = []
 
     def loss(student, target, image, label, epoch):
@@ -74,8 +74,10 @@ def test_phi_never_falls_and_ends_at_1(epochs: int, steps: int) -> None:
 
 def test_without_a_first_stage_it_is_plain_training(train: Batches, platform: Platform) -> None:
     mine, theirs = tiny_net(4, 1), tiny_net(4, 1)
-    fit(annealing_kd(mine, tiny_net(6, 2), first=0.0), train, settings(), platform)
-    fit(plain(theirs), train, settings(), platform)
+    fit(
+        annealing_kd(mine, tiny_net(6, 2), first=0.0), train, settings=settings(), platform=platform
+    )
+    fit(plain(theirs), train, settings=settings(), platform=platform)
     close(mine, theirs, 1e-6)
 
 
@@ -83,8 +85,13 @@ def test_in_one_step_and_to_the_end_it_is_logit_regression(
     train: Batches, platform: Platform
 ) -> None:
     mine, theirs, teacher = tiny_net(4, 1), tiny_net(4, 1), tiny_net(6, 2)
-    fit(annealing_kd(mine, teacher, first=1.0, steps=1), train, settings(), platform)
-    fit(logits_mse(theirs, teacher), train, settings(), platform)
+    fit(
+        annealing_kd(mine, teacher, first=1.0, steps=1),
+        train,
+        settings=settings(),
+        platform=platform,
+    )
+    fit(logits_mse(theirs, teacher), train, settings=settings(), platform=platform)
     close(mine, theirs, 1e-6)
     stage = annealing_kd(mine, teacher, first=1.0, steps=1)
     assert [t.weight_at(3, 3) for t in stage.terms()] == [0.0, 1.0, 0.0], "to the very end"

@@ -12,7 +12,7 @@ from stillhouse.data.batches import Batches
 from stillhouse.engine.fit import fit
 from stillhouse.engine.optimisers import constant, sgd
 from stillhouse.engine.platform import Platform
-from stillhouse.engine.trainer import Settings, opened
+from stillhouse.engine.trainer import Settings, training
 from stillhouse.errors import RecipeError, WiringError
 from stillhouse.methods import dml, plain
 
@@ -62,7 +62,7 @@ def test_synchronous_equals_a_hand_written_loop(train: Batches, platform: Platfo
                 optimizer.step()
                 optimizer.zero_grad()
     stage = dml(nets[0], nets[1:], temperature=T, weight=0.7, label_weight=0.5)
-    fit(stage, train, settings(), platform)
+    fit(stage, train, settings=settings(), platform=platform)
     close(nets, byhand)
 
 
@@ -80,7 +80,7 @@ def test_alternating_equals_a_hand_written_loop(train: Batches, platform: Platfo
                 optimizers[at].step()
                 optimizers[at].zero_grad()
     chosen = {"temperature": T, "weight": 0.7, "label_weight": 0.5, "update": "alternating"}
-    fit(dml(nets[0], nets[1:], **chosen), train, settings(), platform)
+    fit(dml(nets[0], nets[1:], **chosen), train, settings=settings(), platform=platform)
     close(nets, byhand)
 
 
@@ -88,8 +88,13 @@ def test_alternating_equals_a_hand_written_loop(train: Batches, platform: Platfo
 def test_weight_0_is_plain_training(update: str, train: Batches, platform: Platform) -> None:
     """The student is the control then: peers are in the room and change nothing."""
     mine, theirs = tiny_net(4, 1), tiny_net(4, 1)
-    fit(dml(mine, [tiny_net(6, 2)], weight=0.0, update=update), train, settings(), platform)
-    fit(plain(theirs), train, settings(), platform)
+    fit(
+        dml(mine, [tiny_net(6, 2)], weight=0.0, update=update),
+        train,
+        settings=settings(),
+        platform=platform,
+    )
+    fit(plain(theirs), train, settings=settings(), platform=platform)
     for name, parameter in mine.named_parameters():
         torch.testing.assert_close(parameter, theirs.get_parameter(name), rtol=1e-6, atol=1e-7)
 
@@ -98,14 +103,19 @@ def test_how_often_batch_norm_sees_a_batch(train: Batches, platform: Platform) -
     """Once a step when all move together; once in each update in which a network plays."""
     for update, times in (("synchronous", 1), ("alternating", 3)):
         nets = cohort()
-        fit(dml(nets[0], nets[1:], update=update), train, settings(epochs=1), platform)
+        fit(
+            dml(nets[0], nets[1:], update=update),
+            train,
+            settings=settings(epochs=1),
+            platform=platform,
+        )
         assert [net.bn.num_batches_tracked.item() for net in nets] == [times * len(train)] * 3
 
 
 def test_student_peers_and_ensemble_are_measured(train: Batches, platform: Platform) -> None:
     nets = cohort()
     stage = dml(nets[0], nets[1:])
-    fitted = fit(stage, train, settings(), platform, validation=train)
+    fitted = fit(stage, train, settings=settings(), platform=platform, validation=train)
     assert list(fitted.history[-1]["validation"]) == ["student", "peer 1", "peer 2", "ensemble"]
     assert set(fitted.last) == {"student", "peer1", "peer2"}
     assert stage.keeps == "student"
@@ -121,8 +131,12 @@ def test_student_peers_and_ensemble_are_measured(train: Batches, platform: Platf
 
 
 def test_the_ensemble_is_in_no_turn(train: Batches, platform: Platform) -> None:
-    with opened(dml(tiny_net(), [tiny_net(6)]), train, settings(), platform) as trainer:
-        played = {n.name for plan in trainer.wiring.updates for n in (*plan.inside, *plan.outside)}
+    with training(dml(tiny_net(), [tiny_net(6)]), train, settings(), platform) as trainer:
+        played = {
+            n.name
+            for plan in trainer.objective.wiring.updates
+            for n in (*plan.inside, *plan.outside)
+        }
     assert played == {"student", "peer1"}
 
 

@@ -55,7 +55,7 @@ def test_it_equals_a_hand_written_loop(kind: str, train: Batches, platform: Plat
     settings = Settings(
         epochs=EPOCHS, optimizer=sgd(RATE), schedule=constant(), channels_last=False
     )
-    fit(stage, train, settings, platform)
+    fit(stage, train, settings=settings, platform=platform)
     for net, wanted in zip(nets, byhand, strict=True):
         for name, value in net.state_dict().items():
             torch.testing.assert_close(

@@ -62,7 +62,7 @@ def test_it_equals_a_hand_written_loop(train: Batches, platform: Platform) -> No
         epochs=EPOCHS, seed=SEED, optimizer=sgd(RATE), schedule=constant(), channels_last=False
     )
     before = copy.deepcopy(query.weight)
-    fitted = fit(stage, train, settings, platform)
+    fitted = fit(stage, train, settings=settings, platform=platform)
     for name, net in zip(["student", "peer1", "peer2", "peer3"], byhand, strict=True):
         for part, value in net.state_dict().items():
             found = fitted.last[name][part]

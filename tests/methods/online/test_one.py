@@ -13,6 +13,7 @@ from stillhouse.bridges import shuffled, tail_of
 from stillhouse.data.augment import Augment
 from stillhouse.data.batches import Batches
 from stillhouse.data.tables import ImageTable
+from stillhouse.engine.facts import facts_of
 from stillhouse.engine.fit import fit
 from stillhouse.engine.nodes import Bridge
 from stillhouse.engine.optimisers import constant, sgd
@@ -85,7 +86,7 @@ def test_it_equals_a_hand_written_loop(train: Batches, platform: Platform) -> No
             optimizer.zero_grad()
             at += 1
     stage = one(student, tap="relu", temperature=T, weight=0.7, label_weight=0.5, rampup=0.5)
-    fitted = fit(stage, train, settings(), platform, validation=train)
+    fitted = fit(stage, train, settings=settings(), platform=platform, validation=train)
     found = {
         **{f"net.{k}": v for k, v in fitted.last["student"].items()},
         **{f"first.{k}": v for k, v in fitted.last["branch1"].items()},
@@ -110,7 +111,7 @@ def test_branches_leave_at_the_last_level_but_one(name: str, tap: str, first: st
     stage = one(student)
     with pytest.raises(WiringError, match="no node 'branch1'"):
         stage.node("branch1")  # nobody knows yet where
-    whole = stage.completed(colour_images())
+    whole = stage.completed(facts_of(colour_images()))
     assert whole.notes == {"branches leave at": tap}
     wire(whole, colour_images().sample())
     found = whole.node("branch1").module.state_dict()
@@ -125,7 +126,7 @@ def test_branches_leave_at_the_last_level_but_one(name: str, tap: str, first: st
 
 def test_the_defaults_are_golden() -> None:
     """Three branches, T 3, and 80 of 300 epochs to grow: the released code."""
-    stage = one(tiny_net(), tap="relu").completed(colour_images())
+    stage = one(tiny_net(), tap="relu").completed(facts_of(colour_images()))
     terms = {term.name: term for term in stage.terms()}
     assert list(terms) == [
         "label", "label_branch1", "label_branch2", "label_ensemble",
@@ -140,8 +141,8 @@ def test_the_defaults_are_golden() -> None:
 def test_the_ensemble_is_a_model_of_its_own(platform: Platform) -> None:
     """Also after the stage: it shares nothing with the student, and needs no hooks."""
     data, student = colour_images(), build_model("resnet8", classes=3)
-    stage = one(student, branches=1).completed(data)
-    fitted = fit(stage, data, settings(epochs=1), platform, validation=data)
+    stage = one(student, branches=1).completed(facts_of(data))
+    fitted = fit(stage, data, settings=settings(epochs=1), platform=platform, validation=data)
     ensemble = stage.products["ensemble"]().eval()
     assert not {id(p) for p in ensemble.parameters()} & {id(p) for p in student.parameters()}
     loss = 0.0
@@ -157,7 +158,7 @@ def test_the_ensemble_is_a_model_of_its_own(platform: Platform) -> None:
 def test_a_student_that_asks_for_the_size_of_its_images(platform: Platform) -> None:
     """VGG leaves out a pool for small images: an example decides, of the size of the data."""
     data, student = colour_images(32), build_model("vgg8", classes=3)
-    stage = one(student, branches=1).completed(data)
+    stage = one(student, branches=1).completed(facts_of(data))
     wire(stage, data.sample())
     assert stage.products["ensemble"]()(data.sample()["batch.image"]).shape == (4, 3)
 
@@ -166,7 +167,7 @@ def test_a_student_that_asks_for_the_size_of_its_images(platform: Platform) -> N
 def test_branches_of_a_student_that_reads_its_own_form_of_the_image(tap: str | None) -> None:
     data, student = colour_images(), build_model("convnet-4-8-16", classes=3, channels=1)
     grey = Bridge("grey", lambda image: image.mean(1, keepdim=True), "batch.image")
-    stage = one(student, tap=tap).through("student", grey).completed(data)
+    stage = one(student, tap=tap).through("student", grey).completed(facts_of(data))
     wire(stage, data.sample())
     assert stage.notes == {"branches leave at": "layer1"}
     assert stage.products["ensemble"]()(torch.zeros(2, 1, 16, 16)).shape == (2, 3)
@@ -174,8 +175,8 @@ def test_branches_of_a_student_that_reads_its_own_form_of_the_image(tap: str | N
 
 def test_what_it_refuses(train: Batches) -> None:
     with pytest.raises(ModelError, match=r"ConvNet works at one resolution .*such as tap: layer1"):
-        one(build_model("convnet-4-8", classes=3)).completed(train)
-    stage = one(build_model("resnet8", classes=3), tap="layer1.0.relu1").completed(train)
+        one(build_model("convnet-4-8", classes=3)).completed(facts_of(train))
+    stage = one(build_model("resnet8", classes=3), tap="layer1.0.relu1").completed(facts_of(train))
     with pytest.raises(WiringError, match=r"after 'layer1.0.relu1' of ResNet also reads"):
         wire(stage, train.sample())
     with pytest.raises(RecipeError, match="branches is 0; it must be at least 1"):

@@ -76,7 +76,7 @@ def test_it_equals_a_hand_written_loop(train: Batches, platform: Platform) -> No
     stage = pcl(
         cohort[0], cohort[1:], temperature=T, weight=0.7, label_weight=0.5, decay=DECAY, rampup=0.5
     )
-    fitted = fit(stage, train, settings(), platform, validation=train)
+    fitted = fit(stage, train, settings=settings(), platform=platform, validation=train)
     names = ["student", "peer1", "peer2"]
     wanted = dict(zip(names, byhand, strict=True))
     wanted |= {f"mean_{name}": mean for name, mean in zip(names, means, strict=True)}
@@ -93,7 +93,7 @@ def test_it_equals_a_hand_written_loop(train: Batches, platform: Platform) -> No
 
 def test_the_mean_student_is_handed_over(train: Batches, platform: Platform) -> None:
     stage = pcl(*(lambda n: (n[0], n[1:]))(nets()), decay=DECAY)
-    fitted = fit(stage, train, settings(), platform)
+    fitted = fit(stage, train, settings=settings(), platform=platform)
     mean = stage.products["mean student"]()
     for key, value in mean.state_dict().items():
         assert torch.equal(value, fitted.last["mean_student"][key])

@@ -33,7 +33,7 @@ def test_it_is_the_loop_by_hand(
 ) -> None:
     mine, theirs, teacher = tiny_net(4, 1), tiny_net(4, 1), tiny_net(6, 2)
     stage = cc_embedded(mine, teacher, width=16, weight=0.3)
-    fit(stage, train, budget, platform)
+    fit(stage, train, settings=budget, platform=platform)
     own, target = linear("embedded", 4), linear("target", 6)
 
     def products(s: Tensor, t: Tensor, batch: object) -> Tensor:
@@ -52,7 +52,7 @@ def test_the_map_of_the_teacher_learns_and_the_teacher_does_not(
     teacher = tiny_net(6, 2)
     before = copy.deepcopy(teacher.state_dict())
     stage = cc_embedded(tiny_net(4, 1), teacher, width=16)
-    fit(stage, train, Settings(epochs=1, seed=7), platform)
+    fit(stage, train, settings=Settings(epochs=1, seed=7), platform=platform)
     assert not torch.equal(stage.node("target").module.weight, linear("target", 6).weight)
     for name, value in teacher.state_dict().items():
         assert torch.equal(value, before[name]), name

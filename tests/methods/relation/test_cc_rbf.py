@@ -34,7 +34,7 @@ def test_it_is_the_loop_by_hand(
     """At gamma 0.6 and the third order: (2 gamma)^p / p! is 1.2, 0.72, 0.288."""
     mine, theirs, teacher = tiny_net(4, 1), tiny_net(4, 1), tiny_net(6, 2)
     stage = cc_rbf(mine, teacher, gamma=0.6, order=3, weight=10.0)
-    history = fit(stage, train, budget, platform).history
+    history = fit(stage, train, settings=budget, platform=platform).history
     last = by_hand(theirs, teacher, gap)[-len(train) :]
     same_weights(mine, theirs)
     assert 10.0 * history[-1]["terms"]["correlation"] == pytest.approx(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from stillhouse.data.batches import Batches
 from stillhouse.data.tables import ImageTable
+from stillhouse.engine.facts import facts_of
 from stillhouse.engine.fit import fit
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.seeding import seeded
@@ -74,10 +75,10 @@ def test_it_is_the_loop_by_hand(
     """With all rows of other classes as negatives, whatever is drawn."""
     mine, theirs, teacher = tiny_net(4, 1), tiny_net(4, 1), tiny_net(6, 2)
     settings = {"width": 16, "negatives": 26, "contrast_temperature": 0.3, "weight": 0.2}
-    stage = crd(mine, teacher, **settings).completed(even)
+    stage = crd(mine, teacher, **settings).completed(facts_of(even))
     loss = contrast_of(stage)
     bank = Bank([loss.student_memory.clone(), loss.teacher_memory.clone()], even.table.labels)
-    fit(stage, even, budget, platform)
+    fit(stage, even, settings=budget, platform=platform)
     own, target = linear("embedded", 4), linear("target", 6)
 
     def relation(s: Tensor, t: Tensor, batch: dict[str, Tensor]) -> Tensor:
@@ -106,14 +107,21 @@ def test_a_stopped_run_goes_on_with_the_bits_of_its_memory(
 
     def made() -> Stage:
         student, teacher = tiny_net(4, 1, dropout=0.2), tiny_net(6, 2)
-        return crd(student, teacher, width=16, negatives=negatives).completed(train)
+        return crd(student, teacher, width=16, negatives=negatives).completed(facts_of(train))
 
     whole, stopped, resumed = made(), made(), made()
-    fit(whole, train, settings, platform)
+    fit(whole, train, settings=settings, platform=platform)
     with suppress(Stopped):
-        fit(stopped, train, settings, platform, directory=tmp_path, observer=Stopping(8))
+        fit(
+            stopped,
+            train,
+            settings=settings,
+            platform=platform,
+            directory=tmp_path,
+            observer=Stopping(8),
+        )
     going_on = Stopping(at=-1)
-    fit(resumed, train, settings, platform, directory=tmp_path, observer=going_on)
+    fit(resumed, train, settings=settings, platform=platform, directory=tmp_path, observer=going_on)
     assert going_on.done == 7, "in the middle of the second epoch"
     for part in ("student", "embedded", "target"):
         mine, theirs = (stage.node(part).module.state_dict() for stage in (whole, resumed))
@@ -126,16 +134,18 @@ def test_a_stopped_run_goes_on_with_the_bits_of_its_memory(
 
 
 def test_the_memory_has_a_place_for_each_training_row(train: Batches) -> None:
-    loss = contrast_of(crd(tiny_net(), tiny_net(), width=16).completed(train))
+    loss = contrast_of(crd(tiny_net(), tiny_net(), width=16).completed(facts_of(train)))
     assert loss.student_memory.shape == (40, 16)
     assert loss.negatives.replaced, "16384 of 26"
-    other = contrast_of(crd(tiny_net(), tiny_net()).completed(replace(train, order_seed=5)))
+    other = contrast_of(
+        crd(tiny_net(), tiny_net()).completed(facts_of(replace(train, order_seed=5)))
+    )
     assert not torch.equal(other.student_memory[:, :16], loss.student_memory)
 
 
 def test_the_defaults_are_golden(train: Batches) -> None:
     """CE + 0.8 CRD: 16384 negatives at 0.07, 128 dimensions, momentum 0.5."""
-    stage = crd(tiny_net(), tiny_net()).completed(train)
+    stage = crd(tiny_net(), tiny_net()).completed(facts_of(train))
     known = [(t.name, t.weight_at(0.0), t.reads, t.through) for t in stage.terms()]
     assert known == [
         ("label", 1.0, ("student.logits", "batch.label"), False),
@@ -144,7 +154,7 @@ def test_the_defaults_are_golden(train: Batches) -> None:
     loss = contrast_of(stage)
     assert (loss.negatives.count, loss.temperature, loss.momentum) == (16384, 0.07, 0.5)
     assert stage.learners == ("student", "embedded", "target")
-    with_kd = crd(tiny_net(), tiny_net(), kd_weight=1.0).completed(train)
+    with_kd = crd(tiny_net(), tiny_net(), kd_weight=1.0).completed(facts_of(train))
     assert [(t.name, t.weight_at(0.0), t.options) for t in with_kd.terms()][1] == (
         "kd",
         1.0,
@@ -164,4 +174,4 @@ def test_what_is_wrong_is_told(train: Batches) -> None:
         crd(tiny_net(), tiny_net(), head="fcc")
     table = ImageTable(train.table.images, torch.zeros(40, dtype=torch.long))
     with pytest.raises(WiringError, match="all 40 training rows have one label"):
-        crd(tiny_net(), tiny_net()).completed(replace(train, table=table))
+        crd(tiny_net(), tiny_net()).completed(facts_of(replace(train, table=table)))

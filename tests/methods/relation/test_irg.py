@@ -9,6 +9,7 @@ from tiny import tiny_net
 from torch import Tensor, nn
 
 from stillhouse.data.batches import Batches
+from stillhouse.engine.facts import facts_of
 from stillhouse.engine.fit import fit
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.trainer import Settings
@@ -55,7 +56,7 @@ def test_it_is_the_loop_by_hand(
 ) -> None:
     mine, theirs, teacher = tiny_net(4, 1), tiny_net(4, 1), tiny_net(6, 2)
     weights = {"vertex_weight": 0.2, "edge_weight": 3.0, "shift_weight": 2.0}
-    fit(irg(mine, teacher, pairs=NAMED, **weights), train, budget, platform)
+    fit(irg(mine, teacher, pairs=NAMED, **weights), train, settings=budget, platform=platform)
 
     def relation(student: Tensor, known: Tensor, batch: dict[str, Tensor]) -> Tensor:
         with torch.no_grad():
@@ -71,7 +72,7 @@ def test_the_defaults_are_golden(train: Batches) -> None:
     small, large = (build_model(name, classes=3) for name in ("resnet8", "resnet14"))
     stage = irg(small, large)
     assert [term.name for term in stage.terms()] == ["label", "vertices"], "no pairs are known yet"
-    whole = stage.completed(train)
+    whole = stage.completed(facts_of(train))
     assert whole.notes["pairs"] == "layer1 - layer1, layer2 - layer2, layer3 - layer3"
     known = [(t.name, t.loss.__name__, t.weight_at(0.0), t.reads) for t in whole.terms()]
     both = [(f"student.{tap}", f"teacher.{tap}") for tap in ("layer1", "layer2", "layer3")]

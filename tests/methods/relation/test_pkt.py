@@ -34,7 +34,9 @@ def test_it_is_the_loop_by_hand(
     same_weights: Callable[[nn.Module, nn.Module], None],
 ) -> None:
     mine, theirs, teacher = tiny_net(4, 1), tiny_net(4, 1), tiny_net(6, 2)
-    history = fit(pkt(mine, teacher, weight=300.0), train, budget, platform).history
+    history = fit(
+        pkt(mine, teacher, weight=300.0), train, settings=budget, platform=platform
+    ).history
     last = by_hand(theirs, teacher, divergence)[-len(train) :]
     same_weights(mine, theirs)
     assert 300.0 * history[-1]["terms"]["neighbours"] == pytest.approx(

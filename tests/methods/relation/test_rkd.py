@@ -82,8 +82,8 @@ def test_without_relations_it_is_plain_training(train: Batches, platform: Platfo
     mine, theirs = tiny_net(4, 1, dropout=0.3), tiny_net(4, 1, dropout=0.3)
     settings = Settings(epochs=2, seed=1)
     off = rkd(mine, tiny_net(6, 2), distance_weight=0.0, angle_weight=0.0)
-    fit(off, train, settings, platform)
-    fit(plain(theirs), train, settings, platform)
+    fit(off, train, settings=settings, platform=platform)
+    fit(plain(theirs), train, settings=settings, platform=platform)
     for a, b in zip(mine.state_dict().values(), theirs.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-8)
 
@@ -91,7 +91,7 @@ def test_without_relations_it_is_plain_training(train: Batches, platform: Platfo
 def test_relations_come_nearer_to_the_teachers(train: Batches, platform: Platform) -> None:
     """Of another width, and without any label."""
     stage = rkd(tiny_net(4, 1), tiny_net(6, 2), label_weight=0.0)
-    history = fit(stage, train, Settings(epochs=6), platform).history
+    history = fit(stage, train, settings=Settings(epochs=6), platform=platform).history
     for name in ("distance", "angle"):
         assert history[-1]["terms"][name] < 0.7 * history[0]["terms"][name]
 

@@ -41,7 +41,7 @@ def test_it_is_the_loop_by_hand(
     mine, theirs, teacher = tiny_net(4, 1), tiny_net(4, 1), tiny_net(6, 2)
     taps = {"student_feature": where, "teacher_feature": where}
     stage = sp(mine, teacher, weight=5.0, label_weight=0.5, **taps)
-    history = fit(stage, train, budget, platform).history
+    history = fit(stage, train, settings=budget, platform=platform).history
     feature = None if where == "embedding" else maps
     values = by_hand(theirs, teacher, gap, feature=feature, label_weight=0.5)
     same_weights(mine, theirs)
@@ -66,8 +66,8 @@ def test_the_defaults_are_golden() -> None:
 def test_without_its_weight_it_is_plain_training(train: Batches, platform: Platform) -> None:
     mine, theirs = tiny_net(4, 1, dropout=0.3), tiny_net(4, 1, dropout=0.3)
     settings = Settings(epochs=2, seed=1)
-    fit(sp(mine, tiny_net(6, 2), weight=0.0), train, settings, platform)
-    fit(plain(theirs), train, settings, platform)
+    fit(sp(mine, tiny_net(6, 2), weight=0.0), train, settings=settings, platform=platform)
+    fit(plain(theirs), train, settings=settings, platform=platform)
     for a, b in zip(mine.state_dict().values(), theirs.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-8)
 

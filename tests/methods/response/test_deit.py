@@ -59,7 +59,7 @@ def test_with_a_distillation_token_it_ends_as_a_loop(form, chosen, train, platfo
     theirs = copy.deepcopy(mine)
     stage = deit(mine, teacher, form=form, **chosen)
     assert [node.name for node in stage.nodes if node.name == "distilled"] == []
-    fit(stage, train, settings(), platform)
+    fit(stage, train, settings=settings(), platform=platform)
 
     def loss(student, target, image, label, _epoch):
         x = student.tokens(student.patch(image).flatten(2).transpose(1, 2))
@@ -80,7 +80,7 @@ def test_with_an_added_head_it_ends_as_a_loop(form, chosen, train, platform) -> 
     stage = deit(mine, teacher, form=form, **chosen)
     wire(stage, train.sample())
     other = copy.deepcopy(stage.node("distilled").module)
-    fitted = fit(stage, train, settings(), platform)
+    fitted = fit(stage, train, settings=settings(), platform=platform)
 
     def loss(student, target, image, label, _epoch):
         pooled = student.relu(student.bn(student.conv(image))).mean((2, 3))
@@ -97,7 +97,7 @@ def test_with_two_outputs_it_ends_as_a_loop(give, head, train, platform) -> None
     mine, teacher = TwoOutputs(give, 1), tiny_net(6, 2)
     theirs = copy.deepcopy(mine)
     stage = deit(mine, teacher, distilled_head=head)
-    fitted = fit(stage, train, settings(), platform, validation=train)
+    fitted = fit(stage, train, settings=settings(), platform=platform, validation=train)
 
     def loss(student, target, image, label, _epoch):
         outputs = student(image)
@@ -126,7 +126,9 @@ def mean_loss(model: nn.Module, data: Batches) -> float:
 def test_both_heads_are_the_mean_of_both_softmaxes(train: Batches, platform: Platform) -> None:
     student, teacher = tiny_net(4, 1), tiny_net(6, 2)
     stage = deit(student, teacher)
-    scores = fit(stage, train, settings(), platform, validation=train).history[-1]["validation"]
+    scores = fit(stage, train, settings=settings(), platform=platform, validation=train).history[
+        -1
+    ]["validation"]
     assert list(scores) == ["own head", "distilled head", "both heads"]
     other, total = stage.node("distilled").module, 0.0
     student.eval()

@@ -26,7 +26,7 @@ def test_it_ends_as_a_hand_written_loop(
     mine, teacher = tiny_net(4, 1), tiny_net(6, 2)
     theirs = copy.deepcopy(mine)
     chosen = {"inter_weight": 1.2, "intra_weight": 0.7, "temperature": 3.0, "label_weight": 0.6}
-    fit(dist(mine, teacher, form=form, **chosen), train, settings(), platform)
+    fit(dist(mine, teacher, form=form, **chosen), train, settings=settings(), platform=platform)
 
     def loss(student, target, image, label, _epoch):
         z = student(image)

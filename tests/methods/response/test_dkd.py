@@ -65,7 +65,7 @@ def test_the_defaults_are_golden() -> None:
 
 def test_the_warm_up_goes_with_the_steps(train: Batches, platform: Platform) -> None:
     stage = dkd(tiny_net(4, 1), tiny_net(6, 2), warmup=2.0)
-    history = fit(stage, train, Settings(epochs=4), platform).history
+    history = fit(stage, train, settings=Settings(epochs=4), platform=platform).history
     grown = [record["weights"]["dkd"] for record in history]
     assert grown == sorted(grown)
     assert 0.0 < grown[0] < 1.0
@@ -79,8 +79,8 @@ def test_without_its_parts_it_is_plain_training(
 ) -> None:
     mine, theirs = tiny_net(4, 1, dropout=0.3), tiny_net(4, 1, dropout=0.3)
     settings = Settings(epochs=2, seed=1)
-    fit(dkd(mine, tiny_net(6, 2), **off), train, settings, platform)
-    fit(plain(theirs), train, settings, platform)
+    fit(dkd(mine, tiny_net(6, 2), **off), train, settings=settings, platform=platform)
+    fit(plain(theirs), train, settings=settings, platform=platform)
     for a, b in zip(mine.state_dict().values(), theirs.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-8)
 
@@ -97,8 +97,13 @@ def test_of_two_classes_it_is_hinton_kd(train: Batches, platform: Platform) -> N
     table.labels.clamp_(max=1)
     mine, theirs, teacher = of_two(4, 1), of_two(4, 1), of_two(6, 2)
     settings = Settings(epochs=2, seed=1)
-    fit(dkd(mine, teacher, warmup=0.0), train, settings, platform)
-    fit(kd(theirs, teacher, weight=1.0, label_weight=1.0), train, settings, platform)
+    fit(dkd(mine, teacher, warmup=0.0), train, settings=settings, platform=platform)
+    fit(
+        kd(theirs, teacher, weight=1.0, label_weight=1.0),
+        train,
+        settings=settings,
+        platform=platform,
+    )
     for (name, a), b in zip(mine.state_dict().items(), theirs.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6, msg=name)
 

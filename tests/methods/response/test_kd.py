@@ -53,8 +53,13 @@ def test_weight_0_is_plain_training(train: Batches, platform: Platform) -> None:
     """The control differs from the distilled student in the weight of one term, and in no bit."""
     mine, theirs = tiny_net(4, 1, dropout=0.3), tiny_net(4, 1, dropout=0.3)
     settings = Settings(epochs=2, seed=1)
-    fit(kd(mine, tiny_net(6, 2), weight=0.0, label_weight=1.0), train, settings, platform)
-    fit(plain(theirs), train, settings, platform)
+    fit(
+        kd(mine, tiny_net(6, 2), weight=0.0, label_weight=1.0),
+        train,
+        settings=settings,
+        platform=platform,
+    )
+    fit(plain(theirs), train, settings=settings, platform=platform)
     for a, b in zip(mine.state_dict().values(), theirs.state_dict().values(), strict=True):
         assert torch.equal(a, b)
 

@@ -22,7 +22,7 @@ def test_it_ends_as_a_hand_written_loop(
     mine, teacher = tiny_net(4, 1), tiny_net(6, 2)
     theirs = copy.deepcopy(mine)
     stage = logits_mse(mine, teacher, weight=1.5, label_weight=label_weight)
-    fit(stage, train, settings(), platform)
+    fit(stage, train, settings=settings(), platform=platform)
 
     def loss(student, target, image, label, _epoch):
         z = student(image)
@@ -43,8 +43,13 @@ def test_the_defaults_are_golden() -> None:
 
 def test_weight_0_is_plain_training(train: Batches, platform: Platform) -> None:
     mine, theirs = tiny_net(4, 1, dropout=0.3), tiny_net(4, 1, dropout=0.3)
-    fit(logits_mse(mine, tiny_net(6, 2), weight=0.0, label_weight=1.0), train, settings(), platform)
-    fit(plain(theirs), train, settings(), platform)
+    fit(
+        logits_mse(mine, tiny_net(6, 2), weight=0.0, label_weight=1.0),
+        train,
+        settings=settings(),
+        platform=platform,
+    )
+    fit(plain(theirs), train, settings=settings(), platform=platform)
     for a, b in zip(mine.state_dict().values(), theirs.state_dict().values(), strict=True):
         assert torch.equal(a, b)
 

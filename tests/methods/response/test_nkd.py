@@ -19,7 +19,7 @@ def test_it_ends_as_a_hand_written_loop(train: Batches, platform: Platform) -> N
     mine, teacher = tiny_net(4, 1), tiny_net(6, 2)
     theirs = copy.deepcopy(mine)
     stage = nkd(mine, teacher, gamma=2.5, temperature=3.0, weight=0.8, label_weight=0.3)
-    fit(stage, train, settings(), platform)
+    fit(stage, train, settings=settings(), platform=platform)
 
     def loss(student, target, image, label, _epoch):
         z, total = student(image), 0.0

@@ -22,7 +22,7 @@ def test_it_ends_as_a_hand_written_loop(train: Batches, platform: Platform) -> N
     mine, teacher = tiny_net(4, 1), tiny_net(6, 2)
     theirs = copy.deepcopy(mine)
     stage = standardised_kd(mine, teacher, temperature=3.0, weight=0.7, label_weight=0.3)
-    fit(stage, train, settings(), platform)
+    fit(stage, train, settings=settings(), platform=platform)
 
     def scores(z):
         return (z - z.mean(1, keepdim=True)) / (z.std(1, keepdim=True) + 1e-7) / 3
@@ -54,8 +54,10 @@ def test_a_head_of_zeros_begins_as_in_plain_training(table: ImageTable, platform
         torch.nn.init.zeros_(net.fc.weight)
         torch.nn.init.zeros_(net.fc.bias)
     slow = settings(epochs=1, optimizer=sgd(0.1 * RATE, momentum=0.0, weight_decay=0.0))
-    fit(standardised_kd(mine, tiny_net(6, 2)), whole, settings(epochs=1), platform)
-    fit(plain(theirs), whole, slow, platform)
+    fit(
+        standardised_kd(mine, tiny_net(6, 2)), whole, settings=settings(epochs=1), platform=platform
+    )
+    fit(plain(theirs), whole, settings=slow, platform=platform)
     assert mine.fc.weight.any()
     close(mine, theirs, 1e-7)
 

@@ -9,6 +9,7 @@ from tiny import tiny_net
 from torch import Tensor, nn
 
 from stillhouse.data.batches import Batches
+from stillhouse.engine.facts import facts_of
 from stillhouse.engine.fit import fit
 from stillhouse.engine.optimisers import constant, sgd
 from stillhouse.engine.platform import Platform
@@ -46,7 +47,9 @@ def branch(x: Tensor, bridge: nn.Module) -> Tensor:
 
 def test_it_equals_a_hand_written_loop(train: Batches, platform: Platform) -> None:
     student = Deep()
-    stage = byot(student, alpha=ALPHA, temperature=T, feature_weight=FEATURE).completed(train)
+    stage = byot(student, alpha=ALPHA, temperature=T, feature_weight=FEATURE).completed(
+        facts_of(train)
+    )
     wire(stage, train.sample())  # builds the branches
     net = copy.deepcopy(student).train()
     names = ["branch_1", "exit_1", "branch_2", "exit_2"]
@@ -72,7 +75,7 @@ def test_it_equals_a_hand_written_loop(train: Batches, platform: Platform) -> No
             optimizer.step()
             optimizer.zero_grad()
     settings = Settings(EPOCHS, optimizer=sgd(0.1), schedule=constant(), channels_last=False)
-    fit(stage, train, settings, platform)
+    fit(stage, train, settings=settings, platform=platform)
     theirs = {"student": net, **mine}
     for name, module in theirs.items():
         trained = stage.node(name).module
@@ -82,10 +85,10 @@ def test_it_equals_a_hand_written_loop(train: Batches, platform: Platform) -> No
 
 def test_exits_are_measured_and_dropped(train: Batches, platform: Platform) -> None:
     stage = byot(Deep())
-    fitted = fit(stage, train, Settings(1), platform, validation=train)
+    fitted = fit(stage, train, settings=Settings(1), platform=platform, validation=train)
     assert list(fitted.history[-1]["validation"]) == ["student", "exit 1", "exit 2"]
     Deep().load_state_dict(fitted.last["student"], strict=True)
-    whole = stage.completed(train)
+    whole = stage.completed(facts_of(train))
     assert whole.notes == {"exits": "one, two"}
     assert (whole.keeps, dict(whole.products)) == ("student", {})
     assert [term.name for term in whole.terms()] == [
@@ -95,7 +98,7 @@ def test_exits_are_measured_and_dropped(train: Batches, platform: Platform) -> N
 
 def test_a_network_of_one_resolution_is_told(train: Batches) -> None:
     with pytest.raises(ModelError, match=r"TinyNet works at one resolution .* leave early"):
-        byot(tiny_net()).completed(train)
+        byot(tiny_net()).completed(facts_of(train))
 
 
 def test_what_is_out_of_range_or_not_there_is_told() -> None:

@@ -7,11 +7,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tiny import tiny_net
+from torch import Tensor
 
 from stillhouse.data.augment import Augment
 from stillhouse.data.batches import Batches
 from stillhouse.data.orders import class_pairs
 from stillhouse.data.tables import ImageTable
+from stillhouse.engine.facts import facts_of
 from stillhouse.engine.fit import fit
 from stillhouse.engine.optimisers import constant, sgd
 from stillhouse.engine.platform import Platform
@@ -22,12 +24,16 @@ from stillhouse.methods import cs_kd
 EPOCHS, T, WEIGHT = 3, 2.0, 1.5
 
 
+def pairs_of(batches: Batches, epoch: int) -> Tensor:
+    return class_pairs(batches.labels, batches.order_seed, epoch)
+
+
 def test_it_equals_a_hand_written_loop(train: Batches, platform: Platform) -> None:
     student = tiny_net(4, 1)
     net = copy.deepcopy(student).train()
     optimizer = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9, weight_decay=5e-4)
     for epoch in range(EPOCHS):
-        rows = class_pairs(train, epoch)
+        rows = class_pairs(train.labels, train.order_seed, epoch)
         for step in range(len(train)):
             batch = train.show(rows[8 * step :][:8], epoch)
             logits = net(batch["batch.image"])
@@ -43,7 +49,7 @@ def test_it_equals_a_hand_written_loop(train: Batches, platform: Platform) -> No
             optimizer.step()
             optimizer.zero_grad()
     settings = Settings(EPOCHS, optimizer=sgd(0.1), schedule=constant(), channels_last=False)
-    fit(cs_kd(student, temperature=T, weight=WEIGHT), train, settings, platform)
+    fit(cs_kd(student, temperature=T, weight=WEIGHT), train, settings=settings, platform=platform)
     for (name, a), b in zip(student.state_dict().items(), net.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5, msg=name)
 
@@ -56,18 +62,18 @@ def many(labels: list[int], **more: int) -> Batches:
 def test_two_epochs_show_each_row_as_an_anchor_once() -> None:
     batches = many([0, 1, 2] * 8)
     for first in (0, 2, 8):
-        shown = [class_pairs(batches, epoch) for epoch in (first, first + 1)]
+        shown = [pairs_of(batches, epoch) for epoch in (first, first + 1)]
         assert [len(rows) for rows in shown] == [24, 24], "an epoch is N rows"
         assert sorted(torch.cat(shown)[::2].tolist()) == list(range(24))
-    assert not torch.equal(class_pairs(batches, 0), class_pairs(batches, 2))
-    assert torch.equal(class_pairs(batches, 1), class_pairs(batches, 1))
+    assert not torch.equal(pairs_of(batches, 0), pairs_of(batches, 2))
+    assert torch.equal(pairs_of(batches, 1), pairs_of(batches, 1))
 
 
 def test_a_partner_is_any_other_row_of_the_class() -> None:
     batches = many([0] * 5 + [3] + [7] * 2)
     met: dict[int, set[int]] = {row: set() for row in range(8)}
     for epoch in range(200):
-        for anchor, partner in class_pairs(batches, epoch).view(-1, 2).tolist():
+        for anchor, partner in pairs_of(batches, epoch).view(-1, 2).tolist():
             met[anchor].add(partner)
     assert met == {
         **{row: set(range(5)) - {row} for row in range(5)},
@@ -79,8 +85,8 @@ def test_a_partner_is_any_other_row_of_the_class() -> None:
 
 def test_an_odd_number_of_rows_leaves_none_out_for_good() -> None:
     batches = many([0] * 7, batch_size=2)
-    assert [len(class_pairs(batches, epoch)) for epoch in range(2)] == [6, 6]
-    shown = torch.cat([class_pairs(batches, epoch)[::2] for epoch in range(8)])
+    assert [len(pairs_of(batches, epoch)) for epoch in range(2)] == [6, 6]
+    shown = torch.cat([pairs_of(batches, epoch)[::2] for epoch in range(8)])
     assert set(shown.tolist()) == set(range(7))
 
 
@@ -96,9 +102,7 @@ def test_half_a_pair_is_told_before_anything_runs(
 ) -> None:
     batches = many([0] * 12, batch_size=batch, world=world)
     with pytest.raises(DataError, match=said):
-        cs_kd(tiny_net()).completed(batches)
-    with pytest.raises(DataError, match=said):
-        class_pairs(batches, 0)
+        cs_kd(tiny_net()).completed(facts_of(batches))
 
 
 def test_processes_get_the_pairs_of_one_global_batch() -> None:

@@ -41,7 +41,7 @@ def test_it_equals_a_hand_written_loop(train: Batches, platform: Platform) -> No
                 value.copy_(kept if value.is_floating_point() else now[name])
     stage = ema_kd(student, decay=DECAY, temperature=T, weight=WEIGHT, ramp=RAMP)
     settings = Settings(EPOCHS, optimizer=sgd(0.1), schedule=constant(), channels_last=False)
-    fit(stage, train, settings, platform)
+    fit(stage, train, settings=settings, platform=platform)
     ema = stage.node("mean")
     assert isinstance(ema, Ema)
     for mine, theirs in ((student, net), (ema.module, mean)):
@@ -52,7 +52,7 @@ def test_it_equals_a_hand_written_loop(train: Batches, platform: Platform) -> No
 
 def test_the_mean_is_measured_and_handed_over(train: Batches, platform: Platform) -> None:
     stage = ema_kd(tiny_net(4, 1))
-    fitted = fit(stage, train, Settings(2), platform, validation=train)
+    fitted = fit(stage, train, settings=Settings(2), platform=platform, validation=train)
     assert list(fitted.history[-1]["validation"]) == ["student", "mean"]
     made = stage.products["mean"]()
     fresh = tiny_net(4, 7)

@@ -15,6 +15,7 @@ from torch import nn
 from stillhouse.data.augment import Augment
 from stillhouse.data.batches import Batches
 from stillhouse.data.tables import ImageTable
+from stillhouse.engine.facts import facts_of
 from stillhouse.engine.fit import Silent, fit
 from stillhouse.engine.optimisers import constant, sgd
 from stillhouse.engine.platform import Platform
@@ -57,7 +58,7 @@ def test_it_equals_a_hand_written_loop(table: ImageTable, platform: Platform) ->
             done += 1
     assert ages == {0, 1, 2, 3}, "some rows are older than an epoch, some are new"
     settings = Settings(EPOCHS, optimizer=sgd(0.1), schedule=constant(), channels_last=False)
-    fit(ps_kd(student, alpha=ALPHA), train, settings, platform)
+    fit(ps_kd(student, alpha=ALPHA), train, settings=settings, platform=platform)
     for (name, a), b in zip(student.state_dict().items(), net.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5, msg=name)
 
@@ -81,7 +82,9 @@ def test_a_resume_amid_an_epoch_gives_the_same_bits(
 ) -> None:
     def run(**more: object):
         settings = Settings(4, checkpoint_seconds=0.0)
-        return fit(ps_kd(tiny_net(4, 1)), ragged(table), settings, platform, **more).last
+        return fit(
+            ps_kd(tiny_net(4, 1)), ragged(table), settings=settings, platform=platform, **more
+        ).last
 
     whole = run()
     with suppress(Stop):
@@ -94,7 +97,7 @@ def test_a_resume_amid_an_epoch_gives_the_same_bits(
 def test_it_leaves_the_student_as_it_was_until_it_trains(train: Batches) -> None:
     student = tiny_net(4, 1).train()
     before = copy.deepcopy(student.state_dict())
-    whole = ps_kd(student).completed(train)
+    whole = ps_kd(student).completed(facts_of(train))
     assert student.training
     assert all(torch.equal(value, before[name]) for name, value in student.state_dict().items())
     memory = list(whole.terms())[1].module
@@ -105,14 +108,14 @@ def test_what_it_cannot_do_is_told(train: Batches) -> None:
     with pytest.raises(RecipeError, match=r"alpha is 1\.5; it must be at most 1"):
         ps_kd(tiny_net(), alpha=1.5)
     with pytest.raises(WiringError, match=r"gives no logits \[B, classes\]"):
-        ps_kd(nn.Conv2d(3, 3, 1)).completed(train)
+        ps_kd(nn.Conv2d(3, 3, 1)).completed(facts_of(train))
 
 
 SCRIPT = """
 import sys
 from pathlib import Path
 import torch
-from test_ps_kd import NormFree, fit, ps_kd, ragged, Settings, ImageTable
+from test_ps_kd import NormFree, facts_of, fit, ps_kd, ragged, Settings, ImageTable
 from stillhouse.engine.files import save_tensors
 from stillhouse.engine.platform import open_platform
 
@@ -123,8 +126,8 @@ table = ImageTable(torch.randint(0, 255, (40, 8, 8, 3), generator=made).to(torch
                    torch.arange(40) % 3)
 torch.manual_seed(0)
 batches = ragged(table, rank=platform.rank, world=platform.world)
-stage = ps_kd(NormFree(), alpha=1.0).completed(batches)
-last = fit(stage, batches, Settings(4, seed=5), platform).last["student"]
+stage = ps_kd(NormFree(), alpha=1.0).completed(facts_of(batches))
+last = fit(stage, batches, settings=Settings(4, seed=5), platform=platform).last["student"]
 said = list(stage.terms())[1].module.said
 out = Path(sys.argv[1]) / f"rank{platform.rank}of{platform.world}.safetensors"
 save_tensors(out, {**last, "said": said}, {})

@@ -57,7 +57,12 @@ def test_it_equals_a_hand_written_loop(
     net = copy.deepcopy(student)
     by_hand(net, train, epochs, cycles)
     stage = snapshot_kd(student, cycles=cycles, temperature=T, weight=WEIGHT)
-    fit(stage, train, Settings(epochs, optimizer=sgd(RATE), channels_last=False), platform)
+    fit(
+        stage,
+        train,
+        settings=Settings(epochs, optimizer=sgd(RATE), channels_last=False),
+        platform=platform,
+    )
     for (name, a), b in zip(student.state_dict().items(), net.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5, msg=name)
 
@@ -85,7 +90,7 @@ def test_a_resume_in_any_cycle_gives_the_same_bits(
 
     def run(**more: object):
         stage = snapshot_kd(tiny_net(4, 1, dropout=0.2), cycles=2)
-        return fit(stage, train, settings, platform, **more).last
+        return fit(stage, train, settings=settings, platform=platform, **more).last
 
     whole = run()
     with suppress(Stop):

@@ -7,7 +7,7 @@ from torch import nn
 
 from stillhouse.engine.nodes import Bridge
 from stillhouse.engine.platform import open_platform
-from stillhouse.engine.trainer import Settings, opened
+from stillhouse.engine.trainer import Settings, training
 from stillhouse.errors import ModelError, WiringError
 from stillhouse.functional.ensembles import confidence_shares, ensemble_kl
 from stillhouse.methods import kd, multi_teacher_kd
@@ -70,8 +70,8 @@ def test_one_teacher_is_kd() -> None:
     values = []
     for build in (kd, multi_teacher_kd):
         stage = build(untaught(4), taught(6))
-        with opened(stage, toy_batches(), Settings(epochs=1), platform) as trainer:
-            values.append([t.value(trainer.wiring.seen).item() for t in stage.terms()])
+        with training(stage, toy_batches(), Settings(epochs=1), platform) as trainer:
+            values.append([t.value(trainer.objective.wiring.seen).item() for t in stage.terms()])
     assert values[0] == pytest.approx(values[1], abs=1e-6)
 
 

@@ -117,19 +117,24 @@ def test_the_bridge_learns_and_is_no_part_of_the_student(
     stage = embedding_kd(student, tiny_net(6, 2))
     wire(stage, train.sample())
     before = copy.deepcopy(stage.node("matched").module)
-    fitted = fit(stage, train, Settings(epochs=1), platform)
+    fitted = fit(stage, train, settings=Settings(epochs=1), platform=platform)
     assert not torch.equal(before.weight, stage.node("matched").module.weight)
     assert set(fitted.last["student"]) == set(student.state_dict())
-    equal = fit(embedding_kd(tiny_net(4, 1), tiny_net(4, 2)), train, Settings(epochs=1), platform)
+    equal = fit(
+        embedding_kd(tiny_net(4, 1), tiny_net(4, 2)),
+        train,
+        settings=Settings(epochs=1),
+        platform=platform,
+    )
     assert equal.last.get("matched", {}) == {}
 
 
 def test_weight_0_is_hinton_kd(train: Batches, platform: Platform) -> None:
     mine, theirs = tiny_net(4, 1), tiny_net(4, 1)
     settings = Settings(epochs=2, seed=1)
-    fit(embedding_kd(mine, tiny_net(4, 2), weight=0.0), train, settings, platform)
+    fit(embedding_kd(mine, tiny_net(4, 2), weight=0.0), train, settings=settings, platform=platform)
     plain_kd = kd(theirs, tiny_net(4, 2), weight=1.0, label_weight=1.0)
-    fit(plain_kd, train, settings, platform)
+    fit(plain_kd, train, settings=settings, platform=platform)
     for (name, a), b in zip(mine.state_dict().items(), theirs.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6, msg=name)
 
@@ -148,9 +153,19 @@ class Embeddings(Node):
 
 
 def test_without_the_kl_no_logits_of_the_teacher_are_needed(train: Batches, platform) -> None:
-    fit(embedding_kd(tiny_net(4), Embeddings(), kd_weight=0.0), train, Settings(epochs=1), platform)
+    fit(
+        embedding_kd(tiny_net(4), Embeddings(), kd_weight=0.0),
+        train,
+        settings=Settings(epochs=1),
+        platform=platform,
+    )
     with pytest.raises(WiringError, match="it has no logits"):
-        fit(embedding_kd(tiny_net(4), Embeddings()), train, Settings(epochs=1), platform)
+        fit(
+            embedding_kd(tiny_net(4), Embeddings()),
+            train,
+            settings=Settings(epochs=1),
+            platform=platform,
+        )
 
 
 def test_what_is_not_possible_is_said(train: Batches, platform: Platform) -> None:
@@ -160,4 +175,4 @@ def test_what_is_not_possible_is_said(train: Batches, platform: Platform) -> Non
         embedding_kd(tiny_net(), Role("teacher", tiny_net()), head="fc")
     stage = embedding_kd(tiny_net(4, 1), tiny_net(4, 2), student_head="classifier")
     with pytest.raises(WiringError, match="student has no module 'classifier'"):
-        fit(stage, train, Settings(epochs=1), platform)
+        fit(stage, train, settings=Settings(epochs=1), platform=platform)

@@ -92,7 +92,12 @@ def test_the_teachers_head_keeps_its_bits_under_weight_decay(
     student, teacher = tiny_net(4, 1), tiny_net(width, 2)
     head, own = copy.deepcopy(teacher.fc), copy.deepcopy(student.fc)
     settings = Settings(epochs=3, optimizer=sgd(0.1, weight_decay=0.1))
-    fit(th_kd(student, teacher, form="paper", alpha=0.5), train, settings, platform)
+    fit(
+        th_kd(student, teacher, form="paper", alpha=0.5),
+        train,
+        settings=settings,
+        platform=platform,
+    )
     assert torch.equal(teacher.fc.weight, head.weight)
     assert torch.equal(teacher.fc.bias, head.bias)
     assert not torch.equal(student.fc.weight, own.weight)
@@ -100,9 +105,13 @@ def test_the_teachers_head_keeps_its_bits_under_weight_decay(
 
 def test_equal_widths_add_no_parameters(train: Batches, platform: Platform) -> None:
     student = tiny_net(4, 1)
-    equal = fit(th_kd(student, tiny_net(4, 2)), train, Settings(epochs=1), platform)
+    equal = fit(
+        th_kd(student, tiny_net(4, 2)), train, settings=Settings(epochs=1), platform=platform
+    )
     assert equal.last.get("matched", {}) == {}
-    other = fit(th_kd(tiny_net(4, 1), tiny_net(6, 2)), train, Settings(epochs=1), platform)
+    other = fit(
+        th_kd(tiny_net(4, 1), tiny_net(6, 2)), train, settings=Settings(epochs=1), platform=platform
+    )
     shapes = {key: tuple(value.shape) for key, value in other.last["matched"].items()}
     assert shapes == {"weight": (6, 4), "bias": (6,)}
     assert set(other.last["student"]) == set(student.state_dict()), "the bridge is not the student"
@@ -113,7 +122,7 @@ def test_the_bridge_learns(train: Batches, platform: Platform) -> None:
     stage = th_kd(tiny_net(4, 1), tiny_net(6, 2), form="paper", alpha=0.5)
     wire(stage, train.sample())
     before = copy.deepcopy(stage.node("matched").module)
-    fit(stage, train, Settings(epochs=1), platform)
+    fit(stage, train, settings=Settings(epochs=1), platform=platform)
     assert not torch.equal(before.weight, stage.node("matched").module.weight)
 
 
@@ -121,9 +130,14 @@ def test_the_bridge_learns(train: Batches, platform: Platform) -> None:
 def test_alpha_0_is_hinton_kd(form: str, train: Batches, platform: Platform) -> None:
     mine, theirs = tiny_net(4, 1), tiny_net(4, 1)
     settings = Settings(epochs=2, seed=1)
-    fit(th_kd(mine, tiny_net(4, 2), form=form, alpha=0.0), train, settings, platform)
+    fit(
+        th_kd(mine, tiny_net(4, 2), form=form, alpha=0.0),
+        train,
+        settings=settings,
+        platform=platform,
+    )
     plain_kd = kd(theirs, tiny_net(4, 2), weight=1.52, label_weight=1.0)
-    fit(plain_kd, train, settings, platform)
+    fit(plain_kd, train, settings=settings, platform=platform)
     for (name, a), b in zip(mine.state_dict().items(), theirs.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6, msg=name)
 
@@ -136,8 +150,18 @@ def test_alpha_1_of_the_paper_is_a_student_with_the_teachers_head(
     shared, own = copy.deepcopy(student), copy.deepcopy(student.fc)
     shared.fc = copy.deepcopy(teacher.fc).requires_grad_(False)
     settings = Settings(epochs=2, seed=1, optimizer=sgd(0.05, weight_decay=0.0))
-    fit(th_kd(student, teacher, form="paper", alpha=1.0), train, settings, platform)
-    fit(kd(shared, teacher, weight=1.52, label_weight=1.0), train, settings, platform)
+    fit(
+        th_kd(student, teacher, form="paper", alpha=1.0),
+        train,
+        settings=settings,
+        platform=platform,
+    )
+    fit(
+        kd(shared, teacher, weight=1.52, label_weight=1.0),
+        train,
+        settings=settings,
+        platform=platform,
+    )
     assert torch.equal(student.fc.weight, own.weight)
     for name, value in student.state_dict().items():
         if not name.startswith("fc"):
@@ -150,7 +174,7 @@ def test_the_measures_are_three_right_ways_of_inference(
 ) -> None:
     student, teacher = tiny_net(4, 1), tiny_net(6, 2)
     stage = th_kd(student, teacher, form="paper", alpha=alpha)
-    fitted = fit(stage, train, Settings(epochs=1), platform, validation=train)
+    fitted = fit(stage, train, settings=Settings(epochs=1), platform=platform, validation=train)
     scores = fitted.history[-1]["validation"]
     assert set(scores) == {"own head", "teacher head", "mixture"}
     batch = next(train.once())
@@ -185,17 +209,17 @@ def test_a_last_linear_that_is_not_the_head_is_refused_until_it_is_named(
 ) -> None:
     stage = th_kd(Auxiliary(1), Auxiliary(2))
     with pytest.raises(WiringError) as caught:
-        fit(stage, train, Settings(epochs=1), platform)
+        fit(stage, train, settings=Settings(epochs=1), platform=platform)
     said = "its output is not the logits; name the head (head: PATH)"
     for who, problem in zip(("student", "teacher"), caught.value.problems, strict=True):
         assert f"'{who}.rotation'" in problem
         assert said in problem
     named = th_kd(Auxiliary(1), Auxiliary(2), student_head="net.fc", head="net.fc")
-    fit(named, train, Settings(epochs=1), platform)
+    fit(named, train, settings=Settings(epochs=1), platform=platform)
     with_role = th_kd(
         Auxiliary(1), Role("teacher", Auxiliary(2), head="net.fc"), student_head="net.fc"
     )
-    fit(with_role, train, Settings(epochs=1), platform)
+    fit(with_role, train, settings=Settings(epochs=1), platform=platform)
 
 
 def test_a_teacher_without_any_linear_is_refused() -> None:
@@ -220,7 +244,7 @@ def test_class_counts_that_differ_are_refused(train: Batches, platform: Platform
     teacher = tiny_net(4, 2)
     teacher.fc = nn.Linear(4, 5)
     with pytest.raises(WiringError, match=r"term 'kd' does not fit .*\[4, 3\].*\[4, 5\]"):
-        fit(th_kd(tiny_net(4, 1), teacher), train, Settings(epochs=1), platform)
+        fit(th_kd(tiny_net(4, 1), teacher), train, settings=Settings(epochs=1), platform=platform)
 
 
 def test_a_head_that_nothing_trains_is_not_judged_first() -> None:
@@ -233,7 +257,7 @@ def test_a_head_that_nothing_trains_is_not_judged_first() -> None:
 def test_a_head_that_is_not_there_is_named_not_a_traceback(train, platform) -> None:
     stage = th_kd(tiny_net(4, 1), tiny_net(4, 2), student_head="classifier")
     with pytest.raises(WiringError, match="student has no module 'classifier'"):
-        fit(stage, train, Settings(epochs=1), platform)
+        fit(stage, train, settings=Settings(epochs=1), platform=platform)
 
 
 def test_a_head_of_a_role_is_named_in_the_role() -> None:

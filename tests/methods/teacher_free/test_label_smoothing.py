@@ -47,8 +47,8 @@ def test_the_defaults_are_golden() -> None:
 def test_without_smoothing_it_is_plain_training(train: Batches, platform: Platform) -> None:
     mine, theirs = tiny_net(4, 1, dropout=0.3), tiny_net(4, 1, dropout=0.3)
     settings = Settings(epochs=2, seed=1)
-    fit(label_smoothing(mine, smoothing=0.0), train, settings, platform)
-    fit(plain(theirs), train, settings, platform)
+    fit(label_smoothing(mine, smoothing=0.0), train, settings=settings, platform=platform)
+    fit(plain(theirs), train, settings=settings, platform=platform)
     for a, b in zip(mine.state_dict().values(), theirs.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 

@@ -146,8 +146,8 @@ def test_the_control_trains_the_same_student(train: Batches, platform: Platform)
     given = {"alpha": 0.4, "multiplier": 3.0, "temperature": 5.0}
     scale, smoothing = equivalent_smoothing(classes=3, **given)
     control = label_smoothing(theirs, smoothing=smoothing, label_weight=scale)
-    fit(tf_kd_reg(mine, **given), train, settings, platform)
-    fit(control, train, settings, platform)
+    fit(tf_kd_reg(mine, **given), train, settings=settings, platform=platform)
+    fit(control, train, settings=settings, platform=platform)
     for (name, a), b in zip(mine.state_dict().items(), theirs.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6, msg=name)
 
@@ -156,8 +156,8 @@ def test_the_control_trains_the_same_student(train: Batches, platform: Platform)
 def test_at_alpha_0_it_is_plain_training(form: str, train: Batches, platform: Platform) -> None:
     mine, theirs = tiny_net(4, 1, dropout=0.3), tiny_net(4, 1, dropout=0.3)
     settings = Settings(epochs=2, seed=1)
-    fit(tf_kd_reg(mine, form=form, alpha=0.0), train, settings, platform)
-    fit(plain(theirs), train, settings, platform)
+    fit(tf_kd_reg(mine, form=form, alpha=0.0), train, settings=settings, platform=platform)
+    fit(plain(theirs), train, settings=settings, platform=platform)
     for a, b in zip(mine.state_dict().values(), theirs.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-8)
 

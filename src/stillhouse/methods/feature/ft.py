@@ -74,7 +74,7 @@ def ft(
 
     >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2))
     >>> stage = ft(net, net, pairs=(("1", "1"),))
-    >>> [(update.name, update.learners, [term.name for term in turn.terms]) for update in stage.updates]
+    >>> [(update.name, update.learners, [term.name for term in update.terms]) for update in stage.updates]
     [('update', ('student', 'translated1'), ['label', 'ft1']), \
 ('paraphrase', ('paraphrased1', 'rebuilt1'), ['rebuild1'])]
     """

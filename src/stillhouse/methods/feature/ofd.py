@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from stillhouse.bridges.margins import MarginReLU, batch_norm_margin, observed_margin
 from stillhouse.bridges.shapes import Connector, map_shape
-from stillhouse.data.batches import Batches
+from stillhouse.engine.facts import Facts
 from stillhouse.engine.nodes import Bridge, Role
 from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.taps import split_tap
@@ -100,9 +100,9 @@ def _from_zero(theirs: torch.Size) -> MarginReLU:
     return MarginReLU(torch.zeros(map_shape(theirs)[1]))
 
 
-def _with_margins(stage: Stage, train: Batches, *, taps: Sequence[str]) -> Stage:
+def _with_margins(stage: Stage, facts: Facts, *, taps: Sequence[str]) -> Stage:
     """The targets, once the teacher can be looked at."""
-    heard = heard_of_teacher(stage, list(taps), train)
+    heard = heard_of_teacher(stage, list(taps), facts)
     after = [tap for tap, x in zip(taps, heard, strict=True) if not (x < 0).any()]
     if after:
         hint = (

@@ -10,7 +10,7 @@ from torch import nn
 
 from stillhouse.bridges.inference import Tapped
 from stillhouse.bridges.maps import PositionMean, at_smaller_size, bottleneck
-from stillhouse.data.batches import Batches
+from stillhouse.engine.facts import Facts
 from stillhouse.engine.nodes import Bridge, Role
 from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
@@ -106,10 +106,10 @@ def simkd(
     return with_last_maps(start, (student_feature, teacher_feature), add)
 
 
-def _check(stage: Stage, train: Batches, *, part: str, relu: bool) -> Stage:
-    check_pooled(stage, part, train)
+def _check(stage: Stage, facts: Facts, *, part: str, relu: bool) -> Stage:
+    check_pooled(stage, part, facts)
     if relu:
-        check_rectified(stage, part, train)
+        check_rectified(stage, part, facts)
     return stage
 
 

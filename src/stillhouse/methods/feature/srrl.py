@@ -6,7 +6,7 @@ from functools import partial
 from torch import nn
 
 from stillhouse.bridges.maps import PositionMean, regressor
-from stillhouse.data.batches import Batches
+from stillhouse.engine.facts import Facts
 from stillhouse.engine.nodes import Bridge, Role
 from stillhouse.engine.signals import EMBEDDING
 from stillhouse.engine.stage import Stage, Update
@@ -97,6 +97,6 @@ def srrl(
     return with_last_maps(start, (student_feature, EMBEDDING), add)
 
 
-def _check(stage: Stage, train: Batches) -> Stage:
-    check_rectified(stage, EMBEDDING, train)
+def _check(stage: Stage, facts: Facts) -> Stage:
+    check_rectified(stage, EMBEDDING, facts)
     return stage

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from stillhouse.engine.nodes import Node, Role
 from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import OverTraining, Term
-from stillhouse.functional import cross_entropy, mse
-from stillhouse.methods.roles import as_teacher
+from stillhouse.functional import mse
+from stillhouse.methods.roles import as_teacher, label_term
 from stillhouse.methods.settings import Share, Weight, checked
 
 Steps = Annotated[int, Ge(1)]
@@ -73,11 +73,9 @@ def annealing_kd(
             Update(
                 learns="student",
                 terms=[
-                    Term(
-                        "label",
-                        cross_entropy,
-                        [logits, "batch.label"],
-                        weight=OverTraining(lambda share: label_weight * (phi(share) is None)),
+                    label_term(
+                        OverTraining(lambda share: label_weight * (phi(share) is None)),
+                        logits=logits,
                     ),
                     Term(
                         "logits",

@@ -7,7 +7,7 @@ from typing import Annotated
 from annotated_types import Ge
 from torch import nn
 
-from stillhouse.data.batches import Batches
+from stillhouse.engine.facts import Facts
 from stillhouse.engine.nodes import Bridge, Role
 from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
@@ -113,14 +113,14 @@ def one(
         "one", [Role("student", student)], [Update("student", [label_term(label_weight)])]
     )
     return replace(
-        alone, complete=lambda stage, train: grown(stage, tap or _last_but_one(stage, train))
+        alone, complete=lambda stage, facts: grown(stage, tap or _last_but_one(stage, facts))
     )
 
 
-def _last_but_one(stage: Stage, train: Batches) -> str:
+def _last_but_one(stage: Stage, facts: Facts) -> str:
     """Where the student's last level of resolution begins."""
     role = stage.role("student")
-    student, found = role.module, levels(role.module, shown(stage, role, train.sample()))
+    student, found = role.module, levels(role.module, shown(stage, role, facts.sample()))
     if len(found) < 2:
         raise ModelError(
             f"{type(student).__name__} works at one resolution (up to '{found[0].tap}'), so there "

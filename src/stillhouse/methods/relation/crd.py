@@ -7,7 +7,7 @@ from annotated_types import Ge
 from torch import nn
 
 from stillhouse.bridges.projectors import embedder
-from stillhouse.data.batches import Batches
+from stillhouse.engine.facts import Facts
 from stillhouse.engine.nodes import Bridge, Node
 from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
@@ -65,7 +65,9 @@ def crd(
     Raises:
         RecipeError: a setting is out of its range.
         WiringError: a head is named for a teacher that comes as a node; or, when the stage is
-            completed, all training rows have one label.
+            completed, nobody said how many training rows there are, or all have one label. Where
+            only their number is known (``open(..., rows=50_000)``) each row is a class of its own:
+            negatives are all other rows, as in the paper's equations.
         ModelError: no module of that name is there to be the head; or, when the stage is wired,
             none is named and the model has no Linear.
 
@@ -74,9 +76,10 @@ def crd(
     Differs from the authors' code: see `stillhouse.losses.MemoryContrast`; no other difference is
         known to us. Its default positives are the image itself ('exact'), as here.
 
+    >>> from stillhouse.engine.facts import facts_of
     >>> from stillhouse.testing.toy import toy_batches
     >>> stage = crd(nn.Linear(4, 2), nn.Linear(6, 2), student_head="", head="")
-    >>> [(term.name, term.weight) for term in stage.completed(toy_batches()).terms()]
+    >>> [(term.name, term.weight) for term in stage.completed(facts_of(toy_batches())).terms()]
     [('label', 1.0), ('contrast', 0.8)]
     """
     terms = [label_term(label_weight)]
@@ -86,14 +89,14 @@ def crd(
         terms.append(Term("kd", kl, both, weight=kd_weight, options=soft))
     embedded = ["embedded", "target"]
 
-    def complete(known: Stage, train: Batches) -> Stage:
+    def complete(known: Stage, facts: Facts) -> Stage:
         loss = MemoryContrast(
-            train.table.labels,
+            facts.classes,
             width=width,
             negatives=negatives,
             temperature=contrast_temperature,
             momentum=momentum,
-            seed=train.order_seed,
+            seed=facts.seed,
         )
         reads = [*embedded, "batch.index"]
         contrast = Term("contrast", loss, reads, weight=weight, through=True)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from torch import nn
 
 from stillhouse.bridges import ExitBranch, classifier
-from stillhouse.data.batches import Batches
+from stillhouse.engine.facts import Facts
 from stillhouse.engine.nodes import Bridge
 from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
@@ -67,8 +67,8 @@ def byot(
     {'student': 'student.logits'}
     """
 
-    def complete(stage: Stage, train: Batches) -> Stage:
-        taps = _exits(stage, train)
+    def complete(stage: Stage, facts: Facts) -> Stage:
+        taps = _exits(stage, facts)
         names = [name for at, _ in enumerate(taps, 1) for name in (f"branch_{at}", f"exit_{at}")]
         terms = [
             term
@@ -79,7 +79,7 @@ def byot(
         return replace(
             stage,
             nodes=[*stage.nodes, *_branches(taps)],
-            updates=[Update(["student", *names], [*stage.terms(), *terms])],
+            updates=[Update(["student", *names], [*stage.updates[0].terms, *terms])],
             measures={**stage.measures, **exits},
             notes={**stage.notes, "exits": ", ".join(taps)},
         )
@@ -92,10 +92,10 @@ def byot(
     )
 
 
-def _exits(stage: Stage, train: Batches) -> Sequence[str]:
+def _exits(stage: Stage, facts: Facts) -> Sequence[str]:
     """The taps after which the network is left early."""
     role = stage.role("student")
-    found = levels(role.module, shown(stage, role, train.sample(PROBED)))
+    found = levels(role.module, shown(stage, role, facts.sample(PROBED)))
     if len(found) < 2:
         raise ModelError(
             f"{type(role.module).__name__} works at one resolution ({found[0].tap}), so there is "

@@ -4,13 +4,14 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
-from stillhouse.data.batches import Batches
-from stillhouse.data.orders import check_pairs, class_pairs
+from stillhouse.data.orders import class_pairs
+from stillhouse.engine.facts import Facts
 from stillhouse.engine.nodes import Bridge
 from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
-from stillhouse.functional import cross_entropy, kl
-from stillhouse.methods.roles import as_role
+from stillhouse.errors import DataError
+from stillhouse.functional import kl
+from stillhouse.methods.roles import as_role, label_term
 from stillhouse.methods.settings import Positive, Weight, checked
 
 
@@ -66,7 +67,7 @@ def cs_kd(
             Update(
                 "student",
                 [
-                    Term("label", cross_entropy, ["anchor", "anchor_label"], weight=label_weight),
+                    label_term(label_weight, logits="anchor", label="anchor_label"),
                     Term(
                         "partner",
                         kl,
@@ -97,7 +98,18 @@ def second_of_pairs(x: Tensor) -> Tensor:
     return x[1::2]
 
 
-def _with_whole_pairs(stage: Stage, train: Batches) -> Stage:
+def _with_whole_pairs(stage: Stage, facts: Facts) -> Stage:
     """The stage as it is; a batch that cuts a pair is told before anything runs."""
-    check_pairs(train)
+    share, world = facts.batch, facts.world
+    if share is not None and share % 2:
+        where = f" on each of {world} processes" if world > 1 else ""
+        most = (
+            ""
+            if facts.count is None
+            else f", and at most the number of training rows ({facts.count})"
+        )
+        raise DataError(
+            f"a batch of {share * world} rows is {share} rows{where}, which are no whole pairs; choose "
+            f"a batch that is a multiple of {2 * world}{most}"
+        )
     return replace(stage, notes={**stage.notes, "rows": "pairs of one class, N rows an epoch"})

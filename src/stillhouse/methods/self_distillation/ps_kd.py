@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from stillhouse.data.batches import Batches
+from stillhouse.engine.facts import Facts
 from stillhouse.engine.flags import Flags
 from stillhouse.engine.signals import LOGITS, named_outputs
 from stillhouse.engine.stage import Stage, Update
@@ -56,15 +56,14 @@ def ps_kd(student: nn.Module, *, alpha: Share = 0.8) -> Stage:
     ([0.8], False)
     """
 
-    def complete(stage: Stage, train: Batches) -> Stage:
-        memory = PastPredictions(len(train.table), _classes(stage, train))
+    def complete(stage: Stage, facts: Facts) -> Stage:
+        memory = PastPredictions(facts.rows, _classes(stage, facts))
         reads = [f"student.{LOGITS}", "batch.label", "batch.index"]
         grow = OverTraining(lambda share: alpha * share)
         past = Term("past", memory, reads, weight=grow, bound=True)
-        return replace(stage, updates=[Update("student", [*stage.terms(), past])])
+        return replace(stage, updates=[Update("student", [*stage.updates[0].terms, past])])
 
-    label = label_term()
-    label.weight, label.bound = OverTraining(lambda share: 1.0 - alpha * share), True
+    label = label_term(OverTraining(lambda share: 1.0 - alpha * share), bound=True)
     return Stage(
         "ps_kd",
         nodes=[as_role("student", student)],
@@ -73,10 +72,10 @@ def ps_kd(student: nn.Module, *, alpha: Share = 0.8) -> Stage:
     )
 
 
-def _classes(stage: Stage, train: Batches) -> int:
+def _classes(stage: Stage, facts: Facts) -> int:
     """How many classes the student tells apart, from running it once."""
     role = stage.role("student")
-    image = shown(stage, role, train.sample(PROBED))
+    image = shown(stage, role, facts.sample(PROBED))
     flags = Flags([role.module])
     try:
         role.module.eval()

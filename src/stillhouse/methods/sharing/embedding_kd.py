@@ -12,12 +12,11 @@ from stillhouse.engine.terms import Term
 from stillhouse.functional import (
     contrastive,
     cosine_distance,
-    cross_entropy,
     kl,
     mse,
     normalised_l2,
 )
-from stillhouse.methods.roles import as_teacher
+from stillhouse.methods.roles import as_teacher, label_term
 from stillhouse.methods.settings import Positive, Weight, checked
 
 DISTANCES: Mapping[str, Callable[..., Any]] = {
@@ -84,7 +83,7 @@ def embedding_kd(
     [('label', 1.0), ('embedding', 1.0), ('kd', 1.0)]
     """
     terms = [
-        Term("label", cross_entropy, ["student.logits", "batch.label"], weight=label_weight),
+        label_term(label_weight),
         Term("embedding", DISTANCES[distance], ["matched", EMBEDDINGS[1]], weight=weight),
     ]
     if kd_weight:

@@ -11,9 +11,9 @@ from stillhouse.engine.nodes import Bridge, Role
 from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.errors import WiringError
-from stillhouse.functional import cross_entropy, kl
+from stillhouse.functional import kl
 from stillhouse.methods import settings
-from stillhouse.methods.roles import as_teacher
+from stillhouse.methods.roles import as_teacher, label_term
 
 SHARED = "teacher_head"
 
@@ -154,7 +154,7 @@ def _terms(
         hard = {"own": label_weight * (1 - alpha), "shared": label_weight * alpha}
     soft = {"temperature": temperature}
     terms = [
-        Term("label", cross_entropy, ["student.logits", "batch.label"], weight=hard["own"]),
+        label_term(hard["own"]),
         Term(
             "kd",
             kl,
@@ -167,9 +167,5 @@ def _terms(
         ),
     ]
     if form == "paper":
-        terms.append(
-            Term(
-                "label_teacher_head", cross_entropy, [SHARED, "batch.label"], weight=hard["shared"]
-            )
-        )
+        terms.append(label_term(hard["shared"], logits=SHARED, name="label_teacher_head"))
     return terms

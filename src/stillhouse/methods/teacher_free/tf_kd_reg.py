@@ -10,7 +10,8 @@ from stillhouse.engine.nodes import Role
 from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.errors import RecipeError
-from stillhouse.functional import cross_entropy, virtual_kl
+from stillhouse.functional import virtual_kl
+from stillhouse.methods.roles import label_term
 from stillhouse.methods.settings import Positive, Share, Weight, checked
 
 MULTIPLIER = 100.0
@@ -79,7 +80,7 @@ def tf_kd_reg(
     weight = alpha * multiplier if form == "code" else alpha
     loss = virtual_kl_mean if form == "code" else virtual_kl  # of which 'paper' is the default
     terms = [
-        Term("label", cross_entropy, reads, weight=1 - alpha),
+        label_term(1 - alpha),
         Term("virtual", loss, reads, weight=weight, options=soft),
     ]
     return Stage(

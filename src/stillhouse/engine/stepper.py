@@ -1,36 +1,34 @@
-"""An update being played: its composite module, optimiser, schedule, scaler and meter."""
+"""A stepper: the optimiser of one update, with its schedule, scaler and meter."""
 
 import contextlib
 from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from stillhouse.engine.composite import Composite, run_outside
 from stillhouse.engine.meter import Meter
+from stillhouse.engine.objective import Output, UpdateObjective
 from stillhouse.engine.optimisers import OptimizerFactory, ScheduleFactory
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.signals import Signals
-from stillhouse.engine.wiring import UpdatePlan
-from stillhouse.errors import WiringError
 
 
-class Player:
-    """Plays one update, step after step.
+class Stepper:
+    """Makes one update, step after step.
 
     Args:
-        plan: the update and the nodes it runs.
+        update: of an objective.
         platform: device, precision, processes.
         optimizer, schedule: used unless the update brings its own.
         steps, per_epoch: how long the schedule is.
         clip: largest norm of the gradient; None: no clipping.
-        compile: compile the composite, without graph breaks.
+        compile: compile the networks and losses of the update, without graph breaks.
     """
 
     def __init__(
         self,
-        plan: UpdatePlan,
+        update: UpdateObjective,
         platform: Platform,
         *,
         optimizer: OptimizerFactory,
@@ -40,97 +38,73 @@ class Player:
         clip: float | None = None,
         compile: bool = False,
     ) -> None:
-        self.plan = plan
+        self.update = update
         self.platform = platform
-        self.epochs = steps / per_epoch
         self.clip = clip
-        self.composite = Composite(plan, platform.autocast_dtype).to(platform.device)
-        self.parameters = [p for p in self.composite.parameters() if p.requires_grad]
-        if not self.parameters:
-            names = ", ".join(plan.update.learners)
-            raise WiringError(plan.update.name, [f"nothing to learn: {names} has no parameters"])
-        self.optimizer = (plan.update.optimizer or optimizer)(self.parameters)
+        self.parameters = list(update.parameters())
+        plan = update.plan.update
+        self.every = plan.every
+        self.optimizer = (plan.optimizer or optimizer)(self.parameters)
         self.optimizer.zero_grad(set_to_none=True)  # of what the user tried before
-        make = plan.update.schedule or schedule
+        make = plan.schedule or schedule
         self.scheduler = make(self.optimizer, steps, per_epoch)
         self.scaler = torch.amp.GradScaler(
             platform.device.type, enabled=platform.precision == "fp16"
         )
-        self.meter = Meter([term.name for term in plan.update.terms])
-        self._weights: tuple[tuple[float, ...], Tensor] | None = None
+        self.meter = Meter(list(update.names))
         self._model: Any = None
         if compile:
-            self.composite.compile(fullgraph=True)
+            update.composite.gives_signals = False
+            update.composite.compile(fullgraph=True)
 
-    @property
-    def learners(self) -> list[nn.Module]:
-        """The modules that this update trains."""
-        return [*self.composite.learners.values(), *self.composite.losses.values()]
-
-    def weights_at(self, epoch: float) -> dict[str, float]:
-        """The weight of each term at a fractional epoch."""
-        return {term.name: term.weight_at(epoch, self.epochs) for term in self.plan.update.terms}
-
-    def _total(self, values: Tensor, epoch: float) -> Tensor:
-        weights = tuple(self.weights_at(epoch).values())
-        if self._weights is None or self._weights[0] != weights:
-            self._weights = (weights, torch.tensor(weights, device=values.device))
-        return torch.dot(values, self._weights[1])
-
-    def _call(self, known: Signals) -> Tensor:
-        """The composite, wrapped for data-parallel training at its first use."""
+    def _call(self, known: Signals) -> Output:
+        """The update, wrapped for data-parallel training at its first use."""
         if self._model is None:
             unused = self.platform.world > 1 and self._leaves_some_unused(known)
-            self._model = self.platform.wrap(self.composite, find_unused=unused)
-        values: Tensor = self._model(known)
-        return values
+            self._model = self.platform.wrap(self.update, find_unused=unused)
+        output: Output = self._model(known)
+        return output
 
     def _leaves_some_unused(self, known: Signals) -> bool:
         """Whether some parameters get no gradient (a head that no term reads): DDP must know."""
-        flags = [(part, part.training) for part in self.composite.modules()]
-        self.composite.eval()
-        self.composite(known).sum().backward()
+        composite = self.update.composite
+        flags = [(part, part.training) for part in composite.modules()]
+        composite.eval()
+        composite(known)[0].sum().backward()
         unused = any(p.grad is None for p in self.parameters)
         self.optimizer.zero_grad(set_to_none=True)
         for part, training in flags:
             part.training = training
         return unused
 
-    def play(self, batch: Signals, *, step: int, epoch: float, last: bool, share: float) -> None:
+    def step(self, batch: Signals, *, number: int, last: bool = True, share: float = 1.0) -> None:
         """One micro-batch; the optimiser moves when it is the last of its step.
 
         Args:
             batch: its signals.
-            step: number of the optimiser step, from 0.
-            epoch: fractional epoch, for weights.
+            number: of the optimiser step, from 0.
             last: whether gradients are complete after this micro-batch.
             share: the part of the step's loss that this micro-batch is.
+
+        Raises:
+            NonFiniteLoss: a term is nan or inf.
         """
-        with self._autocast():
-            known = run_outside(self.plan.outside, batch)
+        self.update.prepare()
+        known = self.update.observe(batch)
         waiting = contextlib.nullcontext() if last else self._no_sync()
         with waiting:
-            values = self._call(known)
-            total = self._total(values, epoch)
-            self.meter.add(values, step=step)
-            if step % self.platform.check_every == 0:
-                self.meter.look(self.kept)
-            scaled = total if share == 1.0 else total * share
+            out = self._call(known)
+            self.meter.add(out.values, step=number)
+            if number % self.platform.check_every == 0:
+                self.meter.look()
+            scaled = out.loss if share == 1.0 else out.loss * share
             self.scaler.scale(scaled).backward()
         if last:
             self._move()
 
     def skip(self) -> None:
-        """Let a step pass in which the update does not play: its schedule goes with the fit."""
+        """Let a step pass in which the update is not made: its schedule goes with the fit."""
         self.scheduler.step()
-
-    kept = "no checkpoint was written yet"
-
-    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
-        dtype = self.platform.autocast_dtype
-        if dtype is None:
-            return contextlib.nullcontext()
-        return torch.autocast(self.platform.device.type, dtype)
 
     def _no_sync(self) -> contextlib.AbstractContextManager[Any]:
         if self.platform.world == 1 or self._model is None:
@@ -172,7 +146,7 @@ class Player:
             },
             "scaler": self.scaler.state_dict(),
             "meter": self.meter.state_dict(),
-            "losses": self.composite.losses.state_dict(),
+            "losses": self.update.composite.losses.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -184,4 +158,4 @@ class Player:
         self.scheduler.load_state_dict(scheduler)
         self.scaler.load_state_dict(state["scaler"])
         self.meter.load_state_dict(state["meter"])
-        self.composite.losses.load_state_dict(state["losses"])
+        self.update.composite.losses.load_state_dict(state["losses"])

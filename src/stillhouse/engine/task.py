@@ -1,0 +1,183 @@
+"""Task: what the labels of a batch mean. The engine, the verdict and the tables ask it.
+
+A task says what the labelled term is, what is measured (name, unit, direction), what a prediction
+is and what is checked. Nothing else in the project knows what accuracy or cross-entropy is.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from stillhouse.errors import RecipeError, nearest
+from stillhouse.functional import cross_entropy
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number by which networks are compared.
+
+    Args:
+        name: as people call it.
+        unit: of the number as it is shown: "%".
+        scale: what a measured value is multiplied by to be shown.
+        higher_is_better: the direction.
+        points: what a difference is counted in; the unit where it is empty.
+
+    >>> accuracy = Metric("accuracy", unit="%", scale=100.0, points="points")
+    >>> accuracy.gain(0.91, over=0.90) > 0, Metric("error", higher_is_better=False).gain(2.0, over=3.0)
+    (True, 1.0)
+    """
+
+    name: str
+    unit: str = ""
+    scale: float = 1.0
+    higher_is_better: bool = True
+    points: str = ""
+
+    @property
+    def worst(self) -> float:
+        """A value that every other one is better than."""
+        return -float("inf") if self.higher_is_better else float("inf")
+
+    def gain(self, value: float, *, over: float) -> float:
+        """How much better a value is than another one; positive: better."""
+        return value - over if self.higher_is_better else over - value
+
+    def better(self, value: float, than: float) -> bool:
+        """Whether a value is better than another one."""
+        return value > than if self.higher_is_better else value < than
+
+    def reached(self, value: float, target: float) -> bool:
+        """Whether a value is as good as a target."""
+        return not self.better(target, value)
+
+    def shown(self, value: float) -> str:
+        """A value for people.
+
+        >>> Metric("accuracy", unit="%", scale=100.0).shown(0.9563)
+        '95.63 %'
+        """
+        return f"{self.scale * value:.2f} {self.unit}".strip()
+
+
+class Accumulator(Protocol):
+    """A metric that is more than a mean over rows: any ``torchmetrics.Metric``."""
+
+    def update(self, prediction: Tensor, label: Tensor, /) -> Any:
+        """Take in a batch."""
+
+    def compute(self) -> Any:
+        """The value of all batches so far, a number or a tensor of one."""
+
+    def to(self, device: Any, /) -> Any:
+        """The same metric on a device."""
+
+
+class Task(ABC):
+    """What labels mean. A task has no state: one object serves all networks.
+
+    Its `metric` is the headline: it selects the best epoch, and the verdict is about it. It is the
+    name of one of the values of `rows` or of `further`.
+    """
+
+    name: str
+    metric: Metric
+
+    needs: Sequence[str] = ("label",)
+    """What a batch must hold beside what networks read."""
+
+    @abstractmethod
+    def loss(self, output: Tensor, label: Tensor, /) -> Tensor:
+        """The labelled term: one value for each row, [B], float32."""
+
+    @abstractmethod
+    def rows(self, output: Tensor, label: Tensor, /) -> Mapping[str, Tensor]:
+        """Values of each row whose means are measured, by name, [B] each; 'loss' among them."""
+
+    @abstractmethod
+    def predict(self, output: Tensor, /) -> Tensor:
+        """What a network that gave this output says of each row."""
+
+    def further(self) -> Mapping[str, Accumulator]:
+        """Metrics that are no means over rows, made anew: name -> ``torchmetrics.Metric``."""
+        return {}
+
+    def outputs(self, classes: int) -> int:
+        """How wide the output of a network is, for data of so many classes."""
+        return classes
+
+    def output_problem(self, output: Tensor) -> str | None:
+        """What is scored, where this output is of another form; None where it is of that form."""
+        return None
+
+    def width_problem(self, width: int, classes: int) -> str | None:
+        """Why an output of this width does not fit data of so many classes; None when it does."""
+        wanted = self.outputs(classes)
+        return None if width == wanted else f"it is {width} wide, the task asks for {wanted}"
+
+    def guessing(self, classes: int) -> float | None:
+        """What the headline metric is for a network that guesses; None where nobody knows."""
+        return None
+
+
+class Classification(Task):
+    """One class for each row: cross-entropy, and the share of rows that are right.
+
+    >>> import torch
+    >>> task = Classification()
+    >>> logits, label = torch.tensor([[2.0, 0.0], [2.0, 0.0]]), torch.tensor([0, 1])
+    >>> task.rows(logits, label)["accuracy"].tolist(), task.predict(logits).tolist()
+    ([True, False], [0, 0])
+    """
+
+    name = "classification"
+    metric = Metric("accuracy", unit="%", scale=100.0, points="points")
+
+    loss = staticmethod(cross_entropy)
+    """``-log softmax(z)_y`` in nats, of logits [B, K] (log-probabilities are logits, too)."""
+
+    def rows(self, output: Tensor, label: Tensor, /) -> Mapping[str, Tensor]:
+        """Whether the largest logit is that of the label, and the cross-entropy."""
+        return {"accuracy": self.predict(output) == label, "loss": cross_entropy(output, label)}
+
+    def predict(self, output: Tensor, /) -> Tensor:
+        """The class of the largest logit."""
+        return output.argmax(1)
+
+    def output_problem(self, output: Tensor) -> str | None:
+        """Logits are [B, classes]."""
+        return None if output.ndim == 2 else "logits [B, classes]"
+
+    def width_problem(self, width: int, classes: int) -> str | None:
+        """As many logits as there are classes."""
+        if width == classes:
+            return None
+        return (
+            f"tells {width} classes apart, the data has {classes}; give a model with {classes} "
+            "outputs"
+        )
+
+    def guessing(self, classes: int) -> float | None:
+        """One in so many."""
+        return 1.0 / classes
+
+
+CLASSIFICATION = Classification()
+
+TASKS: tuple[Task, ...] = (CLASSIFICATION,)
+
+
+def find_task(name: str) -> Task:
+    """The task of that name. Raises RecipeError with the nearest names when there is none.
+
+    >>> find_task("classification").metric.name
+    'accuracy'
+    """
+    for task in TASKS:
+        if task.name == name:
+            return task
+    names = [task.name for task in TASKS]
+    raise RecipeError("task", [f"no task '{name}'; {nearest(name, names)}"])
