@@ -216,7 +216,7 @@ class AdaptationState:
 
     def save(self, row: int) -> None:
         """Write down what the batch from this row on begins from, and the student so far."""
-        weights = self.student.student.state_dict()
+        weights = self.student.module.state_dict()
         save_tensors(self.work / STUDENT_FILE, weights, {"role": STUDENT})
         self._file(row).save(self.state_dict())
         self.row = row
@@ -231,7 +231,7 @@ class AdaptationState:
         return {
             "generator": self.meta.generator.state_dict(),
             "optimizer": self.meta.optimizer.state_dict(),
-            "student": self.student.student.state_dict(),
+            "student": self.student.module.state_dict(),
             "student_session": self.student.session.state_dict(),
             "averages": [average.averages for average in self.averages],
         }
@@ -240,7 +240,7 @@ class AdaptationState:
         """Take it back."""
         self.meta.generator.load_state_dict(state["generator"])
         self.meta.optimizer.load_state_dict(state["optimizer"])
-        self.student.student.load_state_dict(state["student"])
+        self.student.module.load_state_dict(state["student"])
         self.student.session.load_state_dict(state["student_session"])
         for average, saved in zip(self.averages, state["averages"], strict=True):
             average.averages = saved

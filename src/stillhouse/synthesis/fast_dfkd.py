@@ -122,7 +122,7 @@ class _Batches:
         )  # fmt: skip
         terms = plan.terms(teacher)
         self.adaptation = BatchAdaptation(
-            teacher, meta, self.student.student, terms, plan.shift,
+            teacher, meta, self.student.module, terms, plan.shift,
             latent=plan.latent, steps=plan.inner, lr_g=plan.lr_g, lr_z=plan.lr_z,
         )  # fmt: skip
         self.averages = [term.loss for term in terms if isinstance(term.loss, MovingNormDistance)]

@@ -81,7 +81,7 @@ class StudentTraining:
 
     Args:
         teacher: what it learns from.
-        student: learns; the caller's own copy.
+        student: learns; the caller's own copy. It is the ``module`` of this object.
         shift: what both see of the images; None: the images themselves.
         steps: of one training.
         lr: of Adam, which goes on from one training to the next.
@@ -100,7 +100,7 @@ class StudentTraining:
         temperature: float,
         batch_size: int,
     ) -> None:
-        self.student, self.steps, self.batch_size = student, steps, batch_size
+        self.module, self.steps, self.batch_size = student, steps, batch_size
         self.device = teacher.device
         self.bank = ImageBank()
         Homes([student]).place(teacher.device, channels_last=True)
@@ -136,7 +136,7 @@ class StudentTraining:
         self._learn(False)
 
     def _learn(self, learning: bool) -> None:
-        self.student.train(learning)
+        self.module.train(learning)
         for parameter in self._parameters:
             parameter.requires_grad_(learning)
 
