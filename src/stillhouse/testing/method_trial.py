@@ -9,13 +9,18 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
 
 from stillhouse.cache import Replay, cached_parts, needed, record, replay_problems
 from stillhouse.engine.evaluate import Scores, evaluate
 from stillhouse.engine.facts import facts_of
 from stillhouse.engine.fit import Fitted, Observer, Silent, fit
+from stillhouse.engine.layout import Homes
 from stillhouse.engine.nodes import Role
+from stillhouse.engine.objective import UpdateObjective, Weights
 from stillhouse.engine.platform import Platform, open_platform
+from stillhouse.engine.seeding import StepSeeds
+from stillhouse.engine.signals import Signals, part
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Settings, opened
 from stillhouse.errors import StillhouseError
@@ -209,6 +214,31 @@ class MethodTrial:
             raise StillhouseError(f"it went on after {going_on.done} steps, not {STOP_AT - 1}")
         return played
 
+    def looped(self) -> Weights:
+        """The weights after a plain loop over the objective, on the batches of the fit."""
+        settings, batches, stage = self.settings, self.batches, self.begin().stage
+        homes = Homes([node.module for node in stage.nodes if node.module is not None])
+        homes.place(self.platform.device, channels_last=settings.channels_last)
+        per_epoch = len(batches)
+        steps = per_epoch * settings.epochs
+        with stage.open(**_columns(batches.sample()), epochs=settings.epochs,
+                        seed=settings.seed) as objective:  # fmt: skip
+            stepped = [_optimised(update, settings, steps, per_epoch)
+                       for update in objective.updates]  # fmt: skip
+            seeds = StepSeeds(settings.seed, "step", 0)
+            shown = (batch for epoch in range(settings.epochs)
+                     for batch in batches.epoch(epoch, order=stage.order))  # fmt: skip
+            for step, batch in enumerate(shown):
+                seeds.enter(step)
+                for update, optimizer, schedule in stepped:
+                    if step % update.plan.update.every == 0:
+                        update(**_columns(batch)).loss.backward()
+                        optimizer.step()
+                        optimizer.zero_grad()
+                    schedule.step()
+                objective.after_step(progress=(step + 1) / steps)
+            return objective.weights()
+
     def replayed(self) -> Played | None:
         """A run with a cached teacher; None where no frozen role of the stage is the teacher."""
         played = self.begin()
@@ -227,6 +257,20 @@ class MethodTrial:
         )  # fmt: skip
         played.stage = played.stage.replace(Replay(role.name, cache))
         return self.train(played)
+
+
+def _columns(batch: Signals) -> dict[str, Any]:
+    """A batch as the arguments of a call."""
+    names = {"batch.image": "images", "batch.label": "labels"}
+    return {names.get(name, part(name)): value for name, value in batch.items()}
+
+
+def _optimised(
+    update: UpdateObjective, settings: Settings, steps: int, per_epoch: int
+) -> tuple[UpdateObjective, torch.optim.Optimizer, LRScheduler]:
+    own = update.plan.update
+    optimizer = (own.optimizer or settings.optimizer)(list(update.parameters()))
+    return update, optimizer, (own.schedule or settings.schedule)(optimizer, steps, per_epoch)
 
 
 def _teacher_role(played: Played) -> Role | None:

@@ -56,6 +56,7 @@ def check_method(
     - ``metrics``: each term has a mean and a weight, each measure a score;
     - ``same seed``: a second run ends with the same bits;
     - ``resume``: so does a run that was stopped amid an epoch and went on from its checkpoint;
+    - ``plain loop``: so does a plain torch loop over its objective, on the same batches;
     - ``replay``: so does a run with a cached teacher, where a frozen role of the stage is it.
 
     Args:
@@ -230,6 +231,17 @@ def _resume(trial: MethodTrial) -> str | None:
     return f"{problem}; {hint}" if problem else None
 
 
+def _plain_loop(trial: MethodTrial) -> str | None:
+    mine, theirs = _flat(trial.first.result.last), _flat(trial.looped())
+    differ = [name for name in mine if not torch.equal(mine[name], theirs[name])]
+    if not differ:
+        return None
+    return (
+        f"a plain loop over its objective ends with other weights: {', '.join(differ[:3])} "
+        f"({len(differ)} tensors); a weight or a bridge depends on more than the step and its batch"
+    )
+
+
 def _replay(trial: MethodTrial) -> str | None:
     replayed = trial.replayed()
     return _difference(trial, replayed, "a run with a cached teacher") if replayed else None
@@ -265,5 +277,6 @@ PROMISES: Mapping[str, Callable[[MethodTrial], str | None]] = {
     "metrics": _metrics,
     "same seed": _same_seed,
     "resume": _resume,
+    "plain loop": _plain_loop,
     "replay": _replay,
 }
