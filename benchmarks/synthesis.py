@@ -25,7 +25,7 @@ from stillhouse.engine.platform import open_platform
 from stillhouse.models import build_model, load_weights
 from stillhouse.synthesis import make_maker, synthesize
 from stillhouse.synthesis.noise import uniform_noise
-from stillhouse.synthesis.subject import opened_subject
+from stillhouse.synthesis.teacher import frozen_teacher
 
 SHAPE = (1, 32, 32)
 TAU, LR, BATCH, TOLERANCE = 20.0, 1.0, 100, 0.01
@@ -44,7 +44,7 @@ def make_teacher(weights: Path | None) -> nn.Module:
 
 
 def targets_of(teacher: nn.Module, count: int) -> Tensor:
-    with opened_subject(teacher, SHAPE, open_platform(device="cpu")) as subject:
+    with frozen_teacher(teacher, SHAPE, open_platform(device="cpu")) as subject:
         drawn = make_maker("zero_shot").targets(subject, count, 0)
         assert drawn is not None
         return drawn.probabilities

@@ -23,9 +23,9 @@ from stillhouse.report.study_record import read_study
 from stillhouse.report.transfer_figures import transfer_figures
 from stillhouse.report.transfer_gallery import gallery, picture_address
 from stillhouse.report.wording import MINUS, TIMES
-from stillhouse.synthesis import make_portrait, synthesize
-from stillhouse.synthesis.portrait import Portrait
-from stillhouse.synthesis.portrait.gallery import CLASSES, LONGEST, per_class
+from stillhouse.synthesis import make_gallery, synthesize
+from stillhouse.synthesis.gallery import Gallery
+from stillhouse.synthesis.gallery.pictures import CLASSES, LONGEST, per_class
 
 HOSTILE = "<script>alert(1)</script>\" onload='alert(2)' <b>&amp;"
 NAMES = ["zero", "one", HOSTILE, "three"]
@@ -44,8 +44,8 @@ def synthetic(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def portrait(synthetic: Path) -> Portrait:
-    return make_portrait(synthetic, training=REAL)
+def portrait(synthetic: Path) -> Gallery:
+    return make_gallery(synthetic, training=REAL)
 
 
 def body(page: Path) -> str:
@@ -76,7 +76,7 @@ def pixels(address: str) -> torch.Tensor:
     return torch.tensor(list(image.tobytes())).view(image.height, image.width, 3)
 
 
-def test_a_run_with_a_transfer_set_shows_it(made, portrait: Portrait) -> None:
+def test_a_run_with_a_transfer_set_shows_it(made, portrait: Gallery) -> None:
     plain = write_report(made.write())
     assert "Transfer set" not in visible(plain)
     before = len(plain.read_bytes())
@@ -139,13 +139,13 @@ def test_a_set_without_targets_has_no_words_of_them(tmp_path: Path) -> None:
 def test_an_empty_class_says_so_and_many_are_chosen(tmp_path: Path) -> None:
     page = write_transfer_report(synthesis(tmp_path / "few", count=2))
     assert "The teacher gives no image this class." in visible(page)
-    found = make_portrait(tmp_path / "few")
+    found = make_gallery(tmp_path / "few")
     facts = found.facts.model_copy(update={"shown": [0, 1, 2]})
-    found = Portrait(facts, found.impression, found.achieved)
+    found = Gallery(facts, found.impression, found.achieved)
     assert [row.name for row in gallery(found)][:3] == NAMES[:3]
 
 
-def test_pictures_are_in_the_page_as_they_are(portrait: Portrait) -> None:
+def test_pictures_are_in_the_page_as_they_are(portrait: Gallery) -> None:
     shown = [one for row in gallery(portrait) for one in row.shown]
     assert len(shown) == len(portrait.facts.impressions)
     for place, one in enumerate(shown):
@@ -177,7 +177,7 @@ def test_even_noise_keeps_the_page_light(side: int) -> None:
     assert most * len(picture_address(noise[:1])) < 350_000
 
 
-def test_the_figures_draw_the_portrait(portrait: Portrait) -> None:
+def test_the_figures_draw_the_portrait(portrait: Gallery) -> None:
     figures = transfer_figures(portrait)
     lines = [trace for trace in figures["transfer-concentration"].data if trace.mode == "lines"]
     assert [trace.name for trace in lines] == ["beta 1", "beta 0.1"]
@@ -197,7 +197,7 @@ def test_the_figures_draw_the_portrait(portrait: Portrait) -> None:
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"format": 1}', "\x00"])
 def test_a_damaged_portrait_is_an_error_that_says_what_to_do(
-    made, portrait: Portrait, synthetic: Path, content: str
+    made, portrait: Gallery, synthetic: Path, content: str
 ) -> None:
     for folder, write in ((made.write(), write_report), (synthetic, write_transfer_report)):
         portrait.write(folder)

@@ -12,15 +12,13 @@ from torch import Tensor, nn
 from stillhouse.data.sources.synthesis import ROWS, present, read_file
 from stillhouse.engine.checkpoint import Checkpoint
 from stillhouse.engine.seeding import seeded
-from stillhouse.engine.stepper import Player
 from stillhouse.errors import DataError, ModelError, RecipeError
 from stillhouse.models import load_weights, weights_fingerprint
 from stillhouse.synthesis import Maker, make_maker, store, synthesize
-from stillhouse.synthesis.adapted import Adapted
-from stillhouse.synthesis.adversary import conceded
+from stillhouse.synthesis.fast_dfkd import GeneratorAdaptation
 from stillhouse.synthesis.generator import Generator
 from stillhouse.synthesis.noise import gaussian_noise
-from stillhouse.synthesis.norm_average import NormAverage
+from stillhouse.synthesis.session import Session
 
 SMALL = {"name": "fast_dfkd", "inner": 3, "warmup": 1, "student_steps": 4, "batch": 8,
          "latent": 6, "width": 4, "shift": False}  # fmt: skip
@@ -105,22 +103,6 @@ def test_it_equals_a_loop_by_hand(norm_net: nn.Module, tmp_path: Path, meta: str
             assert torch.allclose(mine.get_parameter(name), value, atol=1e-4), name
 
 
-class KilledError(Exception):
-    pass
-
-
-def dying(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, after: int) -> None:
-    real, left = getattr(owner, name), [after]
-
-    def die(*args, **more):
-        if not left[0]:
-            raise KilledError
-        left[0] -= 1
-        return real(*args, **more)
-
-    monkeypatch.setattr(owner, name, die)
-
-
 class Watcher:
     def begin(self, stage: str, steps: int, done: int) -> None: ...
     def step(self, images: int) -> None: ...
@@ -128,37 +110,37 @@ class Watcher:
 
 
 POINTS = {
-    "in the first batch": (Player, "play", 2),
-    "while images are made": (Player, "play", 4),
-    "while the student learns": (Player, "play", 8),
-    "before the student is written": ("stillhouse.synthesis.between", "save_tensors", 1),
+    "in the first batch": (Session, "step", 2),
+    "while images are made": (Session, "step", 4),
+    "while the student learns": (Session, "step", 8),
+    "before the student is written": ("stillhouse.synthesis.adaptation", "save_tensors", 1),
     "before the state is written": (Checkpoint, "save", 1),
     "before the first rows are stored": (store, "write", 0),
     "before the second rows are stored": (store, "write", 1),
     "once they are stored": (Watcher, "step", 1),
-    "before the old state is deleted": ("stillhouse.synthesis.between.Between", "forget", 2),
-    "at the very end": ("stillhouse.synthesis.between.Between", "forget", 3),
+    "before the old state is deleted": (
+        "stillhouse.synthesis.adaptation.AdaptationState",
+        "delete_files",
+        2,
+    ),
+    "at the very end": ("stillhouse.synthesis.adaptation.AdaptationState", "delete_files", 3),
 }
 
 
 @pytest.mark.parametrize("point", POINTS)
 def test_a_killed_synthesis_ends_with_the_same_bits(
-    norm_net: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str
+    norm_net: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at, point: str
 ) -> None:
     asked = method(shift=True)
     whole = run(norm_net, tmp_path / "whole", asked)
     owner, name, after = POINTS[point]
     with monkeypatch.context() as patched:
-        if isinstance(owner, str):
-            from pkgutil import resolve_name
-
-            owner = resolve_name(owner)
-        dying(patched, owner, name, after)
-        with pytest.raises(KilledError):
+        kill_at(patched, owner, name, after)
+        with pytest.raises(KeyboardInterrupt):
             run(norm_net, tmp_path / "killed", asked, observer=Watcher())
-    made, real = [], Adapted.opened
+    made, real = [], GeneratorAdaptation.opened
     stored = sum(rows for _, rows in present(tmp_path / "killed", ROWS))
-    monkeypatch.setattr(Adapted, "opened", lambda *args: made.append(1) or real(*args))
+    monkeypatch.setattr(GeneratorAdaptation, "opened", lambda *args: made.append(1) or real(*args))
     assert torch.equal(run(norm_net, tmp_path / "killed", asked), whole)
     assert bool(made) == (stored < COUNT), "what is stored is not made again"
     files = [(tmp_path / run / "work" / "student.safetensors") for run in ("whole", "killed")]
@@ -236,36 +218,3 @@ def test_sizes_of_the_real_data(shape: tuple[int, int, int], tmp_path: Path) -> 
     assert made.balance["asked"] == [1] * 10
     images = [read_file(path)["image"] for path in present(tmp_path, ROWS).values()]
     assert torch.cat(images).shape == (10, *shape)
-
-
-def test_conceded_equals_a_naive_loop() -> None:
-    import math
-
-    drawn = torch.Generator().manual_seed(0)
-    s, t = torch.randn(2, 12, 3, generator=drawn).unbind()
-    wanted = []
-    for a, b in zip(s.tolist(), t.tolist(), strict=True):
-        p = [math.exp(v) / math.fsum(map(math.exp, b)) for v in b]
-        q = [math.exp(v) / math.fsum(map(math.exp, a)) for v in a]
-        alike = a.index(max(a)) == b.index(max(b))
-        wanted.append(-alike * math.fsum(x * math.log(x / y) for x, y in zip(p, q, strict=True)))
-    assert 0 < sum(value == 0 for value in wanted) < 12
-    assert conceded(s, t).tolist() == pytest.approx(wanted, rel=1e-5, abs=1e-7)
-
-
-def test_the_average_is_of_batches_not_of_steps() -> None:
-    layer = nn.BatchNorm2d(1)
-    distance = NormAverage([layer], momentum=0.75)
-    values = [torch.tensor([2.0, 4.0, 9.0]).view(3, 1, 1, 1) * k for k in (1.0, 2.0, 3.0)]
-    means = [5.0 * k for k in (1.0, 2.0, 3.0)]
-    variances = [(9 + 1 + 16) / 3 * k * k for k in (1.0, 2.0, 3.0)]
-    distance(values[2])
-    assert distance(values[0]).item() == pytest.approx(means[0] + variances[0] - 1)
-    distance.eval()(values[2])  # a dry run is no batch
-    distance.train().follow()
-    mean, variance = (0.25 * v[1] + 0.75 * v[0] for v in (means, variances))
-    assert distance(values[1]).item() == pytest.approx(mean + variance - 1)
-    distance.follow()
-    mean, variance = 0.25 * means[2] + 0.75 * mean, 0.25 * variances[2] + 0.75 * variance
-    assert distance(values[2]).item() == pytest.approx(mean + variance - 1)
-    assert not distance.state_dict(), "a player's state does not bring an old average back"

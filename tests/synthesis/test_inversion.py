@@ -1,9 +1,7 @@
 """Impressions against the loop of the released code, written out by hand."""
 
-from dataclasses import replace
 from pathlib import Path
 
-import pytest
 import torch
 import torch.nn.functional as F
 from tiny import GREY
@@ -11,14 +9,12 @@ from torch import Tensor, nn
 
 from stillhouse.data.sources.synthesis import ROWS, present, read_file
 from stillhouse.engine.platform import Platform
-from stillhouse.errors import RecipeError
 from stillhouse.synthesis import Maker, make_maker, synthesize
-from stillhouse.synthesis.impressions import REFERENCE, stretch
-from stillhouse.synthesis.maker import Made, Wanted
+from stillhouse.synthesis.maker import ImageBatch, Request
 from stillhouse.synthesis.noise import uniform_noise
-from stillhouse.synthesis.priors import excess
-from stillhouse.synthesis.subject import opened_subject
-from stillhouse.synthesis.targets import Targets, one_hot_targets
+from stillhouse.synthesis.priors import target_kl
+from stillhouse.synthesis.targets import Targets
+from stillhouse.synthesis.teacher import frozen_teacher
 
 
 def by_hand(net: nn.Module, targets: Tensor, *, steps: int, lr: float, tau: float) -> Tensor:
@@ -38,12 +34,14 @@ def by_hand(net: nn.Module, targets: Tensor, *, steps: int, lr: float, tau: floa
     return torch.cat(finished)
 
 
-def make(net: nn.Module, platform: Platform, maker: Maker, count: int) -> tuple[Made, Targets]:
-    with opened_subject(net, GREY, platform) as subject:
+def make(
+    net: nn.Module, platform: Platform, maker: Maker, count: int
+) -> tuple[ImageBatch, Targets]:
+    with frozen_teacher(net, GREY, platform) as subject:
         targets = maker.targets(subject, count, 0)
         assert targets is not None
         with maker.opened(subject, 0, Path("unused")) as play:
-            return play(Wanted(torch.arange(count), targets)), targets
+            return play(Request(torch.arange(count), targets)), targets
 
 
 def test_one_large_batch_gives_what_batches_of_100_give(net: nn.Module, platform: Platform) -> None:
@@ -53,9 +51,9 @@ def test_one_large_batch_gives_what_batches_of_100_give(net: nn.Module, platform
     wanted = by_hand(net, targets.probabilities, steps=40, lr=0.05, tau=5.0)
     assert torch.allclose(made.images, wanted, atol=2e-4)
     assert made.steps.tolist() == [40] * 300
-    begun = excess(net(uniform_noise(0, torch.arange(300), GREY)), targets.probabilities,
+    begun = target_kl(net(uniform_noise(0, torch.arange(300), GREY)), targets.probabilities,
                    temperature=5.0)  # fmt: skip
-    ended = excess(net(made.images), targets.probabilities, temperature=5.0)
+    ended = target_kl(net(made.images), targets.probabilities, temperature=5.0)
     assert ended.mean() < begun.mean() / 5
 
 
@@ -76,7 +74,7 @@ def test_who_leaves_early_looks_as_in_the_whole_batch(net: nn.Module, platform: 
     steps = made.steps.unique().tolist()
     assert len(steps) > 1, "they leave at several times"
     assert steps[0] < 200
-    gap = excess(net(made.images), targets.probabilities, temperature=5.0)
+    gap = target_kl(net(made.images), targets.probabilities, temperature=5.0)
     left = made.steps < 200
     assert bool((gap[left] <= 0.02 + 1e-6).all())
     for step in steps[:2]:
@@ -89,42 +87,3 @@ def test_a_batch_that_everyone_left_ends(net: nn.Module, platform: Platform) -> 
     method = {"name": "class_impressions", "steps": 100_000, "lr": 0.1, "tolerance": 0.5}
     made, _ = make(net, platform, make_maker(method), 12)
     assert int(made.steps.max()) < 2000
-
-
-def test_stretching_equals_the_naive_loop(net: nn.Module, platform: Platform) -> None:
-    images = torch.randn(3 * REFERENCE * 2, 1, 2, 2)
-    targets = one_hot_targets(3, len(images))
-    wanted = images.clone()
-    for cell in range(3):
-        rows = (targets.cell == cell).nonzero().squeeze(1)
-        for group in rows.split(REFERENCE):
-            low, high = images[group].min(), images[group].max()
-            wanted[group] = (images[group] - low) / (high - low)
-    with opened_subject(net, GREY, platform) as subject:
-        stretch(subject, images, targets)
-    assert torch.allclose(images, wanted, atol=1e-6)
-
-
-def test_the_released_form_goes_on_from_the_batch_before(net: nn.Module, tmp_path: Path) -> None:
-    method = {"name": "zero_shot_released", "steps": 3, "batch": 8}
-    synthesize(net, method=method, count=16, image_shape=GREY, out=tmp_path, device="cpu")
-    first, second = (read_file(path)["image"] for path in present(tmp_path, ROWS).values())
-    assert (float(first.min()), float(first.max())) == (0.0, 1.0), "stretched to [0, 1]"
-    near = (first - second).abs().mean()
-    fresh = (first - uniform_noise(0, torch.arange(8, 16), GREY)).abs().mean()
-    assert near < fresh / 5
-    with pytest.raises(RecipeError, match="no multiple of 8"):
-        synthesize(net, method={**method, "batch": 12}, count=16, image_shape=GREY,
-                   out=tmp_path / "odd", device="cpu")  # fmt: skip
-
-
-def test_both_halves_of_the_released_form_have_beta_1() -> None:
-    maker = make_maker("zero_shot_released")
-    assert maker.settings["betas"] == [1.0, 1.0]
-    assert maker.settings["lr"] == 0.001
-    assert make_maker("zero_shot").settings["betas"] == [1.0, 0.1]
-
-
-def test_a_compiled_step_is_asked_for_by_name() -> None:
-    maker = make_maker({"name": "zero_shot", "compile": True})
-    assert replace(maker, compile=False).settings["compile"] is True  # part of the identity

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from stillhouse.data import FloatTable, load
 from stillhouse.data.sources.synthesis import MANIFEST, ROWS, present, read_file
-from stillhouse.errors import DataError, RunError
-from stillhouse.synthesis import Synthesis, synthesize
+from stillhouse.errors import DataError, NonFiniteLoss, RunError
+from stillhouse.synthesis import Synthesis, store, synthesize
+from stillhouse.synthesis.balance import read_counts
+from stillhouse.synthesis.baselines import Sampling
 from stillhouse.synthesis.inversion import Inversion
-from stillhouse.synthesis.maker import Drawn, Maker
-from stillhouse.synthesis.tally import tally
+from stillhouse.synthesis.maker import Maker
 
 METHOD = {"name": "zero_shot", "steps": 5, "lr": 0.05, "batch": 8}
 
@@ -33,42 +34,34 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("*.safetensors"))
 
 
-class KilledError(Exception):
-    pass
+class Watcher:
+    """An observer that counts batches."""
 
-
-class Killer:
-    """An observer that stops the synthesis after some batches."""
-
-    def __init__(self, after: int) -> None:
-        self.after = after
+    def __init__(self) -> None:
+        self.batches = 0
         self.begun: list[tuple[int, int]] = []
 
     def begin(self, stage: str, steps: int, done: int) -> None:
         self.begun.append((steps, done))
 
     def step(self, images: int) -> None:
-        self.after -= 1
-        if self.after < 0:
-            raise KilledError
+        self.batches += 1
 
     def epoch(self, record) -> None: ...
 
 
 def test_a_killed_synthesis_goes_on_and_ends_with_the_same_bits(
-    net: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    net: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at
 ) -> None:
     whole = made(net, tmp_path / "whole")
-    real = Inversion.opened
     with monkeypatch.context() as patched:
-        patched.setattr("stillhouse.synthesis.store.write", dying(after=1))
-        with pytest.raises(KilledError):
+        kill_at(patched, store, "write", after=1)
+        with pytest.raises(KeyboardInterrupt):
             made(net, tmp_path / "killed")
-    assert Inversion.opened is real
     assert len(names(tmp_path / "killed")) == 1, "the batch that was finished is there"
     with pytest.raises(DataError, match="is not finished"):
         load(tmp_path / "killed")
-    watcher = Killer(after=99)
+    watcher = Watcher()
     again = made(net, tmp_path / "killed", observer=watcher)
     assert watcher.begun == [(3, 1)]
     assert torch.equal(images(tmp_path / "killed"), images(tmp_path / "whole"))
@@ -77,24 +70,29 @@ def test_a_killed_synthesis_goes_on_and_ends_with_the_same_bits(
     assert [name.rsplit("-", 1)[0] for name in names(tmp_path / "killed")] == seconds
 
 
-def dying(after: int):
-    from stillhouse.synthesis import store
+def test_a_loss_that_is_not_finite_says_which_batches_are_kept(
+    net: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Inversion.initial_images
 
-    real, left = store.write, [after]
+    def broken(self, teacher, seed: int, rows: Tensor) -> Tensor:
+        images = real(self, teacher, seed, rows)
+        return images if int(rows[0]) < 8 else images * float("nan")
 
-    def write(*args, **more) -> None:
-        if not left[0]:
-            raise KilledError
-        left[0] -= 1
-        real(*args, **more)
-
-    return write
+    monkeypatch.setattr(Inversion, "initial_images", broken)
+    said = "term 'target' is not finite at step 0; batches that were finished before image 8 are"
+    with pytest.raises(NonFiniteLoss, match=said) as caught:
+        made(net, tmp_path)
+    assert (caught.value.term, caught.value.step) == ("target", 0)
+    assert len(names(tmp_path)) == 1, "they are"
+    assert not any(part._forward_hooks for part in net.modules())
 
 
 def test_asked_again_it_makes_nothing(net: nn.Module, tmp_path: Path) -> None:
     first, before = made(net, tmp_path), names(tmp_path)
-    watcher = Killer(after=0)
+    watcher = Watcher()
     again = made(net, tmp_path, observer=watcher)
+    assert watcher.batches == 0
     assert names(tmp_path) == before
     assert again.manifest == first.manifest
 
@@ -200,9 +198,7 @@ def test_a_manifest_names_only_files_of_its_folder(net: nn.Module, tmp_path: Pat
 
 
 def test_maker_is_the_door_for_others(net: nn.Module, tmp_path: Path) -> None:
-    from stillhouse.synthesis.maker import Drawn
-
-    mine = Drawn("mine", lambda subject, seed, rows: torch.zeros(len(rows), *GREY))
+    mine = Sampling("mine", lambda subject, seed, rows: torch.zeros(len(rows), *GREY))
     assert isinstance(mine, Maker)
     made(net, tmp_path, method=mine, count=3)
     assert float(images(tmp_path).abs().max()) == 0.0
@@ -225,7 +221,7 @@ def test_training_a_generator_counts_among_the_seconds(
 ) -> None:
     clock = [0.0]
 
-    class Slow(Drawn):
+    class Slow(Sampling):
         @contextmanager
         def opened(self, subject, seed, work):
             clock[0] += 100.0  # a generator is trained
@@ -241,4 +237,4 @@ def test_training_a_generator_counts_among_the_seconds(
     monkeypatch.setattr(Maker, "rows_at_once", lambda *_: 8)
     done = made(net, tmp_path / "slow", method=slow)
     assert done.manifest["seconds"] == pytest.approx(100 + 3 * 3, rel=1e-5)
-    assert tally(done.directory, count=8).seconds == pytest.approx(103, rel=1e-5)
+    assert read_counts(done.directory, count=8).seconds == pytest.approx(103, rel=1e-5)

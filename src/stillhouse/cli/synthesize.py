@@ -37,7 +37,7 @@ def synthesize(
     from stillhouse.runs.watching import Watcher
     from stillhouse.synthesis import make_maker
     from stillhouse.synthesis import synthesize as make
-    from stillhouse.synthesis.portrait import training_images
+    from stillhouse.synthesis.gallery import training_images
 
     sides = _shape(shape)
     training = None if data is None else training_images(data, sides)

@@ -20,7 +20,7 @@ from stillhouse.report.scores import (
 from stillhouse.report.values import number, rows, text
 
 if TYPE_CHECKING:
-    from stillhouse.synthesis.portrait import Portrait
+    from stillhouse.synthesis.gallery import Gallery
 
 FILES = ("scores.json", "metrics.jsonl", "resolved.yaml", "environment.json", "products.json")
 TRANSFER = "transfer.json"
@@ -90,13 +90,13 @@ def _require_a_run(directory: Path, missing: tuple[str, ...]) -> None:
         )
 
 
-def _transfer(directory: Path) -> "Portrait | None":
+def _transfer(directory: Path) -> "Gallery | None":
     """What the run keeps of its transfer set, if it has one; torch is loaded only then."""
     if not (directory / TRANSFER).is_file():
         return None
-    from stillhouse.synthesis.portrait import read_portrait
+    from stillhouse.synthesis.gallery import read_gallery
 
-    return read_portrait(directory)
+    return read_gallery(directory)
 
 
 def _text(path: Path) -> str:

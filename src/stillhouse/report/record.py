@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from stillhouse.report.costs import Costs
-    from stillhouse.synthesis.portrait import Portrait
+    from stillhouse.synthesis.gallery import Gallery
 
 Reading = float | tuple[float | None, ...]
 """What a diagnostic showed: a number, or a list in which None was no finite number."""
@@ -148,7 +148,7 @@ class RunRecord:
     products: tuple[Product, ...] = ()
     missing: tuple[str, ...] = ()
     torn_lines: int = 0
-    transfer: "Portrait | None" = None
+    transfer: "Gallery | None" = None
     costs: "Costs | None" = None
 
     def role(self, role: str) -> ModelRecord | None:

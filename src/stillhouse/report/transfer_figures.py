@@ -12,7 +12,7 @@ from stillhouse.report.terms import label
 from stillhouse.report.theme import COLOURS, mixed, template
 
 if TYPE_CHECKING:
-    from stillhouse.synthesis.portrait import Portrait
+    from stillhouse.synthesis.gallery import Gallery
 
 HEIGHT, TALL = 280, 380
 LONGEST = 19
@@ -22,7 +22,7 @@ RANKS = 20
 ASKED = {"color": COLOURS["muted"], "symbol": "circle-open", "size": 9, "line": {"width": 1.5}}
 
 
-def transfer_figures(portrait: "Portrait | None") -> Mapping[str, Any]:
+def transfer_figures(portrait: "Gallery | None") -> Mapping[str, Any]:
     """Return the figures by name, in the order in which the page shows them; none without a set."""
     if portrait is None:
         return {}
@@ -35,7 +35,7 @@ def transfer_figures(portrait: "Portrait | None") -> Mapping[str, Any]:
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
-def concentration_figure(portrait: "Portrait") -> Any:
+def concentration_figure(portrait: "Gallery") -> Any:
     """Draw the mean of the sorted probabilities, largest first: a line for each beta."""
     from plotly.graph_objects import Figure, Scatter
 
@@ -77,7 +77,7 @@ def concentration_figure(portrait: "Portrait") -> Any:
     return figure
 
 
-def peaks_figure(portrait: "Portrait") -> Any:
+def peaks_figure(portrait: "Gallery") -> Any:
     """Draw the mean of the largest probability for each class that the teacher gives."""
     from plotly.graph_objects import Figure, Scatter
 
@@ -111,7 +111,7 @@ def _upwards(figure: Any) -> tuple[float, float]:
     return -0.04 * highest, 1.06 * highest
 
 
-def balance_figure(portrait: "Portrait") -> Any:
+def balance_figure(portrait: "Gallery") -> Any:
     """Draw how many images the teacher gives each class, and for how many it was asked."""
     from plotly.graph_objects import Bar, Figure, Scatter
 
@@ -141,7 +141,7 @@ def balance_figure(portrait: "Portrait") -> Any:
     return figure
 
 
-def similarity_figure(portrait: "Portrait") -> Any | None:
+def similarity_figure(portrait: "Gallery") -> Any | None:
     """Draw the class similarity as a heat map: a row for each class that targets are drawn for."""
     from plotly.graph_objects import Figure, Heatmap
 

@@ -10,8 +10,7 @@ from stillhouse.report.wording import MINUS
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from stillhouse.synthesis.portrait import Portrait
-    from stillhouse.synthesis.portrait.facts import Impression
+    from stillhouse.synthesis.gallery import Gallery, Impression
 
 COLOURS = 128
 """Of one picture: what three channels of noise need is a third of the page otherwise."""
@@ -38,7 +37,7 @@ class Row:
     shown: tuple[Shown, ...]
 
 
-def gallery(portrait: "Portrait | None") -> tuple[Row, ...]:
+def gallery(portrait: "Gallery | None") -> tuple[Row, ...]:
     """Return a row for each class that is shown, the most confident image first."""
     if portrait is None:
         return ()
@@ -52,7 +51,7 @@ def gallery(portrait: "Portrait | None") -> tuple[Row, ...]:
     )
 
 
-def _shown(portrait: "Portrait", place: int, one: "Impression") -> Shown:
+def _shown(portrait: "Gallery", place: int, one: "Impression") -> Shown:
     names = portrait.facts.classes
     about = f"image {one.row}: {names[one.given]}"
     if one.asked is not None and one.asked != one.given:

@@ -13,7 +13,7 @@ from stillhouse.report.wording import TIMES
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from stillhouse.synthesis.portrait import Portrait
+    from stillhouse.synthesis.gallery import Gallery
 
 
 def write_transfer_report(
@@ -35,28 +35,28 @@ def write_transfer_report(
         DataError: the synthesis is not finished or damaged, or what was kept of it is.
         RunError: the page cannot be written.
     """
-    from stillhouse.synthesis.portrait import make_portrait
+    from stillhouse.synthesis.gallery import make_gallery
 
     portrait = None if training is not None else _kept(directory)
     if portrait is None:
-        portrait = make_portrait(directory, training=training)
+        portrait = make_gallery(directory, training=training)
         portrait.write(directory)
     return write_page(directory, render_transfer(portrait, directory.resolve().name))
 
 
-def _kept(directory: Path) -> "Portrait | None":
+def _kept(directory: Path) -> "Gallery | None":
     """The portrait that is there, if it is one of the images that are there now."""
-    from stillhouse.synthesis.portrait import FACTS, read_portrait
-    from stillhouse.synthesis.portrait.rows import open_rows
+    from stillhouse.synthesis.gallery import FACTS, read_gallery
+    from stillhouse.synthesis.gallery.rows import open_rows
 
     if not (directory / FACTS).is_file():
         return None
-    kept, manifest = read_portrait(directory), open_rows(directory).manifest
+    kept, manifest = read_gallery(directory), open_rows(directory).manifest
     same = kept.facts.fingerprint == manifest.fingerprint and kept.facts.count == manifest.count
     return kept if same else None
 
 
-def render_transfer(portrait: "Portrait", name: str) -> str:
+def render_transfer(portrait: "Gallery", name: str) -> str:
     """Return the whole page; every text of the portrait is escaped."""
     from markupsafe import Markup
 
@@ -72,7 +72,7 @@ def render_transfer(portrait: "Portrait", name: str) -> str:
     )
 
 
-def _settings(portrait: "Portrait") -> list[tuple[str, tuple[tuple[str, str], ...]]]:
+def _settings(portrait: "Gallery") -> list[tuple[str, tuple[tuple[str, str], ...]]]:
     facts = portrait.facts
     told = {
         "teacher": facts.teacher,

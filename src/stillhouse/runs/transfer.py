@@ -21,9 +21,9 @@ from stillhouse.recipes.transfer import ADI, REAL, TransferSection
 from stillhouse.runs.ancestors import Ancestor
 from stillhouse.runs.feeds import Feeds
 from stillhouse.runs.fingerprint import fingerprint
-from stillhouse.synthesis import SYNTHESES, Maker, make_maker, make_portrait, synthesize
-from stillhouse.synthesis.subject import opened_subject
-from stillhouse.synthesis.tally import Tally, tally
+from stillhouse.synthesis import SYNTHESES, Maker, make_gallery, make_maker, synthesize
+from stillhouse.synthesis.balance import Counts, read_counts
+from stillhouse.synthesis.teacher import frozen_teacher
 
 if TYPE_CHECKING:
     from stillhouse.runs.distill import Distillation
@@ -48,7 +48,7 @@ class Transferred:
     feeds: Feeds
     directory: Path
     seed: int
-    tally: Tally
+    tally: Counts
 
 
 def settled(section: TransferSection, feeds: Feeds) -> TransferSection:
@@ -73,14 +73,14 @@ def check_transfer(job: "Distillation", teacher: nn.Module) -> None:
     section, ancestor = _section(job), _teacher(job)
     maker = _maker(job, section, teacher)
     maker.check_count(section.count)
-    with opened_subject(
+    with frozen_teacher(
         _seeing(ancestor, teacher),
         job.feeds.image_shape,
         job.feeds.platform,
         mean=job.feeds.augment.mean,
         std=job.feeds.augment.std,
-    ) as subject:
-        maker.check(subject)
+    ) as frozen:
+        maker.check(frozen)
 
 
 def stand_in(job: "Distillation") -> Feeds:
@@ -121,7 +121,7 @@ def make_transfer(job: "Distillation", teacher: nn.Module, student_seed: int) ->
             )
         platform.wait()
         made = read_synthesis(directory).parts["train"]
-        found = tally(directory, count=section.count)
+        found = read_counts(directory, count=section.count)
     _tell(job, section, found)
     first = made.take(torch.arange(section.count))
     if not isinstance(first, FloatTable):
@@ -135,7 +135,7 @@ def write_portrait(job: "Distillation") -> None:
     for made in list(job.transferred.values())[:1]:
         shown = ((batch["batch.image"].cpu(), batch["batch.label"].cpu())
                  for batch in _plain(job.feeds).once())  # fmt: skip
-        portrait = make_portrait(made.directory, count=_section(job).count, training=shown)
+        portrait = make_gallery(made.directory, count=_section(job).count, training=shown)
         portrait.write(job.out)
 
 
@@ -220,7 +220,7 @@ def _behind(adapter: InputAdapter | None, module: nn.Module) -> nn.Module:
     return module if adapter is None else nn.Sequential(adapter, module)
 
 
-def _tell(job: "Distillation", section: TransferSection, found: Tally) -> None:
+def _tell(job: "Distillation", section: TransferSection, found: Counts) -> None:
     balance = found.balance
     job.watcher.say(
         f"transfer set: {section.count} images of {section.method.name} ({found.seconds:.0f} s to "

@@ -7,20 +7,20 @@ True
 
 from stillhouse.synthesis.catalogue import SYNTHESES, make_maker, synthesis_names
 from stillhouse.synthesis.deep_inversion import adi, deep_inversion
+from stillhouse.synthesis.gallery import Gallery, make_gallery, read_gallery
 from stillhouse.synthesis.job import Synthesis, synthesize
 from stillhouse.synthesis.maker import Maker
-from stillhouse.synthesis.portrait import Portrait, make_portrait, read_portrait
 
 __all__ = [
     "SYNTHESES",
+    "Gallery",
     "Maker",
-    "Portrait",
     "Synthesis",
     "adi",
     "deep_inversion",
+    "make_gallery",
     "make_maker",
-    "make_portrait",
-    "read_portrait",
+    "read_gallery",
     "synthesis_names",
     "synthesize",
 ]

@@ -4,6 +4,10 @@ They stand here because they embarrass weak methods: with augmentation and enoug
 of Gaussian noise reaches 91 % on MNIST (1,000 images, LeNet-5 and its half).
 """
 
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,27 +18,52 @@ from stillhouse.data.load import Splits, load
 from stillhouse.data.tables import FloatTable, ImageTable
 from stillhouse.errors import DataError
 from stillhouse.methods.settings import Positive, checked
-from stillhouse.synthesis.maker import Drawn
+from stillhouse.synthesis.maker import ImageBatch, MakeBatch, Maker, Request
 from stillhouse.synthesis.noise import gaussian_noise, uniform_noise
-from stillhouse.synthesis.subject import Subject
+from stillhouse.synthesis.teacher import FrozenTeacher
+
+
+@dataclass(frozen=True, eq=False)
+class Sampling(Maker):
+    """Images that are drawn or taken, not optimised.
+
+    Args:
+        name, settings, most: as of `Maker`.
+        draw: (teacher, seed, rows) -> images.
+    """
+
+    name: str
+    draw: Callable[[FrozenTeacher, int, Tensor], Tensor]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    most: int | None = None
+
+    @contextmanager
+    def opened(self, teacher: FrozenTeacher, seed: int, work: Path) -> Iterator[MakeBatch]:
+        """Draw."""
+
+        def make(request: Request) -> ImageBatch:
+            images = self.draw(teacher, seed, request.rows)
+            return ImageBatch(images, torch.zeros(len(images), dtype=torch.int64))
+
+        yield make
 
 
 @checked
-def noise_uniform() -> Drawn:
+def noise_uniform() -> Sampling:
     """Pixels drawn from U[0, 1], then normalised as the teacher's images were.
 
     >>> noise_uniform().name
     'noise_uniform'
     """
 
-    def draw(subject: Subject, seed: int, rows: Tensor) -> Tensor:
-        return subject.normalised(uniform_noise(seed, rows.to(subject.device), subject.image_shape))
+    def draw(teacher: FrozenTeacher, seed: int, rows: Tensor) -> Tensor:
+        return teacher.normalised(uniform_noise(seed, rows.to(teacher.device), teacher.image_shape))
 
-    return Drawn("noise_uniform", draw)
+    return Sampling("noise_uniform", draw)
 
 
 @checked
-def noise_gaussian(*, std: Positive = 1.0) -> Drawn:
+def noise_gaussian(*, std: Positive = 1.0) -> Sampling:
     """Pixels drawn from N(0, std), in the units that the teacher sees.
 
     Args:
@@ -44,13 +73,13 @@ def noise_gaussian(*, std: Positive = 1.0) -> Drawn:
     {'std': 2.0}
     """
 
-    def draw(subject: Subject, seed: int, rows: Tensor) -> Tensor:
-        return gaussian_noise(seed, rows.to(subject.device), subject.image_shape) * std
+    def draw(teacher: FrozenTeacher, seed: int, rows: Tensor) -> Tensor:
+        return gaussian_noise(seed, rows.to(teacher.device), teacher.image_shape) * std
 
-    return Drawn("noise_gaussian", draw, {"std": std})
+    return Sampling("noise_gaussian", draw, {"std": std})
 
 
-def real(*, table: FloatTable) -> Drawn:
+def real(*, table: FloatTable) -> Sampling:
     """Images that the teacher was trained on, in random order: what no image made of it can beat.
 
     Their own labels are not used: like every other transfer set, they get the teacher's.
@@ -64,11 +93,11 @@ def real(*, table: FloatTable) -> Drawn:
     'real'
     """
 
-    def draw(subject: Subject, seed: int, rows: Tensor) -> Tensor:
+    def draw(teacher: FrozenTeacher, seed: int, rows: Tensor) -> Tensor:
         order = _order(len(table), seed, rows)
-        return table.images[order].permute(0, 3, 1, 2).to(subject.device)
+        return table.images[order].permute(0, 3, 1, 2).to(teacher.device)
 
-    return Drawn("real", draw, {"data": table.fingerprint()}, len(table))
+    return Sampling("real", draw, {"data": table.fingerprint()}, len(table))
 
 
 def _order(there: int, seed: int, rows: Tensor) -> Tensor:
@@ -76,7 +105,7 @@ def _order(there: int, seed: int, rows: Tensor) -> Tensor:
     return torch.randperm(there, generator=torch.Generator().manual_seed(seed))[rows]
 
 
-def unrelated(*, source: Any) -> Drawn:
+def unrelated(*, source: Any) -> Sampling:
     """Real images of another data set, brought to the teacher's size and channels, in random order.
 
     Args:
@@ -97,14 +126,14 @@ def unrelated(*, source: Any) -> Drawn:
             "these: give such a source (data.load(..., ) of a folder of equal sizes, an .npz, ...)"
         )
 
-    def draw(subject: Subject, seed: int, rows: Tensor) -> Tensor:
+    def draw(teacher: FrozenTeacher, seed: int, rows: Tensor) -> Tensor:
         order = _order(len(table), seed, rows)
-        pixels = table.images[order].permute(0, 3, 1, 2).float().to(subject.device) / 255
-        channels, height, width = subject.image_shape
+        pixels = table.images[order].permute(0, 3, 1, 2).float().to(teacher.device) / 255
+        channels, height, width = teacher.image_shape
         if pixels.shape[1] != channels:
             pixels = pixels.mean(1, keepdim=True).expand(-1, channels, -1, -1)
         sized = F.interpolate(pixels, (height, width), mode="bilinear", antialias=True)
-        return subject.normalised(sized.clamp(0, 1))
+        return teacher.normalised(sized.clamp(0, 1))
 
     settings = {"source": given.name, "data": table.fingerprint()}
-    return Drawn("unrelated", draw, settings, len(table))
+    return Sampling("unrelated", draw, settings, len(table))

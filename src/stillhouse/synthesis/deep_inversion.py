@@ -1,5 +1,6 @@
 """DeepInversion and its adaptive form: images whose statistics are those of the training data."""
 
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -8,17 +9,17 @@ from stillhouse.engine.optimisers import adamw
 from stillhouse.engine.terms import Term
 from stillhouse.methods.settings import Positive, Weight, checked
 from stillhouse.models import weights_fingerprint
-from stillhouse.synthesis.held import Shifted
+from stillhouse.synthesis.bridges import RandomShift
 from stillhouse.synthesis.inversion import Inversion
 from stillhouse.synthesis.priors import (
-    NormDistance,
     agreement,
+    norm_term,
     pixel_norm,
     soft_cross_entropy,
     total_variation,
 )
-from stillhouse.synthesis.subject import Subject
 from stillhouse.synthesis.targets import Targets, one_hot_targets
+from stillhouse.synthesis.teacher import FrozenTeacher
 
 
 @checked
@@ -63,8 +64,8 @@ def deep_inversion(
     (0.0, True)
     """
 
-    def terms(subject: Subject) -> list[Term]:
-        return _terms(subject, label_weight=label_weight, bn=bn, tv=tv, l2=l2)
+    def terms(teacher: FrozenTeacher) -> list[Term]:
+        return _terms(teacher, label_weight=label_weight, bn=bn, tv=tv, l2=l2)
 
     settings = {"steps": steps, "lr": lr, "momentum": list(momentum), "label_weight": label_weight,
                 "bn": bn, "tv": tv, "l2": l2, "shift": shift, "flip": flip, "clip": clip,
@@ -77,8 +78,8 @@ def deep_inversion(
         settings=settings,
         optimizer=adamw(lr, weight_decay=0.0, betas=momentum),
         start="gaussian",
-        after=clipped if clip else None,
-        shifted=Shifted(flip=flip) if shift else None,
+        after_step=clip_to_range if clip else None,
+        shift=RandomShift(flip=flip) if shift else None,
         batch=batch,
         coupled=True,
         compile=compile,
@@ -103,28 +104,26 @@ def adi(*, student: nn.Module, adv: float = 1.0, **settings: Any) -> Inversion:
     >>> adi(student=nn.Linear(1, 1), bn=1.0).settings["adv"]
     1.0
     """
-    from dataclasses import replace
-
     plain = deep_inversion(**settings)
 
-    def terms(subject: Subject) -> list[Term]:
+    def terms(teacher: FrozenTeacher) -> list[Term]:
         apart = Term("adi", agreement, ["student.logits", "teacher.logits"], weight=adv,
                      through=True)  # fmt: skip
-        return [*plain.terms(subject), apart]
+        return [*plain.terms(teacher), apart]
 
     own = {**plain.settings, "adv": adv, "student": weights_fingerprint(student)}
     return replace(plain, name="adi", terms=terms, student=student, settings=own)
 
 
-def _terms(subject: Subject, *, label_weight: float, bn: float, tv: float, l2: float) -> list[Term]:
+def _terms(
+    teacher: FrozenTeacher, *, label_weight: float, bn: float, tv: float, l2: float
+) -> list[Term]:
     found = [
         Term("target", soft_cross_entropy, ["teacher.logits", "target"], weight=label_weight,
              options={"temperature": 1.0})
     ]  # fmt: skip
     if bn:
-        paths, layers = zip(*subject.norms(), strict=True)
-        reads = [f"teacher.{path}:in" for path in paths]
-        found.append(Term("bn", NormDistance(layers), reads, weight=bn, through=True))
+        found.append(norm_term(teacher.norms(), weight=bn))
     if tv:
         found.append(Term("tv", total_variation, ["pixels"], weight=tv))
     if l2:
@@ -132,11 +131,11 @@ def _terms(subject: Subject, *, label_weight: float, bn: float, tv: float, l2: f
     return found
 
 
-def _one_hot(subject: Subject, count: int, _seed: int) -> Targets:
-    return one_hot_targets(subject.classes, count)
+def _one_hot(teacher: FrozenTeacher, count: int, _seed: int) -> Targets:
+    return one_hot_targets(teacher.classes, count)
 
 
-def clipped(subject: Subject, images: Tensor, _targets: Targets) -> None:
+def clip_to_range(teacher: FrozenTeacher, images: Tensor, _targets: Targets) -> None:
     """Keep images, in place, where pixels of [0, 1] would be. Shapes: [B, C, H, W]."""
-    mean, std = (subject.per_channel(values, images) for values in (subject.mean, subject.std))
+    mean, std = (teacher.per_channel(values, images) for values in (teacher.mean, teacher.std))
     images.copy_(images.clamp(-mean / std, (1 - mean) / std))

@@ -1,23 +1,161 @@
 """Fast-DFKD: a generator that learns to be adapted to each batch within a few steps."""
 
-from typing import Annotated
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
 
+import torch
 from annotated_types import Ge, Le
-from torch import nn
+from torch import Tensor, nn
 
+from stillhouse.engine.seeding import seeded
 from stillhouse.engine.terms import Term
 from stillhouse.errors import RecipeError
 from stillhouse.methods.settings import Positive, Weight, checked
-from stillhouse.synthesis.adapted import Adapted
-from stillhouse.synthesis.adversary import conceded
-from stillhouse.synthesis.generated import student_identity
-from stillhouse.synthesis.held import Shifted
-from stillhouse.synthesis.norm_average import NormAverage
-from stillhouse.synthesis.origin import Rule
-from stillhouse.synthesis.priors import soft_cross_entropy
-from stillhouse.synthesis.subject import Subject
+from stillhouse.synthesis.adaptation import (
+    AdaptationState,
+    BatchAdaptation,
+    MetaGenerator,
+    MetaRule,
+)
+from stillhouse.synthesis.bridges import RandomShift
+from stillhouse.synthesis.generator import new_generator
+from stillhouse.synthesis.maker import ImageBatch, MakeBatch, Maker, Request
+from stillhouse.synthesis.noise import gaussian_noise
+from stillhouse.synthesis.priors import (
+    MovingNormDistance,
+    adversarial_kl,
+    norm_term,
+    soft_cross_entropy,
+)
+from stillhouse.synthesis.student import STUDENT, StudentTraining, new_student, student_identity
+from stillhouse.synthesis.targets import Targets, one_hot_targets
+from stillhouse.synthesis.teacher import FrozenTeacher
 
 Count = Annotated[int, Ge(1)]
+
+
+@dataclass(frozen=True, eq=False)
+class GeneratorAdaptation(Maker):
+    """Adapt a copy of a generator to each batch, keep what it makes, and learn from it.
+
+    The student that is trained along is kept in ``work/student.safetensors``. A synthesis goes on
+    with the same bits wherever it was killed (`AdaptationState`).
+
+    Args:
+        name, settings, batch, coupled: as of `Maker`.
+        terms: what images are judged by, as of `BatchAdaptation`.
+        student: a name of a model, or a module, of which a copy is trained.
+        inner, lr_g, lr_z: updates of each batch, and learning rates of copy and latent numbers.
+        meta: how the generator learns from the copy; its Adam has a rate of ``inner * lr_g``.
+        warmup: batches before the student is trained.
+        student_steps, student_lr, student_temperature: of its training, after each batch.
+        shift: what teacher and student see of the images.
+        latent, width: of the `Generator`.
+    """
+
+    name: str
+    terms: Callable[[FrozenTeacher], Sequence[Term]]
+    student: str | nn.Module
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    inner: int = 5
+    lr_g: float = 5e-3
+    lr_z: float = 0.015
+    meta: MetaRule = "fomaml"
+    warmup: int = 20
+    student_steps: int = 400
+    student_lr: float = 1e-3
+    student_temperature: float = 20.0
+    shift: RandomShift | None = None
+    batch: int = 256
+    latent: int = 256
+    width: int = 64
+    coupled: bool = True
+
+    def check(self, teacher: FrozenTeacher) -> None:
+        """Make the terms and build the student: each says what it misses."""
+        self.terms(teacher)
+        new_student(self.student, teacher, seed=0)
+
+    def targets(self, teacher: FrozenTeacher, count: int, seed: int) -> Targets:
+        """One class each, all classes in turn.
+
+        Raises:
+            RecipeError: there are so few batches that the student would never be trained.
+        """
+        batches = -(-count // self.batch)
+        if batches <= self.warmup:
+            raise RecipeError(
+                f"synthesis '{self.name}'",
+                [f"{count} images are {batches} batches of {self.batch}, and the student learns "
+                 f"after a warmup of {self.warmup}; lower warmup or batch, or ask for more"],
+            )  # fmt: skip
+        return one_hot_targets(teacher.classes, count)
+
+    @contextmanager
+    def opened(self, teacher: FrozenTeacher, seed: int, work: Path) -> Iterator[MakeBatch]:
+        """Make batches, one after the other."""
+        batches = _Batches(self, teacher, seed, work)
+        try:
+            yield batches.make
+        finally:
+            batches.close()
+        batches.state.delete_files()
+
+
+class _Batches:
+    """A synthesis that goes from batch to batch."""
+
+    def __init__(
+        self, plan: GeneratorAdaptation, teacher: FrozenTeacher, seed: int, work: Path
+    ) -> None:
+        self.plan, self.teacher, self.seed = plan, teacher, seed
+        generator = new_generator(teacher, seed, latent=plan.latent, width=plan.width)
+        meta = MetaGenerator(generator.to(teacher.device), plan.meta, plan.inner * plan.lr_g)
+        self.student = StudentTraining(
+            teacher, new_student(plan.student, teacher, seed), plan.shift,
+            steps=plan.student_steps, lr=plan.student_lr, temperature=plan.student_temperature,
+            batch_size=plan.batch,
+        )  # fmt: skip
+        terms = plan.terms(teacher)
+        self.adaptation = BatchAdaptation(
+            teacher, meta, self.student.module, terms, plan.shift,
+            latent=plan.latent, steps=plan.inner, lr_g=plan.lr_g, lr_z=plan.lr_z,
+        )  # fmt: skip
+        self.averages = [term.loss for term in terms if isinstance(term.loss, MovingNormDistance)]
+        self.state = AdaptationState(
+            work, plan.name, meta, self.student, self.averages, teacher.device
+        )
+
+    def make(self, request: Request) -> ImageBatch:
+        """One batch; when it is given, what the next one needs is in the work folder."""
+        self.state.restore(request)
+        first, count = request.first, len(request.rows)
+        number = first // self.plan.batch
+        with seeded(self.seed, "batch", first):
+            images = self._adapt(request, number).float().contiguous()
+        for average in self.averages:
+            average.update_averages()
+        self.student.bank.add(images.cpu())
+        if number >= self.plan.warmup:
+            with seeded(self.seed, STUDENT, first):
+                self.student.run()
+        self.state.save(first + count)
+        return ImageBatch(images, torch.full((count,), self.plan.inner))
+
+    def _adapt(self, request: Request, number: int) -> Tensor:
+        device = self.teacher.device
+        latent = gaussian_noise(self.seed, request.rows.to(device), [self.plan.latent])
+        targets = request.targets or one_hot_targets(self.teacher.classes, len(latent))
+        return self.adaptation.make(latent, targets.probabilities.to(device), number=number)
+
+    def close(self) -> None:
+        """Leave no hook behind."""
+        self.adaptation.close()
+        self.student.close()
 
 
 @checked
@@ -25,7 +163,7 @@ def fast_dfkd(
     *,
     student: str | nn.Module,
     inner: Count = 5,
-    meta: Rule = "fomaml",
+    meta: MetaRule = "fomaml",
     lr_g: Positive = 5e-3,
     lr_z: Positive = 0.015,
     bn: Weight = 10.0,
@@ -41,7 +179,7 @@ def fast_dfkd(
     batch: Count = 256,
     latent: Count = 256,
     width: Count = 64,
-) -> Adapted:
+) -> GeneratorAdaptation:
     """Fast-DFKD: a generator adapted to each batch in a few steps, and learning from each.
 
     A copy G' of the generator and latent numbers z learn together, ``x = G'(z)``::
@@ -60,9 +198,9 @@ def fast_dfkd(
             with 2 steps; with 5 it takes 3e-3, with 10 2e-3.
         lr_z: of the latent numbers. 0.015: the code with 2 steps; with 5 or 10 it takes 0.01.
         bn: of the batch-norm statistics; 0 for teachers without. 10: the code.
-        bn_momentum: see `NormAverage`. 0.9: the code.
+        bn_momentum: see `MovingNormDistance`. 0.9: the code.
         oh: of the cross-entropy with the class asked for. 0.4: the code for a WRN-40-2.
-        adv: see `conceded`; 0 to leave the student out of it. 1.1: the code for a WRN-40-2.
+        adv: see `adversarial_kl`; 0 to leave the student out of it. 1.1: the code for a WRN-40-2.
         warmup: batches before the student is trained and ``adv`` counts. 20: the code.
         student_steps: of the student after each batch. 400: the code.
         student_lr: Adam of the student. PyTorch's default.
@@ -89,15 +227,15 @@ def fast_dfkd(
             "synthesis 'fast_dfkd'", ["bn, oh and adv are 0: nothing judges an image; raise one"]
         )
 
-    def terms(subject: Subject) -> list[Term]:
-        return _terms(subject, bn=bn, momentum=bn_momentum, oh=oh, adv=adv, warmup=warmup)
+    def terms(teacher: FrozenTeacher) -> list[Term]:
+        return _terms(teacher, bn=bn, momentum=bn_momentum, oh=oh, adv=adv, warmup=warmup)
 
     settings = {"student": student_identity(student), "inner": inner, "meta": meta, "lr_g": lr_g,
                 "lr_z": lr_z, "bn": bn, "bn_momentum": bn_momentum, "oh": oh, "adv": adv,
                 "warmup": warmup, "student_steps": student_steps, "student_lr": student_lr,
                 "temperature": temperature, "shift": shift, "flip": flip, "latent": latent,
                 "width": width}  # fmt: skip
-    return Adapted(
+    return GeneratorAdaptation(
         "fast_dfkd",
         terms,
         student,
@@ -109,8 +247,8 @@ def fast_dfkd(
         warmup=warmup,
         student_steps=student_steps,
         student_lr=student_lr,
-        temperature_of_kd=temperature,
-        shifted=Shifted(flip=flip) if shift else None,
+        student_temperature=temperature,
+        shift=RandomShift(flip=flip) if shift else None,
         batch=batch,
         latent=latent,
         width=width,
@@ -118,22 +256,20 @@ def fast_dfkd(
 
 
 def _terms(
-    subject: Subject, *, bn: float, momentum: float, oh: float, adv: float, warmup: int
+    teacher: FrozenTeacher, *, bn: float, momentum: float, oh: float, adv: float, warmup: int
 ) -> list[Term]:
-    found = []
+    found: list[Term] = []
     if bn:
-        paths, layers = zip(*subject.norms(), strict=True)
-        reads = [f"teacher.{path}:in" for path in paths]
-        distance = NormAverage(layers, momentum=momentum)
-        found.append(Term("bn", distance, reads, weight=bn, through=True))
+        distance = partial(MovingNormDistance, momentum=momentum)
+        found.append(norm_term(teacher.norms(), weight=bn, distance=distance))
     if oh:
         reads = ["teacher.logits", "target"]
         found.append(Term("oh", soft_cross_entropy, reads, weight=oh, options={"temperature": 1.0}))
     if adv:
-        # The epoch of an adapting stage is the number of its batch.
+        # The epoch of an adaptation is the number of its batch.
         def weight(batch: float) -> float:
             return adv if batch >= warmup else 0.0
 
         reads = ["student.logits", "teacher.logits"]
-        found.append(Term("adv", conceded, reads, weight=weight, through=True))
+        found.append(Term("adv", adversarial_kl, reads, weight=weight, through=True))
     return found

@@ -1,8 +1,11 @@
-"""A generator: numbers in, images out. The network of the generator methods."""
+"""The generator of DAFL, DFAD and Fast-DFKD: latent numbers in, images out."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from stillhouse.engine.seeding import seeded
+from stillhouse.synthesis.teacher import FrozenTeacher
 
 SLOPE = 0.2
 
@@ -26,8 +29,8 @@ class Generator(nn.Module):
     Differs from the authors' code: a sigmoid and the teacher's normalisation in place of tanh and a
         batch norm without parameters, as in the CMI benchmark code.
 
-    >>> made = Generator((1, 6, 7), (0.5,), (0.5,), latent=3, width=4)(torch.randn(2, 3))
-    >>> tuple(made.shape), bool(made.abs().max() <= 1)
+    >>> images = Generator((1, 6, 7), (0.5,), (0.5,), latent=3, width=4)(torch.randn(2, 3))
+    >>> tuple(images.shape), bool(images.abs().max() <= 1)
     ((2, 1, 6, 7), True)
     """
 
@@ -67,3 +70,10 @@ class Generator(nn.Module):
         pixels = torch.sigmoid(self.conv3(x))[:, :, : self.height, : self.width]
         images: Tensor = (pixels - self.mean) / self.std
         return images
+
+
+def new_generator(teacher: FrozenTeacher, seed: int, *, latent: int, width: int) -> Generator:
+    """A fresh generator of a teacher's images; latent and width as of `Generator`."""
+    shape, mean, std = teacher.image_shape, teacher.mean, teacher.std
+    with seeded(seed, "generator"):
+        return Generator(shape, mean, std, latent=latent, width=width)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from stillhouse.data.sources.synthesis import (
     IMAGE,
     LABEL,
     LOGITS,
-    MANIFEST,
     ROWS,
     SECONDS,
     STEPS,
@@ -32,18 +31,17 @@ from stillhouse.engine.platform import Precision, open_platform
 from stillhouse.errors import DataError, RecipeError
 from stillhouse.models import weights_fingerprint
 from stillhouse.synthesis import store
+from stillhouse.synthesis.balance import count_rows
 from stillhouse.synthesis.catalogue import make_maker
-from stillhouse.synthesis.maker import Made, Make, Maker, Wanted
-from stillhouse.synthesis.subject import Subject, opened_subject
-from stillhouse.synthesis.tally import counted
+from stillhouse.synthesis.maker import MakeBatch, Maker, Request
+from stillhouse.synthesis.session import batches_kept
 from stillhouse.synthesis.targets import NO_CLASS, Targets
+from stillhouse.synthesis.teacher import FrozenTeacher, frozen_teacher
 
 WORK = "work"
 """Folder of what a method keeps for itself, such as a generator on its way."""
-
-PER_CELL = 100
-"""Images of one cell in a batch of a chained method: the batch of the released code."""
 LABELLING = 512
+"""Images that the teacher labels at once."""
 
 
 @dataclass(frozen=True)
@@ -118,20 +116,20 @@ def synthesize(
     maker, folder = make_maker(method), Path(out)
     maker.check_count(count)
     platform = open_platform(device=device, precision=precision)
-    with opened_subject(teacher, image_shape, platform, mean=mean, std=std) as subject:
-        maker.check(subject)
-        names = _class_names(classes, subject.classes)
-        tested = _test_table(test, subject)
-        asked = _asked(maker, subject, count, seed, names, tested)
+    with frozen_teacher(teacher, image_shape, platform, mean=mean, std=std) as frozen:
+        maker.check(frozen)
+        names = _class_names(classes, frozen.classes)
+        tested = _test_table(test, frozen)
+        asked = _asked(maker, frozen, count, seed, names, tested)
         with store.claimed(folder, asked):
             _write_test(folder, tested)
-            _make_all(maker, subject, folder, count, seed, observer or Silent())
-            return Synthesis(folder, _finish(maker, subject, folder, asked, count))
+            _make_all(maker, frozen, folder, count, seed, observer or Silent())
+            return Synthesis(folder, _finish(maker, frozen, folder, asked, count))
 
 
 def _asked(
     maker: Maker,
-    subject: Subject,
+    teacher: FrozenTeacher,
     count: int,
     seed: int,
     names: Sequence[str],
@@ -142,15 +140,15 @@ def _asked(
         "method": maker.name,
         "settings": dict(maker.settings),
         "teacher": {
-            "kind": type(subject.module).__name__,
-            "weights": weights_fingerprint(subject.module),
+            "kind": type(teacher.module).__name__,
+            "weights": weights_fingerprint(teacher.module),
         },
-        "image_shape": list(subject.image_shape),
-        "mean": list(subject.mean),
-        "std": list(subject.std),
+        "image_shape": list(teacher.image_shape),
+        "mean": list(teacher.mean),
+        "std": list(teacher.std),
         "classes": list(names),
         "seed": seed,
-        "precision": subject.platform.precision,
+        "precision": teacher.platform.precision,
         "test": None if tested is None else tested.fingerprint(),
     }
     if maker.coupled or maker.chained:
@@ -159,53 +157,44 @@ def _asked(
 
 
 def _make_all(
-    maker: Maker, subject: Subject, folder: Path, count: int, seed: int, observer: Observer
+    maker: Maker, teacher: FrozenTeacher, folder: Path, count: int, seed: int, observer: Observer
 ) -> None:
     """Make what is not there yet."""
-    targets = maker.targets(subject, count, seed)
-    at_once = _rows_at_once(maker, subject, targets)
-    runs = store.missing(folder, ROWS, count, at_once)
+    targets = maker.targets(teacher, count, seed)
+    runs = store.missing(folder, ROWS, count, maker.rows_at_once(teacher, targets))
     done = len(present(folder, ROWS))
     observer.begin(maker.name, done + len(runs), done)
     if not runs:
         return
-    before: Tensor | None = None
+    previous: Tensor | None = None
     began = time.perf_counter()
-    with maker.opened(subject, seed, folder / WORK) as make:
+    with maker.opened(teacher, seed, folder / WORK) as make:
         ready = time.perf_counter() - began  # a generator is trained here
-        for first, rows in runs:
-            if maker.chained and first and before is None:
-                before = _last_images(folder, first)
-            earlier = partial(_images_before, folder, first)
-            wanted = replace(_wanted(targets, first, rows, before), earlier=earlier)
-            tensors = _made(make, wanted, subject, ready)
+        for first, count_of_run in runs:
+            if maker.chained and first and previous is None:
+                previous = _images_of_batch_before(folder, first)
+            request = _request(folder, targets, first, count_of_run, previous)
+            with batches_kept(first):
+                tensors = _make_and_label(make, request, teacher, ready)
             ready = 0.0
             store.write(folder, ROWS, first, tensors)
-            before = tensors[IMAGE] if maker.chained else None
-            observer.step(rows)
+            previous = tensors[IMAGE] if maker.chained else None
+            observer.step(count_of_run)
 
 
-def _rows_at_once(maker: Maker, subject: Subject, targets: Targets | None) -> int:
-    if not maker.chained or targets is None:
-        return maker.rows_at_once(subject)
-    cells = int(targets.cell.max()) + 1
-    batch = maker.batch or PER_CELL * cells
-    if batch % cells:
-        raise RecipeError(
-            "synthesis",
-            [f"batch {batch} is no multiple of {cells}: chained batches hold as many images of "
-             "each class and beta"],
-        )  # fmt: skip
-    return batch
+def _request(
+    folder: Path, targets: Targets | None, first: int, count: int, previous: Tensor | None
+) -> Request:
+    rows = torch.arange(first, first + count)
+    return Request(
+        rows,
+        None if targets is None else targets.take(rows),
+        previous=None if previous is None else previous[:count],
+        earlier=partial(_images_before, folder, first),
+    )
 
 
-def _wanted(targets: Targets | None, first: int, rows: int, before: Tensor | None) -> Wanted:
-    numbers = torch.arange(first, first + rows)
-    taken = None if targets is None else targets.take(numbers)
-    return Wanted(numbers, taken, None if before is None else before[:rows])
-
-
-def _last_images(folder: Path, first: int) -> Tensor:
+def _images_of_batch_before(folder: Path, first: int) -> Tensor:
     """The images of the batch that ends before a row."""
     for run, path in present(folder, ROWS).items():
         if sum(run) == first:
@@ -223,24 +212,25 @@ def _images_before(folder: Path, first: int) -> Tensor:
     return torch.cat(found)
 
 
-def _made(make: Make, wanted: Wanted, subject: Subject, ready: float) -> dict[str, Tensor]:
+def _make_and_label(
+    make: MakeBatch, request: Request, teacher: FrozenTeacher, ready: float
+) -> dict[str, Tensor]:
     """Make a batch, and ask the teacher about it in float32. Gives what is stored.
 
     ``ready``: seconds that went by before the first batch could be made; they are its own, too.
     """
     began = time.perf_counter()
-    made: Made = make(wanted)
-    images = made.images.float().contiguous()
+    batch = make(request)
+    images = batch.images.float().contiguous()
     with torch.no_grad():
-        logits = torch.cat([subject.module(part).float() for part in images.split(LABELLING)])
+        logits = torch.cat([teacher.module(part).float() for part in images.split(LABELLING)])
     logits = logits.cpu()
-    count = len(images)
-    targets = wanted.targets
+    count, targets = len(images), request.targets
     tensors = {
         IMAGE: images.cpu(),
         LABEL: logits.argmax(1),
         LOGITS: logits,
-        STEPS: made.steps,
+        STEPS: batch.steps,
         ASKED_FOR: torch.full((count,), NO_CLASS) if targets is None else targets.asked,
         SECONDS: torch.full((count,), (ready + time.perf_counter() - began) / count),
     }
@@ -250,10 +240,10 @@ def _made(make: Make, wanted: Wanted, subject: Subject, ready: float) -> dict[st
 
 
 def _finish(
-    maker: Maker, subject: Subject, folder: Path, asked: Mapping[str, Any], count: int
+    maker: Maker, teacher: FrozenTeacher, folder: Path, asked: Mapping[str, Any], count: int
 ) -> Mapping[str, Any]:
     """Read back what was made, count it, and write the manifest."""
-    found = counted(folder, subject.classes, maker.temperature, count)
+    found = count_rows(folder, teacher.classes, maker.temperature, count)
     return store.finish(
         folder,
         {
@@ -263,7 +253,7 @@ def _finish(
             "seconds": round(found.seconds, 3),
             "images_per_second": round(count / max(found.seconds, 1e-9), 3),
             "files": {kind: store.listed(folder, kind) for kind in (ROWS, TEST)},
-            **maker.about(subject),
+            **maker.about(teacher),
         },
     )
 
@@ -276,7 +266,7 @@ def _class_names(classes: Sequence[str] | None, count: int) -> tuple[str, ...]:
 
 
 def _test_table(
-    test: Batches | tuple[Tensor, Tensor] | None, subject: Subject
+    test: Batches | tuple[Tensor, Tensor] | None, teacher: FrozenTeacher
 ) -> FloatTable | None:
     """Real images as the teacher takes them."""
     if test is None:
@@ -287,13 +277,13 @@ def _test_table(
         labels = torch.cat([label for _, label in served])
     else:
         images, labels = test
-    if tuple(images.shape[1:]) != subject.image_shape or not images.is_floating_point():
+    if tuple(images.shape[1:]) != teacher.image_shape or not images.is_floating_point():
         raise DataError(
             f"the test images are {images.dtype} {list(images.shape[1:])}; wanted are floats "
-            f"{list(subject.image_shape)}, as the teacher takes them"
+            f"{list(teacher.image_shape)}, as the teacher takes them"
         )
-    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < subject.classes:
-        raise DataError(f"the test labels are not all in 0..{subject.classes - 1}")
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < teacher.classes:
+        raise DataError(f"the test labels are not all in 0..{teacher.classes - 1}")
     return FloatTable(images.float().permute(0, 2, 3, 1).contiguous(), labels.long())
 
 
@@ -301,6 +291,3 @@ def _write_test(folder: Path, tested: FloatTable | None) -> None:
     if tested is not None and not present(folder, TEST):
         image = tested.images.permute(0, 3, 1, 2)
         store.write(folder, TEST, 0, {IMAGE: image, LABEL: tested.labels})
-
-
-__all__ = ["MANIFEST", "Synthesis", "synthesize"]

@@ -1,11 +1,17 @@
-"""Gallery: which images are shown, how they become pictures, and what lies nearest to them."""
+"""Pictures: which images are shown, how they look, and which training images are nearest."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from stillhouse.data.load import Splits, load
+from stillhouse.data.tables import FloatTable, ImageTable
+from stillhouse.errors import DataError
 
 CLASSES = 10
 """Classes shown; of more, so many are chosen evenly among those that have images."""
@@ -22,10 +28,10 @@ Pairs = Iterable[tuple[Tensor, Tensor]]
 """Training images [N, C, H, W] and their labels [N], in as many pieces as one likes."""
 
 
-def evenly(count: int, most: int) -> list[int]:
+def evenly_spaced(count: int, most: int) -> list[int]:
     """At most so many of 0..count - 1, evenly and with both ends.
 
-    >>> evenly(3, 10), evenly(100, 5)
+    >>> evenly_spaced(3, 10), evenly_spaced(100, 5)
     ([0, 1, 2], [0, 24, 49, 74, 99])
     """
     if count <= most:
@@ -42,24 +48,24 @@ def shown_classes(counts: list[int]) -> list[int]:
     if len(counts) <= CLASSES:
         return list(range(len(counts)))
     filled = [number for number, images in enumerate(counts) if images]
-    return [filled[place] for place in evenly(len(filled), CLASSES)]
+    return [filled[place] for place in evenly_spaced(len(filled), CLASSES)]
 
 
-def chosen(given: Tensor, confidence: Tensor, shown: list[int], most: int) -> list[int]:
+def chosen_rows(given: Tensor, confidence: Tensor, shown: list[int], most: int) -> list[int]:
     """Rows that are shown: of each class some from the most to the least confident, evenly.
 
     Shapes:
         given: [N] class of each row; confidence: [N].
 
     >>> given, confidence = torch.tensor([0, 1, 0, 0]), torch.tensor([0.3, 0.9, 0.8, 0.5])
-    >>> chosen(given, confidence, [0, 1], 2)
+    >>> chosen_rows(given, confidence, [0, 1], 2)
     [2, 0, 1]
     """
     found: list[int] = []
     for number in shown:
         rows = (given == number).nonzero().squeeze(1)
         order = rows[confidence[rows].argsort(descending=True, stable=True)].tolist()
-        found += [order[place] for place in evenly(len(order), most)]
+        found += [order[place] for place in evenly_spaced(len(order), most)]
     return found
 
 
@@ -116,7 +122,7 @@ def standardised(images: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class Nearest:
+class NearestImages:
     """The training images nearest to some images.
 
     Shapes:
@@ -138,7 +144,7 @@ class Nearest:
         return 1 - self.distances**2 / (2 * self.images[0].numel())
 
 
-def nearest(images: Tensor, training: Pairs) -> Nearest:
+def nearest_images(images: Tensor, training: Pairs) -> NearestImages:
     """For each image the training image of the smallest Euclidean distance, of whatever class.
 
     Compared piece by piece, so memory holds the images and one piece. The first of equals is taken.
@@ -148,7 +154,7 @@ def nearest(images: Tensor, training: Pairs) -> Nearest:
 
     >>> images = torch.tensor([[[[0.0, 5.0]]]])
     >>> real = torch.tensor([[[[1.0, 0.0]]], [[[0.0, 1.0]]]])
-    >>> found = nearest(images, [(real, torch.tensor([7, 3]))])
+    >>> found = nearest_images(images, [(real, torch.tensor([7, 3]))])
     >>> found.labels.tolist(), found.distances.tolist()
     ([3], [0.0])
     """
@@ -168,4 +174,78 @@ def nearest(images: Tensor, training: Pairs) -> Nearest:
             best = torch.where(closer, score, best)
             held[closer] = piece[place[closer]].to(held.dtype)
             labels[closer] = named[place[closer]]
-    return Nearest(held, labels, (wanted - standardised(held)).norm(dim=1), compared)
+    return NearestImages(held, labels, (wanted - standardised(held)).norm(dim=1), compared)
+
+
+def training_images(
+    source: str | Path | Splits | Any, image_shape: Sequence[int]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Training images of a source, piece by piece, in [0, 1] and of the teacher's size.
+
+    Channels are averaged to one or repeated as it takes; the size is reached by bilinear resizing
+    with antialiasing. They are not normalised: a comparison standardises each image anyway.
+
+    Args:
+        source: what `data.load` takes.
+        image_shape: channels, height, width.
+
+    Yields:
+        images [n, C, H, W] float32 and labels [n].
+
+    Raises:
+        DataError: the source cannot be read, or its images are not of one size in memory.
+
+    >>> images, labels = next(training_images("digits", (1, 16, 16)))
+    >>> images.shape[1:], images.min().item(), len(images) == len(labels)
+    (torch.Size([1, 16, 16]), 0.0, True)
+    """
+    splits = load(source, validation=0, test=0)
+    table = splits.train
+    if not isinstance(table, ImageTable):
+        raise DataError(
+            f"'{splits.name}' has images of several sizes; the nearest ones are looked for among "
+            "images of one size in memory: give such a source"
+        )
+    return _pieces(table, image_shape)
+
+
+def _pieces(table: ImageTable, image_shape: Sequence[int]) -> Iterator[tuple[Tensor, Tensor]]:
+    channels, height, width = image_shape
+    scale = 1.0 if isinstance(table, FloatTable) else 255.0
+    for pixels, labels in zip(
+        table.images.split(AT_ONCE), table.labels.split(AT_ONCE), strict=True
+    ):
+        images = pixels.permute(0, 3, 1, 2).float() / scale
+        if images.shape[1] != channels:
+            images = images.mean(1, keepdim=True).expand(-1, channels, -1, -1)
+        if tuple(images.shape[2:]) != (height, width):
+            images = F.interpolate(images, (height, width), mode="bilinear", antialias=True)
+        yield images.contiguous(), labels
+
+
+def fitting_images(
+    training: tuple[Tensor, Tensor] | Pairs, image_shape: tuple[int, int, int], classes: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Pieces of training images, each once it is sure that it fits the set.
+
+    Raises:
+        DataError: images of another shape, labels that do not belong to them, or no image at all.
+    """
+    pieces: Iterable[tuple[Tensor, Tensor]]
+    pair = isinstance(training, tuple) and len(training) == 2 and isinstance(training[0], Tensor)
+    pieces = [training] if pair else training  # type: ignore[list-item,assignment]
+    some = False
+    for images, labels in pieces:
+        if tuple(images.shape[1:]) != image_shape or not images.is_floating_point():
+            raise DataError(
+                f"the training images are {images.dtype} {list(images.shape[1:])}; wanted are "
+                f"floats {list(image_shape)}, as the teacher takes them"
+            )
+        if labels.shape != images.shape[:1]:
+            raise DataError(f"{list(labels.shape)} labels for {len(images)} training images")
+        if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+            raise DataError(f"the training labels are not all in 0..{classes - 1}")
+        some |= len(images) > 0
+        yield images.cpu(), labels.cpu()
+    if not some:
+        raise DataError("there is no training image to compare with; give some, or none at all")

@@ -13,11 +13,11 @@ from stillhouse.engine.trainer import Trainer
 from stillhouse.errors import ModelError, RecipeError
 from stillhouse.models import load_weights, weights_fingerprint
 from stillhouse.synthesis import make_maker, synthesize
-from stillhouse.synthesis.generated import Generated
 from stillhouse.synthesis.generator import Generator
+from stillhouse.synthesis.generator_training import GeneratorTraining
 from stillhouse.synthesis.noise import gaussian_noise
 from stillhouse.synthesis.priors import gap, imbalance, inactivity, one_hot
-from stillhouse.synthesis.subject import opened_subject
+from stillhouse.synthesis.teacher import frozen_teacher
 
 SMALL = {"width": 4, "latent": 8, "batch_size": 32, "steps": 50, "lr": 0.01}
 
@@ -54,12 +54,12 @@ def test_the_student_of_dfad_comes_nearer_and_is_kept(net: nn.Module, tmp_path: 
 
 def test_the_generator_moves_every_so_often_and_away(net: nn.Module, platform: Platform) -> None:
     maker = make_maker({"name": "dfad", "student": grey_net(seed=7), **SMALL, "every": 3})
-    assert isinstance(maker, Generated)
-    with opened_subject(net, GREY, platform) as subject:
+    assert isinstance(maker, GeneratorTraining)
+    with frozen_teacher(net, GREY, platform) as subject:
         stage = maker.stage(subject, seed=0)
     assert [(update.learners, update.every) for update in stage.updates] == [
         (("student",), 1),
-        (("made",), 3),
+        (("images",), 3),
     ]
 
 
@@ -73,35 +73,19 @@ def test_images_are_the_generators_at_fixed_numbers(net: nn.Module, tmp_path: Pa
 
 
 def test_a_killed_training_goes_on(
-    net: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    net: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at
 ) -> None:
     whole = images(net, tmp_path / "whole", "dafl", steps=60)
-
-    class KilledError(Exception):
-        pass
-
-    real = Trainer._step
-
-    def die(self, group, step) -> None:
-        if step == 55:
-            raise KilledError
-        real(self, group, step)
-
     with monkeypatch.context() as patched:
-        patched.setattr("stillhouse.synthesis.generated.CHECKPOINT_SECONDS", 0.0)
-        patched.setattr(Trainer, "_step", die)
-        with pytest.raises(KilledError):
+        patched.setattr("stillhouse.synthesis.generator_training.CHECKPOINT_SECONDS", 0.0)
+        kill_at(patched, Trainer, "_step", after=55)
+        with pytest.raises(KeyboardInterrupt):
             images(net, tmp_path / "killed", "dafl", steps=60)
     assert (tmp_path / "killed" / "work" / "checkpoint.pt").exists()
-    played = []
-
-    def count(self, group, step) -> None:
-        played.append(step)
-        real(self, group, step)
-
-    monkeypatch.setattr(Trainer, "_step", count)
+    steps, real = [], Trainer._step
+    monkeypatch.setattr(Trainer, "_step", lambda *a: steps.append(a[2]) or real(*a))
     again = images(net, tmp_path / "killed", "dafl", steps=60)
-    assert played[0] > 40
+    assert steps[0] > 40
     assert again.equal(whole)
 
 
@@ -132,28 +116,21 @@ def test_one_snapshot_is_the_generator_at_the_end(net: nn.Module, tmp_path: Path
 
 @pytest.mark.parametrize("killed_at", [6, 7, 9])
 def test_snapshots_survive_a_kill(
-    net: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int
+    net: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at, killed_at: int
 ) -> None:
     """Epochs of 5 steps, ten in all: snapshots after 7, 8, 9 and 10."""
-    monkeypatch.setattr("stillhouse.synthesis.generated.PER_EPOCH", 5)
+    monkeypatch.setattr("stillhouse.synthesis.generator_training.PER_EPOCH", 5)
     asked = {"steps": 10, "snapshots": 4, "batch_size": 4, "count": 8}
     whole = images(net, tmp_path / "whole", "dfad", **asked)
-    real = Trainer._step
-
-    def die(self, group, step) -> None:
-        if step == killed_at:
-            raise KeyboardInterrupt
-        real(self, group, step)
-
     with monkeypatch.context() as patched:
-        patched.setattr("stillhouse.synthesis.generated.CHECKPOINT_SECONDS", 0.0)
-        patched.setattr(Trainer, "_step", die)
+        patched.setattr("stillhouse.synthesis.generator_training.CHECKPOINT_SECONDS", 0.0)
+        kill_at(patched, Trainer, "_step", after=killed_at)
         with pytest.raises(KeyboardInterrupt):
             images(net, tmp_path / "killed", "dfad", **asked)
-    played = []
-    monkeypatch.setattr(Trainer, "_step", lambda *a: played.append(a[2]) or real(*a))
+    steps, real = [], Trainer._step
+    monkeypatch.setattr(Trainer, "_step", lambda *a: steps.append(a[2]) or real(*a))
     assert images(net, tmp_path / "killed", "dfad", **asked).equal(whole)
-    assert played[0] == killed_at, "it went on from a checkpoint"
+    assert steps[0] == killed_at, "it went on from a checkpoint"
     work = sorted(path.name for path in (tmp_path / "killed" / "work").glob("generator*"))
     assert work == [f"generator{n}.safetensors" for n in ("-1", "-2", "-3", "")]
 
@@ -167,30 +144,6 @@ def test_the_embedding_needs_a_head_and_statistics_need_batch_norm(tmp_path: Pat
     with pytest.raises(RecipeError, match="'student' is needed"):
         make_maker("dafl")
     images(grey_net(norm=True), tmp_path / "c", "dafl", bn=1.0, steps=2)
-
-
-def test_the_formulas_of_dafl_equal_naive_loops() -> None:
-    import math
-
-    logits = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
-    softmax = []
-    for row in logits.tolist():
-        powers = [math.exp(z) for z in row]
-        softmax.append([p / math.fsum(powers) for p in powers])
-    wanted = [-math.log(max(row)) for row in softmax]
-    assert one_hot(logits).tolist() == pytest.approx(wanted, rel=1e-5)
-    means = [math.fsum(row[c] for row in softmax) / 5 for c in range(3)]
-    assert imbalance(logits).item() == pytest.approx(
-        math.fsum(m * math.log(m) for m in means), rel=1e-5
-    )
-    absolute = [-math.fsum(abs(v) for v in row) / 3 for row in logits.tolist()]
-    assert inactivity(logits).tolist() == pytest.approx(absolute, rel=1e-5)
-    other = logits.flip(0)
-    gaps = [
-        math.fsum(abs(a - b) for a, b in zip(s, t, strict=True)) / 3
-        for s, t in zip(logits.tolist(), other.tolist(), strict=True)
-    ]
-    assert gap(logits, other).tolist() == pytest.approx(gaps, rel=1e-5, abs=1e-7)
 
 
 def test_sides_that_four_does_not_divide_are_cut() -> None:

@@ -1,4 +1,4 @@
-"""The subject of a synthesis: a trained classifier, and all that must be known of it before."""
+"""The teacher of a synthesis: a trained classifier, frozen, and what must be known of it."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from stillhouse.engine.flags import Flags, Frozen
+from stillhouse.engine.flags import Flags
 from stillhouse.engine.layout import Homes
 from stillhouse.engine.nodes import Role
 from stillhouse.engine.platform import Platform
@@ -15,17 +15,18 @@ from stillhouse.engine.seeding import seeded
 from stillhouse.engine.signals import LOGITS, named_outputs
 from stillhouse.errors import ModelError, WiringError
 
-TRIED = 4
+TRIAL_IMAGES = 4
 """Images of noise that the teacher is tried on."""
 NEAR = 1e-3
+"""Tolerance, absolute and relative, of logits that are to be equal and of sums that are to be 1."""
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 Shape = tuple[int, int, int]
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
-    """A classifier in eval mode, frozen, on its device. Made by `opened_subject`.
+class FrozenTeacher:
+    """A classifier in eval mode, frozen, on its device. Made by `frozen_teacher`.
 
     Args:
         module: it gives logits.
@@ -60,7 +61,7 @@ class Subject:
         role = self.role("batch.image")
         role.open(["embedding"])
         try:
-            given = role.run({"batch.image": self.try_images()})
+            given = role.run({"batch.image": self.noise_images()})
         finally:
             role.close()
         head = role.head_module()
@@ -103,21 +104,21 @@ class Subject:
         """One number per channel, shaped [C, 1, 1]."""
         return torch.tensor(values, device=like.device)[:, None, None]
 
-    def try_images(self) -> Tensor:
+    def noise_images(self) -> Tensor:
         """A few images of noise."""
         with seeded(0, "try"):
-            return self.normalised(torch.rand(TRIED, *self.image_shape)).to(self.device)
+            return self.normalised(torch.rand(TRIAL_IMAGES, *self.image_shape)).to(self.device)
 
 
 @contextmanager
-def opened_subject(
+def frozen_teacher(
     module: nn.Module,
     image_shape: Sequence[int],
     platform: Platform,
     *,
     mean: Sequence[float] = (0.0,),
     std: Sequence[float] = (1.0,),
-) -> Iterator[Subject]:
+) -> Iterator[FrozenTeacher]:
     """A classifier that was checked and is frozen; afterwards it is as it was before.
 
     Raises:
@@ -131,10 +132,10 @@ def opened_subject(
     flags, homes = Flags([module]), Homes([module])
     try:
         homes.place(platform.device, channels_last=True)
-        Frozen([module])
-        made = Subject(module, shape, 0, means, stds, platform)
-        logits = _try(made)
-        yield Subject(module, shape, logits.shape[1], means, stds, platform)
+        module.eval().requires_grad_(False)
+        trial = FrozenTeacher(module, shape, 0, means, stds, platform)
+        logits = _trial_logits(trial)
+        yield FrozenTeacher(module, shape, logits.shape[1], means, stds, platform)
     finally:
         flags.restore()
         homes.restore()
@@ -160,23 +161,23 @@ def _per_channel(what: str, values: Sequence[float], shape: Shape) -> tuple[floa
     return tuple(float(value) for value in values) * (shape[0] if len(values) == 1 else 1)
 
 
-def _try(subject: Subject) -> Tensor:
+def _trial_logits(teacher: FrozenTeacher) -> Tensor:
     """The logits of a few images, once it is sure that they are logits."""
-    images, name = subject.try_images(), type(subject.module).__name__
+    images, name = teacher.noise_images(), type(teacher.module).__name__
     try:
         with torch.no_grad():
-            logits = named_outputs(subject.module(images)).get(LOGITS)
+            logits = named_outputs(teacher.module(images)).get(LOGITS)
     except Exception as error:  # the user's module raises what it likes
         said = str(error).strip().splitlines()
         raise ModelError(
-            f"the teacher ({name}) fails on images {list(subject.image_shape)} (channels, height, "
+            f"the teacher ({name}) fails on images {list(teacher.image_shape)} (channels, height, "
             f"width): {said[0] if said else type(error).__name__}. Give the image_shape that it "
             "was trained on"
         ) from error
-    if logits is None or logits.ndim != 2 or len(logits) != TRIED or logits.shape[1] < 2:
+    if logits is None or logits.ndim != 2 or len(logits) != TRIAL_IMAGES or logits.shape[1] < 2:
         shape = "no tensor" if logits is None else f"a tensor {list(logits.shape)}"
-        raise ModelError(f"the teacher ({name}) gives {shape} for {TRIED} images; wanted are "
-                         "logits [images, classes] of two classes or more")  # fmt: skip
+        raise ModelError(f"the teacher ({name}) gives {shape} for {TRIAL_IMAGES} images; wanted "
+                         "are logits [images, classes] of two classes or more")  # fmt: skip
     if not bool(torch.isfinite(logits).all()):
         raise ModelError(f"the teacher ({name}) gives nan or inf for images of noise; are its "
                          "weights in order?")  # fmt: skip

@@ -1,18 +1,18 @@
-"""Modules that hold a tensor for the images of a batch: pixels that learn, targets that stay."""
+"""Modules of the bridges in stages of synthesis: pixels that learn, targets, shifts, latents."""
 
 import torch
 from torch import Tensor, nn
 
-HALF = 0.5
+FLIP_SHARE = 0.5
 
 
-class Pixels(nn.Module):
-    """A batch of images as a parameter: the module of a Bridge, read by a frozen teacher.
+class ParameterBatch(nn.Module):
+    """A batch of images or latent numbers as a parameter, which an update moves.
 
-    A stage gives all of them in each step, so what the batch says (``batch.index``) only tells the
-    engine where the step is played.
+    Every step gives all of it, so what the batch says (``batch.index``) only tells the engine where
+    the step runs.
 
-    >>> pixels = Pixels(torch.zeros(3, 1, 2, 2))
+    >>> pixels = ParameterBatch(torch.zeros(3, 1, 2, 2))
     >>> pixels(torch.arange(3)).shape, pixels.values.requires_grad
     (torch.Size([3, 1, 2, 2]), True)
     """
@@ -22,14 +22,14 @@ class Pixels(nn.Module):
         self.values = nn.Parameter(values)
 
     def forward(self, _index: Tensor) -> Tensor:
-        """All images."""
+        """All of it."""
         return self.values
 
 
-class Given(nn.Module):
-    """A tensor that is there and stays: the targets of the images of a batch.
+class ConstantBatch(nn.Module):
+    """A batch of numbers that no update moves: the targets of the images.
 
-    >>> Given(torch.eye(2))(torch.arange(2)).tolist()
+    >>> ConstantBatch(torch.eye(2))(torch.arange(2)).tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
 
@@ -44,7 +44,7 @@ class Given(nn.Module):
         return self.values
 
 
-class Shifted(nn.Module):
+class RandomShift(nn.Module):
     """The batch rolled by random offsets and mirrored in half of the steps.
 
     Every image by the same: DeepInversion wants images that are good wherever they are.
@@ -62,8 +62,24 @@ class Shifted(nn.Module):
         """Shapes: [B, C, H, W] to the same."""
         offsets = [_offset(int(side * self.reach)) for side in image.shape[2:]]
         moved = torch.roll(image, offsets, (2, 3))
-        return moved.flip(3) if self.flip and torch.rand(()).item() < HALF else moved
+        return moved.flip(3) if self.flip and torch.rand(()).item() < FLIP_SHARE else moved
 
 
 def _offset(most: int) -> int:
     return int(torch.randint(-most, most + 1, ()).item()) if most else 0
+
+
+class RandomLatent(nn.Module):
+    """Fresh latent numbers of N(0, 1) for each image of a batch.
+
+    >>> RandomLatent(3)(torch.arange(2)).shape
+    torch.Size([2, 3])
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, index: Tensor) -> Tensor:
+        """Shapes: [B] to [B, size]."""
+        return torch.randn(len(index), self.size, device=index.device)

@@ -1,4 +1,4 @@
-"""What came before and after Zero-Shot KD, on the same interface."""
+"""DeepInversion and ADI: what their images have that others have not."""
 
 from pathlib import Path
 
@@ -7,17 +7,12 @@ import torch
 from tiny import GREY, grey_net
 from torch import Tensor, nn
 
-from stillhouse.data import load
-from stillhouse.data.load import Splits
 from stillhouse.data.sources.synthesis import ROWS, present, read_file
-from stillhouse.data.tables import FloatTable, ImageTable
 from stillhouse.engine.platform import Platform
-from stillhouse.errors import RecipeError
-from stillhouse.synthesis import make_maker, synthesis_names, synthesize
-from stillhouse.synthesis.held import Shifted
+from stillhouse.synthesis import make_maker, synthesize
 from stillhouse.synthesis.inversion import Inversion
 from stillhouse.synthesis.priors import NormDistance, agreement
-from stillhouse.synthesis.subject import opened_subject
+from stillhouse.synthesis.teacher import frozen_teacher
 
 
 def images(net: nn.Module, out: Path, method, count: int = 12, **more) -> Tensor:
@@ -75,53 +70,15 @@ def test_adi_finds_images_on_which_the_student_disagrees(
     assert alike[1] < alike[0]
 
 
-def test_shifting_moves_pixels_and_loses_none() -> None:
-    torch.manual_seed(0)
-    image = torch.arange(32.0).view(1, 1, 4, 8)
-    seen = {tuple(Shifted(0.5)(image).flatten().tolist()) for _ in range(40)}
-    assert len(seen) > 10
-    assert all(sorted(one) == sorted(image.flatten().tolist()) for one in seen)
-    assert torch.equal(Shifted(0.0, flip=False)(image), image)
-
-
-def test_noise_baselines(net: nn.Module, tmp_path: Path) -> None:
-    uniform = images(net, tmp_path / "u", "noise_uniform", 200, mean=(0.5,), std=(0.5,))
-    assert -1 <= float(uniform.min()) < -0.99
-    assert 0.99 < float(uniform.max()) < 1
-    normal = images(net, tmp_path / "n", {"name": "noise_gaussian", "std": 3.0}, 200)
-    assert float(normal.std()) == pytest.approx(3.0, rel=0.05)
-
-
-def test_unrelated_images_are_resized_and_normalised(net: nn.Module, tmp_path: Path) -> None:
-    pixels = torch.arange(10, dtype=torch.uint8)[:, None, None, None].expand(10, 4, 4, 3) * 20
-    table = ImageTable(pixels.contiguous(), torch.arange(10) % 2)
-    source = Splits("other", table, table, table, ("a", "b"), "x")
-    x = images(net, tmp_path, {"name": "unrelated", "source": source}, 10, mean=(0.5,), std=(0.5,))
-    assert sorted(round((v * 0.5 + 0.5) * 255 / 20) for v in x[:, 0, 0, 0].tolist()) == [*range(10)]
-    with pytest.raises(RecipeError, match="11 images are asked for and 'unrelated' has 10"):
-        images(net, tmp_path / "more", {"name": "unrelated", "source": source}, 11)
-
-
-@pytest.mark.parametrize("name", sorted(set(synthesis_names()) - {"adi", "unrelated"}))
-def test_every_method_goes_to_a_data_set(name: str, tmp_path: Path) -> None:
-    net = {"student": grey_net(seed=3), "width": 4}
-    small = {**net, "steps": 2, "batch_size": 8}
-    table = FloatTable(torch.rand(30, *GREY[1:], 1), torch.zeros(30, dtype=torch.int64))
-    own = {"dafl": small, "dfad": small, "noise_uniform": {}, "noise_gaussian": {},
-           "real": {"table": table},
-           "fast_dfkd": {**net, "batch": 8, "student_steps": 1, "warmup": 2}}  # fmt: skip
-    settings = own.get(name, {"steps": 2})
-    images(grey_net(norm=True), tmp_path, {"name": name, **settings}, 24)
-    assert len(load(tmp_path, validation=0, test=0).train) == 24
-
-
 def test_stages_are_wired_by_the_engine(norm_net: nn.Module, platform: Platform) -> None:
     """Synthesis is a Stage: a bridge of pixels learns through a frozen role."""
-    from stillhouse.synthesis.held import Given, Pixels
+    from stillhouse.synthesis.bridges import ConstantBatch, ParameterBatch
 
     maker = make_maker("deep_inversion")
     assert isinstance(maker, Inversion)
-    with opened_subject(norm_net, GREY, platform) as subject:
-        stage = maker.stage(subject, Pixels(torch.zeros(4, *GREY)), Given(torch.eye(4)))
+    with frozen_teacher(norm_net, GREY, platform) as subject:
+        stage = maker.stage(
+            subject, ParameterBatch(torch.zeros(4, *GREY)), ConstantBatch(torch.eye(4))
+        )
     assert stage.learners == ("pixels",)
     assert [term.name for term in stage.terms()] == ["target", "bn", "tv"]

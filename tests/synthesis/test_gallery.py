@@ -1,4 +1,4 @@
-"""The portrait: its numbers against naive loops, its files, and what it refuses."""
+"""The gallery: its numbers against naive loops, its files, and what it refuses."""
 
 import json
 import math
@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from stillhouse.data import load
 from stillhouse.data.sources.synthesis import MANIFEST, ROWS, present, read_file
 from stillhouse.errors import DataError, RunError
-from stillhouse.synthesis import make_portrait, read_portrait, synthesize
-from stillhouse.synthesis.portrait import training_images
-from stillhouse.synthesis.portrait.gallery import nearest, pictures, shown_classes
-from stillhouse.synthesis.similarity import class_similarity
+from stillhouse.synthesis import make_gallery, read_gallery, synthesize
+from stillhouse.synthesis.gallery import training_images
+from stillhouse.synthesis.gallery.pictures import nearest_images, pictures, shown_classes
 from stillhouse.synthesis.store import write
+from stillhouse.synthesis.targets import class_similarity
 
 METHOD = {"name": "zero_shot", "steps": 5, "lr": 0.05, "batch": 16, "temperature": 2.0}
 
@@ -45,7 +45,7 @@ def softmax(logits: list[float], temperature: float) -> list[float]:
 
 
 def test_the_means_of_sorted_probabilities_are_those_of_a_loop(folder: Path) -> None:
-    held, found = rows(folder), make_portrait(folder)
+    held, found = rows(folder), make_gallery(folder)
     assert [group.beta for group in found.facts.groups] == [1.0, 0.1]
     for at, beta in enumerate((1.0, 0.1)):
         mine = [n for n in range(40) if abs(float(held["beta"][n]) - beta) < 1e-6]
@@ -68,7 +68,7 @@ def test_the_means_of_sorted_probabilities_are_those_of_a_loop(folder: Path) -> 
 
 
 def test_the_largest_probability_of_each_given_class(folder: Path) -> None:
-    held, facts = rows(folder), make_portrait(folder).facts
+    held, facts = rows(folder), make_gallery(folder).facts
     for number in range(4):
         mine = [n for n in range(40) if int(held["label"][n]) == number]
         said = [max(softmax(held["logits"][n].tolist(), 2.0)) for n in mine]
@@ -78,7 +78,7 @@ def test_the_largest_probability_of_each_given_class(folder: Path) -> None:
 
 
 def test_the_nearest_image_is_that_of_brute_force(folder: Path, real) -> None:
-    held, found = rows(folder), make_portrait(folder, training=real)
+    held, found = rows(folder), make_gallery(folder, training=real)
     images, labels = real
 
     def standard(image: Tensor) -> list[float]:
@@ -100,21 +100,21 @@ def test_the_nearest_image_is_that_of_brute_force(folder: Path, real) -> None:
 
 
 def test_training_images_may_come_in_pieces(folder: Path, real) -> None:
-    whole = make_portrait(folder, training=real).facts
+    whole = make_gallery(folder, training=real).facts
     pieces = zip(real[0].split(7), real[1].split(7), strict=True)
-    assert make_portrait(folder, training=pieces).facts == whole
+    assert make_gallery(folder, training=pieces).facts == whole
 
 
 def test_of_equal_images_the_first_is_taken_and_a_flat_one_is_no_trouble() -> None:
     ramp = torch.arange(4.0).view(1, 1, 2, 2)
     training = torch.cat([torch.ones(1, 1, 2, 2), 2 * ramp + 5, ramp])
-    found = nearest(ramp, [(training, torch.tensor([0, 1, 2]))])
+    found = nearest_images(ramp, [(training, torch.tensor([0, 1, 2]))])
     assert (found.labels.tolist(), found.compared) == ([1], 3)
     assert float(found.likeness()[0]) == pytest.approx(1.0)
 
 
 def test_the_gallery_goes_from_the_surest_to_the_least_sure(folder: Path) -> None:
-    held, facts = rows(folder), make_portrait(folder).facts
+    held, facts = rows(folder), make_gallery(folder).facts
     peak = torch.softmax(held["logits"] / 2.0, 1).amax(1)
     assert facts.shown == [0, 1, 2, 3]
     for number in range(4):
@@ -128,7 +128,7 @@ def test_the_gallery_goes_from_the_surest_to_the_least_sure(folder: Path) -> Non
 
 
 def test_only_the_first_rows_may_be_meant(folder: Path, net: nn.Module) -> None:
-    held, facts = rows(folder), make_portrait(folder, count=20).facts
+    held, facts = rows(folder), make_gallery(folder, count=20).facts
     assert (facts.count, facts.made) == (20, 40)
     assert facts.balance.given == torch.bincount(held["label"][:20], minlength=4).tolist()
     assert facts.balance.asked == torch.bincount(held["asked"][:20], minlength=4).tolist()
@@ -138,26 +138,26 @@ def test_only_the_first_rows_may_be_meant(folder: Path, net: nn.Module) -> None:
     assert facts.pixels.high == float(pixels.max())
     assert facts.pixels.std == pytest.approx(float(pixels.std(correction=0)))
     assert facts.seconds == pytest.approx(float(held["seconds"][:20].double().sum()), abs=1e-3)
-    whole = make_portrait(folder).facts
+    whole = make_gallery(folder).facts
     assert (
         whole.balance.model_dump().items()
         <= {**json.loads((folder / MANIFEST).read_text())["balance"]}.items()
     )
     for count in (0, 41):
         with pytest.raises(DataError, match="holds 40 images and the first"):
-            make_portrait(folder, count=count)
+            make_gallery(folder, count=count)
 
 
 def test_the_similarity_of_the_targets_is_in_the_manifest(folder: Path, net: nn.Module) -> None:
     wanted = class_similarity(net[-1].weight)
-    found = make_portrait(folder)
+    found = make_gallery(folder)
     assert float((found.similarity - wanted).abs().max()) < 1e-4
     manifest = json.loads((folder / MANIFEST).read_text())
     assert manifest["similarity"][0][0] == 1.0
-    given = make_portrait(folder, similarity=torch.eye(4)).similarity
+    given = make_gallery(folder, similarity=torch.eye(4)).similarity
     assert torch.equal(given, torch.eye(4))
     with pytest.raises(DataError, match=r"similarity is \[3, 3\]"):
-        make_portrait(folder, similarity=torch.eye(3))
+        make_gallery(folder, similarity=torch.eye(3))
 
 
 @pytest.mark.parametrize("method", ["class_impressions", "noise_uniform"])
@@ -165,7 +165,7 @@ def test_methods_without_similarity_tell_none(net: nn.Module, tmp_path: Path, me
     asked = {"name": method, **({"steps": 2} if method == "class_impressions" else {})}
     synthesize(net, method=asked, count=9, image_shape=GREY, out=tmp_path, device="cpu")
     assert "similarity" not in json.loads((tmp_path / MANIFEST).read_text())
-    found = make_portrait(tmp_path)
+    found = make_gallery(tmp_path)
     assert found.similarity is None
     (group,) = found.facts.groups
     assert group.beta is None
@@ -179,12 +179,12 @@ def test_an_empty_class_and_three_channels(tmp_path: Path) -> None:
     shape = (3, 8, 8)
     synthesize(net, method="noise_uniform", count=7, image_shape=shape, out=tmp_path, device="cpu")
     real = torch.rand(5, *shape), torch.zeros(5, dtype=torch.int64)
-    found = make_portrait(tmp_path, training=real)
+    found = make_gallery(tmp_path, training=real)
     assert found.facts.balance.given == [7, 0, 0]
     assert found.facts.achieved_peak[1] is None
     assert found.impression.shape == found.nearest.shape == (6, 3, 8, 8)
     found.write(tmp_path)
-    assert read_portrait(tmp_path).facts == found.facts
+    assert read_gallery(tmp_path).facts == found.facts
 
 
 def test_many_classes_are_chosen_evenly_among_those_with_images() -> None:
@@ -204,13 +204,13 @@ def test_pictures_are_stretched_to_their_own_range() -> None:
     assert pictures(torch.rand(1, 3, 100, 50)).shape == (1, 3, 48, 24)
 
 
-def test_both_files_give_the_portrait_again_and_disturb_nobody(
+def test_both_files_give_the_gallery_again_and_disturb_nobody(
     folder: Path, net: nn.Module, real
 ) -> None:
     before = load(folder, validation=0, test=0).fingerprint
-    found = make_portrait(folder, training=real)
+    found = make_gallery(folder, training=real)
     found.write(folder)
-    again = read_portrait(folder)
+    again = read_gallery(folder)
     assert again.facts == found.facts
     for name in ("impression", "nearest", "achieved", "target", "similarity"):
         assert torch.equal(getattr(again, name), getattr(found, name)), name
@@ -221,7 +221,7 @@ def test_both_files_give_the_portrait_again_and_disturb_nobody(
 
 def test_the_same_set_gives_the_same_files(folder: Path, tmp_path: Path, real) -> None:
     for name in ("a", "b"):
-        make_portrait(folder, training=real).write(tmp_path / name)
+        make_gallery(folder, training=real).write(tmp_path / name)
     for file in ("transfer.json", "transfer.safetensors"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
@@ -245,26 +245,26 @@ def changed(path: Path, **values: object) -> None:
     ],
 )
 def test_damaged_numbers_are_said(folder: Path, values: dict[str, object]) -> None:
-    make_portrait(folder).write(folder)
+    make_gallery(folder).write(folder)
     changed(folder / "transfer.json", **values)
     with pytest.raises(DataError, match=r"transfer\.json.*made again"):
-        read_portrait(folder)
+        read_gallery(folder)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\x00" * 99, None])
 @pytest.mark.parametrize("file", ["transfer.json", "transfer.safetensors"])
 def test_damaged_files_are_said(folder: Path, file: str, content: bytes | None) -> None:
-    make_portrait(folder).write(folder)
+    make_gallery(folder).write(folder)
     (folder / file).unlink()
     if content is not None:
         (folder / file).write_bytes(content)
     with pytest.raises(DataError, match="made again"):
-        read_portrait(folder)
+        read_gallery(folder)
 
 
 def test_a_synthesis_that_is_unfinished_or_damaged_is_refused(folder: Path) -> None:
     with pytest.raises(DataError, match="no finished synthesis"):
-        make_portrait(folder / "nowhere")
+        make_gallery(folder / "nowhere")
     manifest = (folder / MANIFEST).read_text()
     balance = json.loads(manifest)["balance"]
     for values in (
@@ -276,18 +276,18 @@ def test_a_synthesis_that_is_unfinished_or_damaged_is_refused(folder: Path) -> N
     ):
         changed(folder / MANIFEST, **values)
         with pytest.raises(DataError, match="damaged"):
-            make_portrait(folder)
+            make_gallery(folder)
         (folder / MANIFEST).write_text(manifest)
     changed(folder / MANIFEST, similarity=[[1.0], [1.0, 2.0]])
     with pytest.raises(DataError, match="similarity"):
-        make_portrait(folder)
+        make_gallery(folder)
     changed(folder / MANIFEST, similarity=None, image_shape=[1, 6, 7])
     with pytest.raises(DataError, match="under 'image'"):
-        make_portrait(folder)
+        make_gallery(folder)
     (folder / MANIFEST).write_text(manifest)
     next(iter(present(folder, ROWS).values())).unlink()
     with pytest.raises(DataError, match="lacks the images from row 0 on"):
-        make_portrait(folder)
+        make_gallery(folder)
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ def test_rows_that_cannot_be_are_refused(folder: Path, name: str, value, said: s
     path.unlink()
     write(folder, ROWS, 0, held)
     with pytest.raises(DataError, match=said):
-        make_portrait(folder)
+        make_gallery(folder)
 
 
 @pytest.mark.parametrize(
@@ -327,13 +327,13 @@ def test_rows_that_cannot_be_are_refused(folder: Path, name: str, value, said: s
 )
 def test_training_images_that_do_not_fit_are_refused(folder: Path, training, said: str) -> None:
     with pytest.raises(DataError, match=said):
-        make_portrait(folder, training=training)
+        make_gallery(folder, training=training)
 
 
 def test_a_place_that_cannot_be_written_to_is_said(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="cannot be written to"):
-        make_portrait(folder).write(tmp_path / "file")
+        make_gallery(folder).write(tmp_path / "file")
 
 
 def test_training_images_of_a_source_take_the_teachers_form() -> None:

@@ -1,10 +1,11 @@
-"""Impressions: images that make a teacher say a given distribution over its classes.
+"""Zero-Shot KD: images that make a teacher say a given distribution over its classes.
 
 Three kinds of targets: class similarity (Zero-Shot KD), one class (class impressions), anything
 (flat Dirichlet). The last two say what the similarity is worth.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -15,14 +16,15 @@ from stillhouse.engine.terms import Term
 from stillhouse.methods.settings import Positive, checked
 from stillhouse.synthesis.inversion import Inversion, Start
 from stillhouse.synthesis.priors import soft_cross_entropy
-from stillhouse.synthesis.similarity import FLOOR, class_similarity
-from stillhouse.synthesis.subject import Subject
 from stillhouse.synthesis.targets import (
+    FLOOR,
     Targets,
+    class_similarity,
     dirichlet_targets,
     flat_targets,
     one_hot_targets,
 )
+from stillhouse.synthesis.teacher import FrozenTeacher
 
 REFERENCE = 100
 """Images in a batch of the released code. The loss is the sum over images divided by this, whatever
@@ -79,19 +81,16 @@ def zero_shot(
     (1500, 10)
     """
 
-    def draw(subject: Subject, count: int, seed: int) -> Targets:
-        similarity = class_similarity(subject.head_weight())
+    def draw(teacher: FrozenTeacher, count: int, seed: int) -> Targets:
+        similarity = class_similarity(teacher.head_weight())
         return dirichlet_targets(similarity, count, betas=betas, floor=floor, seed=seed)
 
-    return _inversion(
-        "zero_shot",
-        draw,
-        {"betas": [float(beta) for beta in betas], "floor": floor, "rescale": rescale,
-         "chained": chained},
-        temperature, steps, lr, start, tolerance, batch, compile,
-        rescale=rescale,
-        chained=chained,
-        tells=_similarity,
+    own = {"betas": [float(beta) for beta in betas], "floor": floor, "rescale": rescale,
+           "chained": chained}  # fmt: skip
+    return _impressions(
+        "zero_shot", draw, own, temperature=temperature, steps=steps, lr=lr, start=start,
+        tolerance=tolerance, batch=batch, compile=compile, rescale=rescale, chained=chained,
+        describe=_similarity,
     )  # fmt: skip
 
 
@@ -124,11 +123,11 @@ def zero_shot_released(
     >>> zero_shot_released().settings["betas"], zero_shot_released().chained
     ([1.0, 1.0], True)
     """
-    made = zero_shot(
+    released = zero_shot(
         temperature=temperature, steps=steps, lr=lr, betas=(1.0, 1.0), rescale="batch",
         chained=True, batch=batch, compile=compile,
     )  # fmt: skip
-    return _renamed(made, "zero_shot_released")
+    return replace(released, name="zero_shot_released")
 
 
 @checked
@@ -158,12 +157,13 @@ def class_impressions(
     'class_impressions'
     """
 
-    def draw(subject: Subject, count: int, _seed: int) -> Targets:
-        return one_hot_targets(subject.classes, count)
+    def draw(teacher: FrozenTeacher, count: int, _seed: int) -> Targets:
+        return one_hot_targets(teacher.classes, count)
 
-    return _inversion(
-        "class_impressions", draw, {}, temperature, steps, lr, start, tolerance, batch, compile
-    )
+    return _impressions(
+        "class_impressions", draw, {}, temperature=temperature, steps=steps, lr=lr, start=start,
+        tolerance=tolerance, batch=batch, compile=compile,
+    )  # fmt: skip
 
 
 @checked
@@ -190,19 +190,20 @@ def flat_dirichlet(
     1.0
     """
 
-    def draw(subject: Subject, count: int, seed: int) -> Targets:
-        return flat_targets(subject.classes, count, concentration=concentration, seed=seed)
+    def draw(teacher: FrozenTeacher, count: int, seed: int) -> Targets:
+        return flat_targets(teacher.classes, count, concentration=concentration, seed=seed)
 
-    return _inversion(
-        "flat_dirichlet", draw, {"concentration": concentration}, temperature, steps, lr, start,
-        tolerance, batch, compile,
+    return _impressions(
+        "flat_dirichlet", draw, {"concentration": concentration}, temperature=temperature,
+        steps=steps, lr=lr, start=start, tolerance=tolerance, batch=batch, compile=compile,
     )  # fmt: skip
 
 
-def _inversion(
+def _impressions(
     name: str,
-    draw: Callable[[Subject, int, int], Targets],
+    draw: Callable[[FrozenTeacher, int, int], Targets],
     own: dict[str, Any],
+    *,
     temperature: float,
     steps: int,
     lr: float,
@@ -210,55 +211,45 @@ def _inversion(
     tolerance: float | None,
     batch: int | None,
     compile: bool,
-    *,
     rescale: Rescale = "never",
     chained: bool = False,
-    tells: Callable[[Subject], dict[str, Any]] | None = None,
+    describe: Callable[[FrozenTeacher], dict[str, Any]] | None = None,
 ) -> Inversion:
-    """What the methods of this file share."""
-
-    def terms(_subject: Subject) -> list[Term]:
-        return [
-            Term(
-                "target",
-                _reference_loss,
-                ["teacher.logits", "target"],
-                options={"temperature": temperature},
-            )
-        ]
-
+    """What the methods of this file share; ``own``: settings that only one of them has."""
+    options = {"temperature": temperature}
+    target = Term("target", _reference_loss, ["teacher.logits", "target"], options=options)
     settings = {**own, "temperature": temperature, "steps": steps, "lr": lr, "start": start,
                 "tolerance": tolerance, "compile": compile}  # fmt: skip
     return Inversion(
         name,
         draw,
-        terms,
+        lambda _teacher: [target],
         steps,
         settings=settings,
         optimizer=adamw(lr, weight_decay=0.0),
         start=start,
-        after=stretch if rescale == "batch" else None,
+        after_step=stretch if rescale == "batch" else None,
         temperature=temperature,
         tolerance=tolerance,
         batch=batch,
         chained=chained,
         compile=compile,
-        tells=tells,
+        describe=describe,
     )
 
 
-def _similarity(subject: Subject) -> dict[str, Any]:
+def _similarity(teacher: FrozenTeacher) -> dict[str, Any]:
     """The class similarity that targets are drawn from, for the manifest."""
-    if subject.classes > MOST_CLASSES:
+    if teacher.classes > MOST_CLASSES:
         return {}
-    return {"similarity": class_similarity(subject.head_weight()).round(decimals=4).tolist()}
+    return {"similarity": class_similarity(teacher.head_weight()).round(decimals=4).tolist()}
 
 
 def _reference_loss(logits: Tensor, target: Tensor, *, temperature: float) -> Tensor:
     return soft_cross_entropy(logits, target, temperature=temperature).sum() / REFERENCE
 
 
-def stretch(_subject: Subject, images: Tensor, targets: Targets) -> None:
+def stretch(_teacher: FrozenTeacher, images: Tensor, targets: Targets) -> None:
     """Stretch each run of 100 images of one cell to [0, 1], in place.
 
     Shapes:
@@ -279,9 +270,3 @@ def stretch(_subject: Subject, images: Tensor, targets: Targets) -> None:
     high = flat.new_full((count,), -float("inf")).scatter_reduce_(0, number, flat.amax(1), "amax")
     width = (high - low).clamp_min(torch.finfo(flat.dtype).tiny)[number]
     images.sub_(low[number][:, None, None, None]).div_(width[:, None, None, None])
-
-
-def _renamed(made: Inversion, name: str) -> Inversion:
-    from dataclasses import replace
-
-    return replace(made, name=name)

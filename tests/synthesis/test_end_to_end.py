@@ -12,7 +12,7 @@ from stillhouse.engine.evaluate import evaluate
 from stillhouse.engine.fit import fit
 from stillhouse.engine.optimisers import adamw
 from stillhouse.engine.platform import Platform
-from stillhouse.engine.trainer import Settings, training
+from stillhouse.engine.trainer import Settings, opened
 from stillhouse.methods import kd, plain
 from stillhouse.models import build_model
 from stillhouse.synthesis import Synthesis, synthesize
@@ -30,8 +30,8 @@ def digits() -> tuple[ImageTable, ImageTable]:
 
 def accuracy(stage, table: ImageTable, platform: Platform) -> float:
     served = Batches(table, SCALE, batch_size=64)
-    with training(stage, served, Settings(), platform) as trainer:
-        return evaluate(trainer.objective.wiring, served, platform)["student"]["accuracy"]
+    with opened(stage, served, Settings(), platform) as objective:
+        return evaluate(objective, served, platform)["student"]["accuracy"]
 
 
 def teacher_and_impressions(platform: Platform, out: Path) -> tuple[nn.Module, Synthesis]:

@@ -26,11 +26,11 @@ from stillhouse.data.sources.synthesis import (
     read_json,
 )
 from stillhouse.errors import DataError
-from stillhouse.synthesis.portrait.facts import Counted, first_problem
+from stillhouse.synthesis.gallery.record import BalanceFacts, first_problem
 
 
 class Manifest(BaseModel):
-    """What a portrait needs of synthesis.json."""
+    """What a gallery needs of synthesis.json."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
@@ -41,7 +41,7 @@ class Manifest(BaseModel):
     seed: int
     image_shape: tuple[int, int, int]
     count: int
-    balance: Counted
+    balance: BalanceFacts
     fingerprint: str
     similarity: list[list[float]] | None = None
 
@@ -149,11 +149,11 @@ def open_rows(folder: Path, count: int | None = None) -> Rows:
     except ValidationError as error:
         raise DataError(f"{folder / MANIFEST} is damaged ({first_problem(error)})") from None
     balance = manifest.balance
-    counted = {len(each) for each in (balance.given, balance.asked) if each is not None}
-    if counted != {len(manifest.classes)}:
+    lengths = {len(each) for each in (balance.given, balance.asked) if each is not None}
+    if lengths != {len(manifest.classes)}:
         raise DataError(
             f"{folder / MANIFEST} is damaged: {len(manifest.classes)} classes, and the balance has "
-            f"{', '.join(str(number) for number in sorted(counted))}"
+            f"{', '.join(str(number) for number in sorted(lengths))}"
         )
     meant = manifest.count if count is None else count
     if not 1 <= meant <= manifest.count:
