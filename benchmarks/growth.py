@@ -2,8 +2,8 @@
 
     python benchmarks/growth.py          # writes benchmarks/results/growth.json and a picture
 
-A convnet-16-32 teacher on random images of 32x32; teacher cache seconds and bytes, and milliseconds to
-look a batch of 64 up (the median of fifty shuffled batches).
+A convnet-16-32 teacher on random images of 32x32; seconds and bytes of the teacher cache, and
+milliseconds to look a batch of 64 up (the median of fifty shuffled batches).
 """
 
 import argparse

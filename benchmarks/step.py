@@ -35,7 +35,7 @@ Block = Callable[[int], None]
 
 
 def batches() -> Batches:
-    """Random images of 100 classes, cropped and flipped; one view, so that a teacher cache is short."""
+    """Random images of 100 classes, cropped and flipped; one view, so that caching is short."""
     made = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (ROWS, 32, 32, 3), generator=made).to(torch.uint8)
     table = ImageTable(images, torch.randint(0, 100, (ROWS,), generator=made))

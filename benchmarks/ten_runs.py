@@ -2,8 +2,8 @@
 
     python benchmarks/ten_runs.py        # writes benchmarks/results/ten_runs.json
 
-resnet56 -> resnet20 on CIFAR-shaped images: kd and th_kd, five seeds each, share one teacher cache of
-half as many views as there are epochs. Each student is timed next to one trained alone.
+resnet56 -> resnet20 on CIFAR-shaped images: kd and th_kd, five seeds each, share one teacher cache
+of half as many views as there are epochs. Each student is timed next to one trained alone.
 """
 
 import argparse

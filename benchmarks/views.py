@@ -2,7 +2,7 @@
 
     python benchmarks/views.py           # about half an hour; goes on where it was stopped
 
-Runs recipes/cifar100-views.yaml for each number of views; teacher, control, teacher cache, seeds and
+Runs recipes/cifar100-views.yaml for each number of views; teacher, control, cache, seeds and
 student steps are the same. ``auto`` is a new view in each epoch, the same bits as a live teacher.
 """
 

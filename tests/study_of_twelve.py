@@ -86,7 +86,8 @@ def study_of_twelve(axis: str = "teacher") -> dict[str, Any]:
         arm("teacher head 0.5", 0.9762, draw, method="th_kd",
             settings={"method.name": "th_kd", "method.alpha": 0.5}, at=0.5,
             heads={"teacher head": 0.9781, "mixture": 0.9779},
-            diagnostics={**diagnostics, "projector_effective_rank": 21.4, "projector_in_out_cka": 0.93}),
+            diagnostics={**diagnostics, "projector_effective_rank": 21.4,
+                         "projector_in_out_cka": 0.93}),
         arm("label smoothing", 0.9690, draw, method="label_smoothing",
             settings={"method.name": "label_smoothing"}),
     ]  # fmt: skip

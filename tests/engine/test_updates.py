@@ -140,8 +140,13 @@ def test_a_update_brings_its_own_optimizer_and_schedule(train: Batches, platform
 
 
 def test_the_history_names_the_terms_of_all_turns(train: Batches, platform: Platform) -> None:
-    fitted = fit(mutual(tiny_net(4, 1), tiny_net(4, 2)), train, settings=settings(), platform=platform,
-                 validation=train)  # fmt: skip
+    fitted = fit(
+        mutual(tiny_net(4, 1), tiny_net(4, 2)),
+        train,
+        settings=settings(),
+        platform=platform,
+        validation=train,
+    )
     record = fitted.history[-1]
     assert set(record["terms"]) == {"label_one", "kd_one", "label_two", "kd_two"}
     mine = {name: record["terms"][name] for name in ("label_one", "kd_one")}

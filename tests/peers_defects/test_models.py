@@ -106,8 +106,12 @@ def test_a_plain_module_needs_no_attributes(train: Batches, platform: Platform) 
     hint = Term("hint", mse, ["student.layers.0", "teacher.layers.0"])
     label = Term("label", cross_entropy, ["student.logits", "batch.label"])
     nodes = [Role("student", Bare()), Role("teacher", Bare())]
-    fitted = fit(Stage("s", nodes, [Update("student", [label, hint])]), train, settings=Settings(epochs=1),
-                 platform=platform)  # fmt: skip
+    fitted = fit(
+        Stage("s", nodes, [Update("student", [label, hint])]),
+        train,
+        settings=Settings(epochs=1),
+        platform=platform,
+    )
     assert set(fitted.history[0]["terms"]) == {"label", "hint"}
 
 

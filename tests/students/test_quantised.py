@@ -178,8 +178,15 @@ def test_a_stopped_training_goes_on_with_the_same_bits(platform: Platform, tmp_p
     def go(directory, observer=None) -> dict[str, Tensor]:
         student = quantised(untaught(4), IMAGE)
         how = settings(epochs=4, checkpoint_seconds=0.0)
-        fitted = fit(kd(student, taught(6)), toy_batches(), settings=how, platform=platform, directory=directory,
-                     identity="x", observer=observer)  # fmt: skip
+        fitted = fit(
+            kd(student, taught(6)),
+            toy_batches(),
+            settings=how,
+            platform=platform,
+            directory=directory,
+            identity="x",
+            observer=observer,
+        )
         return fitted.last["student"]
 
     whole = go(tmp_path / "whole")

@@ -14,8 +14,8 @@ from stillhouse.data.views import LOOKUP, PLAIN_VIEW, lookup, shuffled
 from stillhouse.errors import DataError
 
 Order = Callable[[Tensor, int, int], Tensor]
-"""The rows of an epoch in the order in which they are shown, int64 [N]: a pure function of (labels of
-all rows, seed, epoch), so that a run resumes amid an epoch."""
+"""The rows of an epoch in the order in which they are shown, int64 [N]: a pure function of (labels
+of all rows, seed, epoch), so that a run resumes amid an epoch."""
 
 
 class BatchSource(Protocol):

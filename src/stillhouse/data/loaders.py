@@ -36,7 +36,8 @@ def batches_of(
     """Anything that can be trained on, as batches.
 
     Args:
-        data: `Batches`, a table, a DataLoader, or a map-style Dataset of (image, label) or mappings.
+        data: `Batches`, a table, a DataLoader, or a map-style Dataset of (image, label) or of
+            mappings.
         batch_size: of a table or Dataset, of all processes together.
         seed: of the order, and of what a Dataset draws at random.
         device: where batches arrive.

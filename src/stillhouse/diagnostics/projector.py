@@ -1,4 +1,4 @@
-"""Diagnostics of a projector at work: into how many directions it maps, and what of its input stays."""
+"""A projector at work: into how many directions it maps, and what of its input stays."""
 
 from collections.abc import Callable
 
@@ -48,7 +48,7 @@ def end_diagnostics(projector: Callable[[], nn.Module], reads: str) -> list[Diag
     >>> turn = nn.Linear(2, 2, bias=False)
     >>> _ = turn.load_state_dict({"weight": Tensor([[0.0, 1.0], [1.0, 0.0]])})
     >>> ends = end_diagnostics(lambda: turn, "student.embedding")
-    >>> [round(diagnostic.of(Tensor([[0.0, 1.0], [2.0, 1.0], [1.0, 5.0]])), 3) for diagnostic in ends]
+    >>> [round(end.of(Tensor([[0.0, 1.0], [2.0, 1.0], [1.0, 5.0]])), 3) for end in ends]
     [1.0, 0.5]
     """
 

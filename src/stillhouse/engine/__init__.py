@@ -1,1 +1,1 @@
-"""The engine: signals, nodes, terms, updates, stages, and how they are fitted. It knows no method."""
+"""The engine: signals, nodes, terms, stages, objectives, and how they are fitted."""

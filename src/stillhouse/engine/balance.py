@@ -1,4 +1,4 @@
-"""Balance: weights of terms from the norms of their gradients at the student, in place of folklore."""
+"""Balance: weights of terms from the norms of their gradients, in place of folklore."""
 
 import copy
 from collections.abc import Callable, Iterator, Mapping

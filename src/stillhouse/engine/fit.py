@@ -236,8 +236,9 @@ class _Run:
     def _never(self, target: float) -> str:
         values = [self._headline(record["validation"]) for record in self.history]
         best = max(values) if self.metric.higher_is_better else min(values)
+        who = self.about.get("stage", self.stage.name)
         return (
-            f"{self.about.get('stage', self.stage.name)}: waited for {self.metric.shown(target)} of "
+            f"{who}: waited for {self.metric.shown(target)} of "
             f"validation {self.metric.name} and reached {self.metric.shown(best)} in "
             f"{len(self.history)} epochs; ask for less or give it more epochs"
         )

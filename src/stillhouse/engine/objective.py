@@ -320,7 +320,7 @@ class Objective(nn.Module):
         return output
 
     def after_step(self, progress: float | None = None) -> None:
-        """After the optimisers moved: moving averages follow, weights become those of the next step.
+        """After the optimisers moved: moving averages follow, weights are those of the next step.
 
         Args:
             progress: the share of the training that is done, in 0..1. May be left out where nothing
@@ -395,7 +395,7 @@ class Objective(nn.Module):
         return all(bool(torch.isfinite(v).all()) for v in values if v.is_floating_point())
 
     def _apply(self, fn: Any, recurse: bool = True) -> "Objective":
-        """Move what is frozen, too: the teacher is no submodule, so that nobody saves or wraps it."""
+        """Move what is frozen, too; it is no submodule, so that nobody saves or wraps it."""
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         mine = {id(module) for module in self.modules()}
         for node in self.wiring.nodes:

@@ -47,7 +47,7 @@ def nodes_behind(stage: Graph, signals: Iterable[str]) -> tuple[Node, ...]:
 
 
 def parts_of(stage: Graph, nodes: Iterable[Node]) -> dict[str, tuple[str, ...]]:
-    """Which parts of each node anyone among these nodes, the terms, measures and diagnostics reads."""
+    """Which parts of each node these nodes, the terms, measures and diagnostics read."""
     running = list(nodes)
     signals = [need for node in running for need in node.needs]
     signals += [read for term in stage.terms() for read in term.reads]

@@ -110,12 +110,13 @@ def _frozen_problems(stage: Graph) -> list[str]:
 
 
 def _cached_problems(stage: Graph) -> list[str]:
-    """Diagnostics of what was cached: a teacher cache knows training rows, a diagnostic sees others."""
+    """Diagnostics of what was cached: a cache knows training rows, a diagnostic sees others."""
     return [
-        f"diagnostic '{diagnostic.name}' reads '{read}', which needs the cached '{node.name}': only "
-        f"training rows were cached, and diagnostics see validation rows; use the live '{node.name}'"
-        for diagnostic in stage.diagnostics
-        for read in diagnostic.reads
+        f"diagnostic '{each.name}' reads '{read}', which needs the cached '{node.name}': only "
+        f"training rows were cached, and diagnostics see validation rows; use the live "
+        f"'{node.name}'"
+        for each in stage.diagnostics
+        for read in each.reads
         for node in nodes_behind(stage, [read])
         if node.cached
     ]

@@ -27,7 +27,8 @@ class Metric:
         points: what a difference is counted in; the unit where it is empty.
 
     >>> accuracy = Metric("accuracy", unit="%", scale=100.0, points="points")
-    >>> accuracy.gain(0.91, over=0.90) > 0, Metric("error", higher_is_better=False).gain(2.0, over=3.0)
+    >>> error = Metric("error", higher_is_better=False)
+    >>> accuracy.gain(0.91, over=0.90) > 0, error.gain(2.0, over=3.0)
     (True, 1.0)
     """
 

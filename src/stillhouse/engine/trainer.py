@@ -34,9 +34,9 @@ class Settings:
         compile: compile the composite of each update.
         channels_last: memory layout of convolutional models (faster on most hardware).
         checkpoint_seconds: least time between checkpoints; they never change the result.
-        until_epoch, until_metric: stop earlier, after this epoch or after the first whose validation
-            value of the task's metric is at least as good as this one (accuracy: a share). The schedule stays that of all epochs, so
-            what is kept is a snapshot of the whole training.
+        until_epoch, until_metric: stop earlier, after this epoch or after the first whose
+            validation value of the task's metric is as good as this one (accuracy: a share). The
+            schedule stays that of all epochs, so what is kept is a snapshot of the whole training.
     """
 
     epochs: int = 30

@@ -21,7 +21,7 @@ from stillhouse.errors import WiringError
 
 @dataclass(frozen=True)
 class UpdatePlan:
-    """The nodes of one update: ``outside`` run first without gradients, ``inside`` with the loss."""
+    """The nodes of an update: ``outside`` run first without gradients, ``inside`` with the loss."""
 
     update: Update
     outside: tuple[Node, ...]
@@ -32,7 +32,7 @@ class UpdatePlan:
 class Wiring:
     """A checked stage: plans, taps per role, and the signals of the batch it was checked on.
 
-    ``measuring`` runs on validation, for measures and diagnostics; no diagnostic adds a node to an update.
+    ``measuring`` runs on validation, for measures and diagnostics, which add no node to an update.
     """
 
     stage: Graph

@@ -79,7 +79,7 @@ def adversarial_kd(
         once more, in train mode, so its batch norm moves twice in a step.
 
     >>> stage = adversarial_kd(nn.Linear(4, 2), nn.Linear(4, 2))
-    >>> [(update.name, update.learners, [term.name for term in update.terms]) for update in stage.updates]
+    >>> [(u.name, u.learners, [term.name for term in u.terms]) for u in stage.updates]
     [('critic', ('judged',), ['tell']), ('student', ('student',), ['label', 'kd', 'fool'])]
     """
     nodes: list[Node] = [as_role("student", student, student_head), as_teacher(teacher, head)]

@@ -39,8 +39,9 @@ def ft(
 
     ``label_weight * CE(p_s, y) + weight * mean |n(T(f_s)) - n(P(f_t))|``; see
     `stillhouse.functional.factor_gap` for n. The paraphraser P is half of an auto-encoder of the
-    teacher's map, which learns from its reconstruction alone, in an update of its own; the translator
-    T learns with the student, whose factors count once P has learned for a share of the training.
+    teacher's map, which learns from its reconstruction alone, in an update of its own; the
+    translator T learns with the student, whose factors count once P has learned for a share of
+    the training.
 
     Args:
         student: the learner.
@@ -74,7 +75,7 @@ def ft(
 
     >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2))
     >>> stage = ft(net, net, pairs=(("1", "1"),))
-    >>> [(update.name, update.learners, [term.name for term in update.terms]) for update in stage.updates]
+    >>> [(u.name, u.learners, [term.name for term in u.terms]) for u in stage.updates]
     [('update', ('student', 'translated1'), ['label', 'ft1']), \
 ('paraphrase', ('paraphrased1', 'rebuilt1'), ['rebuild1'])]
     """

@@ -109,7 +109,7 @@ def _with_whole_pairs(stage: Stage, facts: Facts) -> Stage:
             else f", and at most the number of training rows ({facts.count})"
         )
         raise DataError(
-            f"a batch of {share * world} rows is {share} rows{where}, which are no whole pairs; choose "
-            f"a batch that is a multiple of {2 * world}{most}"
+            f"a batch of {share * world} rows is {share} rows{where}, which are no whole pairs; "
+            f"choose a batch that is a multiple of {2 * world}{most}"
         )
     return replace(stage, notes={**stage.notes, "rows": "pairs of one class, N rows an epoch"})
