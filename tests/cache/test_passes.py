@@ -33,7 +33,7 @@ def test_loader_processes_start_once_per_shard(
     many = record(
         role, ["logits"], replace(alone, workers=1), tmp_path / "a", {}, platform
     )  # fmt: skip
-    assert len(opened) == 3 + 2  # three shards of two batches; one to know shapes, one to compare
+    assert len(opened) == 3 + 2  # three shards of two batches; one to open, one to compare
     one = record(role, ["logits"], alone, tmp_path / "b", {}, platform)
     index = torch.arange(40)
     assert torch.equal(many.parts["logits"].gather(0, index), one.parts["logits"].gather(0, index))
@@ -79,5 +79,5 @@ class Named(nn.Module):
 
 def test_a_model_without_logits_is_said(train: Batches, platform: Platform, tmp_path: Path) -> None:
     role = Role("teacher", Named())
-    with pytest.raises(CacheError, match="gives no 'logits'; there is: :scores"):
+    with pytest.raises(CacheError, match="reads 'teacher.logits'; nearest: teacher.:scores"):
         record(role, ["logits"], train, tmp_path, {}, platform, views=1)

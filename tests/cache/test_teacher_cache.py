@@ -17,7 +17,7 @@ from stillhouse.engine.platform import Platform
 from stillhouse.errors import CacheError
 
 IDENTITY = {"teacher": "a", "view_seed": 0}
-WITNESS = 1
+CHECKED = 2  # the dry run of a few rows when it is opened, and the spot check at the end
 """Runs of the role that compare what is there with what it gives now."""
 
 
@@ -88,7 +88,7 @@ def test_a_finished_cache_is_not_cached_again(
     made(train, platform, tmp_path)
     again = Counted()
     made(train, platform, tmp_path, again)
-    assert again.runs == WITNESS
+    assert again.runs == CHECKED
     assert passes_left(tmp_path, ["logits"], {}, 2) == 0.0
 
 
@@ -101,7 +101,7 @@ def test_a_stopped_cache_loses_at_most_the_shard_in_flight(
     assert passes_left(tmp_path / "a", ["logits"], {}, 2) == pytest.approx(2 / 3)
     role = Counted()
     resumed = made(train, platform, tmp_path / "a", role)
-    assert role.runs == 3 + WITNESS  # rows 16-31 (two batches) and 32-39 of the second view
+    assert role.runs == 3 + CHECKED  # rows 16-31 (two batches) and 32-39 of the second view
     whole = made(train, platform, tmp_path / "b")
     index = torch.arange(40)
     for view in range(2):
@@ -117,7 +117,7 @@ def test_more_views_and_more_signals_are_added_to_what_is_there(
     before = {path.name: path.stat().st_mtime_ns for path in shard_files(tmp_path)}
     role = Counted()
     made(train, platform, tmp_path, role)
-    assert role.runs == 5 + WITNESS
+    assert role.runs == 5 + CHECKED
     half = {"embedding": Storage("float16")}
     grown = made(train, platform, tmp_path, parts=["logits", "embedding"], storage=half)
     after = {path.name: path.stat().st_mtime_ns for path in shard_files(tmp_path)}
@@ -148,7 +148,7 @@ def test_two_runs_want_the_same_one(train: Batches, platform: Platform, tmp_path
     cache = made(train, platform, tmp_path, second, say=heard)
     first.join(30)
     assert "another run records" in said[0]
-    assert second.runs == WITNESS
+    assert second.runs == CHECKED
     assert cache.views == 2
 
 
@@ -204,7 +204,7 @@ def test_a_damaged_shard_is_found_before_use(
     path.unlink()
     role = Counted()
     made(train, platform, tmp_path, role)
-    assert role.runs == 2 + WITNESS  # that shard only
+    assert role.runs == 2 + CHECKED  # that shard only
 
 
 def test_a_damaged_manifest_is_said(train: Batches, platform: Platform, tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_a_short_disk_is_found_before_the_teacher_runs_for_it(
     role = Counted()
     with pytest.raises(CacheError, match=r"takes 960 B, .* room for 100 B .*268 MB stay free"):
         made(train, platform, tmp_path, role)
-    assert role.runs == 1  # the batch that told the shape
+    assert role.runs == 1  # the dry run that told the shape
     assert not shard_files(tmp_path)
 
 

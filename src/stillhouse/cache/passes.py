@@ -9,29 +9,30 @@ from torch import Tensor
 
 from stillhouse.data.batches import Batches
 from stillhouse.data.samples import SampleReader
-from stillhouse.engine.composite import run_outside
-from stillhouse.engine.flags import Flags
-from stillhouse.engine.layout import Homes
+from stillhouse.engine.diagnostics import Diagnostic
+from stillhouse.engine.evaluate import measured
 from stillhouse.engine.nodes import Node, Role
+from stillhouse.engine.objective import Objective
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.signals import Signals
-from stillhouse.engine.threads import thread_budget
-from stillhouse.errors import CacheError, nearest
+from stillhouse.engine.stage import Stage
+from stillhouse.engine.trainer import Settings, opened
+from stillhouse.errors import CacheError, WiringError
 
 
 @dataclass(frozen=True)
 class Pass:
-    """A role, what it reads, and the batches that are shown to it.
+    """A role that is open, and the batches that are shown to it. Made by `running`.
 
     Args:
         role: frozen.
-        before: nodes that it reads, such as its own form of the image.
+        objective: the role and what it reads, opened to be looked at.
         train: gives samples and batch size.
         platform: device, precision, processes.
     """
 
     role: Role
-    before: Sequence[Node]
+    objective: Objective
     train: Batches
     platform: Platform
 
@@ -47,10 +48,7 @@ class Pass:
     def signals(self, rows: Sequence[Tensor], view: int) -> Iterator[Signals]:
         """The role's signals of these batches under one view."""
         for batch in self._shown(rows, view):
-            dtype = self.platform.autocast_dtype
-            with torch.autocast(self.platform.device.type, dtype, enabled=dtype is not None):
-                given = run_outside([*self.before, self.role], batch)
-            yield given
+            yield measured(self.objective, batch, self.platform)
 
     def _shown(self, rows: Sequence[Tensor], view: int) -> Iterator[Signals]:
         train = self.train
@@ -62,40 +60,39 @@ class Pass:
         )
         return reader.read(list(rows), view=view, seed=train.view_seed)
 
-    def given(self, signals: Mapping[str, Tensor], part: str) -> Tensor:
-        """One part of the role's signals.
+    def shape(self, part: str) -> tuple[int, ...]:
+        """The shape of one part of one sample, as it was seen when the role was opened."""
+        return tuple(self.given(self.objective.wiring.seen, part).shape[1:])
 
-        Raises:
-            CacheError: the role does not give it.
-        """
-        name = f"{self.role.name}.{part}"
-        if name in signals:
-            return signals[name]
-        own = f"{self.role.name}."
-        known = [key.removeprefix(own) for key in signals if key.startswith(own)]
-        raise CacheError(f"'{self.role.name}' gives no '{part}'; {nearest(part, known)}")
+    def given(self, signals: Mapping[str, Tensor], part: str) -> Tensor:
+        """One part of the role's signals."""
+        return signals[f"{self.role.name}.{part}"]
 
 
 @contextlib.contextmanager
-def running(work: Pass, parts: Sequence[str]) -> Iterator[None]:
+def running(
+    role: Role, parts: Sequence[str], train: Batches, platform: Platform, before: Sequence[Node]
+) -> Iterator[Pass]:
     """The role placed, in eval mode and with its hooks; afterwards all is as it was.
+
+    Args:
+        role: frozen.
+        parts: which of its signals are wanted.
+        train: gives samples and batch size.
+        platform: device, precision, processes.
+        before: nodes that it reads, such as its own form of the image.
 
     Raises:
         CacheError: the role cannot give a part.
     """
-    problems = [problem for part in parts if (problem := work.role.problem(part))]
+    problems = [problem for part in parts if (problem := role.problem(part))]
     if problems:
         raise CacheError(problems[0])
-    modules = [node.module for node in (*work.before, work.role) if node.module is not None]
-    flags, homes = Flags(modules), Homes(modules)
-    try:
-        homes.place(work.platform.device, channels_last=True)
-        for module in modules:
-            module.eval()
-        work.role.open(parts)
-        with thread_budget(work.train.loading, work.platform):
-            yield
-    finally:
-        work.role.close()
-        flags.restore()
-        homes.restore()
+    reads = [Diagnostic(part, len, (f"{role.name}.{part}",)) for part in parts]
+    stage = Stage(role.name, [*before, role], [], measures={}, keeps=role.name, diagnostics=reads)
+    with contextlib.ExitStack() as stack:
+        try:
+            objective = stack.enter_context(opened(stage, train, Settings(), platform))
+        except WiringError as error:
+            raise CacheError("; ".join(error.problems)) from error
+        yield Pass(role, objective, train, platform)

@@ -115,7 +115,6 @@ def record(
     if views < 1 or not parts:
         raise CacheError(f"{views} views of {list(parts)}: name one view and one signal at least")
     storage = {part: (storage or {}).get(part, LOSSLESS) for part in parts}
-    work = Pass(role, before, train, platform)
     check_directory(directory, identity)
     with writing(directory):
         directory.mkdir(parents=True, exist_ok=True)
@@ -124,7 +123,7 @@ def record(
             with writing(directory):
                 claim(directory, identity)
         platform.wait()
-        with running(work, parts):
+        with running(role, parts, train, platform, before) as work:
             held = _begun(work, parts, storage, directory)
             missing = _missing(held, views)
             platform.wait()  # all have seen the same shards before the first new one
@@ -156,12 +155,10 @@ def passes_left(
 def _begun(
     work: Pass, parts: Sequence[str], storage: Mapping[str, Storage], directory: Path
 ) -> dict[str, Shards]:
-    """The shards of each part; a new part is shaped by one batch."""
+    """The shards of each part."""
     known = {part: find_part(directory, part, storage[part]) for part in parts}
-    shapes = {part: shards.shape for part, shards in known.items() if shards is not None}
-    if len(shapes) < len(parts):
-        given = next(iter(work.signals([work.rows(0)], 0)))
-        shapes = {part: tuple(work.given(given, part).shape[1:]) for part in parts}
+    shapes = {part: work.shape(part) for part in parts}
+    shapes |= {part: shards.shape for part, shards in known.items() if shards is not None}
     problems = {part: storage[part].problem(shapes[part]) for part in parts}
     for part, problem in problems.items():
         if problem:

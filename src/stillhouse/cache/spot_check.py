@@ -36,11 +36,10 @@ def batch_problem(
     Half a batch is run twice, beside other samples: batch statistics in eval mode and dropout that
     is never off show.
     """
-    work = Pass(role, before, train, platform)
-    first = work.rows(0)
-    half = (work.size + 1) // 2
-    among_others = torch.where(torch.arange(work.size) < half, first, first[0])
-    with running(work, parts):
+    with running(role, parts, train, platform, before) as work:
+        first = work.rows(0)
+        half = (work.size + 1) // 2
+        among_others = torch.where(torch.arange(work.size) < half, first, first[0])
         one, other = work.signals([first, among_others], 0)
         for part in parts:
             value, again = work.given(one, part), work.given(other, part)

@@ -52,7 +52,7 @@ def gather(
     gathered = Gathered(reads)
     with _eval_mode(objective), torch.inference_mode():
         for batch in table.once():
-            gathered.add(_measured(objective, batch, platform))
+            gathered.add(measured(objective, batch, platform))
             if gathered.full:
                 break
     return gathered.signals()
@@ -72,7 +72,8 @@ def _eval_mode(objective: Objective) -> Iterator[None]:
             part.training = was
 
 
-def _measured(objective: Objective, batch: Signals, platform: Platform) -> Signals:
+def measured(objective: Objective, batch: Signals, platform: Platform) -> Signals:
+    """The batch with the signals behind measures and diagnostics, without autograd."""
     dtype = platform.autocast_dtype
     with torch.autocast(platform.device.type, dtype, enabled=dtype is not None):
         return run_outside(objective.wiring.measuring, batch)
@@ -87,7 +88,7 @@ def _scores(
     totals: dict[str, dict[str, torch.Tensor]] = {label: {} for label in measures}
     rows = torch.zeros(1, device=platform.device)
     for batch in table.once():
-        known = _measured(objective, batch, platform)
+        known = measured(objective, batch, platform)
         label = known[LABEL]
         for name, signal in measures.items():
             output, sums = known[signal], totals[name]
