@@ -21,7 +21,7 @@ from stillhouse.cache import Replay, record
 from stillhouse.data import Augment, Batches, ImageTable
 from stillhouse.engine.nodes import Role
 from stillhouse.engine.platform import Platform, open_platform
-from stillhouse.engine.trainer import Settings, Trainer, opened
+from stillhouse.engine.trainer import Settings, Trainer, training
 from stillhouse.methods import kd, plain
 from stillhouse.models import build_model
 
@@ -122,6 +122,28 @@ def by_engine(trainer: Trainer) -> Block:
     return block
 
 
+def own_loop(student_name: str, data: Batches) -> Block:
+    """The same step in a plain loop over the objective of the method."""
+    student, teacher = (net.to(memory_format=torch.channels_last) for net in networks(student_name))
+    stream, first = endless(data), data.sample()
+    objective = kd(student, teacher).open(first["batch.image"], first["batch.label"])
+    optimizer = torch.optim.SGD(
+        objective.parameters(), 0.05, momentum=0.9, weight_decay=5e-4, fused=True
+    )
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 10**6)
+
+    def block(steps: int) -> None:
+        for _ in range(steps):
+            batch = next(stream)
+            objective(batch["batch.image"], batch["batch.label"]).loss.backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            schedule.step()
+            objective.after_step()
+
+    return block
+
+
 def measure(blocks: dict[str, Block], rounds: int, steps: int) -> dict[str, list[float]]:
     """Seconds per step of each contender in each round, in an order that updates."""
     for block in blocks.values():
@@ -149,15 +171,16 @@ def contest(
         )  # fmt: skip
         cached = kd(again, teacher).replace(Replay("teacher", cache))
         with (
-            opened(plain(alone), data, settings, platform) as control,
-            opened(kd(student, teacher), data, settings, platform) as live,
-            opened(cached, data, settings, platform) as replayed,
+            training(plain(alone), data, settings, platform) as control,
+            training(kd(student, teacher), data, settings, platform) as live,
+            training(cached, data, settings, platform) as replayed,
         ):
             blocks = {
                 "plain, engine": by_engine(control),
                 "plain, by hand": by_hand(student_name, data, distil=False),
                 "kd live, engine": by_engine(live),
                 "kd live, by hand": by_hand(student_name, data, distil=True),
+                "kd live, own loop": own_loop(student_name, data),
                 "kd cached, engine": by_engine(replayed),
                 "teacher forward": teacher_alone(student_name, data),
             }
@@ -181,6 +204,9 @@ def ratios(seconds: dict[str, list[float]]) -> dict[str, float]:
         ),
         "engine / by hand, kd live": median_ratio(
             seconds["kd live, engine"], seconds["kd live, by hand"]
+        ),
+        "own loop / by hand, kd live": median_ratio(
+            seconds["kd live, own loop"], seconds["kd live, by hand"]
         ),
     }
 

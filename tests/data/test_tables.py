@@ -72,7 +72,7 @@ def test_fingerprint_of_images_sees_pixels_labels_order_and_shape():
         (torch.zeros(2, 3, 3, dtype=torch.uint8), torch.arange(2), "uint8 images"),
         (torch.zeros(2, 3, 4, 4, dtype=torch.uint8).permute(0, 2, 3, 1), torch.arange(2), "contig"),
         (torch.zeros(2, 3, 3, 1, dtype=torch.uint8), torch.arange(3), "2 images but 3 labels"),
-        (torch.zeros(2, 3, 3, 1, dtype=torch.uint8), torch.zeros(2), "labels must be int64"),
+        (torch.zeros(2, 3, 3, 1, dtype=torch.uint8), torch.zeros(2).int(), "labels must be int64"),
     ],
 )
 def test_image_table_refuses(images, labels, message):

@@ -28,7 +28,7 @@ def image_to_tensor(image: Any) -> Tensor:
     return array[..., None] if array.ndim == 2 else array
 
 
-class _Views(Dataset[tuple[Tensor, int, int]]):
+class _Views(Dataset[tuple[Tensor, Any, int]]):
     """Reads (row, seed) keys; datasets and transforms draw under the seed of that view."""
 
     def __init__(self, table: Table, transform: Callable[[Any], Tensor] | None) -> None:
@@ -38,7 +38,7 @@ class _Views(Dataset[tuple[Tensor, int, int]]):
     def __len__(self) -> int:
         return len(self.table)
 
-    def __getitem__(self, key: Any) -> tuple[Tensor, int, int]:
+    def __getitem__(self, key: Any) -> tuple[Tensor, Any, int]:
         row, seed = key
         if self.transform is not None or not isinstance(self.table, ImageTable):
             seed_all(seed)  # a dataset may draw too
@@ -48,7 +48,8 @@ class _Views(Dataset[tuple[Tensor, int, int]]):
             image = self.table.images[stored].permute(2, 0, 1)
         else:
             image = self.table.read(row)
-        return self._shown(image, row), int(self.table.labels[row]), row
+        label: Any = self.table.labels[row].tolist()
+        return self._shown(image, row), label, row
 
     def _shown(self, image: Any, row: int) -> Tensor:
         """Pixels, uint8 [C, H, W], or floats that are normalised."""
@@ -127,7 +128,7 @@ def _keys(rows: Tensor, view: int, seed: int) -> list[tuple[int, int]]:
 
 
 def _collate(
-    samples: list[tuple[Tensor, int, int]], show: Callable[[Tensor, Tensor], Tensor]
+    samples: list[tuple[Tensor, Any, int]], show: Callable[[Tensor, Tensor], Tensor]
 ) -> tuple[Tensor, Tensor, Tensor]:
     images, labels, numbers = zip(*samples, strict=True)
     shapes = {tuple(image.shape) for image in images}

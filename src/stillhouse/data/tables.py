@@ -41,7 +41,8 @@ class ImageTable:
     """Images of one size, all in memory as bytes.
 
     Shapes:
-        images: `[N, H, W, C]` uint8, contiguous; labels: `[N]` int64.
+        images: `[N, H, W, C]` uint8, contiguous; labels: `[N]` int64, or float32 `[N, ...]`
+            for a task of numbers.
 
     Raises:
         DataError: another type or shape, or lengths that differ.
@@ -262,8 +263,12 @@ Table: TypeAlias = ImageTable | SampleTable
 
 
 def _check_labels(labels: Tensor, rows: int, what: str) -> None:
-    if labels.dtype != torch.int64 or labels.ndim != 1:
-        raise DataError(f"labels must be int64 [N]; they are {labels.dtype} {list(labels.shape)}")
+    classes = labels.dtype == torch.int64 and labels.ndim == 1
+    if not classes and not labels.is_floating_point():
+        raise DataError(
+            f"labels must be int64 [N], or numbers with a fraction [N, ...]; they are {labels.dtype} "
+            f"{list(labels.shape)}"
+        )
     if len(labels) != rows:
         raise DataError(f"{rows} {what} but {len(labels)} labels; each needs exactly one")
 

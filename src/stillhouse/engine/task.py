@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from stillhouse.errors import RecipeError, nearest
@@ -110,6 +111,10 @@ class Task(ABC):
         """How wide the output of a network is, for data of so many classes."""
         return classes
 
+    def label_problem(self, labels: Tensor) -> str | None:
+        """Why these labels of a whole table are none of this task; None when they are."""
+        return None
+
     def output_problem(self, output: Tensor) -> str | None:
         """What is scored, where this output is of another form; None where it is of that form."""
         return None
@@ -143,6 +148,15 @@ class Classification(Task):
     def rows(self, output: Tensor, label: Tensor, /) -> Mapping[str, Tensor]:
         """Whether the largest logit is that of the label, and the cross-entropy."""
         return {"accuracy": self.predict(output) == label, "loss": cross_entropy(output, label)}
+
+    def label_problem(self, labels: Tensor) -> str | None:
+        """Classes are whole numbers."""
+        if labels.dtype == torch.int64 and labels.ndim == 1:
+            return None
+        return (
+            f"a classification wants class indices, int64 [N]; the labels are {labels.dtype} "
+            f"{list(labels.shape)}"
+        )
 
     def predict(self, output: Tensor, /) -> Tensor:
         """The class of the largest logit."""

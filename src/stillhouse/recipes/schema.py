@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
 from stillhouse.cache.codec import DType, Storage
 from stillhouse.engine.optimisers import adamw, constant, cosine, multi_step, one_cycle, sgd
 from stillhouse.engine.platform import Precision
+from stillhouse.engine.task import CLASSIFICATION, find_task
+from stillhouse.errors import RecipeError
 from stillhouse.methods import METHODS
 from stillhouse.recipes.augment import AugmentSection, augment_words
-from stillhouse.recipes.choices import choices, is_own
+from stillhouse.recipes.choices import IMPORT, choices, is_own
 from stillhouse.recipes.derive import Student, objection
 from stillhouse.recipes.networks import (
     GENERATION,
@@ -50,10 +52,10 @@ class DataSection(Section):
 
 
 class BalanceSection(Section):
-    """Weights of terms by how hard each pulls at the student at the start, in place of given ones.
+    """Weights of terms by the norms of their gradients at the start, in place of given ones.
 
-    ``share``: how hard all terms but the first pull together, in units of the first. ``batches``:
-    on how many it is measured.
+    ``share``: the gradient norm of all terms but the first together, in units of that of the first.
+    ``batches``: on how many it is measured.
     """
 
     by: Literal["gradient"] = "gradient"
@@ -118,6 +120,16 @@ def _seeds(value: Any) -> Any:
     return value
 
 
+def _task(name: str) -> str:
+    """A task of the catalogue, or where one of the user's own is."""
+    if name.startswith(IMPORT):
+        return name
+    try:
+        return find_task(name).name
+    except RecipeError as error:
+        raise ValueError("; ".join(error.problems)) from None
+
+
 class Recipe(Section):
     """A distillation with its control.
 
@@ -131,6 +143,7 @@ class Recipe(Section):
     peers: Peers | None = None
     teacher: Teacher | None = None
     transfer: TransferSection | None = None
+    task: Annotated[str, AfterValidator(_task)] = CLASSIFICATION.name
     method: Methods = Field("kd", validate_default=True)
     epochs: Count = 30
     batch: Count = 64
