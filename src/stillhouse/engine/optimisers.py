@@ -1,4 +1,4 @@
-"""Optimisers and schedules of PyTorch, as factories that the engine calls once per turn.
+"""Optimisers and schedules of PyTorch, as factories that the engine calls once per update.
 
 A schedule is counted in optimiser steps. Milestones and warm-up are given in epochs.
 """

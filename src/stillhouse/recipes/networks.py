@@ -83,7 +83,7 @@ class StudentSection(ModelSection):
     ``own``: it learns its own. ``shared``: the teacher's, frozen. ``copied``: it starts from the
     teacher's and learns. Its control always learns its own. ``input``: its own normalisation,
     resolution and channels; its control and its product read the same. ``quantise: int8``: it and
-    its control learn while their weights and inputs are rounded to eight bits.
+    its control learn while their weights and inputs are rounded to int8.
     """
 
     head: Literal["own", "shared", "copied"] = "own"

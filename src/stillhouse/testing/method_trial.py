@@ -32,11 +32,11 @@ STOP_AT = 15
 """The step at which a stage is stopped, to be resumed: in the middle of its third epoch."""
 
 
-class Stopped(Exception):  # noqa: N818  (an event of the trial, not an error)
+class FitStopped(Exception):  # noqa: N818  (an event of the trial, not an error)
     """The fit was stopped on purpose."""
 
 
-class Stopping(Silent):
+class StopAtStep(Silent):
     """Stops a fit at a step; notes how many steps were made before it."""
 
     def __init__(self, at: int) -> None:
@@ -51,15 +51,15 @@ class Stopping(Silent):
         """Count down."""
         self.at -= 1
         if not self.at:
-            raise Stopped
+            raise FitStopped
 
 
 @dataclass(frozen=True)
-class Before:
+class Snapshot:
     """A module as it was: weights, flags and hooks, by name.
 
     >>> layer = nn.Linear(1, 1)
-    >>> before = Before.of(layer)
+    >>> before = Snapshot.of(layer)
     >>> _ = layer.eval()
     >>> before.flags_problem(layer)
     "module '' was in train mode and is in eval mode"
@@ -71,7 +71,7 @@ class Before:
     hooks: Mapping[str, int]
 
     @classmethod
-    def of(cls, module: nn.Module) -> "Before":
+    def of(cls, module: nn.Module) -> "Snapshot":
         """Look at a module."""
         return cls(
             {key: value.detach().clone() for key, value in module.state_dict().items()},
@@ -87,7 +87,7 @@ class Before:
 
     def flags_problem(self, module: nn.Module) -> str | None:
         """The first flag that is another one now."""
-        now, words = Before.of(module), {True: "train", False: "eval"}
+        now, words = Snapshot.of(module), {True: "train", False: "eval"}
         for name, was in self.training.items():
             if now.training.get(name) != was:
                 return f"module '{name}' was in {words[was]} mode and is in {words[not was]} mode"
@@ -98,7 +98,7 @@ class Before:
 
     def hooks_problem(self, module: nn.Module) -> str | None:
         """The first module with more or fewer hooks now."""
-        for name, now in Before.of(module).hooks.items():
+        for name, now in Snapshot.of(module).hooks.items():
             if now != self.hooks.get(name, 0):
                 return f"module '{name}' had {self.hooks.get(name, 0)} hooks and has {now}"
         return None
@@ -110,14 +110,14 @@ def _hooks(part: nn.Module) -> int:
 
 
 @dataclass
-class Played:
+class TrialRun:
     """A student, its teacher, the stage that a method made of them, and how it was trained."""
 
     student: nn.Module
     teacher: nn.Module
     stage: Stage
-    student_before: Before
-    teacher_before: Before
+    student_before: Snapshot
+    teacher_before: Snapshot
     fitted: Fitted | None = None
 
     @property
@@ -156,31 +156,31 @@ class MethodTrial:
         """The CPU in float32, where the same run gives the same bits."""
         return open_platform(device="cpu", precision="fp32")
 
-    def begin(self) -> Played:
+    def begin(self) -> TrialRun:
         """Fresh networks with telling flags, and the stage that the method makes of them."""
         student, teacher = untaught(self.widths[0]), taught(self.widths[1])
         student.eval().conv.bias.requires_grad_(False)  # type: ignore[union-attr]
         teacher.train().fc.weight.requires_grad_(False)
-        before = Before.of(student), Before.of(teacher)
+        before = Snapshot.of(student), Snapshot.of(teacher)
         peer = untaught(self.widths[1])
         there = {"student": student, "teacher": teacher, "peers": [peer]}
         given = [there[name] for name in positional(self.build)]
         stage: object = self.build(*given, **self.options)
         if not isinstance(stage, Stage):
             raise StillhouseError(f"it gives a {type(stage).__name__}, not a Stage")
-        return Played(student, teacher, stage.completed(facts_of(self.batches)), *before)
+        return TrialRun(student, teacher, stage.completed(facts_of(self.batches)), *before)
 
     def train(
         self,
-        played: Played,
+        run: TrialRun,
         *,
         folder: str | None = None,
         observer: Observer | None = None,
         checkpoint_seconds: float = 30.0,
-    ) -> Played:
+    ) -> TrialRun:
         """Train it for the whole budget; with a folder, checkpoints are kept there."""
-        played.fitted = fit(
-            played.stage,
+        run.fitted = fit(
+            run.stage,
             self.batches,
             settings=replace(self.settings, checkpoint_seconds=checkpoint_seconds),
             platform=self.platform,
@@ -188,10 +188,10 @@ class MethodTrial:
             directory=None if folder is None else self.folder / folder,
             observer=observer,
         )
-        return played
+        return run
 
     @cached_property
-    def first(self) -> Played:
+    def first(self) -> TrialRun:
         """The run that others are compared with."""
         return self.train(self.begin())
 
@@ -203,16 +203,16 @@ class MethodTrial:
             return evaluate(trainer, self.batches, self.platform)
 
     @cached_property
-    def resumed(self) -> Played:
+    def resumed(self) -> TrialRun:
         """A run that was stopped amid an epoch, and one with fresh networks that goes on."""
-        with suppress(Stopped):
-            stopping = Stopping(STOP_AT)
+        with suppress(FitStopped):
+            stopping = StopAtStep(STOP_AT)
             self.train(self.begin(), folder="stopped", observer=stopping, checkpoint_seconds=0.0)
-        going_on = Stopping(at=-1)
-        played = self.train(self.begin(), folder="stopped", observer=going_on)
+        going_on = StopAtStep(at=-1)
+        run = self.train(self.begin(), folder="stopped", observer=going_on)
         if going_on.done != STOP_AT - 1:
             raise StillhouseError(f"it went on after {going_on.done} steps, not {STOP_AT - 1}")
-        return played
+        return run
 
     def looped(self) -> Weights:
         """The weights after a plain loop over the objective, on the batches of the fit."""
@@ -239,24 +239,24 @@ class MethodTrial:
                 objective.after_step(progress=(step + 1) / steps)
             return objective.weights()
 
-    def replayed(self) -> Played | None:
+    def replayed(self) -> TrialRun | None:
         """A run with a cached teacher; None where no frozen role of the stage is the teacher."""
-        played = self.begin()
-        role = _teacher_role(played)
-        if role is None or replay_problems(played.stage, role.name):
+        run = self.begin()
+        role = _teacher_role(run)
+        if role is None or replay_problems(run.stage, role.name):
             return None
-        parts, _ = cached_parts(played.stage, role.name)
+        parts, _ = cached_parts(run.stage, role.name)
         if not parts:
             return None
         other = self.begin().stage  # opening sizes bridges, under the seed of the opening
         with opened(other, self.batches, self.settings, self.platform) as trainer:
-            need = needed(played.stage, role.name, trainer.wiring.seen)
+            need = needed(run.stage, role.name, trainer.wiring.seen)
         cache = record(
             role, parts, self.batches, self.folder / "cached", {}, self.platform,
             shapes=need.sizing,
         )  # fmt: skip
-        played.stage = played.stage.replace(Replay(role.name, cache))
-        return self.train(played)
+        run.stage = run.stage.replace(Replay(role.name, cache))
+        return self.train(run)
 
 
 def _columns(batch: Signals) -> dict[str, Any]:
@@ -273,9 +273,9 @@ def _optimised(
     return update, optimizer, (own.schedule or settings.schedule)(optimizer, steps, per_epoch)
 
 
-def _teacher_role(played: Played) -> Role | None:
-    for node in played.stage.nodes:
-        frozen = node.name not in played.stage.learners
-        if isinstance(node, Role) and node.module is played.teacher and frozen:
+def _teacher_role(run: TrialRun) -> Role | None:
+    for node in run.stage.nodes:
+        frozen = node.name not in run.stage.learners
+        if isinstance(node, Role) and node.module is run.teacher and frozen:
             return node if node.reads == ("batch.image",) else None
     return None

@@ -18,7 +18,7 @@ from stillhouse.testing.contract import (
     setting_problem,
     told,
 )
-from stillhouse.testing.method_trial import MethodTrial, Played
+from stillhouse.testing.method_trial import MethodTrial, TrialRun
 from stillhouse.testing.toy import untaught
 
 LOSS_FALLS = 0.2
@@ -145,13 +145,13 @@ def _no_gradient(trial: MethodTrial) -> str | None:
 
 
 def _flags(trial: MethodTrial) -> str | None:
-    played = trial.first
-    for who, before, module in _both(played):
+    run = trial.first
+    for who, before, module in _both(run):
         problem = before.flags_problem(module)
         if problem:
             return f"of the {who}, {problem}; leave flags to the engine, which puts them back"
-    frozen = [name for name, learns in played.student_before.learning.items() if not learns]
-    moved = [name for name in played.student_before.changed(played.student) if name in frozen]
+    frozen = [name for name, learns in run.student_before.learning.items() if not learns]
+    moved = [name for name in run.student_before.changed(run.student) if name in frozen]
     return f"{', '.join(moved)} of the student was frozen and has moved" if moved else None
 
 
@@ -163,16 +163,16 @@ def _hooks(trial: MethodTrial) -> str | None:
     return None
 
 
-def _both(played: Played) -> tuple[tuple[str, Any, Any], ...]:
+def _both(run: TrialRun) -> tuple[tuple[str, Any, Any], ...]:
     return (
-        ("student", played.student_before, played.student),
-        ("teacher", played.teacher_before, played.teacher),
+        ("student", run.student_before, run.student),
+        ("teacher", run.teacher_before, run.teacher),
     )
 
 
 def _product(trial: MethodTrial) -> str | None:
-    played, name = trial.first, trial.first.stage.keeps
-    kept = played.result.last.get(name)
+    run, name = trial.first, trial.first.stage.keeps
+    kept = run.result.last.get(name)
     if kept is None:
         return f"it keeps '{name}', which does not learn"
     bare = untaught(trial.widths[0]).eval()
@@ -183,14 +183,14 @@ def _product(trial: MethodTrial) -> str | None:
         return f"the weights of '{name}' do not load into the bare student: {said}"
     image = trial.batches.sample()["batch.image"]
     with torch.no_grad():
-        gap = (bare(image) - played.student.eval()(image)).abs().max().item()
+        gap = (bare(image) - run.student.eval()(image)).abs().max().item()
     return f"the product differs from the student that was trained by {gap:.4g}" if gap else None
 
 
 def _products(trial: MethodTrial) -> str | None:
-    played = trial.first
-    measured = played.result.history[-1]["validation"]
-    for label, make in played.stage.products.items():
+    run = trial.first
+    measured = run.result.history[-1]["validation"]
+    for label, make in run.stage.products.items():
         if label not in measured:
             return (
                 f"no measure is called '{label}', as a product is; there is {', '.join(measured)}"
@@ -247,7 +247,7 @@ def _replay(trial: MethodTrial) -> str | None:
     return _difference(trial, replayed, "a run with a cached teacher") if replayed else None
 
 
-def _difference(trial: MethodTrial, other: Played, what: str) -> str | None:
+def _difference(trial: MethodTrial, other: TrialRun, what: str) -> str | None:
     mine, theirs = _flat(trial.first.result.last), _flat(other.result.last)
     differ = [
         name for name in mine if name not in theirs or not torch.equal(mine[name], theirs[name])

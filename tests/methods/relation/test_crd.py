@@ -21,7 +21,7 @@ from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Settings
 from stillhouse.errors import ModelError, RecipeError, WiringError
 from stillhouse.methods import crd
-from stillhouse.testing.method_trial import Stopped, Stopping
+from stillhouse.testing.method_trial import FitStopped, StopAtStep
 
 
 def linear(name: str, width: int) -> nn.Linear:
@@ -111,16 +111,16 @@ def test_a_stopped_run_goes_on_with_the_bits_of_its_memory(
 
     whole, stopped, resumed = made(), made(), made()
     fit(whole, train, settings=settings, platform=platform)
-    with suppress(Stopped):
+    with suppress(FitStopped):
         fit(
             stopped,
             train,
             settings=settings,
             platform=platform,
             directory=tmp_path,
-            observer=Stopping(8),
+            observer=StopAtStep(8),
         )
-    going_on = Stopping(at=-1)
+    going_on = StopAtStep(at=-1)
     fit(resumed, train, settings=settings, platform=platform, directory=tmp_path, observer=going_on)
     assert going_on.done == 7, "in the middle of the second epoch"
     for part in ("student", "embedded", "target"):

@@ -89,11 +89,11 @@ def adversarial_kd(
         mine = "matched"
         learners.append(mine)
     nodes.append(Bridge.sized(CRITIC, partial(Critic, hidden=hidden), [mine, theirs], by=[mine]))
-    lessons = [label_term(label_weight)]
+    terms = [label_term(label_weight)]
     if kd_weight:
         both, soft = ["student.logits", "teacher.logits"], {"temperature": temperature}
-        lessons.append(Term("kd", kl, both, weight=kd_weight, options=soft))
-    lessons.append(Term("fool", taken_for_teacher, CRITIC, weight=weight))
+        terms.append(Term("kd", kl, both, weight=kd_weight, options=soft))
+    terms.append(Term("fool", taken_for_teacher, CRITIC, weight=weight))
     return Stage(
         "adversarial_kd",
         nodes=nodes,
@@ -104,7 +104,7 @@ def adversarial_kd(
                 name="critic",
                 optimizer=adamw(critic_lr, weight_decay=0.0),
             ),
-            Update(learners, lessons, name="student"),
+            Update(learners, terms, name="student"),
         ],
     )
 

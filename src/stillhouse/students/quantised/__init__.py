@@ -1,4 +1,4 @@
-"""Students of eight bits: trained while they are rounded, then run on integers."""
+"""int8 students: quantisation-aware training, then the same network on integers."""
 
 from stillhouse.students.quantised.convert import (
     converted,
