@@ -105,6 +105,11 @@ class Graph:
         """The label of the measure that selects the best epoch."""
         return next(iter(self.measures))
 
+    def modules(self) -> list[nn.Module]:
+        """The modules of all nodes and of all terms."""
+        found = [node.module for node in self.nodes] + [term.module for term in self.terms()]
+        return [module for module in found if module is not None]
+
     def terms(self) -> Iterable[Term]:
         """All terms of all updates; the labelled ones with the loss of the task."""
         return (self._with_loss(term) for update in self.updates for term in update.terms)

@@ -210,9 +210,7 @@ class Objective(nn.Module):
         self.epochs = EPOCHS if epochs is None else float(epochs)
         self.autocast = autocast
         self.progress = 0.0
-        modules = [node.module for node in stage.nodes if node.module is not None]
-        modules += [term.module for term in stage.terms() if term.module is not None]
-        self._flags = Flags(modules)
+        self._flags = Flags(stage.modules())
         self._is_open = False
         try:
             self.wiring: Wiring = wire(stage, batch, seed=seed)

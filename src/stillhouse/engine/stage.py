@@ -85,7 +85,12 @@ class Stage(Graph):
         if not batch:
             raise WiringError(f"stage '{self.name}'", ["give a batch: open(images, labels)"])
         stage = self if task is None else self.with_task(task)
+        known = {id(module) for module in stage.modules()}
         stage = stage.completed(facts_given(batch, rows, seed=seed))
+        device = next(iter(batch.values())).device
+        for module in stage.modules():
+            if id(module) not in known:  # made just now, such as a memory of rows
+                module.to(device)
         return Objective(stage, batch, seed=seed, epochs=epochs, autocast=autocast)
 
     def sampler(self, labels: Tensor, *, seed: int = 0) -> Sampler[int] | None:

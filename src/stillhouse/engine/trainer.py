@@ -175,9 +175,7 @@ def opened(
         WiringError: the stage does not fit together (before anything was changed).
     """
     stage = stage.completed(facts_of(train))
-    modules = [node.module for node in stage.nodes if node.module is not None]
-    modules += [term.module for term in stage.terms() if term.module is not None]
-    homes = Homes(modules)
+    homes = Homes(stage.modules())
     try:
         homes.place(platform.device, channels_last=settings.channels_last)
         with (
