@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from stillhouse.engine.files import write_json
+from stillhouse.records.files import write_json
 from stillhouse.report.study_record import StudyRecord, read_study
 from stillhouse.report.study_rows import Said, StudyRow, diagnostic_names, study_rows
 

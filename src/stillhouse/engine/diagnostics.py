@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stillhouse.engine.files import finite
 from stillhouse.engine.signals import Signals, shape_text
 from stillhouse.errors import WiringError
+from stillhouse.records.files import finite
 
 ROWS = 2048
 """Rows that diagnostics see, the first ones of the table: representations are compared well on some

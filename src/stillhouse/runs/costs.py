@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import nn
 
-from stillhouse.engine.files import write_json
 from stillhouse.recipes.derive import DerivedSection
+from stillhouse.records.files import write_json
 from stillhouse.report.costs import COSTS
 from stillhouse.runs.deriving import DerivedNetwork
 from stillhouse.runs.distill import Distillation

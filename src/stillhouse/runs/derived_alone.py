@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from stillhouse.engine.files import replacing, save_tensors, write_json
 from stillhouse.engine.seeding import seeded
 from stillhouse.errors import RecipeError, RunError
 from stillhouse.recipes.derive import RebuiltSection, ThinnerSection
 from stillhouse.recipes.networks import ModelSection
 from stillhouse.recipes.schema import Recipe
+from stillhouse.records.files import replacing, save_tensors, write_json
 from stillhouse.report.costs import COSTS
 from stillhouse.runs.costs import as_data, layers_told
 from stillhouse.runs.deriving import check_smaller, rebuild

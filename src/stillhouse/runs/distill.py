@@ -16,12 +16,13 @@ from stillhouse.models import weights_fingerprint
 from stillhouse.recipes.derive import DerivedSection
 from stillhouse.recipes.networks import ancestors, each_student_its_own
 from stillhouse.recipes.schema import Recipe
-from stillhouse.runs.ancestors import Ancestor, Ancestry, file_name, reading
-from stillhouse.runs.code import code_identity
+from stillhouse.records.code import code_identity
+from stillhouse.records.fingerprint import fingerprint
+from stillhouse.records.names import slug
+from stillhouse.runs.ancestors import Ancestor, Ancestry, reading
 from stillhouse.runs.compiling import settle_compile
 from stillhouse.runs.deriving import check_student
 from stillhouse.runs.feeds import Feeds, data_identity
-from stillhouse.runs.fingerprint import fingerprint
 from stillhouse.runs.heads import check_kept, take_head, watching_head, with_heads
 from stillhouse.runs.likeness import Likeness, look_at, with_likeness
 from stillhouse.runs.networks import Network, input_of, make_input
@@ -250,7 +251,7 @@ class Distillation:
         self, role: str, network: Network, settings: Settings, identity: str, stage: Stage
     ) -> StageRun:
         """A stage whose product other runs may use too, beside them under its fingerprint."""
-        names = (file_name(role), file_name(network.section.model))
+        names = (slug(role), slug(network.section.model))
         return run_stage(
             lambda: stage,
             self.feeds,

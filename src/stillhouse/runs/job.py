@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from stillhouse.engine.files import Lines, write_json, write_text
 from stillhouse.engine.fit import METRICS
 from stillhouse.engine.platform import open_platform
 from stillhouse.engine.stage import Stage
@@ -17,12 +16,13 @@ from stillhouse.errors import RunError
 from stillhouse.models import load_weights
 from stillhouse.recipes.augment import AugmentSection
 from stillhouse.recipes.schema import Recipe, resolved
+from stillhouse.records.environment import environment
+from stillhouse.records.files import Lines, write_json, write_text
 from stillhouse.runs.ancestors import make_ancestor
 from stillhouse.runs.costs import write_costs
 from stillhouse.runs.deriving import make_student
 from stillhouse.runs.directory import claimed
 from stillhouse.runs.distill import Distillation
-from stillhouse.runs.environment import environment
 from stillhouse.runs.feeds import Feeds, open_feeds
 from stillhouse.runs.own_method import own_method
 from stillhouse.runs.peers import make_peers

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stillhouse.engine.files import write_json
 from stillhouse.engine.stage import Stage
 from stillhouse.errors import RunError
+from stillhouse.records.files import write_json
 
 if TYPE_CHECKING:
     from stillhouse.runs.distill import Distillation

@@ -16,16 +16,17 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.data.batches import Batches
-from stillhouse.engine.files import replacing, save_tensors, write_json
 from stillhouse.engine.layout import Homes
 from stillhouse.engine.seeding import seeded
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Weights
 from stillhouse.engine.wiring import wire
 from stillhouse.models import load_weights
+from stillhouse.records.files import replacing, save_tensors, write_json
+from stillhouse.records.fingerprint import file_hash
+from stillhouse.records.names import slug
 from stillhouse.runs.deriving import DerivedNetwork
 from stillhouse.runs.distill import Distillation
-from stillhouse.runs.fingerprint import file_hash
 from stillhouse.runs.integers import integer_files, trained_student
 from stillhouse.runs.played import Played, student_of
 from stillhouse.runs.program import ExportError, export
@@ -144,7 +145,7 @@ def _others(
 ) -> Iterator[dict[str, Any]]:
     for label, make in stage.products.items():
         module = make().eval()
-        stem = product_file(job.out, file_stem(label), epoch.which).with_suffix("")
+        stem = product_file(job.out, f"student-{slug(label, also='')}", epoch.which).with_suffix("")
         weights, program = stem.with_suffix(WEIGHTS), stem.with_suffix(PROGRAM)
         weights.unlink(missing_ok=True)
         program.unlink(missing_ok=True)
@@ -172,15 +173,6 @@ def _program(
     call = f'torch.export.load("{program.name}").module()(images)'
     said = f"{what}, needs torch alone; {call} with images [B, {shape}]"
     yield _entry(program, f"{said} prepared as for the student{_reading(job)}")
-
-
-def file_stem(label: str) -> str:
-    """The name of the file of a measure.
-
-    >>> file_stem("teacher head")
-    'student-teacher-head'
-    """
-    return "-".join(["student", *"".join(c if c.isalnum() else " " for c in label).split()])
 
 
 def is_one_of(bare: nn.Module, module: nn.Module, image: Tensor) -> bool:

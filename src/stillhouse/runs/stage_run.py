@@ -10,13 +10,13 @@ from filelock import FileLock
 from safetensors.torch import load_file
 
 from stillhouse.engine.diagnostics import Reading
-from stillhouse.engine.files import save_tensors, write_json
 from stillhouse.engine.fit import CHECKPOINT, Fitted, Observer, fit
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Settings, Weights
 from stillhouse.errors import RunError
+from stillhouse.records.files import save_tensors, write_json
+from stillhouse.records.fingerprint import file_hash
 from stillhouse.runs.feeds import Feeds
-from stillhouse.runs.fingerprint import file_hash
 
 DONE = "stage.json"
 LAST, BEST = "last", "best"

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from stillhouse.engine.files import write_json
 from stillhouse.errors import (
     NonFiniteLoss,
     ProblemsError,
@@ -19,6 +18,7 @@ from stillhouse.errors import (
 from stillhouse.models import weights_fingerprint
 from stillhouse.recipes.schema import resolved
 from stillhouse.recipes.study import Study, by_arm
+from stillhouse.records.files import write_json
 from stillhouse.report import write_study_report
 from stillhouse.runs.ancestors import family
 from stillhouse.runs.directory import same_run

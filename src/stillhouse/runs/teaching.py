@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from stillhouse.cache import Replay, TeacherCache, nodes_before, record
-from stillhouse.engine.files import write_json
 from stillhouse.engine.stage import Stage
 from stillhouse.errors import RunError
+from stillhouse.records.files import write_json
 from stillhouse.runs.teacher_plan import TEACHER, Plan, Planner
 
 if TYPE_CHECKING:

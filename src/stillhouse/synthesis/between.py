@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from stillhouse.engine.checkpoint import Checkpoint
-from stillhouse.engine.files import save_tensors
 from stillhouse.errors import DataError
+from stillhouse.records.files import save_tensors
 from stillhouse.synthesis.adapting import STUDENT
 from stillhouse.synthesis.maker import Wanted
 from stillhouse.synthesis.norm_average import NormAverage

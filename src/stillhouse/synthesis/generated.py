@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from stillhouse.data.augment import Augment
 from stillhouse.data.batches import Batches
 from stillhouse.data.tables import FloatTable
-from stillhouse.engine.files import save_tensors
 from stillhouse.engine.fit import fit
 from stillhouse.engine.nodes import Bridge, Node, Role
 from stillhouse.engine.optimisers import adamw, constant
@@ -21,6 +20,7 @@ from stillhouse.engine.seeding import seeded
 from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.trainer import Settings
 from stillhouse.models import build_model, load_weights, weights_fingerprint
+from stillhouse.records.files import save_tensors
 from stillhouse.synthesis.generator import Generator
 from stillhouse.synthesis.maker import Made, Make, Maker, Wanted
 from stillhouse.synthesis.noise import gaussian_noise

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from torch import nn
 
-from stillhouse.engine.files import save_tensors
 from stillhouse.engine.fit import Silent
+from stillhouse.records.files import save_tensors
 
 
 def snapshot_steps(steps: int, count: int) -> list[int]:

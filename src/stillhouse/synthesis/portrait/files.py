@@ -7,8 +7,8 @@ from pathlib import Path
 from pydantic import ValidationError
 from torch import Tensor
 
-from stillhouse.engine.files import save_tensors, write_json
 from stillhouse.errors import DataError, RunError
+from stillhouse.records.files import save_tensors, write_json
 from stillhouse.synthesis.portrait.facts import Facts, first_problem
 
 FACTS, PICTURES = "transfer.json", "transfer.safetensors"

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from stillhouse.runs.code import code_identity, module_identity
+from stillhouse.records.code import code_identity, module_identity
 
 LEVEL = 1.0
 
@@ -96,7 +96,7 @@ def test_constants_and_functions_of_its_module_are_seen(monkeypatch) -> None:
 
 
 SCRIPT = """
-from stillhouse.runs.code import code_identity
+from stillhouse.records.code import code_identity
 
 class Part:
     def __init__(self):

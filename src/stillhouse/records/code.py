@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from stillhouse.models import weights_fingerprint
+from stillhouse.records.fingerprint import weights_fingerprint
 
 LENGTH = 16
 
