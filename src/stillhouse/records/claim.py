@@ -155,9 +155,7 @@ class Claim:
             said = self.differs.format(**told, **found._asdict())
             raise self.error(f"{said}; {self.elsewhere}, or ask for the same to go on with it")
 
-    def _acquire(
-        self, lock: FileLock, directory: Path, waiting: Callable[[], None] | None
-    ) -> None:
+    def _acquire(self, lock: FileLock, directory: Path, waiting: Callable[[], None] | None) -> None:
         try:
             lock.acquire(timeout=0)
         except Timeout:
