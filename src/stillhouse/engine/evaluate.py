@@ -8,11 +8,12 @@ from torch import Tensor
 
 from stillhouse.data.batches import Batches
 from stillhouse.engine.composite import run_outside
-from stillhouse.engine.diagnostics import Gathered, Reading, read_off, reads_of
+from stillhouse.engine.diagnostics import Gathered, read_off, reads_of
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.signals import Signals
 from stillhouse.engine.wiring import Wiring
 from stillhouse.functional import cross_entropy
+from stillhouse.records.files import Reading
 
 Scores = dict[str, dict[str, float]]
 

@@ -19,6 +19,7 @@ from stillhouse.recipes.schema import Recipe
 from stillhouse.records.code import code_identity
 from stillhouse.records.fingerprint import fingerprint
 from stillhouse.records.names import slug
+from stillhouse.records.run import Serving
 from stillhouse.runs.ancestors import Ancestor, Ancestry, reading
 from stillhouse.runs.compiling import settle_compile
 from stillhouse.runs.deriving import check_student
@@ -39,7 +40,7 @@ from stillhouse.runs.scoring import (
 )
 from stillhouse.runs.stage_run import LAST, StageRun, run_stage
 from stillhouse.runs.teacher_plan import Planner
-from stillhouse.runs.teaching import Served, Teaching, storage_identity
+from stillhouse.runs.teaching import Teaching, storage_identity
 from stillhouse.runs.transfer import Transferred, check_transfer, stand_in
 from stillhouse.runs.watching import Quiet, Watcher
 
@@ -55,7 +56,7 @@ class Distillation:
     shared: Path
     out: Path
     watcher: Watcher = field(default_factory=Quiet)
-    served: Served | None = None
+    served: Serving | None = None
     compiled: bool = False
     likenesses: dict[nn.Module, Likeness | None] = field(default_factory=dict)
     on_test: dict[tuple[Path, str], dict[str, float]] = field(default_factory=dict)

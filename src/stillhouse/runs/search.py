@@ -20,7 +20,9 @@ from stillhouse.recipes.load import make_recipe
 from stillhouse.recipes.networks import ModelSection
 from stillhouse.recipes.schema import Recipe, resolved
 from stillhouse.records.claim import Claim
-from stillhouse.records.files import write_json, write_text
+from stillhouse.records.files import write_text
+from stillhouse.records.schema import CLASSIFICATION
+from stillhouse.records.study import Trial, TrialList
 from stillhouse.runs.ancestors import Ancestry
 from stillhouse.runs.directory import same_run
 from stillhouse.runs.distill import Distillation
@@ -217,7 +219,8 @@ def best_first(known: Mapping[str, Candidate]) -> list[Candidate]:
 def _write(search: Search, trials: Trials) -> list[Candidate]:
     """search.json and, once something was trained, the recipe of the best."""
     ranked = best_first(trials.known())
-    write_json(search.out / TABLE, {"trials": [asdict(one) for one in ranked]})
+    listed = tuple(_trial(one) for one in ranked)
+    TrialList(task=CLASSIFICATION, trials=listed).write(search.out / TABLE)
     best = next((one for one in ranked if one.outcome == TRAINED), None)
     if best is not None and best.accuracy is not None:
         recipe = search.recipe(best.model)
@@ -231,6 +234,11 @@ def _write(search: Search, trials: Trials) -> list[Candidate]:
         text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
         write_text(search.out / RECIPE, f"{said}.\n{text}")
     return ranked
+
+
+def _trial(one: Candidate) -> Trial:
+    told = {key: value for key, value in asdict(one).items() if key != "accuracy"}
+    return Trial(validation=one.accuracy, **told)
 
 
 def _asked(search: Search, recipe: Recipe) -> dict[str, Any]:

@@ -14,10 +14,10 @@ from stillhouse.records.claim import Claim
 from stillhouse.records.files import write_text
 from stillhouse.records.fingerprint import first_difference
 from stillhouse.records.names import distinct_names
+from stillhouse.records.study import TABLE, StudyTable
 from stillhouse.runs.directory import read_resolved, same_run
 
 STUDY = "study.yaml"
-TABLE = "study.json"
 ARMS = "arms"
 CLAIM = Claim("study", STUDY, "choose another directory for the study (-o DIR)")
 
@@ -49,11 +49,12 @@ def arm_directories(
 def noted_folders(out: Path) -> dict[str, str]:
     """The folder of each arm in study.json, by name; those outside arms/ are left out."""
     found: dict[str, str] = {}
-    for entry in read_study_table(out).get("arms", []):
-        above, _, folder = str(entry.get("directory")).partition("/")
+    table = read_study_table(out)
+    for arm in table.arms if table else ():
+        above, _, folder = arm.directory.partition("/")
         plain = folder == Path(folder).name and folder not in ("", "..")
         if above == ARMS and plain and folder not in found.values():
-            found[str(entry.get("name"))] = folder
+            found[arm.name] = folder
     return found
 
 
@@ -101,19 +102,10 @@ def write_study(out: Path, values: Mapping[str, Any]) -> None:
     write_text(out / STUDY, yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
 
 
-def read_study_table(out: Path) -> dict[str, Any]:
-    """study.json of a directory; empty when it has none yet.
+def read_study_table(out: Path) -> StudyTable | None:
+    """study.json of a directory; None when it has none yet.
 
     Raises:
-        RunError: it is damaged.
+        RunError: it is damaged, or of another version.
     """
-    path = out / TABLE
-    if not path.is_file():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RunError(f"{path} is damaged ({error}); delete it, the arms are kept") from None
-    if not isinstance(found, dict):
-        raise RunError(f"{path} is damaged: it is no object; delete it, the arms are kept")
-    return found
+    return StudyTable.read(out / TABLE) if (out / TABLE).is_file() else None

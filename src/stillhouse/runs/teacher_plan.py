@@ -27,9 +27,9 @@ from stillhouse.engine.trainer import opened
 from stillhouse.errors import RecipeError
 from stillhouse.records.fingerprint import fingerprint
 from stillhouse.records.names import slug
+from stillhouse.records.run import STAGE
 from stillhouse.runs.forecast import Forecast, Times, forecast, time_steps
 from stillhouse.runs.objections import image_problems, storage_problems
-from stillhouse.runs.stage_run import DONE
 
 if TYPE_CHECKING:
     from stillhouse.runs.distill import Distillation
@@ -248,7 +248,7 @@ class Planner:
         """The seeds whose student is not finished."""
         return [
             seed for seed in self.seeds or self.job.recipe.seeds
-            if not (self.job.student_directory(seed) / DONE).exists()
+            if not (self.job.student_directory(seed) / STAGE).exists()
         ]  # fmt: skip
 
     def identity(self) -> dict[str, Any]:
