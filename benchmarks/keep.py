@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from stillhouse.engine.files import write_json
+from stillhouse.records.files import write_json
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from stillhouse.engine.platform import open_platform
 from stillhouse.functional import chunks, cross_entropy, decoupled_kl, kl, rkd_angle
-from stillhouse.runs.environment import environment
+from stillhouse.records.environment import environment
 
 LOSSES = {loss.__name__: loss for loss in (cross_entropy, kl, decoupled_kl, rkd_angle)}
 CASES = [(name, rows, 128_000) for name in list(LOSSES)[:3] for rows in (64, 256)]

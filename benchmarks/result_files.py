@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from stillhouse.engine.files import write_json
 from stillhouse.engine.platform import open_platform
-from stillhouse.runs.environment import environment
+from stillhouse.records.environment import environment
+from stillhouse.records.files import write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

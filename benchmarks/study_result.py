@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
-from stillhouse.engine.files import write_json
+from stillhouse.records.files import write_json
 from stillhouse.report.study_record import StudyRecord, read_study
-from stillhouse.report.study_rows import Said, StudyRow, diagnostic_names, study_rows
+from stillhouse.report.study_rows import GainWords, StudyRow, diagnostic_names, study_rows
 
 RESULTS = Path(__file__).parent / "results"
 SAME = ("directory", "fingerprint", "runs", "controls", "teacher")
@@ -89,11 +89,11 @@ def _cells(row: StudyRow, record: StudyRecord) -> list[str]:
     return [*cells, *row.diagnostics, *([row.made] if record.transferred else [])]
 
 
-def _gain(said: Said) -> str:
-    return f"{said.points} ({said.range})" if said.range else said.points
+def _gain(said: GainWords) -> str:
+    return f"{said.mean} ({said.range})" if said.range else said.mean
 
 
-def _word(said: Said, words: Mapping[str, str]) -> str:
+def _word(said: GainWords, words: Mapping[str, str]) -> str:
     word = words.get(said.word, said.word)
     bold = f"**{word}**" if said.word in AGAINST else word
     return f"{bold}, {said.p}" if said.p else bold

@@ -14,9 +14,9 @@ from typing import Any
 from result_files import ROOT, keep
 from stillhouse.cli.progress import Plain
 from stillhouse.diagnostics.spread import spread
-from stillhouse.engine.files import Lines
 from stillhouse.engine.fit import METRICS
 from stillhouse.recipes import load_recipe
+from stillhouse.records.files import Lines
 from stillhouse.runs.job import prepare, run
 
 RECIPE = ROOT / "recipes" / "cifar100-views.yaml"

@@ -5,29 +5,31 @@ import random
 from typing import Any
 
 from stillhouse.diagnostics.comparisons import holm, judged, paired_t
+from stillhouse.records.schema import CLASSIFICATION
+from stillhouse.records.study import StudyTable
 
 SEEDS = 5
 CONTROL = (0.9712, 0.9705, 0.9721, 0.9699, 0.9716)
 
 
+def training(seed: int, last: float, best: float, **more: Any) -> dict[str, Any]:
+    validation = {"last": last - 0.004, "best": best}
+    return {"seed": seed, "test": {"last": last, "best": best}, "validation": validation, **more}
+
+
 def trainings(mean: float, spread: float, draw: random.Random, **more: Any) -> list[dict[str, Any]]:
+    lasts = [mean + draw.gauss(0, spread) + base - 0.9711 for base in CONTROL]
     return [
-        {
-            "seed": seed,
-            "test": {"last": mean + draw.gauss(0, spread) + base - 0.9711, "best": mean},
-            "validation": {"last": mean - 0.004, "best": mean},
-            "seconds": 12.4 + seed,
-            **more,
-        }
-        for seed, base in enumerate(CONTROL)
-    ]
+        {**training(seed, last, mean, seconds=12.4 + seed, **more),
+         "validation": {"last": mean - 0.004, "best": mean}}
+        for seed, last in enumerate(lasts)
+    ]  # fmt: skip
 
 
 def arm(name: str, mean: float, draw: random.Random, **more: Any) -> dict[str, Any]:
     directory = "arms/" + "".join(c if c.isalnum() or c in "=._" else "-" for c in name)
     heads = more.pop("heads", {})
-    diagnostics = more.pop("diagnostics", None)
-    runs = trainings(mean, 0.0012, draw, **({"diagnostics": diagnostics} if diagnostics else {}))
+    runs = trainings(mean, 0.0012, draw, diagnostics=more.pop("diagnostics", {}))
     for run in runs:
         run["heads"] = {
             head: {"last": share + draw.gauss(0, 0.001), "best": share}
@@ -41,14 +43,14 @@ def arm(name: str, mean: float, draw: random.Random, **more: Any) -> dict[str, A
         "teacher_model": "convnet-32-64-64",
         "student_model": "convnet-4-8-64",
         "epochs": 30,
+        "batch": 64,
         "directory": directory,
         "state": "finished",
         "runs": runs,
         "controls": [
-            {"seed": seed, "test": {"last": share, "best": share}, "seconds": 8.1}
-            for seed, share in enumerate(CONTROL)
+            training(seed, share, share, seconds=8.1) for seed, share in enumerate(CONTROL)
         ],
-        "teacher": [{"seed": 0, "test": {"last": 0.989, "best": 0.99}, "seconds": 31.0}],
+        "teacher": [training(0, 0.989, 0.99, seconds=31.0)],
         **more,
     }
 
@@ -79,10 +81,10 @@ def study_of_twelve(axis: str = "teacher") -> dict[str, Any]:
         arm("kd", 0.9731, draw, settings={"method.name": "kd"}, diagnostics=diagnostics, at=4.0),
         arm("kd, small teacher", 0.9722, draw, settings={"teacher.model": "convnet-8-16"},
             teacher_model="convnet-8-16", at=4.0,
-            teacher=[{"seed": 0, "test": {"last": 0.978, "best": 0.98}, "seconds": 14.0}]),
+            teacher=[training(0, 0.978, 0.98, seconds=14.0)]),
         arm("kd, great teacher", 0.9738, draw, settings={"teacher.model": "resnet20"},
             teacher_model="resnet20", at=4.0,
-            teacher=[{"seed": 0, "test": {"last": 0.9935, "best": 0.994}, "seconds": 90.0}]),
+            teacher=[training(0, 0.9935, 0.994, seconds=90.0)]),
         arm("teacher head 0.5", 0.9762, draw, method="th_kd",
             settings={"method.name": "th_kd", "method.alpha": 0.5}, at=0.5,
             heads={"teacher head": 0.9781, "mixture": 0.9779},
@@ -106,13 +108,23 @@ def study_of_twelve(axis: str = "teacher") -> dict[str, Any]:
         each |= {"gain": None, "over_against": None}
     compared(arms, "kd")
     return {
+        "schema": StudyTable.SCHEMA,
+        "task": CLASSIFICATION.plain(),
         "title": "Sharing the teacher's classifier on MNIST",
         "created": "2026-11-21T06:00:00+00:00",
         "seconds": 5140.2,
         "finished": True,
-        "data": {"name": "mnist", "train": 54000, "validation": 6000, "test": 10000, "classes": 10},
+        "data": {
+            "name": "mnist",
+            "train": 54000,
+            "validation": 6000,
+            "test": 10000,
+            "classes": 10,
+            "image": [1, 28, 28],
+        },
         "axis": axis,
         "against": "kd",
+        "rivals": ["kd"],
         "swept": ["method.projector", "method.distance"],
         "arms": arms,
     }

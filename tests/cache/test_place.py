@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from stillhouse.cache import Replay, TeacherCache, check_directory, record
-from stillhouse.cache.shards import DIGITS
 from stillhouse.data.batches import Batches
 from stillhouse.engine.nodes import Role
 from stillhouse.engine.platform import Platform
 from stillhouse.errors import CacheError
+from stillhouse.records.sealed import DIGITS
 
 PART = "logits-float32/part.json"
 

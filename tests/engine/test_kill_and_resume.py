@@ -24,7 +24,7 @@ from tiny import tiny_net
 from stillhouse.data.augment import Augment
 from stillhouse.data.batches import Batches
 from stillhouse.data.tables import ImageTable
-from stillhouse.engine.files import save_tensors
+from stillhouse.records.files import save_tensors
 from stillhouse.engine.fit import Silent, fit
 from stillhouse.engine.nodes import Ema, Role
 from stillhouse.engine.optimisers import one_cycle, sgd

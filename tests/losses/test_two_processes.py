@@ -15,7 +15,7 @@ from stillhouse.engine.facts import facts_of
 from stillhouse.data.augment import Augment
 from stillhouse.data.batches import Batches
 from stillhouse.data.tables import ImageTable
-from stillhouse.engine.files import save_tensors
+from stillhouse.records.files import save_tensors
 from stillhouse.engine.fit import fit
 from stillhouse.engine.optimisers import sgd
 from stillhouse.engine.platform import open_platform

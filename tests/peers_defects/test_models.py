@@ -15,7 +15,6 @@ from tiny import tiny_net
 from torch import Tensor, nn
 
 from stillhouse.data.batches import Batches
-from stillhouse.engine.files import save_tensors
 from stillhouse.engine.fit import fit
 from stillhouse.engine.nodes import Role
 from stillhouse.engine.platform import Platform
@@ -26,6 +25,7 @@ from stillhouse.engine.trainer import Settings
 from stillhouse.errors import WiringError
 from stillhouse.functional import cross_entropy, mse
 from stillhouse.methods import kd
+from stillhouse.records.files import save_tensors
 
 
 def bits(module: nn.Module) -> dict[str, Tensor]:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from stillhouse.records.schema import CLASSIFICATION
+
 EPOCHS = 30
 TEACHER = (0.9750, 0.9778)
 CONTROL = (0.9500, 0.9528, 0.9472)
@@ -59,6 +61,8 @@ def training(seed: int, test: float, seconds: float, **more: Any) -> dict[str, A
 def scores() -> dict[str, Any]:
     gains = [student - control for student, control in zip(STUDENT, CONTROL, strict=True)]
     return {
+        "schema": 1,
+        "task": CLASSIFICATION.plain(),
         "title": "resnet20 -> resnet8w8 on digits by kd",
         "created": "2026-11-21T06:00:00+00:00",
         "finished": True,
@@ -77,6 +81,8 @@ def scores() -> dict[str, Any]:
             "paper": "Hinton et al., 2015, arXiv 1503.02531",
             "settings": {"temperature": 4.0, "weight": 0.9},
         },
+        "transfer": None,
+        "teacher_served": None,
         "models": [
             {
                 "role": "teacher",
@@ -156,6 +162,7 @@ class HandMade:
         self.recipe: str | None = RECIPE
         self.environment: Any = copy.deepcopy(ENVIRONMENT)
         self.products: Any = {
+            "schema": 1,
             "products": [
                 {
                     "name": "student",
@@ -164,7 +171,7 @@ class HandMade:
                     "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
                     "what": "weights of seed 0, last epoch",
                 }
-            ]
+            ],
         }
 
     def model(self, role: str) -> dict[str, Any]:

@@ -1,11 +1,14 @@
+from epochs import epoch
+
+from stillhouse.records.run import Epoch
 from stillhouse.report.curves import (
-    accuracy_curve,
     student_terms,
     term_curve,
     term_weights,
+    validation_curve,
     weighted_curve,
 )
-from stillhouse.report.record import Epoch, RunRecord
+from stillhouse.report.record import RunRecord
 
 
 def record(*epochs: Epoch) -> RunRecord:
@@ -13,13 +16,13 @@ def record(*epochs: Epoch) -> RunRecord:
 
 
 def test_mean_and_band_are_over_the_seeds_that_reached_the_epoch():
-    found = accuracy_curve(
+    found = validation_curve(
         record(
-            Epoch("student", 0, 1, accuracy=0.2),
-            Epoch("student", 1, 1, accuracy=0.6),
-            Epoch("student", 0, 2, accuracy=0.8),
-            Epoch("student", 1, 2, accuracy=None),
-            Epoch("control", 0, 1, accuracy=0.0),
+            epoch("student", 0, 1, value=0.2),
+            epoch("student", 1, 1, value=0.6),
+            epoch("student", 0, 2, value=0.8),
+            epoch("student", 1, 2, None),
+            epoch("control", 0, 1, value=0.0),
         ),
         "student",
     )
@@ -31,14 +34,14 @@ def test_mean_and_band_are_over_the_seeds_that_reached_the_epoch():
 
 
 def test_a_stage_without_epochs_has_no_curve():
-    assert accuracy_curve(record(Epoch("student", 0, 1)), "student") is None
+    assert validation_curve(record(epoch("student", 0, 1)), "student") is None
 
 
 def test_terms_are_the_students_and_keep_their_order():
     run = record(
-        Epoch("control", 0, 1, terms={"other": 1.0}),
-        Epoch("student", 0, 1, terms={"label": 2.0}, weights={"label": 0.5}),
-        Epoch("student", 0, 2, terms={"label": 1.0, "kd": 4.0}, weights={"label": 0.25}),
+        epoch("control", 0, 1, terms={"other": 1.0}),
+        epoch("student", 0, 1, terms={"label": 2.0}, weights={"label": 0.5}),
+        epoch("student", 0, 2, terms={"label": 1.0, "kd": 4.0}, weights={"label": 0.25}),
     )
 
     assert student_terms(run) == ("label", "kd")

@@ -3,12 +3,13 @@
 import math
 
 import pytest
+from epochs import epoch
 
 from stillhouse.report import read_run
 from stillhouse.report.diagnostics import control_level, diagnostic_figure, other_panels, scalar
 from stillhouse.report.likeness import by_class, heads_figure, likeness_panels
 from stillhouse.report.projector import projector_panels, spectra, spectrum_figure
-from stillhouse.report.record import Epoch, RunRecord
+from stillhouse.report.record import RunRecord
 
 CLASSES = 10
 
@@ -33,7 +34,7 @@ def test_of_a_list_the_mean_is_drawn(with_likeness):
 
     assert traces(diagnostic_figure(record, "head_cosine"))["student"].y[0] == pytest.approx(0.26)
     assert control_level(record, "head_cosine") == 0.0
-    assert scalar((None, None)) is None
+    assert scalar([None, None]) is None
 
 
 def test_heads_are_drawn_class_by_class(with_likeness):
@@ -86,13 +87,13 @@ def test_singular_values_are_shares_of_the_largest(with_likeness):
 
 
 def test_values_that_are_lost_are_left_out():
-    sigma = {"projector_singular_values": (4.0, None)}
-    closed = {"projector_singular_values": (0.0, 0.0), "embedding_cka": 1.0}
-    empty = {"projector_singular_values": (), "head_cosine": ()}
+    sigma = {"projector_singular_values": [4.0, None]}
+    closed = {"projector_singular_values": [0.0, 0.0], "embedding_cka": 1.0}
+    empty = {"projector_singular_values": [], "head_cosine": []}
     record = RunRecord(
         "lost",
         epochs=tuple(
-            Epoch("student", 0, n + 1, diagnostics=g) for n, g in enumerate((sigma, closed, empty))
+            epoch("student", 0, n + 1, diagnostics=g) for n, g in enumerate((sigma, closed, empty))
         ),
     )
 

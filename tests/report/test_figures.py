@@ -1,8 +1,9 @@
 import pytest
+from epochs import epoch
 
 from stillhouse.report import read_run
-from stillhouse.report.figures import accuracy_figure, early_epochs_hidden
-from stillhouse.report.record import Epoch, RunRecord
+from stillhouse.report.figures import early_epochs_hidden, validation_figure
+from stillhouse.report.record import RunRecord
 from stillhouse.report.terms import label, share_figure, term_figure
 
 HOSTILE = "<b>kd</b> & <script>"
@@ -12,8 +13,8 @@ def traces(figure) -> dict:
     return {trace.name: trace for trace in figure.data if trace.name}
 
 
-def test_the_accuracy_figure_has_means_bands_and_the_teachers_last(made):
-    figure = accuracy_figure(read_run(made.write()))
+def test_the_validation_figure_has_means_bands_and_the_teachers_last(made):
+    figure = validation_figure(read_run(made.write()))
     last = [
         line["validation"]["student.logits"]["accuracy"]
         for line in made.metrics
@@ -31,7 +32,7 @@ def test_the_accuracy_figure_has_means_bands_and_the_teachers_last(made):
 
 
 def test_the_steep_beginning_is_left_out_of_view_and_nothing_later(made):
-    figure = accuracy_figure(read_run(made.write()))
+    figure = validation_figure(read_run(made.write()))
     low, high = figure.layout.yaxis.range
 
     assert early_epochs_hidden(figure)
@@ -43,33 +44,33 @@ def test_the_steep_beginning_is_left_out_of_view_and_nothing_later(made):
 def test_a_short_run_is_shown_whole(made):
     made.metrics = [line for line in made.metrics if line.get("epoch", 0) <= 5]
 
-    assert not early_epochs_hidden(accuracy_figure(read_run(made.write())))
+    assert not early_epochs_hidden(validation_figure(read_run(made.write())))
 
 
 def test_one_seed_has_no_band(made):
     made.metrics = [line for line in made.metrics if line["seed"] == 0]
 
-    assert not [t for t in accuracy_figure(read_run(made.write())).data if t.fill == "toself"]
+    assert not [t for t in validation_figure(read_run(made.write())).data if t.fill == "toself"]
 
 
 def test_the_teachers_own_curve_is_drawn_until_others_begin(made):
     made.scores = None
     made.metrics = [line for line in made.metrics if line["stage"] == "teacher"]
 
-    assert list(traces(accuracy_figure(read_run(made.write())))) == ["teacher"]
+    assert list(traces(validation_figure(read_run(made.write())))) == ["teacher"]
 
 
 def test_a_run_without_epochs_has_no_figures():
     empty = RunRecord("empty")
 
-    assert accuracy_figure(empty) is None
+    assert validation_figure(empty) is None
     assert term_figure(empty, "kd") is None
     assert share_figure(empty) is None
 
 
 def test_a_term_that_falls_over_decades_has_a_logarithmic_axis():
     steps = tuple(
-        Epoch("student", 0, n, terms={"steep": 10.0**-n, "flat": 1 / n, "signed": 2.0 - n})
+        epoch("student", 0, n, terms={"steep": 10.0**-n, "flat": 1 / n, "signed": 2.0 - n})
         for n in range(1, 5)
     )
     run = RunRecord("steps", epochs=steps)
@@ -91,13 +92,13 @@ def test_shares_are_those_of_the_weighted_terms(made):
 
 
 def test_a_negative_term_has_no_share():
-    step = Epoch("student", 0, 1, terms={"a": 1.0, "b": -1.0}, weights={"a": 1.0, "b": 1.0})
+    step = epoch("student", 0, 1, terms={"a": 1.0, "b": -1.0}, weights={"a": 1.0, "b": 1.0})
 
     assert share_figure(RunRecord("signed", epochs=(step,))) is None
 
 
 def test_names_reach_plotly_escaped():
-    step = Epoch("student", 0, 1, terms={HOSTILE: 1.0, "b": 1.0}, weights={HOSTILE: 1.0, "b": 1.0})
+    step = epoch("student", 0, 1, terms={HOSTILE: 1.0, "b": 1.0}, weights={HOSTILE: 1.0, "b": 1.0})
 
     figure = share_figure(RunRecord("hostile", epochs=(step,)))
 

@@ -52,7 +52,7 @@ def test_gains_whose_seeds_are_not_told_are_numbered(made):
 
 
 def test_no_verdict_and_no_gains_draw_nothing(made):
-    made.scores["verdict"]["gains"] = [None]
+    made.scores["verdict"]["gains"] = []
     assert gains_figure(read_run(made.write())) is None
     made.scores["verdict"] = None
     assert gains_figure(read_run(made.write())) is None

@@ -1,11 +1,13 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from stillhouse.errors import RunError
+from stillhouse.records.run import EpochScores
 from stillhouse.report import read_run
-from stillhouse.report.record import Accuracy
+from stillhouse.report.wording import flat
 
 
 def test_a_finished_run_is_read_as_written(made):
@@ -13,14 +15,14 @@ def test_a_finished_run_is_read_as_written(made):
 
     assert record.finished
     assert record.missing == ()
-    assert record.title == "resnet20 -> resnet8w8 on digits by kd"
-    assert (record.data.train, record.data.image) == (1294, (1, 8, 8))
-    assert record.method.settings == (("temperature", "4.0"), ("weight", "0.9"))
+    assert record.scores.title == "resnet20 -> resnet8w8 on digits by kd"
+    assert (record.scores.data.train, record.scores.data.image) == (1294, (1, 8, 8))
+    assert flat(record.scores.method.settings) == (("temperature", "4.0"), ("weight", "0.9"))
     assert [model.role for model in record.models] == ["teacher", "control", "student"]
     student = record.role("student")
-    assert (student.parameters, student.size) == (43250, 175283)
+    assert (student.parameters, student.bytes) == (43250, 175283)
     assert student.runs[1].seed == 1
-    assert student.runs[1].test == Accuracy(last=0.9667, best=0.9657)
+    assert student.runs[1].test == EpochScores(last=0.9667, best=0.9657)
     assert (record.verdict.word, record.verdict.low) == ("helps", 0.0087)
     assert record.recipe == made.recipe
     assert record.environment[0][0] == ""
@@ -49,12 +51,13 @@ def test_epochs_carry_terms_weights_and_the_accuracy_of_their_own_logits(made):
         {"event": "epoch", "stage": "control", "epoch": 1, "validation": {"x": {"accuracy": 0.7}}},
     ]
 
-    student, control = read_run(made.write()).epochs
+    record = read_run(made.write())
+    student, control = record.epochs
 
-    assert dict(student.terms) == {"label": 0.4}
+    assert dict(student.terms) == {"label": 0.4, "kd": None}
     assert dict(student.weights) == {"label": 0.1}
-    assert student.accuracy == 0.9
-    assert (control.seed, control.accuracy) == (None, 0.7)
+    assert record.validation(student) == 0.9
+    assert (control.seed, record.validation(control)) == (None, 0.7)
 
 
 def test_other_events_and_a_torn_last_line_are_passed_over(run_directory: Path):
@@ -85,32 +88,62 @@ def test_an_epoch_written_twice_counts_once_and_the_later_line_holds(made):
     again = {**made.metrics[-1], "validation": {"student.logits": {"accuracy": 0.123}}}
     made.metrics.append(again)
 
-    epochs = read_run(made.write()).epochs
-
-    assert len(epochs) == 7 * 30
-    assert epochs[-1].accuracy == 0.123
-
-
-def test_what_is_not_finite_or_of_the_wrong_kind_is_unknown(made):
-    made.model("student")["parameters"] = "many"
-    made.model("student")["runs"][0]["test"] = {"last": float("nan"), "best": None}
-    made.scores["seconds"] = float("inf")
-    made.scores["data"] = [1, 2]
-
     record = read_run(made.write())
 
-    assert record.role("student").parameters is None
-    assert record.role("student").runs[0].test == Accuracy(None, None)
-    assert record.seconds is None
-    assert record.data.name == ""
+    assert len(record.epochs) == 7 * 30
+    assert record.validation(record.epochs[-1]) == 0.123
 
 
-def test_classes_may_be_a_list_of_names(made):
-    made.scores["data"]["classes"] = ["zero", "one"]
+def changed(found: Any, path: str, value: Any) -> None:
+    """Put a value where a dotted path leads."""
+    *above, last = path.split(".")
+    for key in above:
+        found = found[int(key)] if isinstance(found, list) else found[key]
+    found[last] = value
 
-    data = read_run(made.write()).data
 
-    assert (data.classes, data.class_names) == (2, ("zero", "one"))
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("seconds", float("inf"), "seconds: Input should be a finite number"),
+        ("seconds", "many", "seconds: Input should be a valid number"),
+        ("data", [1, 2], "data: "),
+        ("models.2.parameters", "many", r"models\.2\.parameters: Input should be a valid integer"),
+        ("models.2.runs.0.test.last", float("nan"), r"models\.2\.runs\.0\.test\.last: .*finite"),
+        ("models.2.runs.0.tset", {}, r"models\.2\.runs\.0\.tset: Extra inputs"),
+        ("verdict.gains", [None], r"verdict\.gains\.0: "),
+        ("task.metric.scale", None, r"task\.metric\.scale: "),
+    ],
+)
+def test_what_does_not_fit_is_named_with_its_file_and_field(made, path, value, said: str):
+    changed(made.scores, path, value)
+
+    with pytest.raises(RunError, match=rf"scores\.json is damaged: {said}.*run the recipe again"):
+        read_run(made.write())
+
+
+@pytest.mark.parametrize("of", ["metrics", "products"])
+def test_so_it_is_in_other_files(made, of: str):
+    if of == "metrics":
+        made.metrics[2]["terms"] = {"label": "small"}
+        said = r"metrics\.jsonl, line 3 is damaged: terms\.label: "
+    else:
+        del made.products["products"][0]["sha256"]
+        said = r"products\.json is damaged: products\.0\.sha256: Field required"
+
+    with pytest.raises(RunError, match=said):
+        read_run(made.write())
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [(2, "is of schema 2 and this version reads 1.*or use the version"), (None, "says no schema")],
+)
+def test_a_file_of_another_version_is_refused(made, schema, said: str):
+    made.scores.pop("schema") if schema is None else made.scores.update(schema=schema)
+
+    with pytest.raises(RunError, match=rf"scores\.json.* {said}"):
+        read_run(made.write())
 
 
 @pytest.mark.parametrize("kept", ["scores.json", "metrics.jsonl", "resolved.yaml"])
@@ -152,9 +185,10 @@ def test_a_damaged_file_is_named(run_directory: Path, content: str, said: str):
         read_run(run_directory)
 
 
-def test_every_key_of_scores_may_be_missing(run_directory: Path):
+def test_a_key_of_scores_that_is_missing_is_named(run_directory: Path):
     whole = json.loads((run_directory / "scores.json").read_text(encoding="utf-8"))
-    for key in whole:
+    for key in set(whole) - {"schema"}:
         rest = {name: value for name, value in whole.items() if name != key}
         (run_directory / "scores.json").write_text(json.dumps(rest), encoding="utf-8")
-        assert read_run(run_directory).finished is (key != "finished")
+        with pytest.raises(RunError, match=rf"scores\.json is damaged: {key}: Field required"):
+            read_run(run_directory)

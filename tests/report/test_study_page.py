@@ -91,9 +91,9 @@ def test_the_arms_are_drawn_in_order_with_their_intervals(study: StudyRecord) ->
     (level,) = figure.layout.shapes
     assert level.x0 == pytest.approx(100 * sum(CONTROL) / 5)
     means = [trace for trace in figure.data if trace.marker.symbol == "diamond"]
-    first = study.ranked[0]
-    assert means[0].x[0] == pytest.approx(100 * first.test.mean)
-    assert means[0].error_x.array[0] == pytest.approx(100 * first.test.half)
+    _, first = study.scored[0]
+    assert means[0].x[0] == pytest.approx(100 * first.mean)
+    assert means[0].error_x.array[0] == pytest.approx(100 * first.half)
 
 
 def test_the_axis_is_the_teachers_accuracy_or_a_setting(tmp_path: Path, study: StudyRecord) -> None:
@@ -131,7 +131,7 @@ def test_a_sweep_has_a_map_of_its_means(study: StudyRecord) -> None:
     assert found.columns == ("l2", "log_sum")
     assert [name for name, _ in found.rows] == ["none", "linear", "mlp"]
     shown = [float(cell.text) for _, cells in found.rows for cell in cells]
-    means = {arm.name: 100 * arm.test.mean for arm in study.ranked}
+    means = {arm.name: 100 * found.mean for arm, found in study.scored}
     assert shown[0] == pytest.approx(means["projector=none, distance=l2"], abs=0.006)
     darkest = max((cell for _, cells in found.rows for cell in cells), key=lambda c: c.colour)
     assert darkest.text == f"{max(shown):.2f}"
@@ -186,13 +186,13 @@ def test_one_seed_is_no_finding(tmp_path: Path) -> None:
 
 def test_a_study_that_goes_on_says_so(tmp_path: Path) -> None:
     table = study_of_twelve()
-    waiting = {"name": "later", "state": "waiting", "settings": {}, "directory": "arms/later"}
+    waiting = {**table["arms"][-1], "name": "later", "state": "waiting", "message": ""}
     table |= {"finished": False, "arms": [*table["arms"], waiting]}
     text = visible(render_study(record(tmp_path, table)))
     assert "Not finished" in text
     assert "1 arm is still to be run" in text
     assert "later not run yet" in text
-    bare = {"arms": [waiting], "title": "x"}
+    bare = {**table, "arms": [waiting], "data": None, "against": None, "swept": [], "axis": None}
     assert "No arm has finished yet." in visible(render_study(record(tmp_path, bare)))
 
 

@@ -16,13 +16,14 @@ from study_of_twelve import study_of_twelve
 from tiny import GREY, grey_net, tiny_net
 
 from stillhouse.errors import DataError, StillhouseError
+from stillhouse.records.schema import MINUS
 from stillhouse.report import write_report, write_transfer_report
 from stillhouse.report.study_axis import axis_figure
 from stillhouse.report.study_page import render_study
 from stillhouse.report.study_record import read_study
 from stillhouse.report.transfer_figures import transfer_figures
 from stillhouse.report.transfer_gallery import gallery, picture_address
-from stillhouse.report.wording import MINUS, TIMES
+from stillhouse.report.wording import TIMES
 from stillhouse.synthesis import make_gallery, synthesize
 from stillhouse.synthesis.gallery import Gallery
 from stillhouse.synthesis.gallery.pictures import CLASSES, LONGEST, per_class

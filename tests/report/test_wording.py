@@ -1,7 +1,7 @@
 import pytest
 
+from stillhouse.records.schema import ACCURACY, NOTHING
 from stillhouse.report import wording
-from stillhouse.report.wording import NOTHING
 
 
 @pytest.mark.parametrize(
@@ -21,13 +21,14 @@ def test_durations_never_show_sixty_of_a_unit(value: float, said: str):
 
 
 def test_a_gain_that_rounds_to_nothing_has_no_sign():
-    assert wording.points(-0.00001) == "0.00"
+    assert ACCURACY.signed(-0.00001) == "0.00"
 
 
 def test_what_is_not_known_is_a_dash():
-    sayings = (wording.percent, wording.points, wording.count, wording.size, wording.duration)
-    assert {say(None) for say in sayings} == {NOTHING}
-    assert wording.interval(None) == NOTHING
+    sayings = (wording.percent, wording.count, wording.size, wording.duration)
+    of_metric = (ACCURACY.shown, ACCURACY.with_unit, ACCURACY.signed)
+    assert {say(None) for say in (*sayings, *of_metric)} == {NOTHING}
+    assert wording.interval(None, ACCURACY) == NOTHING
 
 
 def test_ratios_near_one_are_the_same():

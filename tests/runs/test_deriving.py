@@ -17,7 +17,7 @@ from stillhouse.errors import MissingExtra, ModelError
 from stillhouse.models import weights_fingerprint
 from stillhouse.recipes import make_recipe
 from stillhouse.recipes.derive import LowRankSection
-from stillhouse.report.costs import COSTS
+from stillhouse.records.run import COSTS
 from stillhouse.runs.deriving import DerivedNetwork, rebuild
 from stillhouse.runs.distill import Distillation
 from stillhouse.runs.job import Objects, prepare
@@ -146,10 +146,10 @@ def test_costs_are_written_once(finished) -> None:
     assert teacher["parameters"] == roles["teacher"]["parameters"]
     assert before["parameters"] == after["parameters"] == roles["student"]["parameters"]
     assert before["macs"] < teacher["macs"]
-    assert after["accuracy"] == roles["student"]["runs"][0]["test"]["last"]
-    assert teacher["accuracy"] == roles["teacher"]["runs"][0]["test"]["last"]
+    assert after["test"] == roles["student"]["runs"][0]["test"]["last"]
+    assert teacher["test"] == roles["teacher"]["runs"][0]["test"]["last"]
     assert [change["path"] for change in costs["changes"]] == ["conv"]
-    marked = {**costs, "mark": 1}
+    marked = {**costs, "model": "marked"}
     (out / COSTS).write_text(json.dumps(marked))
     again = distil(out, LOW, seeds=2)
     assert json.loads((out / COSTS).read_text()) == marked
@@ -163,7 +163,7 @@ def test_the_start_scores_what_the_teacher_left_in_it(finished, tmp_path: Path) 
     answers = made(torch.stack([prepared(image) for image in images])).argmax(1)
     share = (answers == torch.tensor(labels)).float().mean().item()
     costs = json.loads((out / COSTS).read_text())
-    assert costs["networks"][1]["accuracy"] == pytest.approx(share)
+    assert costs["networks"][1]["test"] == pytest.approx(share)
 
 
 def test_a_teacher_that_is_trained_first_decides_an_energy(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import stillhouse as sh
 from stillhouse.errors import ModelError, RecipeError
 from stillhouse.models import build_model
 from stillhouse.recipes import make_recipe
-from stillhouse.report.read import read_run
+from stillhouse.report.record import read_run
 from stillhouse.report.rows import table_rows
 from stillhouse.runs.networks import Network
 from stillhouse.runs.program import export

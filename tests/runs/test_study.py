@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from study_of_twelve import study_of_twelve
 
 from stillhouse.errors import RecipeError, RunError
 from stillhouse.models import build_model
@@ -181,9 +182,10 @@ def test_a_finished_arm_stays_where_it_is(tmp_path: Path, calls) -> None:
 
 
 def test_folders_outside_of_the_study_are_not_believed(tmp_path: Path) -> None:
-    said = ["arms/a", "arms/../..", "arms/..", "elsewhere/b", "/etc", "arms/", None, "arms/a"]
-    arms = [{"name": str(at), "directory": each} for at, each in enumerate(said)]
-    (tmp_path / "study.json").write_text(json.dumps({"arms": arms}))
+    said = ["arms/a", "arms/../..", "arms/..", "elsewhere/b", "/etc", "arms/", "", "arms/a"]
+    table = study_of_twelve()
+    arms = [{**table["arms"][0], "name": str(at), "directory": d} for at, d in enumerate(said)]
+    (tmp_path / "study.json").write_text(json.dumps({**table, "arms": arms}))
     assert noted_folders(tmp_path) == {"0": "a"}
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,17 @@ from torch import Tensor
 
 from stillhouse.cache.codec import LOSSLESS, Storage
 from stillhouse.cache.passes import Pass, running
-from stillhouse.cache.place import alone, writing
 from stillhouse.cache.room import check_room
 from stillhouse.cache.shards import Shards, Spot
 from stillhouse.cache.spot_check import spot_check
 from stillhouse.cache.teacher_cache import (
+    CLAIM,
     TeacherCache,
     check_directory,
-    claim,
     claim_part,
     find_part,
     open_cache,
+    writing_alone,
 )
 from stillhouse.data.batches import Batches
 from stillhouse.engine.fit import Observer, Silent
@@ -116,12 +117,7 @@ def record(
         raise CacheError(f"{views} views of {list(parts)}: name one view and one signal at least")
     storage = {part: (storage or {}).get(part, LOSSLESS) for part in parts}
     check_directory(directory, identity)
-    with writing(directory):
-        directory.mkdir(parents=True, exist_ok=True)
-    with alone(directory, main=platform.main, say=say):
-        if platform.main:
-            with writing(directory):
-                claim(directory, identity)
+    with writing_alone(directory, identity, say) if platform.main else nullcontext():
         platform.wait()
         with running(role, parts, train, platform, before) as work:
             held = _begun(work, parts, storage, directory)
@@ -166,7 +162,7 @@ def _begun(
     each = max(sum(storage[part].bytes_per_sample(shapes[part]) for part in parts), 1)
     batches = min(ROWS_PER_SHARD, BYTES_PER_SHARD // each) // work.size
     work.platform.wait()
-    with writing(directory):
+    with CLAIM.writing(directory):
         return {
             part: claim_part(
                 directory,
@@ -219,7 +215,7 @@ def _write_all(
         encoded = _shard(work, {part: held[part] for part in parts}, per_shard, spot)
         seconds = time.perf_counter() - began
         for part, tensors in encoded.items():
-            with writing(held[part].folder):
+            with CLAIM.writing(held[part].folder):
                 # The pass is counted once, however many signals it gave.
                 held[part].write(spot, tensors, {"seconds": f"{seconds:.3f}"})
             seconds = 0.0

@@ -1,29 +1,24 @@
-"""Shards of one cached signal: whole files, named by what they hold and by their checksum.
+"""Shards of one cached signal: sealed files, each a run of samples under one view.
 
-``view-0003-row-00004096-<sha256, 16 digits>.safetensors`` holds a run of samples under one view. A
-shard that has its name is whole: it was written beside and renamed. None is ever changed.
+``view-0003-row-00004096-<sha256, 16 digits>.safetensors``
 """
 
-import hashlib
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from stillhouse.cache.codec import VALUE, Storage
-from stillhouse.engine.files import replacing
 from stillhouse.errors import CacheError
+from stillhouse.records.sealed import Place, SealedFiles, mapped, words_about
 
-DIGITS = 16
+PATTERN = "view-{:04d}-row-{:08d}"
+AGAIN = "delete this file, and only this shard will be cached again"
 KEPT_OPEN = 2
 """Views whose shards stay mapped: the one that is served and the one before it."""
 
-_NAME = re.compile(r"view-(\d+)-row-(\d+)-([0-9a-f]{16})\.safetensors")
-
-Spot = tuple[int, int]
+Spot = Place
 """(view, first row) of a shard."""
 
 
@@ -46,6 +41,7 @@ class Shards:
         self.shape = shape
         self.rows = rows
         self.per_shard = per_shard
+        self._files = SealedFiles(folder, PATTERN, error=CacheError, again=AGAIN)
         self._mapped: dict[int, list[dict[str, Tensor]]] = {}
 
     def spots(self, views: int) -> list[Spot]:
@@ -54,24 +50,11 @@ class Shards:
 
     def present(self) -> dict[Spot, Path]:
         """The shards that are there."""
-        found = {}
-        for path in sorted(self.folder.glob("view-*.safetensors")):
-            match = _NAME.fullmatch(path.name)
-            if match is not None:
-                found[int(match[1]), int(match[2])] = path
-        return found
+        return self._files.present()
 
     def write(self, spot: Spot, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> int:
         """Write a shard whole; gives its size in bytes."""
-        content = save(
-            {key: value.cpu().contiguous() for key, value in tensors.items()},
-            metadata={**about, "spot": _spot_text(spot)},
-        )
-        digest = hashlib.sha256(content).hexdigest()[:DIGITS]
-        name = f"view-{spot[0]:04d}-row-{spot[1]:08d}-{digest}.safetensors"
-        with replacing(self.folder / name) as fresh:
-            fresh.write_bytes(content)
-        return len(content)
+        return self._files.write(spot, tensors, {**about, "spot": _spot_text(spot)})
 
     def check(self, views: int) -> None:
         """Compare each shard of these views with its checksum.
@@ -87,16 +70,7 @@ class Shards:
                     f"{self.folder} lacks the shard of view {spot[0]}, row {spot[1]}; record it "
                     "again"
                 )
-            try:
-                with path.open("rb") as file:
-                    digest = hashlib.file_digest(file, "sha256").hexdigest()[:DIGITS]
-            except OSError as error:
-                raise CacheError(f"{path} cannot be read ({error}); delete it") from None
-            if digest not in path.name:
-                raise CacheError(
-                    f"{path} is damaged: its content does not fit the checksum in its name; "
-                    "delete this file, and only this shard will be cached again"
-                )
+            self._files.check(path)
             self._check_content(spot, path)
 
     def _check_content(self, spot: Spot, path: Path) -> None:
@@ -114,7 +88,7 @@ class Shards:
 
     def seconds(self) -> float:
         """What caching all shards took, as they say themselves."""
-        return sum(float(_about(path).get("seconds", 0.0)) for path in self.present().values())
+        return sum(float(words_about(path).get("seconds", 0.0)) for path in self.present().values())
 
     def gather(self, view: int, index: Tensor) -> Tensor:
         """The signal of these samples under one view, float32 on the CPU.
@@ -148,9 +122,8 @@ class Shards:
                     )
             while len(self._mapped) >= KEPT_OPEN:
                 self._mapped.pop(next(iter(self._mapped)))
-            self._mapped[view] = [
-                _map_file(there[view, row]) for row in range(0, self.rows, self.per_shard)
-            ]
+            rows = range(0, self.rows, self.per_shard)
+            self._mapped[view] = [mapped(there[view, row]) for row in rows]
         return self._mapped[view]
 
 
@@ -162,14 +135,3 @@ def _by_shard(index: Tensor, per_shard: int) -> list[tuple[int, Tensor]]:
     """Which places of a batch each shard fills."""
     shards = index // per_shard
     return [(int(s), (shards == s).nonzero().squeeze(1)) for s in shards.unique().tolist()]
-
-
-def _map_file(path: Path) -> dict[str, Tensor]:
-    """Tensors over the mapped file: what is not asked for is not read."""
-    with safe_open(path, framework="pt") as file:
-        return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-
-
-def _about(path: Path) -> dict[str, str]:
-    with safe_open(path, framework="pt") as file:
-        return dict(file.metadata() or {})

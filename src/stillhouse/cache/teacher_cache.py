@@ -9,18 +9,31 @@ Views and signals can be added later; the identity never changes.
 """
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from stillhouse.cache.codec import LOSSLESS, Storage
 from stillhouse.cache.shards import Shards
-from stillhouse.engine.files import write_json
 from stillhouse.errors import CacheError
+from stillhouse.records.claim import Claim
+from stillhouse.records.files import remove_unfinished, write_json
+from stillhouse.records.fingerprint import first_difference
+from stillhouse.records.names import slug
 
 MANIFEST = "teacher-cache.json"
 PART = "part.json"
+DIFFERS = "{directory} was cached with {key} {there!r}, this run has {asked!r}"
+ELSEWHERE = "choose another directory (cache.directory)"
+CLAIM = Claim(
+    "teacher cache",
+    MANIFEST,
+    f"{ELSEWHERE}, or run the teacher live (cache: never)",
+    error=CacheError,
+    differs=DIFFERS,
+)
 
 
 @dataclass(frozen=True)
@@ -68,42 +81,36 @@ def check_directory(
         CacheError: it is a file, holds other files, lost what says what made it, or was made from
             something else (says which field differs).
     """
-    there = next(path for path in (directory, *directory.absolute().parents) if path.exists())
-    if not there.is_dir():
-        raise CacheError(f"{there} is a file; give a directory (cache.directory)")
-    if (directory / MANIFEST).exists():
-        if identity is not None:
-            found, wanted = _read(directory / MANIFEST), _plain(identity)
-            for field in unknown:
-                wanted[field] = found.get(field)
-            _compare(directory, found, wanted)
-        return
-    inside = [path for path in directory.glob("*") if not path.name.startswith(".")]
-    if any(any(path.glob("view-*-row-*")) for path in inside):
+    known = (directory / MANIFEST).exists()
+    if not known and any(directory.glob("*/view-*-row-*")):
         raise CacheError(
             f"{directory} holds shards but no {MANIFEST}, so nothing says what made them; delete "
             "it, or choose another (cache.directory)"
         )
-    if inside:
-        raise CacheError(
-            f"{directory} holds other files ({inside[0].name}); a teacher cache wants a directory of "
-            "its own: choose a new or an empty one (cache.directory)"
-        )
+    if known and identity is not None and unknown:
+        there = CLAIM.read(directory)
+        identity = {**identity, **{name: there.get(name) for name in unknown}}
+    CLAIM.begun(directory, identity)
 
 
-def claim(directory: Path, identity: Mapping[str, Any]) -> None:
-    """Make a directory the teacher cache of this identity, or make sure that it is.
-
-    What a killed run left unfinished is removed; call it while no other run records there.
+@contextmanager
+def writing_alone(
+    directory: Path, identity: Mapping[str, Any], say: Callable[[str], None]
+) -> Iterator[None]:
+    """Have a teacher cache for oneself; other runs that want it wait and then find its shards.
 
     Raises:
-        CacheError: as of `check_directory`.
+        CacheError: as of `check_directory`, or it cannot be written to.
     """
     check_directory(directory, identity)
-    if not (directory / MANIFEST).exists():
-        write_json(directory / MANIFEST, _plain(identity))
-    for unfinished in directory.glob("*/.view-*.part"):
-        unfinished.unlink(missing_ok=True)
+
+    def waiting() -> None:
+        say(f"another run records {directory}; waiting for it")
+
+    with CLAIM.hold(directory, identity, waiting=waiting):
+        for part in directory.glob(f"*/{PART}"):
+            remove_unfinished(part.parent)
+        yield
 
 
 def open_cache(
@@ -140,8 +147,7 @@ def open_cache(
 
 def part_folder(directory: Path, part: str, storage: Storage) -> Path:
     """Where one signal lives; other storages of it live beside."""
-    safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in part)
-    return directory / f"{safe}-{storage.name}"
+    return directory / f"{slug(part)}-{storage.name}"
 
 
 def find_part(directory: Path, part: str, storage: Storage) -> Shards | None:
@@ -217,12 +223,6 @@ def _shards(folder: Path, about: Mapping[str, Any]) -> Shards:
     return Shards(folder, storage, shape, rows, per_shard)
 
 
-def _plain(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """An identity as it is after it was written and read."""
-    plain: dict[str, Any] = json.loads(json.dumps(dict(identity)))
-    return plain
-
-
 def _read(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -234,9 +234,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _compare(where: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    for name in dict.fromkeys([*wanted, *found]):
-        if wanted.get(name) != found.get(name):
-            raise CacheError(
-                f"{where} was cached with {name} {found.get(name)!r}, this run has "
-                f"{wanted.get(name)!r}; use another directory or delete it"
-            )
+    difference = first_difference(wanted, found)
+    if difference is not None:
+        said = DIFFERS.format(directory=where, **difference._asdict())
+        raise CacheError(f"{said}; {ELSEWHERE}, or delete it")

@@ -8,8 +8,8 @@ from rich.table import Table
 
 from stillhouse.cli.table import STYLES
 from stillhouse.report.study_record import StudyRecord, read_study
-from stillhouse.report.study_rows import Said, StudyRow, diagnostic_names, study_rows
-from stillhouse.report.wording import MINUS
+from stillhouse.report.study_rows import GainWords, StudyRow, diagnostic_names, study_rows
+from stillhouse.records.schema import MINUS
 
 AGAINST = {"helps": "better", "hurts": "worse"}
 
@@ -47,12 +47,12 @@ def _cells(row: StudyRow, record: StudyRecord) -> list[str]:
     return [*cells, *row.diagnostics, *made, row.seconds]
 
 
-def _gain(said: Said) -> str:
-    text = f"{said.points} ({said.range})" if said.range else said.points
+def _gain(said: GainWords) -> str:
+    text = f"{said.mean} ({said.range})" if said.range else said.mean
     return text.replace(MINUS, "-")  # not every terminal can write it
 
 
-def _word(said: Said, words: dict[str, str]) -> str:
+def _word(said: GainWords, words: dict[str, str]) -> str:
     style, word = STYLES.get(said.word), words.get(said.word, said.word)
     return f"[{style}]{word}[/]" if style else word
 

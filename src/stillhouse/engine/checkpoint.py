@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from stillhouse.engine.files import replacing
 from stillhouse.errors import RunError
+from stillhouse.records.files import replacing
 
 FORMAT = 1
 

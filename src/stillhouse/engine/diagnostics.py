@@ -9,16 +9,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stillhouse.engine.files import finite
 from stillhouse.engine.signals import Signals, shape_text
 from stillhouse.errors import WiringError
+from stillhouse.records.files import Reading, finite
 
 ROWS = 2048
 """Rows that diagnostics see, the first ones of the table: representations are compared well on some
 times more samples than they have dimensions, and all is held in memory."""
-
-Reading = float | None | list[float | None]
-"""What a diagnostic showed; None for nan and inf, so that JSON stays valid."""
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ import torch
 
 from stillhouse.data.batches import BatchSource
 from stillhouse.engine.composite import run_outside
-from stillhouse.engine.diagnostics import Gathered, Reading, read_off, reads_of
+from stillhouse.engine.diagnostics import Gathered, read_off, reads_of
 from stillhouse.engine.objective import Objective
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.signals import Signals
+from stillhouse.records.files import Reading
 
 Scores = dict[str, dict[str, float]]
 """The label of a measure -> name of a metric -> its value."""

@@ -9,14 +9,13 @@ from typing import Any, Protocol
 from stillhouse.data.batches import BatchSource
 from stillhouse.data.loaders import Data, batches_of
 from stillhouse.engine.checkpoint import Checkpoint
-from stillhouse.engine.diagnostics import Reading
 from stillhouse.engine.evaluate import Scores, evaluate, examine
-from stillhouse.engine.files import Lines
 from stillhouse.engine.platform import Platform, open_platform
 from stillhouse.engine.seeding import seeded
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Settings, Trainer, Weights, opened, training
 from stillhouse.errors import NonFiniteLoss, RunError, WiringError
+from stillhouse.records.files import Lines, Reading
 
 CHECKPOINT = "checkpoint.pt"
 METRICS = "metrics.jsonl"

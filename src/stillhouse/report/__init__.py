@@ -1,18 +1,16 @@
-"""From the files of a run directory to one report.html that works offline.
+"""From the records of a run, a study or a synthesis to one report.html that works offline.
 
-record   what a run is, as frozen data        read     files -> record
-spread   mean and interval over seeds         curves   epochs -> lines over seeds
+record   what a run directory says            curves   epochs -> lines over seeds
 worth    is it worth it?                      wording  how numbers are said
-theme    colours and fonts                    figures  record -> plotly figures
-diagnostics   over epochs                          likeness, projector   what they tell
+rows     tables, as text                      theme    colours and fonts
+figures, terms, gains, diagnostics, likeness, projector   record -> plotly figures
 page     record -> report.html (page.html.jinja and its sections, page.css, page.js)
 transfer_*  the section of a transfer set, and the page of one (transfer_page.html.jinja)
 study_*  the same for the directory of a study (study.html.jinja, study.css)
 """
 
 from stillhouse.report.page import write_report
-from stillhouse.report.read import read_run
-from stillhouse.report.record import RunRecord
+from stillhouse.report.record import RunRecord, read_run
 from stillhouse.report.study_page import write_study_report
 from stillhouse.report.transfer_page import write_transfer_report
 

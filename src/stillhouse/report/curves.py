@@ -4,7 +4,8 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from stillhouse.report.record import Epoch, RunRecord
+from stillhouse.records.run import Epoch
+from stillhouse.report.record import RunRecord
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,9 @@ def curve(record: RunRecord, stage: str, pick: Callable[[Epoch], float | None]) 
         stage: ``student``, ``control`` or ``teacher``.
         pick: the quantity of one epoch; None leaves the epoch out for that seed.
 
-    >>> epochs = (Epoch("student", 0, 1, accuracy=0.5), Epoch("student", 1, 1, accuracy=0.7))
-    >>> curve(RunRecord("demo", epochs=epochs), "student", lambda epoch: epoch.accuracy).mean
-    (0.6,)
+    >>> epochs = [Epoch(stage="student", seed=n, epoch=1, terms={"kd": n / 2}) for n in (0, 1)]
+    >>> curve(RunRecord("demo", epochs=epochs), "student", lambda epoch: epoch.terms["kd"]).mean
+    (0.25,)
     """
     by_epoch: dict[int, list[float]] = {}
     seeds: set[int | None] = set()
@@ -49,9 +50,9 @@ def curve(record: RunRecord, stage: str, pick: Callable[[Epoch], float | None]) 
     )
 
 
-def accuracy_curve(record: RunRecord, stage: str) -> Curve | None:
-    """Return the validation accuracy of a stage against its epochs."""
-    return curve(record, stage, lambda epoch: epoch.accuracy)
+def validation_curve(record: RunRecord, stage: str) -> Curve | None:
+    """Return the metric of a stage on validation against its epochs."""
+    return curve(record, stage, record.validation)
 
 
 def term_curve(record: RunRecord, term: str) -> Curve | None:
@@ -78,7 +79,8 @@ def student_terms(record: RunRecord) -> tuple[str, ...]:
 def term_weights(record: RunRecord, term: str) -> tuple[float, float] | None:
     """Return the first and the last weight of a term; None if no line gives one.
 
-    >>> steps = tuple(Epoch("student", 0, n, weights={"kd": 1 / n}) for n in (1, 2, 4))
+    >>> weights = ((epoch, {"kd": 1 / epoch}) for epoch in (1, 2, 4))
+    >>> steps = [Epoch(stage="student", epoch=epoch, weights=each) for epoch, each in weights]
     >>> term_weights(RunRecord("demo", epochs=steps), "kd")
     (1.0, 0.25)
     """

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from stillhouse.diagnostics.spread import spread
+from stillhouse.records.files import Reading
+from stillhouse.records.run import TrainedRun
+from stillhouse.records.schema import MINUS
 from stillhouse.report.curves import Curve, curve
 from stillhouse.report.figures import add_band, add_level, padded
-from stillhouse.report.record import Reading, RunRecord, TrainedRun
+from stillhouse.report.record import RunRecord
 from stillhouse.report.theme import COLOURS, template
-from stillhouse.report.wording import MINUS
 
 HEIGHT = 230
 
@@ -29,13 +31,13 @@ class Panel:
     figure: Any
 
 
-def scalar(reading: Reading | None) -> float | None:
+def scalar(reading: Reading) -> float | None:
     """Return a number as it is, of a list the mean of its numbers; None where there is none.
 
-    >>> scalar((0.5, None, 1.0)), scalar(2.0), scalar(()), scalar(None)
+    >>> scalar([0.5, None, 1.0]), scalar(2.0), scalar([]), scalar(None)
     (0.75, 2.0, None, None)
     """
-    if not isinstance(reading, tuple):
+    if not isinstance(reading, list):
         return reading
     known = [value for value in reading if value is not None]
     return statistics.fmean(known) if known else None
@@ -92,7 +94,7 @@ def ended_at(record: RunRecord, diagnostic: str) -> str:
 
 
 def other_panels(record: RunRecord, shown: Iterable[str]) -> tuple[Panel, ...]:
-    """Return a panel for each diagnostic of the student that no other section shows, by its name."""
+    """Return a panel for each diagnostic of the student that no other section shows."""
     known = set(shown)
     names = dict.fromkeys(
         name for epoch in record.epochs if epoch.stage == "student" for name in epoch.diagnostics
@@ -101,7 +103,7 @@ def other_panels(record: RunRecord, shown: Iterable[str]) -> tuple[Panel, ...]:
     for position, name in enumerate(name for name in names if name not in known):
         figure = diagnostic_figure(record, name)
         if figure is not None:
-            lists = any(isinstance(epoch.diagnostics.get(name), tuple) for epoch in record.epochs)
+            lists = any(isinstance(epoch.diagnostics.get(name), list) for epoch in record.epochs)
             note = "mean of the list" if lists else ""
             alt = f"{name} of the student against epoch"
             panels.append(Panel(f"diagnostic-{position}", name, note, alt, figure))

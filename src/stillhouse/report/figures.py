@@ -1,4 +1,4 @@
-"""Validation accuracy against epoch, and what all figures over epochs share.
+"""The metric on validation against epoch, and what all figures over epochs share.
 
 Figures are pure functions of a record; None where the run has nothing to draw.
 """
@@ -7,16 +7,17 @@ import math
 from typing import Any
 
 from stillhouse.diagnostics.spread import spread
-from stillhouse.report.curves import Curve, accuracy_curve
+from stillhouse.records.schema import MetricRecord
+from stillhouse.report.curves import Curve, validation_curve
 from stillhouse.report.record import RunRecord
-from stillhouse.report.theme import COLOURS, rgba, template
+from stillhouse.report.theme import COLOURS, label, rgba, template
 
 LINES = (("control", COLOURS["control"]), ("student", COLOURS["accent"]))
 FEW_EPOCHS = 8  # so short a curve is shown whole
 
 
-def accuracy_figure(record: RunRecord) -> Any | None:
-    """Draw validation accuracy (percent) against epoch: means, bands, the teacher's last.
+def validation_figure(record: RunRecord) -> Any | None:
+    """Draw the metric on validation against epoch: means, bands, the teacher's last.
 
     As long as the teacher alone has been trained, its own curve is drawn.
     """
@@ -27,39 +28,42 @@ def accuracy_figure(record: RunRecord) -> Any | None:
     drawn = drawn or _curves(record, (("teacher", COLOURS["ink"]),))
     if not drawn:
         return None
+    metric = record.metric
+    scale, suffix = metric.scale, label(metric.suffix)
     figure = Figure()
     for stage, colour, found in drawn:
-        add_band(figure, found, stage, colour, scale=100.0, suffix="%")
+        add_band(figure, found, stage, colour, scale=scale, suffix=suffix)
     known = [found for _, _, found in drawn]
     first = min(found.epochs[0] for found in known)
     last = max(found.epochs[-1] for found in known)
     if teacher is not None:
-        name, colour = "teacher, last epoch", COLOURS["ink"]
-        add_level(figure, 100 * teacher, (first, last), name=name, colour=colour, suffix="%")
+        told = {"name": "teacher, last epoch", "colour": COLOURS["ink"], "suffix": suffix}
+        add_level(figure, scale * teacher, (first, last), **told)
     figure.update_layout(template=template(), height=380, legend_traceorder="reversed")
     figure.update_xaxes(title_text="epoch", range=padded(first, last))
-    figure.update_yaxes(ticksuffix="%", range=_settled_range(known, teacher))
+    figure.update_yaxes(ticksuffix=suffix, range=_settled_range(known, teacher, metric))
     return figure
 
 
 def early_epochs_hidden(figure: Any) -> bool:
-    """Say whether the axis of an accuracy figure begins above its lowest value."""
+    """Say whether the axis of a validation figure leaves out values of it."""
+    low, high = figure.layout.yaxis.range
     lowest = min(min(trace.y) for trace in figure.data)
-    return bool(lowest < figure.layout.yaxis.range[0])
+    return bool(lowest < low or max(max(trace.y) for trace in figure.data) > high)
 
 
 def teacher_level(record: RunRecord) -> float | None:
-    """Return the teacher's validation accuracy at its last epoch, mean over its runs."""
+    """Return the teacher's metric on validation at its last epoch, mean over its runs."""
     teacher = record.role("teacher")
     told = spread(run.validation.last for run in teacher.runs) if teacher else None
     if told is not None:
         return told.mean
-    found = accuracy_curve(record, "teacher")
+    found = validation_curve(record, "teacher")
     return found.mean[-1] if found else None
 
 
 def _curves(record: RunRecord, stages: tuple[tuple[str, str], ...]) -> list[tuple[str, str, Curve]]:
-    found = ((stage, colour, accuracy_curve(record, stage)) for stage, colour in stages)
+    found = ((stage, colour, validation_curve(record, stage)) for stage, colour in stages)
     return [(stage, colour, line) for stage, colour, line in found if line is not None]
 
 
@@ -137,12 +141,14 @@ def padded(first: int, last: int) -> tuple[float, float]:
     return (first, last) if last > first else (first - 0.5, last + 0.5)
 
 
-def _settled_range(curves: list[Curve], teacher: float | None) -> tuple[float, float]:
+def _settled_range(
+    curves: list[Curve], teacher: float | None, metric: MetricRecord
+) -> tuple[float, float]:
     """Leave the steep first quarter out of view, so that the differences after it show."""
     settled: list[float] = [] if teacher is None else [teacher]
     for found in curves:
         start = math.ceil(len(found.epochs) / 4) if len(found.epochs) >= FEW_EPOCHS else 0
         settled += [*found.low[start:], *found.high[start:]]
-    low, high = 100 * min(settled), 100 * max(settled)
-    margin = max(0.06 * (high - low), 0.25)
-    return low - margin, min(high + margin, 100.0 + margin)
+    low, high = metric.scale * min(settled), metric.scale * max(settled)
+    margin = max(0.06 * (high - low), metric.scale / 400)
+    return low - margin, high + margin

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from stillhouse.report.record import RunRecord, Verdict
-from stillhouse.report.theme import COLOURS, FONT, template
-from stillhouse.report.wording import points
+from stillhouse.records.run import Verdict
+from stillhouse.records.schema import MINUS, MetricRecord
+from stillhouse.report.record import RunRecord
+from stillhouse.report.theme import COLOURS, FONT, label, template
 
 ROW = 30  # pixels a seed; above MANY seeds the rows move closer
 MANY = 12
@@ -27,25 +28,21 @@ def gain_labels(record: RunRecord) -> tuple[str, ...]:
 
 
 def gains_figure(record: RunRecord) -> Any | None:
-    """Draw one dot per seed (points of accuracy), the mean with its interval, and zero."""
+    """Draw one dot per seed, the mean with its interval, and zero; right is better."""
     from plotly.graph_objects import Figure, Scatter
 
     verdict = record.verdict
     if verdict is None:
         return None
-    found = [
-        (name, gain)
-        for name, gain in zip(gain_labels(record), verdict.gains, strict=True)
-        if gain is not None
-    ]
+    found, metric = list(zip(gain_labels(record), verdict.gains, strict=True)), record.metric
     if not found:
         return None
     rows = len(found)
     figure = Figure(
         Scatter(
-            x=[100 * gain for _, gain in found],
+            x=[metric.scale * gain for _, gain in found],
             y=list(range(rows)),
-            text=[f"{name}: {points(gain)} points" for name, gain in found],
+            text=[label(f"{name}: {metric.difference(gain)}") for name, gain in found],
             mode="markers",
             marker={"size": 9, "color": COLOURS["control"]},
             hovertemplate="%{text}<extra></extra>",
@@ -54,24 +51,24 @@ def gains_figure(record: RunRecord) -> Any | None:
     names = [name for name, _ in found]
     if verdict.gain is not None and rows > 1:
         names.append("mean")
-        _add_mean(figure, verdict, rows)
-    _lay_out(figure, names, _reach(found, verdict))
+        _add_mean(figure, verdict, rows, metric)
+    _lay_out(figure, names, _reach(found, verdict, metric), metric)
     return figure
 
 
-def _add_mean(figure: Any, verdict: Verdict, row: int) -> None:
+def _add_mean(figure: Any, verdict: Verdict, row: int, metric: MetricRecord) -> None:
     from plotly.graph_objects import Scatter
 
-    gain, said = verdict.gain or 0.0, f"mean: {points(verdict.gain)} points"
+    gain, said = verdict.gain or 0.0, f"mean: {metric.difference(verdict.gain)}"
     bars = {}
     if verdict.low is not None and verdict.high is not None:
-        said += f" ({points(verdict.low)} to {points(verdict.high)})"
+        said += f" ({metric.signed(verdict.low)} to {metric.signed(verdict.high)})"
         bars = {
             "error_x": {
                 "type": "data",
                 "symmetric": False,
-                "array": [100 * (verdict.high - gain)],
-                "arrayminus": [100 * (gain - verdict.low)],
+                "array": [metric.scale * (verdict.high - gain)],
+                "arrayminus": [metric.scale * (gain - verdict.low)],
                 "thickness": 2.5,
                 "width": 6,
                 "color": COLOURS["accent"],
@@ -79,9 +76,9 @@ def _add_mean(figure: Any, verdict: Verdict, row: int) -> None:
         }
     figure.add_trace(
         Scatter(
-            x=[100 * gain],
+            x=[metric.scale * gain],
             y=[row],
-            text=[said],
+            text=[label(said)],
             mode="markers",
             marker={"size": 13, "symbol": "diamond", "color": COLOURS["accent"]},
             hovertemplate="%{text}<extra></extra>",
@@ -90,17 +87,23 @@ def _add_mean(figure: Any, verdict: Verdict, row: int) -> None:
     )
 
 
-def _reach(found: list[tuple[str, float]], verdict: Verdict) -> tuple[float, float]:
+def _reach(
+    found: list[tuple[str, float]], verdict: Verdict, metric: MetricRecord
+) -> tuple[float, float]:
     shown = [0.0, *(gain for _, gain in found), verdict.low or 0.0, verdict.high or 0.0]
-    low, high = 100 * min(shown), 100 * max(shown)
+    low, high = metric.scale * min(shown), metric.scale * max(shown)
     # Room on both sides of zero, so that it is seen which side the gains lie on.
-    margin = max(0.12 * (high - low), 0.05)
-    least = 0.22 * max(high - low, 0.25)
+    margin = max(0.12 * (high - low), metric.scale / 2000)
+    least = 0.22 * max(high - low, metric.scale / 400)
     return min(low - margin, -least), max(high + margin, least)
 
 
-def _lay_out(figure: Any, names: list[str], reach: tuple[float, float]) -> None:
+def _lay_out(
+    figure: Any, names: list[str], reach: tuple[float, float], metric: MetricRecord
+) -> None:
     height = ROW if len(names) <= MANY else ROW // 2
+    sides = ("student", "control") if metric.higher_is_better else ("control", "student")
+    of = label(f"{metric.difference_unit} of {metric.name}".removeprefix(" of "))
     figure.update_layout(
         template=template(),
         height=height * len(names) + 84,
@@ -110,7 +113,7 @@ def _lay_out(figure: Any, names: list[str], reach: tuple[float, float]) -> None:
     )
     figure.update_xaxes(
         range=reach,
-        title_text="points of accuracy, student \u2212 control",
+        title_text=f"{of}, {f' {MINUS} '.join(sides)}",
         tickformat="~g",
         showgrid=True,
     )

@@ -4,10 +4,10 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
+from stillhouse.records.files import Reading
 from stillhouse.report.diagnostics import Panel, diagnostic_figure, ended_at, final_runs
-from stillhouse.report.record import Reading, RunRecord
-from stillhouse.report.terms import label
-from stillhouse.report.theme import COLOURS, rgba, template
+from stillhouse.report.record import RunRecord
+from stillhouse.report.theme import COLOURS, label, rgba, template
 
 CKA, COSINE, HEADS = "embedding_cka", "embedding_cosine", "head_cosine"
 PANELS = (
@@ -69,11 +69,11 @@ def by_class(record: RunRecord, role: str) -> tuple[float | None, ...]:
 
     Of a student whose run has not ended, by the last epoch of each seed.
     """
-    shown: list[Reading | None] = [run.diagnostics.get(HEADS) for run in final_runs(record, role)]
+    shown: list[Reading] = [run.diagnostics.get(HEADS) for run in final_runs(record, role)]
     if not shown:
         last = {epoch.seed: epoch for epoch in record.epochs if epoch.stage == role}
         shown = [epoch.diagnostics.get(HEADS) for epoch in last.values()]
-    lists = [reading for reading in shown if isinstance(reading, tuple)]
+    lists = [reading for reading in shown if isinstance(reading, list)]
     if not lists or len({len(reading) for reading in lists}) > 1:
         return ()
     return tuple(_mean(values) for values in zip(*lists, strict=True))
@@ -90,7 +90,7 @@ Cosines = tuple[float | None, ...]
 def _bars(record: RunRecord, student: Cosines, control: Cosines) -> Any:
     from plotly.graph_objects import Bar, Figure
 
-    names = record.data.class_names
+    names = record.scores.data.class_names if record.scores else ()
     told = names if len(names) == len(student) else tuple(str(at) for at in range(len(student)))
     at = list(range(len(student)))
     figure = Figure()

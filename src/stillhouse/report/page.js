@@ -6,7 +6,7 @@
   window.addEventListener("load", function () { plots().forEach(function (plot) { window.Plotly.Plots.resize(plot); }); });
   var whole = document.getElementById("whole-axis");
   if (whole) {
-    var plot = document.getElementById("figure-accuracy"), near = plot.layout.yaxis.range.slice();
+    var plot = document.getElementById("figure-validation"), near = plot.layout.yaxis.range.slice();
     whole.hidden = false;
     whole.addEventListener("click", function () {
       var all = whole.textContent === "Show it whole";

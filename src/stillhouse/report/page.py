@@ -1,6 +1,5 @@
 """A run directory -> report.html: one file that needs no network and no other file."""
 
-import os
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.resources import files
@@ -8,21 +7,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stillhouse.errors import RunError
+from stillhouse.records.files import replacing
 from stillhouse.report import wording
 from stillhouse.report.curves import last_epochs, student_terms, term_curve, term_weights
 from stillhouse.report.diagnostics import Panel, final_runs, other_panels
-from stillhouse.report.figures import accuracy_figure, early_epochs_hidden
+from stillhouse.report.figures import early_epochs_hidden, validation_figure
 from stillhouse.report.gains import gain_labels, gains_figure
 from stillhouse.report.likeness import PANELS, by_class, few, heads_figure, likeness_panels
 from stillhouse.report.projector import GAUGES, projector_panels, spectrum_figure
-from stillhouse.report.read import read_run
-from stillhouse.report.record import RunRecord
-from stillhouse.report.rows import seed_rows, settled, table_rows
+from stillhouse.report.record import RunRecord, read_run
+from stillhouse.report.rows import costs_table, seed_rows, settled, table_rows
 from stillhouse.report.terms import share_figure, share_parts, spans_decades, term_figure
 from stillhouse.report.theme import COLOURS, CONFIG, FONT, MONO
 from stillhouse.report.transfer_figures import transfer_figures
 from stillhouse.report.transfer_gallery import gallery
-from stillhouse.report.worth import mean_test_accuracy, worth
+from stillhouse.report.worth import mean_test, worth
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -32,7 +31,6 @@ NAME = "report.html"
 PAGE, SECTIONS = "page.html.jinja", "sections"
 FILTERS: tuple[Callable[..., str], ...] = (
     wording.percent,
-    wording.points,
     wording.count,
     wording.size,
     wording.duration,
@@ -64,13 +62,11 @@ def write_page(directory: Path, page: str) -> Path:
         RunError: the directory cannot be written to.
     """
     path = directory / NAME
-    beside = directory / f".{NAME}.{os.getpid()}.tmp"
     try:
-        # A lone surrogate is legal in JSON and not in UTF-8: it is shown as '?'.
-        beside.write_bytes(page.encode("utf-8", errors="replace"))
-        os.replace(beside, path)
+        with replacing(path) as fresh:
+            # A lone surrogate is legal in JSON and not in UTF-8: it is shown as '?'.
+            fresh.write_bytes(page.encode("utf-8", errors="replace"))
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise RunError(
             f"cannot write '{path}' ({error.strerror}); make room or make the directory "
             "writable, the files of the run are untouched"
@@ -86,7 +82,10 @@ def render(record: RunRecord) -> str:
     template = page_environment().get_template(PAGE)
     return template.render(
         run=record,
-        title=(record.title or record.name).replace(" -> ", " \u2192 "),
+        scores=record.scores,
+        metric=record.metric,
+        validation=record.validation,
+        title=((record.scores and record.scores.title) or record.name).replace(" -> ", " \u2192 "),
         worth=worth(record),
         rows=table_rows(record),
         seeds=seed_rows(record),
@@ -97,7 +96,7 @@ def render(record: RunRecord) -> str:
         terms=_terms(record),
         settled=settled(record),
         shares=[(term, colour) for term, (_, colour) in share_parts(record).items()],
-        costs=record.costs,
+        costs=costs_table(record.costs, record.metric) if record.costs else None,
         transfer=record.transfer,
         gallery=gallery(record.transfer),
         likeness=likeness_panels(record),
@@ -106,7 +105,7 @@ def render(record: RunRecord) -> str:
         projector=projector_panels(record),
         others=_others(record),
         figures=embedded(figures),
-        early_hidden="accuracy" in figures and early_epochs_hidden(figures["accuracy"]),
+        early_hidden="validation" in figures and early_epochs_hidden(figures["validation"]),
         style=page_style(*(["transfer.css"] if record.transfer else [])),
         script=Markup(own_text("page.js")),  # noqa: S704  (our own text)
     )
@@ -126,7 +125,7 @@ def page_environment() -> "Environment":
         loader=FunctionLoader(_template_text),
     )
     environment.filters.update({say.__name__: say for say in FILTERS})
-    environment.globals["compared"] = wording.compared
+    environment.globals |= {"compared": wording.compared, "flat": wording.flat}
     return environment
 
 
@@ -153,12 +152,12 @@ def _flow(record: RunRecord) -> Mapping[str, dict[str, Any]]:
     """Describe teacher, student and control; ``side`` draws their sizes as squares in pixels."""
     models = [record.role(role) for role in ("teacher", "student", "control")]
     known = [model for model in models if model is not None]
-    weights = {model.role: model.size or model.parameters or 0 for model in known}
+    weights = {model.role: model.bytes or model.parameters for model in known}
     largest = max(weights.values(), default=0)
     return {
         model.role: {
             "model": model,
-            "test": mean_test_accuracy(model),
+            "test": mean_test(model),
             "side": round(52 * (weights[model.role] / largest) ** 0.5) if largest else 0,
         }
         for model in known
@@ -176,7 +175,7 @@ def _terms(record: RunRecord) -> Mapping[str, dict[str, Any]]:
 
 def _figures(record: RunRecord) -> Mapping[str, Any]:
     """Draw what the run gives rise to, in the order in which the page shows it."""
-    drawn = {"gains": gains_figure(record), "accuracy": accuracy_figure(record)}
+    drawn = {"gains": gains_figure(record), "validation": validation_figure(record)}
     for position, term in enumerate(_terms(record)):
         drawn[f"term-{position}"] = term_figure(record, term)
     drawn["share"] = share_figure(record)

@@ -50,7 +50,7 @@ def spectra(record: RunRecord) -> dict[int, tuple[float, ...]]:
     found: dict[int, list[tuple[float, ...]]] = {}
     for epoch in record.epochs:
         sigma = epoch.diagnostics.get(SIGMA)
-        if epoch.stage != "student" or not isinstance(sigma, tuple):
+        if epoch.stage != "student" or not isinstance(sigma, list):
             continue
         known = [value for value in sigma if value is not None]
         if known and len(known) == len(sigma) and max(known) > 0:

@@ -1,161 +1,223 @@
-"""What a run directory says, as frozen data; ``None`` is what the run has not said (yet)."""
+"""A run directory as the report sees it: its records, its epochs, and what is not there (yet)."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from stillhouse.errors import RunError
+from stillhouse.records.run import (
+    COSTS,
+    METRICS,
+    PRODUCTS,
+    SCORES,
+    Costs,
+    Epoch,
+    ModelRecord,
+    Product,
+    ProductList,
+    Scores,
+    Verdict,
+)
+from stillhouse.records.schema import (
+    ACCURACY,
+    RUN_AGAIN,
+    MetricRecord,
+    first_problem,
+    read_object,
+)
+from stillhouse.report.wording import flat
 
 if TYPE_CHECKING:
-    from stillhouse.report.costs import Costs
     from stillhouse.synthesis.gallery import Gallery
 
-Reading = float | tuple[float | None, ...]
-"""What a diagnostic showed: a number, or a list in which None was no finite number."""
+RECIPE, ENVIRONMENT, TRANSFER = "resolved.yaml", "environment.json", "transfer.json"
+FILES = (SCORES, METRICS, RECIPE, ENVIRONMENT, PRODUCTS)
+SIGNS_OF_A_RUN = (SCORES, METRICS, RECIPE)
 
 Groups = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """Fractions in [0, 1]: of the last epoch, and of the epoch best on validation."""
-
-    last: float | None = None
-    best: float | None = None
-
-
-@dataclass(frozen=True)
-class TrainedRun:
-    """One training of one model with one seed; ``given`` if the weights were brought along."""
-
-    seed: int | None = None
-    epochs: int | None = None
-    best_epoch: int | None = None
-    seconds: float | None = None
-    reused: bool = False
-    given: bool = False
-    validation: Accuracy = Accuracy()
-    test: Accuracy = Accuracy()
-    heads: Mapping[str, Accuracy] = field(default_factory=dict)
-    heads_validation: Mapping[str, Accuracy] = field(default_factory=dict)
-    diagnostics: Mapping[str, Reading] = field(default_factory=dict)
-    notes: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class ModelRecord:
-    """One model in its role (``teacher``, ``control``, ``student``), one run per seed."""
-
-    role: str
-    model: str
-    parameters: int | None = None
-    size: int | None = None
-    runs: tuple[TrainedRun, ...] = ()
-    head_sizes: Mapping[str, int | None] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Data:
-    """The data set and its three splits; ``image`` is (channels, height, width)."""
-
-    name: str = ""
-    train: int | None = None
-    validation: int | None = None
-    test: int | None = None
-    classes: int | None = None
-    class_names: tuple[str, ...] = ()
-    image: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class Method:
-    """The distillation method, its one-line description, its paper and its settings."""
-
-    name: str = ""
-    line: str = ""
-    paper: str = ""
-    settings: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Student minus control: the mean paired gain and its interval, as fractions."""
-
-    word: str = ""
-    gain: float | None = None
-    low: float | None = None
-    high: float | None = None
-    confidence: float | None = None
-    seeds: int | None = None
-    measure: str = ""
-    gains: tuple[float | None, ...] = ()
-    sentence: str = ""
-
-
-@dataclass(frozen=True)
-class Served:
-    """How the teacher served: live or cached, why, and what caching it took."""
-
-    cached: bool = False
-    why: str = ""
-    seconds: float | None = None
-    students: int | None = None
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One line of metrics.jsonl: the state of one stage and seed after one epoch (1-based)."""
-
-    stage: str
-    seed: int | None
-    epoch: int
-    terms: Mapping[str, float] = field(default_factory=dict)
-    weights: Mapping[str, float] = field(default_factory=dict)
-    accuracy: float | None = None
-    diagnostics: Mapping[str, Reading] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Product:
-    """A file that the run left behind."""
-
-    name: str
-    file: str = ""
-    size: int | None = None
-    sha256: str = ""
-    what: str = ""
+"""Headings, and below each names and values."""
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """Everything the report shows; built by :func:`stillhouse.report.read.read_run`.
+    """Everything that the page of a run shows.
 
-    >>> RunRecord(name="demo").finished
-    False
+    Args:
+        name: of its directory.
+        scores: None as long as the run has not ended.
+        epochs: of all stages and seeds, in order.
+        recipe: the text of resolved.yaml.
+        missing: files that are not there.
+        torn_lines: of metrics.jsonl.
+
+    >>> record = RunRecord("demo")
+    >>> record.finished, record.role("teacher"), record.metric.name
+    (False, None, 'accuracy')
     """
 
     name: str
-    title: str = ""
-    created: str = ""
-    finished: bool = False
-    seconds: float | None = None
-    data: Data = Data()
-    method: Method = Method()
-    models: tuple[ModelRecord, ...] = ()
-    verdict: Verdict | None = None
-    served: Served | None = None
-    epochs: tuple[Epoch, ...] = ()
+    scores: Scores | None = None
+    epochs: Sequence[Epoch] = ()
     recipe: str = ""
     environment: Groups = ()
     products: tuple[Product, ...] = ()
+    costs: Costs | None = None
+    transfer: "Gallery | None" = None
     missing: tuple[str, ...] = ()
     torn_lines: int = 0
-    transfer: "Gallery | None" = None
-    costs: "Costs | None" = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has ended."""
+        return self.scores is not None and self.scores.finished
+
+    @property
+    def metric(self) -> MetricRecord:
+        """What the run is measured by; a run that has not said it yet is one of classification."""
+        return self.scores.task.metric if self.scores else ACCURACY
+
+    @property
+    def models(self) -> tuple[ModelRecord, ...]:
+        """Its networks, in the order in which they were trained."""
+        return self.scores.models if self.scores else ()
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """None if the run has not come to one."""
+        return self.scores.verdict if self.scores else None
 
     def role(self, role: str) -> ModelRecord | None:
-        """Return the first model in a role, if the run has one.
-
-        >>> record = RunRecord(name="demo", models=(ModelRecord("student", "resnet8"),))
-        >>> record.role("student").model, record.role("teacher")
-        ('resnet8', None)
-        """
+        """The first network in a role, if the run has one."""
         return next((model for model in self.models if model.role == role), None)
+
+    def validation(self, epoch: Epoch) -> float | None:
+        """The metric after an epoch, by the stage's own logits where several inferences have it."""
+        for measure in (f"{epoch.stage}.logits", "student.logits", *epoch.validation):
+            found = epoch.validation.get(measure, {}).get(self.metric.name)
+            if found is not None:
+                return found
+        return None
+
+
+def read_run(directory: Path) -> RunRecord:
+    """Read what a run has written so far.
+
+    Args:
+        directory: a run directory; any of its files may be missing while the run goes on.
+
+    Raises:
+        RunError: ``directory`` is no run directory, or one of its files is damaged or was edited.
+        DataError: what it keeps of its transfer set is damaged.
+    """
+    missing = tuple(name for name in FILES if not (directory / name).is_file())
+    _require_a_run(directory, missing)
+    epochs, torn = read_epochs(directory / METRICS)
+    recipe = directory / RECIPE
+    there = {name for name in (SCORES, PRODUCTS, COSTS) if (directory / name).is_file()}
+    return RunRecord(
+        name=directory.resolve().name,
+        scores=Scores.read(directory / SCORES) if SCORES in there else None,
+        epochs=epochs,
+        recipe=recipe.read_text("utf-8", errors="replace") if recipe.is_file() else "",
+        environment=_groups(directory / ENVIRONMENT),
+        products=ProductList.read(directory / PRODUCTS).products if PRODUCTS in there else (),
+        costs=Costs.read(directory / COSTS) if COSTS in there else None,
+        transfer=_transfer(directory),
+        missing=missing,
+        torn_lines=torn,
+    )
+
+
+def _require_a_run(directory: Path, missing: tuple[str, ...]) -> None:
+    if not directory.exists():
+        raise RunError(
+            f"there is no directory '{directory}' to report on; "
+            "give the directory that 'stillhouse run ... -o DIR' wrote"
+        )
+    if not directory.is_dir():
+        raise RunError(
+            f"'{directory}' is a file, a report is made from a run directory; "
+            f"try its folder: '{directory.parent}'"
+        )
+    if all(name in missing for name in SIGNS_OF_A_RUN):
+        inner = sorted(path.parent.name for path in directory.glob(f"*/{SCORES}"))
+        hint = (
+            f"runs lie one folder deeper: {', '.join(inner[:5])}"
+            if inner
+            else "give the directory that 'stillhouse run ... -o DIR' wrote"
+        )
+        raise RunError(
+            f"'{directory}' is not a run directory: it has none of "
+            f"{', '.join(SIGNS_OF_A_RUN)}; {hint}"
+        )
+
+
+def read_epochs(path: Path) -> tuple[tuple[Epoch, ...], int]:
+    """Read the epochs of metrics.jsonl; none if there is no such file.
+
+    A run that was resumed writes the epochs after its checkpoint twice: the later line counts.
+    A torn last line is what a run that is being written looks like. A line torn in the middle
+    is left over from a run that was killed and resumed: it is passed over and counted, so that
+    the report can say so.
+
+    Returns:
+        the epochs, one training after the other as they began; and the number of unreadable
+        lines before the last one.
+
+    Raises:
+        RunError: a line was edited into something else.
+    """
+    if not path.is_file():
+        return (), 0
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    while lines and not lines[-1].strip():
+        lines.pop()
+    found: dict[tuple[str, int | None], dict[int, Epoch]] = {}
+    torn = 0
+    for number, line in enumerate(lines, start=1):
+        try:
+            event = json.loads(line) if line.strip() else None
+        except (ValueError, RecursionError):
+            torn += number < len(lines)
+            continue
+        if isinstance(event, dict) and event.get("event") == "epoch":
+            epoch = _epoch(event, path, number)
+            found.setdefault((epoch.stage, epoch.seed), {})[epoch.epoch] = epoch
+    return tuple(run[number] for run in found.values() for number in sorted(run)), torn
+
+
+def _epoch(event: dict[str, Any], path: Path, number: int) -> Epoch:
+    try:
+        return Epoch.checked(event)
+    except ValidationError as error:
+        raise RunError(
+            f"{path}, line {number} is damaged: {first_problem(error)}; {RUN_AGAIN}"
+        ) from None
+
+
+def _groups(path: Path) -> Groups:
+    """What environment.json holds: what lies flat comes first, without a heading."""
+    found = read_object(path, RunError, RUN_AGAIN) if path.is_file() else {}
+    return tuple(_grouped(found))
+
+
+def _grouped(found: Mapping[str, object]) -> Iterator[tuple[str, tuple[tuple[str, str], ...]]]:
+    flat_part = {key: item for key, item in found.items() if not isinstance(item, dict)}
+    if flat_part:
+        yield "", flat(flat_part)
+    for key, item in found.items():
+        if isinstance(item, dict) and item:
+            yield key, flat(item)
+
+
+def _transfer(directory: Path) -> "Gallery | None":
+    """What the run keeps of its transfer set, if it has one; torch is loaded only then."""
+    if not (directory / TRANSFER).is_file():
+        return None
+    from stillhouse.synthesis.gallery import read_gallery
+
+    return read_gallery(directory)

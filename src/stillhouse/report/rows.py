@@ -1,11 +1,22 @@
-"""The rows of the results table and of its detail per seed, as text ready to be shown."""
+"""The rows of the tables of a run: results, each training, costs; as text ready to be shown."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from stillhouse.diagnostics.spread import spread
-from stillhouse.report.record import Accuracy, ModelRecord, RunRecord, TrainedRun
-from stillhouse.report.wording import NOTHING, compared, count, duration, head_note, interval, size
+from stillhouse.records.run import Costs, EpochScores, ModelRecord, NetworkCosts, TrainedRun
+from stillhouse.records.schema import NOTHING, MetricRecord
+from stillhouse.report.record import RunRecord
+from stillhouse.report.wording import (
+    compared,
+    count,
+    duration,
+    head_note,
+    interval,
+    operations,
+    size,
+    text,
+)
 from stillhouse.report.worth import mean_seconds
 
 NOT_FINISHED = "not finished"
@@ -13,7 +24,7 @@ NOT_FINISHED = "not finished"
 
 @dataclass(frozen=True)
 class TableRow:
-    """One line of the results table; accuracies in percent, mean and half-width over seeds."""
+    """One line of the results table; the metric as mean and half-width over seeds."""
 
     role: str
     model: str
@@ -38,8 +49,8 @@ class SeedRow:
     seed: str
     epochs: str
     best_epoch: str
-    validation: Accuracy
-    test: Accuracy
+    validation: EpochScores
+    test: EpochScores
     seconds: str
     note: str
 
@@ -59,7 +70,7 @@ def seed_rows(record: RunRecord) -> tuple[SeedRow, ...]:
     return tuple(
         SeedRow(
             role=model.role,
-            seed=NOTHING if run.seed is None else str(run.seed),
+            seed=str(run.seed),
             epochs=count(run.epochs),
             best_epoch=count(run.best_epoch),
             validation=run.validation,
@@ -84,16 +95,16 @@ def _model_row(record: RunRecord, model: ModelRecord) -> TableRow:
         validation_best=_mean(record, (run.validation.best for run in model.runs)),
         parameters=count(model.parameters),
         fewer=_against(teacher, model, "parameters", ("fewer", "more", "as many")),
-        size=size(model.size),
-        smaller=_against(teacher, model, "size", ("smaller", "larger", "same size")),
+        size=size(model.bytes),
+        smaller=_against(teacher, model, "bytes", ("smaller", "larger", "same size")),
         seconds=_seconds(model),
     )
 
 
 def _head_row(record: RunRecord, model: ModelRecord, name: str) -> TableRow:
-    heads = [run.heads.get(name, Accuracy()) for run in model.runs]
+    heads = [run.heads[name] for run in model.runs if name in run.heads]
     validated = [run.heads_validation[name] for run in model.runs if name in run.heads_validation]
-    held = model.head_sizes.get(name)
+    held = model.heads_bytes.get(name)
     return TableRow(
         role=model.role,
         model=name,
@@ -111,7 +122,7 @@ def _mean(record: RunRecord, values: Iterable[float | None]) -> str:
     found = spread(values)
     if found is None:
         return NOTHING if record.finished else NOT_FINISHED
-    return interval(found)
+    return interval(found, record.metric)
 
 
 def _seconds(model: ModelRecord) -> str:
@@ -158,4 +169,49 @@ def settled(record: RunRecord) -> tuple[tuple[str, str], ...]:
     return tuple(
         (what if whats.count(what) == 1 else f"{what}, seed {seeds[what, said]}", said)
         for what, said in found
+    )
+
+
+@dataclass(frozen=True)
+class CostsTable:
+    """What teacher and student cost, side by side.
+
+    Args:
+        batches: sizes that were timed, in order.
+        lines: the cells of each network.
+        kept: reason -> layers that stayed as they were.
+        conditions: what a time depends on.
+    """
+
+    batches: tuple[str, ...]
+    lines: tuple[tuple[str, ...], ...]
+    kept: Mapping[str, tuple[str, ...]]
+    conditions: str
+
+
+def costs_table(costs: Costs, metric: MetricRecord) -> CostsTable:
+    """Lay costs.json out as a table."""
+    batches = tuple(dict.fromkeys(at for each in costs.networks for at in each.milliseconds))
+    kept: dict[str, tuple[str, ...]] = {}
+    for layer in costs.kept:
+        kept[layer.why] = (*kept.get(layer.why, ()), layer.path)
+    return CostsTable(
+        batches,
+        tuple(_costs(each, batches, metric) for each in costs.networks),
+        kept,
+        ", ".join(f"{key} {text(item)}" for key, item in costs.conditions.items()),
+    )
+
+
+def _costs(
+    network: NetworkCosts, batches: tuple[str, ...], metric: MetricRecord
+) -> tuple[str, ...]:
+    times = [network.milliseconds.get(batch) for batch in batches]
+    return (
+        network.name,
+        metric.with_unit(network.test),
+        count(network.parameters),
+        operations(network.macs),
+        size(network.file_bytes),
+        *(NOTHING if spent is None else f"{spent:.3g} ms" for spent in times),
     )

@@ -1,17 +1,19 @@
-"""Student accuracy over the study's axis: the teacher's accuracy, or a setting."""
+"""The test metric of the students over the study's axis: the teacher's, or a setting."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 from stillhouse.diagnostics.spread import Spread
-from stillhouse.report.study_figures import control_level
-from stillhouse.report.study_record import Arm, StudyRecord, tested
+from stillhouse.records.schema import MetricRecord
+from stillhouse.records.study import Arm
+from stillhouse.report.study_figures import control_level, error_bars
+from stillhouse.report.study_record import StudyRecord, settings_of, tested
 from stillhouse.report.study_rows import controls
-from stillhouse.report.theme import COLOURS, TINTS, template
-from stillhouse.report.values import number, text
+from stillhouse.report.theme import COLOURS, TINTS, label, template
+from stillhouse.report.wording import text
 
 TEACHER = "teacher"
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "cross")
@@ -37,23 +39,23 @@ Series = dict[str, list[_Point]]
 
 
 def axis_figure(record: StudyRecord) -> Any | None:
-    """Draw test accuracy (percent) of the arms against the axis, a line per other setting.
+    """Draw the test metric of the arms against the axis, a line per other setting.
 
     Arms that differ in nothing but the axis are one series.
     """
     from plotly.graph_objects import Figure
 
-    series = _series(record, _teacher_at if record.axis == TEACHER else _setting_at)
+    series, metric = _series(record), record.metric
     if not series:
         return None
     figure = Figure()
     for position, (name, points) in enumerate(series.items()):
-        _add_series(figure, name, points, position, joined=name != ALONE)
+        _add_series(figure, name, points, position, metric, joined=name != ALONE)
     level = control_level(record)
     values = [point.at for points in series.values() for point in points]
     if level is not None:
         figure.add_hline(
-            y=100 * level,
+            y=metric.scale * level,
             line={"color": COLOURS["ink"], "width": 1.25, "dash": "dash"},
             annotation_text="control",
             annotation_position="top left",
@@ -67,15 +69,20 @@ def axis_figure(record: StudyRecord) -> Any | None:
         showlegend=len(figure.data) > 1,
         margin={"t": 24},
     )
-    figure.update_yaxes(ticksuffix="%", title_text="student, test accuracy")
+    figure.update_yaxes(
+        ticksuffix=label(metric.suffix), title_text=label(f"student, test {metric.name}")
+    )
     figure.update_xaxes(**_x_axis(record, values))
     return figure
 
 
 def _x_axis(record: StudyRecord, values: Sequence[float | str]) -> dict[str, Any]:
-    if record.axis == TEACHER:
-        return {"title_text": "teacher, test accuracy", "ticksuffix": "%", "showgrid": True}
-    title = {"title_text": TITLES.get(record.axis, escape(record.axis)), "showgrid": True}
+    axis = record.axis or ""
+    if axis == TEACHER:
+        metric = record.metric
+        said = f"teacher, test {metric.name}"
+        return {"title_text": label(said), "ticksuffix": label(metric.suffix), "showgrid": True}
+    title = {"title_text": TITLES.get(axis, label(axis)), "showgrid": True}
     numeric = [value for value in values if isinstance(value, float)]
     if len(numeric) < len(values):
         return {**title, "type": "category"}
@@ -96,10 +103,10 @@ def _named(values: Sequence[float]) -> dict[str, Any]:
     return {"tickvals": once, "ticktext": [f"{value:,.10g}" for value in once]}
 
 
-def _series(record: StudyRecord, place: Callable[[Arm], _Point | None]) -> Series:
+def _series(record: StudyRecord) -> Series:
     found: Series = {}
-    for arm in record.ranked:
-        point = place(arm)
+    for arm, shown in record.scored:
+        point = _point(arm, shown, record)
         if point is not None:
             found.setdefault(_others(arm, record), []).append(point)
     alone = [name for name, points in found.items() if len(points) == 1]
@@ -110,33 +117,33 @@ def _series(record: StudyRecord, place: Callable[[Arm], _Point | None]) -> Serie
     return found
 
 
-def _teacher_at(arm: Arm) -> _Point | None:
-    teacher = tested(arm.teachers)
-    if teacher is None or arm.test is None:
+def _point(arm: Arm, found: Spread, record: StudyRecord) -> _Point | None:
+    """Where an arm stands; None where it has no place on the axis."""
+    if record.axis == TEACHER:
+        teacher = tested(arm.teacher)
+        at = None if teacher is None else record.metric.scale * teacher.mean
+        return None if at is None else _Point(at, found, arm.name, teacher)
+    if arm.at is None:
         return None
-    return _Point(100 * teacher.mean, arm.test, arm.name, teacher)
-
-
-def _setting_at(arm: Arm) -> _Point | None:
-    if arm.test is None or arm.at is None:
-        return None
-    value = number(arm.at)
-    return _Point(escape(text(arm.at)) if value is None else value, arm.test, arm.name)
+    is_number = isinstance(arm.at, int | float) and not isinstance(arm.at, bool)
+    return _Point(float(arm.at) if is_number else label(text(arm.at)), found, arm.name)
 
 
 def _others(arm: Arm, record: StudyRecord) -> str:
     """What an arm sets beside the axis."""
+    axis = record.axis or ""
     rest = {
         key: value
-        for key, value in arm.settings.items()
-        if key != record.axis and not (record.axis == TEACHER and key.startswith("teacher."))
+        for key, value in settings_of(arm).items()
+        if key != axis and not (axis == TEACHER and key.startswith("teacher."))
     }
     method = rest.pop("method.name", arm.method)
     names = [method]
-    if record.axis.startswith(TRANSFER):  # over images, what made them is what differs
+    if axis.startswith(TRANSFER):  # over images, what made them is what differs
         made = [rest.pop(key, "") for key in ("transfer.method.name", "transfer.method")]
         several = len({each.method for each in record.arms}) > 1
-        made = [*filter(None, made)] or [*filter(None, [arm.made_by])]  # what all have in common
+        common = [arm.transfer.method] if arm.transfer else []
+        made = [*filter(None, made)] or common
         names = [*made, *([method] if several else [])] or [method]
     return ", ".join([*names, *(f"{_short(key)}={value}" for key, value in rest.items())])
 
@@ -152,21 +159,28 @@ def _short(key: str) -> str:
 
 
 def _add_series(
-    figure: Any, name: str, points: Sequence[_Point], position: int, *, joined: bool
+    figure: Any,
+    name: str,
+    points: Sequence[_Point],
+    position: int,
+    metric: MetricRecord,
+    *,
+    joined: bool,
 ) -> None:
     from plotly.graph_objects import Scatter
 
     colour = TINTS[position % (len(TINTS) - 1)]
+    bars = partial(error_bars, colour=colour, metric=metric, thickness=1.5)
     many = any(point.teacher and point.teacher.half is not None for point in points)
     joined &= len({point.at for point in points}) == len(points) > 1
     figure.add_trace(
         Scatter(
             x=[point.at for point in points],
-            y=[100 * point.found.mean for point in points],
-            error_y=_bars([point.found for point in points], colour),
-            error_x=_bars([point.teacher for point in points], colour) if many else None,
-            text=[_said(point) for point in points],
-            name=escape(name),
+            y=[metric.scale * point.found.mean for point in points],
+            error_y=bars([point.found for point in points]),
+            error_x=bars([point.teacher for point in points]) if many else None,
+            text=[_said(point, metric) for point in points],
+            name=label(name),
             mode="lines+markers" if joined else "markers",
             line={"color": colour, "width": 1.5},
             marker={"color": colour, "size": 9, "symbol": SYMBOLS[position % len(SYMBOLS)]},
@@ -175,34 +189,32 @@ def _add_series(
     )
 
 
-def _bars(found: Sequence[Spread | None], colour: str) -> dict[str, Any]:
-    halves = [100 * (each.half or 0.0) if each else 0.0 for each in found]
-    return {"type": "data", "array": halves, "thickness": 1.5, "width": 4, "color": colour}
-
-
-def _said(point: _Point) -> str:
-    half = "" if point.found.half is None else f" ± {100 * point.found.half:.2f}"
-    return f"{escape(point.name)}: {100 * point.found.mean:.2f}%{half}"
+def _said(point: _Point, metric: MetricRecord) -> str:
+    half = "" if point.found.half is None else f" ± {metric.shown(point.found.half)}"
+    return label(f"{point.name}: {metric.with_unit(point.found.mean)}{half}")
 
 
 def _add_controls(figure: Any, record: StudyRecord) -> None:
     """The controls of the arms, each where its arms are."""
     from plotly.graph_objects import Scatter
 
-    place = _teacher_at if record.axis == TEACHER else _setting_at
+    metric = record.metric
     dots: dict[tuple[float | str, str], float] = {}
     for one in controls(record):
         found = tested(one.runs)
-        for arm in record.ranked:
-            point = place(arm) if arm.name in one.arms else None
+        for arm, shown in record.scored:
+            point = _point(arm, shown, record) if arm.name in one.arms else None
             if point is not None and found is not None:
-                dots[point.at, one.about] = 100 * found.mean
+                dots[point.at, one.about] = found.mean
     if dots:
         figure.add_trace(
             Scatter(
                 x=[at for at, _ in dots],
-                y=list(dots.values()),
-                text=[f"control, {escape(about)}: {y:.2f}%" for (_, about), y in dots.items()],
+                y=[metric.scale * mean for mean in dots.values()],
+                text=[
+                    label(f"control, {about}: {metric.with_unit(mean)}")
+                    for (_, about), mean in dots.items()
+                ],
                 name="control",
                 mode="markers",
                 marker={"color": COLOURS["control"], "size": 11, "symbol": "line-ew-open"},

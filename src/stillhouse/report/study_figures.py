@@ -1,18 +1,15 @@
-"""The figures of a study: all arms side by side, and accuracy over what was varied.
-
-Figures are pure functions of a record; None where the study has nothing to draw.
-"""
+"""The arms of a study side by side, in a figure; None where there is nothing to draw."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 from stillhouse.diagnostics.spread import Spread
-from stillhouse.report.record import TrainedRun
+from stillhouse.records.run import SeedScores
+from stillhouse.records.schema import MetricRecord
 from stillhouse.report.study_record import StudyRecord, tested
 from stillhouse.report.study_rows import controls
-from stillhouse.report.theme import COLOURS, rgba, template
+from stillhouse.report.theme import COLOURS, label, rgba, template
 
 ROW = 28  # pixels an arm; above MANY arms the rows move closer
 MANY = 24
@@ -22,12 +19,12 @@ LONGEST = 44  # letters of a name on an axis
 @dataclass(frozen=True)
 class _Line:
     name: str
-    runs: tuple[TrainedRun, ...]
+    runs: tuple[SeedScores, ...]
     found: Spread
     word: str
 
     @property
-    def seeds(self) -> list[tuple[int | None, float]]:
+    def seeds(self) -> list[tuple[int, float]]:
         return [(run.seed, run.test.last) for run in self.runs if run.test.last is not None]
 
     @property
@@ -38,32 +35,31 @@ class _Line:
 def _lines(record: StudyRecord) -> list[_Line]:
     """Arms and, where there are several, controls; best first."""
     lines = [
-        _Line(arm.name, arm.runs, arm.test, arm.gain.word if arm.gain else "")
-        for arm in record.ranked
-        if arm.test is not None
+        _Line(arm.name, arm.runs, found, arm.gain.word if arm.gain else "")
+        for arm, found in record.scored
     ]
     for one in controls(record):
         found = tested(one.runs)
         if found is not None:
             lines.append(_Line(f"control, {one.about}", one.runs, found, "control"))
-    return sorted(lines, key=lambda line: -line.found.mean)
+    return sorted(lines, key=lambda line: -record.merit(line.found))
 
 
 def arms_figure(record: StudyRecord) -> Any | None:
-    """Draw test accuracy (percent) of every arm: seeds, mean, interval; the control dashed."""
+    """Draw the test metric of every arm: seeds, mean, interval; the control dashed."""
     from plotly.graph_objects import Figure
 
     lines = _lines(record)
     if not lines:
         return None
-    figure = Figure()
-    _add_seeds(figure, lines)
+    figure, metric = Figure(), record.metric
+    _add_seeds(figure, lines, metric)
     for row, line in enumerate(lines):
-        _add_mean(figure, row, line)
+        _add_mean(figure, row, line, metric)
     level = control_level(record)
     if level is not None:
         figure.add_vline(
-            x=100 * level, line={"color": COLOURS["ink"], "width": 1.25, "dash": "dash"}
+            x=metric.scale * level, line={"color": COLOURS["ink"], "width": 1.25, "dash": "dash"}
         )
     height = ROW if len(lines) <= MANY else ROW * 2 // 3
     figure.update_layout(
@@ -73,7 +69,10 @@ def arms_figure(record: StudyRecord) -> Any | None:
         hovermode="closest",
     )
     figure.update_xaxes(
-        range=_reach(lines), title_text="test accuracy, last epoch", ticksuffix="%", showgrid=True
+        range=_reach(lines, metric),
+        title_text=label(f"test {metric.name}, last epoch"),
+        ticksuffix=label(metric.suffix),
+        showgrid=True,
     )
     figure.update_yaxes(
         tickvals=list(range(len(lines))),
@@ -85,11 +84,11 @@ def arms_figure(record: StudyRecord) -> Any | None:
     return figure
 
 
-def _add_seeds(figure: Any, lines: Sequence[_Line]) -> None:
+def _add_seeds(figure: Any, lines: Sequence[_Line], metric: MetricRecord) -> None:
     from plotly.graph_objects import Scatter
 
     dots = [
-        (100 * value, row, f"{escape(line.name)}, seed {seed}: {100 * value:.2f}%")
+        (metric.scale * value, row, f"{line.name}, seed {seed}: {metric.with_unit(value)}")
         for row, line in enumerate(lines)
         for seed, value in line.seeds
         if len(line.runs) > 1
@@ -98,7 +97,7 @@ def _add_seeds(figure: Any, lines: Sequence[_Line]) -> None:
         Scatter(
             x=[dot[0] for dot in dots],
             y=[dot[1] for dot in dots],
-            text=[dot[2] for dot in dots],
+            text=[label(dot[2]) for dot in dots],
             mode="markers",
             marker={"size": 6, "color": rgba(COLOURS["control"], 0.55)},
             hovertemplate="%{text}<extra></extra>",
@@ -106,20 +105,20 @@ def _add_seeds(figure: Any, lines: Sequence[_Line]) -> None:
     )
 
 
-def _add_mean(figure: Any, row: int, line: _Line) -> None:
+def _add_mean(figure: Any, row: int, line: _Line, metric: MetricRecord) -> None:
     from plotly.graph_objects import Scatter
 
     open_dot = line.word not in ("helps", "hurts", "control")
-    said = f"{escape(line.name)}: {100 * line.found.mean:.2f}%"
+    said = f"{line.name}: {metric.with_unit(line.found.mean)}"
     bars: dict[str, Any] = {}
     if line.found.half is not None:
-        said += f" ± {100 * line.found.half:.2f}"
-        bars["error_x"] = _bar([line.found.half], line.colour)
+        said += f" ± {metric.shown(line.found.half)}"
+        bars["error_x"] = error_bars([line.found], line.colour, metric, thickness=2)
     figure.add_trace(
         Scatter(
-            x=[100 * line.found.mean],
+            x=[metric.scale * line.found.mean],
             y=[row],
-            text=[said],
+            text=[label(said)],
             mode="markers",
             marker={
                 "size": 11,
@@ -133,25 +132,28 @@ def _add_mean(figure: Any, row: int, line: _Line) -> None:
     )
 
 
-def _bar(halves: Sequence[float | None], colour: str) -> dict[str, Any]:
-    """Error bars of half-widths given as fractions."""
-    lengths = [100 * (half or 0.0) for half in halves]
-    return {"type": "data", "array": lengths, "thickness": 2, "width": 4, "color": colour}
+def error_bars(
+    found: Sequence[Spread | None], colour: str, metric: MetricRecord, *, thickness: float
+) -> dict[str, Any]:
+    """The half-widths of some intervals as bars; none where there is no interval."""
+    halves = [metric.scale * (each.half or 0.0) if each else 0.0 for each in found]
+    return {"type": "data", "array": halves, "thickness": thickness, "width": 4, "color": colour}
 
 
-def _reach(lines: Sequence[_Line]) -> tuple[float, float]:
+def _reach(lines: Sequence[_Line], metric: MetricRecord) -> tuple[float, float]:
     """Show all seeds, and intervals as far as they do not squeeze everything else."""
-    values = [100 * value for line in lines for _, value in line.seeds]
+    scale = metric.scale
+    values = [scale * value for line in lines for _, value in line.seeds]
     low, high = min(values), max(values)
-    span = max(high - low, 0.2)
-    halves = [(100 * line.found.mean, 100 * (line.found.half or 0.0)) for line in lines]
+    span = max(high - low, scale / 500)
+    halves = [(scale * line.found.mean, scale * (line.found.half or 0.0)) for line in lines]
     low = max(min([low, *(mean - half for mean, half in halves)]), low - span)
     high = min(max([high, *(mean + half for mean, half in halves)]), high + span)
     return low - 0.04 * span, high + 0.04 * span
 
 
 def control_level(record: StudyRecord) -> float | None:
-    """The control's mean accuracy, where all arms share one control."""
+    """The control's mean, where all arms share one control."""
     known = controls(record)
     found = tested(known[0].runs) if len(known) == 1 else None
     return found.mean if found else None
@@ -159,4 +161,4 @@ def control_level(record: StudyRecord) -> float | None:
 
 def _short(name: str) -> str:
     cut = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
-    return escape(cut)
+    return label(cut)

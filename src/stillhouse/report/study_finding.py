@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
-from stillhouse.report.study_record import Arm, Gain, StudyRecord, tested
+from stillhouse.records.schema import MetricRecord
+from stillhouse.records.study import Arm, Comparison
+from stillhouse.report.study_record import StudyRecord, tested
 from stillhouse.report.study_rows import controls
-from stillhouse.report.wording import interval, points
+from stillhouse.report.wording import interval
 
 MOST = 4  # names in a sentence; more are counted
 
@@ -18,14 +20,14 @@ def finding(record: StudyRecord) -> tuple[str, ...]:
     if not ranked:
         return ("No arm has finished yet.", *_others(record))
     best = ranked[0]
-    sentences = [_over_controls(ranked)]
+    sentences = [_over_controls(ranked, record.metric)]
     if record.against:
-        sentences += [*_how_chosen(record), _over_arm(ranked, record.against)]
+        sentences += [*_how_chosen(record), _over_arm(ranked, record.against, record.metric)]
     sentences.append(_highest(best, record))
     return (*sentences, *_others(record))
 
 
-def _over_controls(arms: Sequence[Arm]) -> str:
+def _over_controls(arms: Sequence[Arm], metric: MetricRecord) -> str:
     judged = [(arm.name, arm.gain) for arm in arms if arm.gain is not None]
     if not judged:
         return "The arms were run without controls, so nothing says whether they help."
@@ -33,7 +35,7 @@ def _over_controls(arms: Sequence[Arm]) -> str:
         if all(gain.low is None for _, gain in judged):
             return "One seed gives no interval, so no arm is judged; use at least three seeds."
         return "Two seeds are too few to judge an arm by; use at least three."
-    better, worse = _named(judged, "helps"), _named(judged, "hurts")
+    better, worse = (_named(judged, word, metric) for word in ("helps", "hurts"))
     left = len(judged) - len(better) - len(worse)
     said = [f"Of {len(judged)} arms," if len(judged) > 1 else "Of the one arm,"]
     if better:
@@ -62,12 +64,12 @@ def _how_chosen(record: StudyRecord) -> Sequence[str]:
     return (f"{record.against} is the best of {count} such arms on validation.",)
 
 
-def _over_arm(arms: Sequence[Arm], against: str) -> str:
+def _over_arm(arms: Sequence[Arm], against: str, metric: MetricRecord) -> str:
     judged = [(arm.name, arm.over_against) for arm in arms if arm.over_against is not None]
     known = [(name, gain) for name, gain in judged if gain.p_holm is not None]
     if not known:
         return f"Nothing can be said yet of {against} against the others."
-    better, worse = _named(known, "helps"), _named(known, "hurts")
+    better, worse = (_named(known, word, metric) for word in ("helps", "hurts"))
     if not better and not worse:
         return f"No arm is shown to differ from {against}."
     parts = [f"better than {against}: {_list(better)}"] if better else []
@@ -76,10 +78,10 @@ def _over_arm(arms: Sequence[Arm], against: str) -> str:
     return f"{said[0].upper()}{said[1:]}."
 
 
-def _named(judged: Sequence[tuple[str, Gain]], word: str) -> list[str]:
+def _named(judged: Sequence[tuple[str, Comparison]], word: str, metric: MetricRecord) -> list[str]:
     found = [(name, gain) for name, gain in judged if gain.word == word]
     found.sort(key=lambda pair: -abs(pair[1].mean))
-    return [f"{_quoted(name)} ({points(gain.mean)} points)" for name, gain in found]
+    return [f"{_quoted(name)} ({metric.difference(gain.mean)})" for name, gain in found]
 
 
 def _quoted(name: str) -> str:
@@ -100,12 +102,16 @@ def _list(names: Sequence[str]) -> str:
 
 
 def _highest(best: Arm, record: StudyRecord) -> str:
-    said = f"The highest mean is that of {_quoted(best.name)}, {interval(best.test)} %"
+    metric, unit = record.metric, f" {record.metric.unit}".rstrip()
+    most = "highest" if metric.higher_is_better else "lowest"
+    shown = interval(tested(best.runs), metric)
+    said = f"The {most} mean is that of {_quoted(best.name)}, {shown}{unit}"
     known = [found for found in (tested(one.runs) for one in controls(record)) if found]
     if not known:
         return f"{said}."
-    top = max(known, key=lambda found: found.mean)
-    return f"{said}; the {'best ' if len(known) > 1 else ''}control reaches {interval(top)} %."
+    top = max(known, key=record.merit)
+    best_control = "best control" if len(known) > 1 else "control"
+    return f"{said}; the {best_control} reaches {interval(top, metric)}{unit}."
 
 
 def _others(record: StudyRecord) -> list[str]:

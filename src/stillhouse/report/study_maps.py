@@ -1,11 +1,11 @@
-"""Heat maps of a sweep: mean test accuracy for each pair of swept settings."""
+"""Heat maps of a sweep: the mean of the test metric for each pair of swept settings."""
 
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from stillhouse.diagnostics.spread import spread
-from stillhouse.report.study_record import StudyRecord
+from stillhouse.report.study_record import StudyRecord, settings_of, tested
 from stillhouse.report.theme import COLOURS, rgba
 
 MOST = 6
@@ -16,7 +16,7 @@ STRONGEST = 0.55
 
 @dataclass(frozen=True)
 class Cell:
-    """Mean accuracy in percent and the colour behind it; empty where there is no arm."""
+    """The mean, and the colour behind it: stronger where it is better; empty without an arm."""
 
     text: str = ""
     colour: str = "transparent"
@@ -43,21 +43,22 @@ def maps(record: StudyRecord) -> tuple[Map, ...]:
 def _map(record: StudyRecord, down: str, across: str) -> Map | None:
     cells: dict[tuple[str, str], list[float]] = {}
     for arm in record.arms:
-        if arm.test is not None and down in arm.settings and across in arm.settings:
-            key = (arm.settings[down], arm.settings[across])
-            cells.setdefault(key, []).append(arm.test.mean)
+        found, settings = tested(arm.runs), settings_of(arm)
+        if found is not None and down in settings and across in settings:
+            cells.setdefault((settings[down], settings[across]), []).append(found.mean)
     rows, columns = _ordered(row for row, _ in cells), _ordered(column for _, column in cells)
     if len(rows) < 2 or len(columns) < 2:
         return None
     means = {key: spread(values) for key, values in cells.items()}
     known = {key: found.mean for key, found in means.items() if found is not None}
     low, high = min(known.values()), max(known.values())
+    worst = low if record.metric.higher_is_better else high
 
     def cell(key: tuple[str, str]) -> Cell:
         if key not in known:
             return Cell()
-        share = (known[key] - low) / (high - low) if high > low else 0.0
-        return Cell(f"{100 * known[key]:.2f}", rgba(COLOURS["accent"], STRONGEST * share))
+        share = record.metric.gain(known[key], worst) / (high - low) if high > low else 0.0
+        return Cell(record.metric.shown(known[key]), rgba(COLOURS["accent"], STRONGEST * share))
 
     return Map(
         down,

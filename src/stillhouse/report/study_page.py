@@ -9,7 +9,7 @@ from stillhouse.report.study_axis import TEACHER, axis_figure
 from stillhouse.report.study_figures import arms_figure, control_level
 from stillhouse.report.study_finding import finding
 from stillhouse.report.study_maps import maps
-from stillhouse.report.study_record import StudyRecord, read_study
+from stillhouse.report.study_record import StudyRecord, read_study, settings_of
 from stillhouse.report.study_rows import controls, diagnostic_names, study_rows
 
 
@@ -34,6 +34,8 @@ def render_study(record: StudyRecord) -> str:
     template = page_environment().from_string(own_text("study.html.jinja"))
     return template.render(
         study=record,
+        metric=record.metric,
+        settings={arm.name: settings_of(arm) for arm in record.arms},
         title=record.title or record.name,
         finding=finding(record),
         rows=study_rows(record),

@@ -1,88 +1,33 @@
-"""study.json as frozen data; ``None`` is what the study has not said (yet)."""
+"""A study's directory as the report sees it: study.json, ranked, and what its arms came to."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from stillhouse.diagnostics.spread import Spread, spread
 from stillhouse.errors import RunError
-from stillhouse.report.read import read_json
-from stillhouse.report.record import Data, TrainedRun
-from stillhouse.report.scores import read_data, read_model
-from stillhouse.report.values import flat, number, numbers, rows, table, text, whole
+from stillhouse.records.run import SeedScores
+from stillhouse.records.schema import MetricRecord
+from stillhouse.records.study import TABLE, Arm, StudyTable
+from stillhouse.report.wording import flat
 
-TABLE, WRITTEN = "study.json", "study.yaml"
-
-
-@dataclass(frozen=True)
-class Gain:
-    """A mean paired gain (fractions), its interval alone, its p alone and corrected."""
-
-    mean: float
-    low: float | None = None
-    high: float | None = None
-    p: float | None = None
-    p_holm: float | None = None
-    word: str = ""
-    seeds: int | None = None
+WRITTEN = "study.yaml"
 
 
-@dataclass(frozen=True)
-class Arm:
-    """One arm: what it says of its own, its trainings, its control's and its teacher's.
+class StudyRecord(StudyTable):
+    """Everything the page of a study shows.
 
-    ``stage`` is the training that diverged, where it was not the student's; ``made`` the seconds
-    that its transfer set took and ``made_by`` its method, where it has one.
+    Args:
+        name: of its directory.
+        written: the text of study.yaml.
     """
 
     name: str
-    state: str = "waiting"
-    message: str = ""
-    stage: str = ""
-    directory: str = ""
-    method: str = ""
-    teacher: str = ""
-    student: str = ""
-    epochs: int | None = None
-    settings: Mapping[str, str] = field(default_factory=dict)
-    at: object = None
-    runs: tuple[TrainedRun, ...] = ()
-    controls: tuple[TrainedRun, ...] = ()
-    teachers: tuple[TrainedRun, ...] = ()
-    diagnostics: Mapping[str, Spread] = field(default_factory=dict)
-    control_diagnostics: Mapping[str, Spread] = field(default_factory=dict)
-    gain: Gain | None = None
-    over_against: Gain | None = None
-    made: float | None = None
-    made_by: str = ""
+    written: str
 
     @property
-    def test(self) -> Spread | None:
-        """Test accuracy of the last epoch over seeds."""
-        return tested(self.runs)
-
-
-def tested(runs: tuple[TrainedRun, ...]) -> Spread | None:
-    """Test accuracy of the last epoch over some trainings."""
-    return spread(run.test.last for run in runs)
-
-
-@dataclass(frozen=True)
-class StudyRecord:
-    """Everything the page of a study shows."""
-
-    name: str
-    title: str = ""
-    created: str = ""
-    seconds: float | None = None
-    finished: bool = False
-    data: Data = field(default_factory=Data)
-    axis: str = ""
-    against: str = ""
-    rivals: tuple[str, ...] = ()
-    swept: tuple[str, ...] = ()
-    arms: tuple[Arm, ...] = ()
-    written: str = ""
+    def metric(self) -> MetricRecord:
+        """What its arms are measured by."""
+        return self.task.metric
 
     @property
     def controlled(self) -> bool:
@@ -92,13 +37,43 @@ class StudyRecord:
     @property
     def transferred(self) -> bool:
         """Whether any arm has a transfer set."""
-        return any(arm.made is not None for arm in self.arms)
+        return any(arm.transfer is not None for arm in self.arms)
 
     @property
     def ranked(self) -> tuple[Arm, ...]:
         """The arms that have numbers, best first."""
-        known = [(arm.test.mean, arm) for arm in self.arms if arm.test is not None]
-        return tuple(arm for _, arm in sorted(known, key=lambda pair: -pair[0]))
+        return tuple(arm for arm, _ in self.scored)
+
+    @property
+    def scored(self) -> tuple[tuple[Arm, Spread], ...]:
+        """The arms that have numbers with the test metric of their seeds, best first."""
+        known = [(arm, found) for arm in self.arms if (found := tested(arm.runs)) is not None]
+        return tuple(sorted(known, key=lambda pair: -self.merit(pair[1])))
+
+    def merit(self, found: Spread | None) -> float:
+        """A number by which what is better stands higher; nothing stands at the bottom."""
+        return self.metric.gain(found.mean, 0.0) if found else float("-inf")
+
+
+def tested(runs: Iterable[SeedScores]) -> Spread | None:
+    """The test metric of the last epoch over some trainings."""
+    return spread(run.test.last for run in runs)
+
+
+def diagnosed(runs: Iterable[SeedScores]) -> Mapping[str, Spread]:
+    """Diagnostics that are one number, over the seeds."""
+    by_name: dict[str, list[float]] = {}
+    for run in runs:
+        for name, value in run.diagnostics.items():
+            if isinstance(value, float):
+                by_name.setdefault(name, []).append(value)
+    found = {name: spread(values) for name, values in by_name.items()}
+    return {name: each for name, each in found.items() if each is not None}
+
+
+def settings_of(arm: Arm) -> Mapping[str, str]:
+    """What an arm sets of its own, as text by dotted names."""
+    return dict(flat(arm.settings))
 
 
 def read_study(directory: Path) -> StudyRecord:
@@ -112,73 +87,9 @@ def read_study(directory: Path) -> StudyRecord:
             f"'{directory}' has no {TABLE}: no study was begun there; give the directory that "
             "'stillhouse run STUDY -o DIR' wrote"
         )
-    found = read_json(directory / TABLE)
-    written = directory / WRITTEN
+    table, written = StudyTable.read(directory / TABLE), directory / WRITTEN
     return StudyRecord(
+        **dict(table),
         name=directory.resolve().name,
-        title=text(found.get("title")),
-        created=text(found.get("created")),
-        seconds=number(found.get("seconds")),
-        finished=found.get("finished") is True,
-        data=read_data(found.get("data")),
-        axis=text(found.get("axis")),
-        against=text(found.get("against")),
-        rivals=tuple(text(name) for name in rows(found.get("rivals"))),
-        swept=tuple(text(key) for key in rows(found.get("swept"))),
-        arms=tuple(_arm(each) for each in rows(found.get("arms"))),
-        written=written.read_text(encoding="utf-8", errors="replace") if written.is_file() else "",
+        written=written.read_text("utf-8", errors="replace") if written.is_file() else "",
     )
-
-
-def _arm(value: object) -> Arm:
-    found = table(value)
-    return Arm(
-        name=text(found.get("name")),
-        state=text(found.get("state")),
-        message=text(found.get("message")),
-        stage=text(found.get("stage")),
-        directory=text(found.get("directory")),
-        method=text(found.get("method")),
-        teacher=text(found.get("teacher_model")),
-        student=text(found.get("student_model")),
-        epochs=whole(found.get("epochs")),
-        settings=dict(flat(found.get("settings"))),
-        at=found.get("at"),
-        runs=read_model({"runs": found.get("runs")}).runs,
-        controls=read_model({"runs": found.get("controls")}).runs,
-        teachers=read_model({"runs": found.get("teacher")}).runs,
-        diagnostics=_diagnostics(found.get("runs")),
-        control_diagnostics=_diagnostics(found.get("controls")),
-        gain=_gain(found.get("gain")),
-        over_against=_gain(found.get("over_against")),
-        made=number(table(found.get("transfer")).get("seconds")),
-        made_by=text(table(found.get("transfer")).get("method")),
-    )
-
-
-def _gain(value: object) -> Gain | None:
-    found = table(value)
-    mean = number(found.get("mean"))
-    if mean is None:
-        return None
-    return Gain(
-        mean=mean,
-        low=number(found.get("low")),
-        high=number(found.get("high")),
-        p=number(found.get("p")),
-        p_holm=number(found.get("p_holm")),
-        word=text(found.get("word")),
-        seeds=whole(found.get("seeds")),
-    )
-
-
-def _diagnostics(runs: object) -> Mapping[str, Spread]:
-    """Diagnostics that are one number, over the seeds; of several epochs the last."""
-    by_name: dict[str, list[float]] = {}
-    for run in rows(runs):
-        told = table(table(run).get("diagnostics"))
-        last = {key: table(each).get("last", each) for key, each in told.items()}
-        for name, value in numbers(last).items():
-            by_name.setdefault(name, []).append(value)
-    found = {name: spread(values) for name, values in by_name.items()}
-    return {name: each for name, each in found.items() if each is not None}

@@ -3,13 +3,12 @@
 Names reach plotly escaped: it reads a few HTML tags in its labels.
 """
 
-from html import escape
 from typing import Any
 
 from stillhouse.report.curves import Curve, student_terms, term_curve, weighted_curve
 from stillhouse.report.figures import add_band, padded
 from stillhouse.report.record import RunRecord
-from stillhouse.report.theme import COLOURS, TINTS, template
+from stillhouse.report.theme import COLOURS, TINTS, label, template
 
 
 def term_figure(record: RunRecord, term: str) -> Any | None:
@@ -84,12 +83,3 @@ def share_figure(record: RunRecord) -> Any | None:
     figure.update_xaxes(title_text="epoch", range=padded(min(epochs), max(epochs)))
     figure.update_yaxes(ticksuffix="%", range=(0, 100), nticks=5)
     return figure
-
-
-def label(name: str) -> str:
-    """Return a name as plotly must get it to show it as it is.
-
-    >>> label("<b>kd</b>")
-    '&lt;b&gt;kd&lt;/b&gt;'
-    """
-    return escape(name, quote=False)

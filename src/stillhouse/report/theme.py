@@ -1,8 +1,9 @@
-"""Colours and fonts, shared by the page and its figures so that they agree.
+"""Colours, fonts and labels, shared by the page and its figures so that they agree.
 
 One accent colour, and it always means the student. The control is grey, the teacher is ink.
 """
 
+from html import escape
 from typing import Any
 
 FONT = (
@@ -90,3 +91,12 @@ def template() -> Any:
             },
         }
     )
+
+
+def label(name: str) -> str:
+    """Return a name as plotly must get it to show it as it is.
+
+    >>> label("<b>kd</b>")
+    '&lt;b&gt;kd&lt;/b&gt;'
+    """
+    return escape(name, quote=False)

@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stillhouse.report.likeness import few
-from stillhouse.report.terms import label
-from stillhouse.report.theme import COLOURS, mixed, template
+from stillhouse.report.theme import COLOURS, label, mixed, template
 
 if TYPE_CHECKING:
     from stillhouse.synthesis.gallery import Gallery

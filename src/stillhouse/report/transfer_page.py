@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from stillhouse.report.page import embedded, own_text, page_environment, page_style, write_page
 from stillhouse.report.transfer_figures import transfer_figures
 from stillhouse.report.transfer_gallery import gallery
-from stillhouse.report.values import flat
-from stillhouse.report.wording import TIMES
+from stillhouse.report.wording import TIMES, flat
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,13 +1,18 @@
-"""How numbers are said: percent, points, sizes, times. A value that is None is said as a dash."""
+"""How numbers are said: shares, sizes, times, settings. None is said as a dash.
 
+How the values of a metric are said, the metric itself knows: `stillhouse.records.schema`.
+"""
+
+import json
+from collections.abc import Mapping
 from datetime import datetime
 
 from stillhouse.diagnostics.spread import Spread
+from stillhouse.records.schema import NOTHING, MetricRecord
 
-NOTHING = "\u2013"
-MINUS = "\u2212"
 TIMES = "\u00d7"
 UNITS = ("kB", "MB", "GB", "TB")
+THOUSANDS = ("", " k", " M", " G", " T")
 MONTHS = (
     "January",
     "February",
@@ -33,29 +38,15 @@ def percent(value: float | None, digits: int = 2) -> str:
     return NOTHING if value is None else f"{100 * value:.{digits}f}%"
 
 
-def points(value: float | None) -> str:
-    """Say a difference of fractions in percentage points, with its sign.
+def interval(found: Spread | None, metric: MetricRecord) -> str:
+    """Say mean and half-width of a metric, without its unit.
 
-    >>> points(0.0123), points(-0.004), points(0.0)
-    ('+1.23', '−0.40', '0.00')
-    """
-    if value is None:
-        return NOTHING
-    rounded = round(100 * value, 2)
-    sign = "+" if rounded > 0 else MINUS if rounded < 0 else ""
-    return f"{sign}{abs(rounded):.2f}"
-
-
-def interval(found: Spread | None) -> str:
-    """Say mean and half-width in percent.
-
-    >>> interval(Spread(0.975, 0.0042, 3)), interval(Spread(0.975, None, 1))
+    >>> from stillhouse.records.schema import ACCURACY
+    >>> interval(Spread(0.975, 0.0042, 3), ACCURACY), interval(Spread(0.975, None, 1), ACCURACY)
     ('97.50 ± 0.42', '97.50')
     """
-    if found is None:
-        return NOTHING
-    mean = f"{100 * found.mean:.2f}"
-    return mean if found.half is None else f"{mean} ± {100 * found.half:.2f}"
+    mean = metric.shown(found.mean if found else None)
+    return mean if found is None or found.half is None else f"{mean} ± {metric.shown(found.half)}"
 
 
 def count(value: int | None) -> str:
@@ -82,6 +73,18 @@ def size(value: float | None) -> str:
         value, power = value / 1000, power + 1
     digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
     return f"{value:.{digits}f} {UNITS[power - 1]}"
+
+
+def operations(value: float) -> str:
+    """Say a number of operations in thousands, millions and so on.
+
+    >>> operations(40_813_184), operations(900)
+    ('40.8 M', '900')
+    """
+    power = 0
+    while value >= 999.5 and power < len(THOUSANDS) - 1:
+        value, power = value / 1000, power + 1
+    return f"{value:.3g}{THOUSANDS[power]}"
 
 
 def duration(value: float | None) -> str:
@@ -146,3 +149,29 @@ def head_note(measure: str) -> str:
     ('learned beside it', 'another way of inference')
     """
     return "learned beside it" if measure.startswith("peer") else "another way of inference"
+
+
+def text(value: object) -> str:
+    """Say plain data: text as it is, nothing for null, compact JSON for the rest.
+
+    >>> text("kd"), text(None), text([1, 8, 8]), text(4.0)
+    ('kd', '', '[1, 8, 8]', '4.0')
+    """
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def flat(value: Mapping[str, object], prefix: str = "") -> tuple[tuple[str, str], ...]:
+    """Say nested settings by dotted names.
+
+    >>> flat({"lr": 0.1, "crop": {"pad": 4}})
+    (('lr', '0.1'), ('crop.pad', '4'))
+    """
+    pairs: list[tuple[str, str]] = []
+    for key, item in value.items():
+        if isinstance(item, Mapping) and item:
+            pairs.extend(flat(item, f"{prefix}{key}."))
+        else:
+            pairs.append((f"{prefix}{key}", text(item)))
+    return tuple(pairs)

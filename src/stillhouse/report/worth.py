@@ -1,23 +1,25 @@
-"""Is it worth it? Accuracy kept, size saved, training time spent; computed from the record.
+"""Is it worth it? How much is kept, size saved, training time spent.
 
-Two decisions hang on a run. May the small model stand in for the large one: accuracy kept and
-size. Was distilling it better than just training it: the verdict, and the time of teacher and
-student against that of the control.
+Two decisions hang on a run. May the small model stand in for the large one: what it keeps of the
+metric, and its size. Was distilling it better than just training it: the verdict, and the time of
+teacher and student against that of the control.
 """
 
 from dataclasses import dataclass
 
 from stillhouse.diagnostics.spread import spread
-from stillhouse.report.record import ModelRecord, RunRecord
-from stillhouse.report.wording import compared, duration, percent, points, times
+from stillhouse.records.run import ModelRecord
+from stillhouse.report.record import RunRecord
+from stillhouse.report.wording import compared, duration, percent, times
 
 
 @dataclass(frozen=True)
 class Worth:
     """Ratios that answer the question; None where the run does not tell.
 
-    ``kept``: student / teacher test accuracy. ``smaller``: teacher / student size. ``cost``:
-    seconds of teacher and student / seconds of the control, per run.
+    ``kept``: student / teacher on the test metric (the other way round where lower is better).
+    ``smaller``: teacher / student size. ``cost``: seconds of teacher and student / seconds of the
+    control, per run.
     """
 
     answer: str
@@ -27,8 +29,8 @@ class Worth:
     cost: float | None = None
 
 
-def mean_test_accuracy(model: ModelRecord | None) -> float | None:
-    """Return the mean test accuracy of the last epoch over the seeds of a model."""
+def mean_test(model: ModelRecord | None) -> float | None:
+    """Return the mean of the test metric, last epoch, over the seeds of a model."""
     found = spread(run.test.last for run in model.runs) if model else None
     return found.mean if found else None
 
@@ -43,23 +45,16 @@ def mean_seconds(model: ModelRecord | None) -> float | None:
 
 
 def compression(record: RunRecord, model: ModelRecord | None) -> float | None:
-    """Return how many times the teacher's bytes a model's are (parameters if no bytes are told).
-
-    >>> teacher = ModelRecord("teacher", "resnet20", 272474, 1104280)
-    >>> student = ModelRecord("student", "resnet8w8", 43000, 175000)
-    >>> round(compression(RunRecord("demo", models=(teacher, student)), student), 1)
-    6.3
-    """
+    """Return how many times the teacher's bytes a model's are."""
     teacher = record.role("teacher")
-    if teacher is None or model is None:
-        return None
-    return _ratio(teacher.size, model.size) or _ratio(teacher.parameters, model.parameters)
+    return _ratio(teacher.bytes, model.bytes) if teacher and model else None
 
 
 def worth(record: RunRecord) -> Worth:
     """Answer whether the distillation was worth it, as far as the run tells."""
     teacher, student = record.role("teacher"), record.role("student")
-    kept = _ratio(mean_test_accuracy(student), mean_test_accuracy(teacher))
+    ends = mean_test(student), mean_test(teacher)
+    kept = _ratio(*(ends if record.metric.higher_is_better else ends[::-1]))
     smaller = compression(record, student)
     before, alone = _seconds_before(record), mean_seconds(record.role("control"))
     learning = mean_seconds(student)
@@ -80,10 +75,10 @@ def _ratio(above: float | None, below: float | None) -> float | None:
 
 
 def _seconds_before(record: RunRecord) -> float | None:
-    """Sum what came before a student: teachers, assistants between, its share of the teacher cache."""
+    """Sum what came before a student: teachers, assistants, its share of the teacher cache."""
     earlier = [model for model in record.models if model.role not in ("student", "control")]
     times_told = [mean_seconds(model) for model in earlier]
-    served = record.served
+    served = record.scores.teacher_served if record.scores else None
     if served is not None and served.cached and served.seconds and served.students:
         times_told.append(served.seconds / served.students)
     return None if None in times_told else sum(told for told in times_told if told is not None)
@@ -93,18 +88,19 @@ def _answer(record: RunRecord, cost: float | None) -> str:
     verdict = record.verdict
     if verdict is None or not record.finished:
         return "Not finished: this cannot be answered yet."
-    gain, pricier = points(verdict.gain), cost is not None and cost > 1
+    metric, pricier = record.metric, cost is not None and cost > 1
+    gain = metric.difference(verdict.gain)
     if cost is None:
-        price = f"Yes: {gain} points; what the training cost is not told."
+        price = f"Yes: {gain}; what the training cost is not told."
     elif pricier:
-        price = f"Yes, where {gain} points are worth {times(cost)} the training time."
+        price = f"Yes, where {gain} are worth {times(cost)} the training time."
     else:
-        price = f"Yes: {gain} points, in no more training time."
+        price = f"Yes: {gain}, in no more training time."
     answers = {
         "helps": price,
-        "hurts": "No: the same model trained alone is more accurate"
+        "hurts": f"No: the same model trained alone is {metric.better}"
         + (", and cheaper." if pricier else "."),
-        "no difference shown": "Not shown: the same model trained alone may be as accurate"
+        "no difference shown": f"Not shown: the same model trained alone may be {metric.as_good}"
         + (", and is cheaper." if pricier else "."),
         "one seed": "One seed cannot tell: a second run could turn the result round. "
         "Three seeds or more give an interval.",
@@ -118,10 +114,11 @@ def _stands_in(record: RunRecord, kept: float | None, smaller: float | None) -> 
     teacher, student = record.role("teacher"), record.role("student")
     if kept is None or teacher is None or student is None:
         return ""
-    numbers = (
-        f"{percent(mean_test_accuracy(student))} against {percent(mean_test_accuracy(teacher))}"
+    metric = record.metric
+    numbers = " against ".join(metric.with_unit(mean_test(each)) for each in (student, teacher))
+    sentence = (
+        f"The student keeps {percent(kept, 1)} of the teacher's test {metric.name} ({numbers})"
     )
-    sentence = f"The student keeps {percent(kept, 1)} of the teacher's test accuracy ({numbers})"
     if smaller is None:
         return sentence + "."
     return sentence + f" and is {compared(smaller, 'smaller', 'larger', 'of the same size')}."
@@ -129,7 +126,7 @@ def _stands_in(record: RunRecord, kept: float | None, smaller: float | None) -> 
 
 def _served(record: RunRecord) -> str:
     """How the teacher served, as the run said it."""
-    served = record.served
+    served = record.scores.teacher_served if record.scores else None
     if served is None or not served.why:
         return ""
     sentence = served.why[:1].upper() + served.why[1:] + "."

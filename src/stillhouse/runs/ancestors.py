@@ -275,16 +275,3 @@ def family(ancestor: Ancestor | None) -> list[Ancestor]:
         return []
     inner = [each for member in ancestor.members for each in family(member)]
     return [ancestor, *inner, *family(ancestor.head), *family(ancestor.teacher)]
-
-
-LONGEST = 60
-"""Characters of a text in the name of a directory; file systems end at 255."""
-
-
-def file_name(text: str) -> str:
-    """A text as part of a file's name, which a fingerprint makes unique; the start of a long one.
-
-    >>> file_name("python:nets:small")
-    'python-nets-small'
-    """
-    return "".join(c if c.isalnum() or c in "-_." else "-" for c in text)[:LONGEST]

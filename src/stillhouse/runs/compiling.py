@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from filelock import FileLock
 
-from stillhouse.engine.files import write_json
 from stillhouse.engine.trainer import training
 from stillhouse.errors import RunError
-from stillhouse.runs.fingerprint import fingerprint
+from stillhouse.records.files import write_json
+from stillhouse.records.fingerprint import fingerprint
 
 if TYPE_CHECKING:
     from stillhouse.runs.distill import Distillation

@@ -7,9 +7,8 @@ from typing import Any
 
 from torch import nn
 
-from stillhouse.engine.files import write_json
 from stillhouse.recipes.derive import DerivedSection
-from stillhouse.report.costs import COSTS
+from stillhouse.records.run import COSTS, Costs, LayerChange, LayerKept, NetworkCosts
 from stillhouse.runs.deriving import DerivedNetwork
 from stillhouse.runs.distill import Distillation
 from stillhouse.runs.played import Played, student_of
@@ -23,12 +22,10 @@ def write_costs(job: Distillation, played: Sequence[Played]) -> None:
     if not isinstance(job.recipe.student, DerivedSection) or first.teacher is None:
         return
     if not path.is_file():
-        write_json(path, _costs(job, first, first.teacher, played))
+        _costs(job, first, first.teacher, played).write(path)
 
 
-def _costs(
-    job: Distillation, first: Played, teacher: nn.Module, played: Sequence[Played]
-) -> dict[str, Any]:
+def _costs(job: Distillation, first: Played, teacher: nn.Module, played: Sequence[Played]) -> Costs:
     device, shape = job.feeds.platform.device, job.feeds.image_shape
     student = job.student.make(first.seed, teacher)
     modules = [copy.deepcopy(module).to(device) for module in (teacher, student)]
@@ -40,14 +37,15 @@ def _costs(
         ("student before distillation", sizes[1], job.starts.get(first.seed)),
         ("student after distillation", sizes[1], last),
     )
-    return {
-        "derive": job.recipe.student.model_dump(mode="json"),
-        "model": job.student.section.model,
-        "seed": first.seed,
+    networks = [NetworkCosts(name=name, test=found, **size) for name, size, found in rows]
+    return Costs(
+        derive=job.recipe.student.model_dump(mode="json"),
+        model=job.student.section.model,
+        seed=first.seed,
+        conditions=conditions(device),
+        networks=tuple(networks),
         **_told(job, teacher),
-        "conditions": conditions(device),
-        "networks": [{"name": name, **size, "accuracy": found} for name, size, found in rows],
-    }
+    )
 
 
 def _shape_of_teacher(job: Distillation) -> tuple[int, int, int]:
@@ -67,15 +65,15 @@ def _told(job: Distillation, teacher: nn.Module) -> dict[str, Any]:
 
 
 def layers_told(made: Derived) -> dict[str, Any]:
-    """What became of the layers, as plain data."""
+    """What became of the layers, as fields of their record."""
     return {
-        "changes": [asdict(change) for change in made.changes],
-        "kept": [asdict(kept) for kept in made.kept],
+        "changes": tuple(LayerChange(**asdict(change)) for change in made.changes),
+        "kept": tuple(LayerKept(**asdict(kept)) for kept in made.kept),
     }
 
 
 def as_data(measures: Measures) -> dict[str, Any]:
-    """Measures as plain data.
+    """Measures as fields of their record.
 
     >>> as_data(Measures(8, 6, 160, {1: 0.123456}))["milliseconds"]
     {'1': 0.1235}

@@ -3,18 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
-from stillhouse.engine.files import replacing, save_tensors, write_json
 from stillhouse.engine.seeding import seeded
 from stillhouse.errors import RecipeError, RunError
 from stillhouse.recipes.derive import RebuiltSection, ThinnerSection
 from stillhouse.recipes.networks import ModelSection
 from stillhouse.recipes.schema import Recipe
-from stillhouse.report.costs import COSTS
+from stillhouse.records.files import replacing, save_tensors
+from stillhouse.records.run import COSTS, Costs, NetworkCosts
 from stillhouse.runs.costs import as_data, layers_told
 from stillhouse.runs.deriving import check_smaller, rebuild
 from stillhouse.runs.networks import Network
@@ -106,18 +105,14 @@ def write_pair(pair: Pair, sizes: Sequence[Measures], out: Path) -> None:
     save_tensors(out / WEIGHTS, pair.student.state_dict(), {"model": pair.names[1]})
     with replacing(out / PROGRAM) as fresh:
         fresh.write_bytes(program)
-    networks: list[dict[str, Any]] = [
-        {"name": role, "model": name, **as_data(size)}
+    networks = [
+        NetworkCosts(name=role, model=name, **as_data(size))
         for role, name, size in zip(("teacher", "student"), pair.names, sizes, strict=True)
     ]
-    told = {} if pair.layers is None else layers_told(pair.layers)
-    write_json(
-        out / COSTS,
-        {
-            "derive": pair.section.model_dump(mode="json"),
-            "model": pair.names[1],
-            **told,
-            "conditions": conditions(torch.device("cpu")),
-            "networks": networks,
-        },
-    )
+    Costs(
+        derive=pair.section.model_dump(mode="json"),
+        model=pair.names[1],
+        conditions=conditions(torch.device("cpu")),
+        networks=tuple(networks),
+        **({} if pair.layers is None else layers_told(pair.layers)),
+    ).write(out / COSTS)

@@ -5,12 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-from filelock import FileLock, Timeout
-
-from stillhouse.engine.files import write_json, write_text
-from stillhouse.errors import RunError
-from stillhouse.runs.fingerprint import first_difference
+from stillhouse.records.claim import Claim
+from stillhouse.records.files import write_json
 
 RESOLVED = "resolved.yaml"
 ENVIRONMENT = "environment.json"
@@ -46,6 +42,9 @@ def _lossy(recipe: Mapping[str, Any]) -> bool:
     return section.get("top") is not None or any(each != "float32" for each in dtypes)
 
 
+CLAIM = Claim("run", RESOLVED, "choose another directory for the run (-o DIR)", decisive=same_run)
+
+
 @contextmanager
 def claimed(out: Path, recipe: Mapping[str, Any], environment: Mapping[str, Any]) -> Iterator[bool]:
     """Take a directory for a run; gives whether the run was begun there before.
@@ -53,46 +52,11 @@ def claimed(out: Path, recipe: Mapping[str, Any], environment: Mapping[str, Any]
     Raises:
         RunError: a file, somebody else's folder, another run, or a run that is going on.
     """
-    if out.exists() and not out.is_dir():
-        raise RunError(f"{out} is a file; choose a directory for the run (-o DIR)")
-    begun = _begun(out, recipe)
-    out.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(out / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise RunError(
-            f"{out} is in use by a run that is going on; wait, or choose another"
-        ) from None
-    try:
-        if not begun:
-            write_text(out / RESOLVED, yaml.safe_dump(dict(recipe), sort_keys=False))
+    with CLAIM.hold(out, recipe) as begun:
         write_json(out / ENVIRONMENT, environment)
         yield begun
-    finally:
-        lock.release()
-
-
-def _begun(out: Path, recipe: Mapping[str, Any]) -> bool:
-    if not out.exists() or not any(p.name != ".lock" for p in out.iterdir()):
-        return False
-    there = read_resolved(out)
-    difference = first_difference(same_run(recipe), same_run(there))
-    if difference:
-        raise RunError(
-            f"{out} holds another run: it differs in {difference}; choose another directory, or "
-            "ask for the same to resume it"
-        )
-    return True
 
 
 def read_resolved(out: Path) -> dict[str, Any]:
     """The resolved recipe of a run directory. Raises RunError when it holds none."""
-    path = out / RESOLVED
-    if not path.is_file():
-        what = "is no directory of a run" if out.is_dir() else "does not exist"
-        raise RunError(f"{out} {what} (it has no {RESOLVED}); choose another, or an empty one")
-    value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if not isinstance(value, dict):
-        raise RunError(f"{path} is damaged: it is no mapping; choose another directory")
-    return value
+    return CLAIM.read(out)

@@ -17,12 +17,14 @@ from stillhouse.models import weights_fingerprint
 from stillhouse.recipes.derive import DerivedSection
 from stillhouse.recipes.networks import ancestors, each_student_its_own
 from stillhouse.recipes.schema import Recipe
-from stillhouse.runs.ancestors import Ancestor, Ancestry, file_name, reading
-from stillhouse.runs.code import code_identity
+from stillhouse.records.code import code_identity
+from stillhouse.records.fingerprint import fingerprint
+from stillhouse.records.names import slug
+from stillhouse.records.run import Serving
+from stillhouse.runs.ancestors import Ancestor, Ancestry, reading
 from stillhouse.runs.compiling import settle_compile
 from stillhouse.runs.deriving import check_student
 from stillhouse.runs.feeds import Feeds, data_identity
-from stillhouse.runs.fingerprint import fingerprint
 from stillhouse.runs.heads import check_kept, take_head, watching_head, with_heads
 from stillhouse.runs.likeness import Likeness, look_at, with_likeness
 from stillhouse.runs.networks import Network, input_of, make_input
@@ -39,7 +41,7 @@ from stillhouse.runs.scoring import (
 )
 from stillhouse.runs.stage_run import LAST, StageRun, run_stage
 from stillhouse.runs.teacher_plan import Planner
-from stillhouse.runs.teaching import Served, Teaching, storage_identity
+from stillhouse.runs.teaching import Teaching, storage_identity
 from stillhouse.runs.transfer import Transferred, check_transfer, stand_in
 from stillhouse.runs.watching import Quiet, Watcher
 
@@ -55,7 +57,7 @@ class Distillation:
     shared: Path
     out: Path
     watcher: Watcher = field(default_factory=Quiet)
-    served: Served | None = None
+    served: Serving | None = None
     compiled: bool = False
     likenesses: dict[nn.Module, Likeness | None] = field(default_factory=dict)
     on_test: dict[tuple[Path, str], dict[str, float]] = field(default_factory=dict)
@@ -253,7 +255,7 @@ class Distillation:
         self, role: str, network: Network, settings: Settings, identity: str, stage: Stage
     ) -> StageRun:
         """A stage whose product other runs may use too, beside them under its fingerprint."""
-        names = (file_name(role), file_name(network.section.model))
+        names = (slug(role), slug(network.section.model))
         return run_stage(
             lambda: stage,
             self.feeds,

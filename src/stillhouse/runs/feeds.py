@@ -18,7 +18,7 @@ from stillhouse.engine.threads import chosen_workers
 from stillhouse.errors import DataError, RecipeError
 from stillhouse.recipes.augment import AugmentSection
 from stillhouse.recipes.schema import DataSection
-from stillhouse.runs.code import code_identity
+from stillhouse.records.code import code_identity
 
 LEAST_STD = 1 / 255
 """A channel that never changes is divided by one grey level, not by zero."""

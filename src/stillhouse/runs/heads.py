@@ -15,7 +15,7 @@ from stillhouse.engine.taps import tap_problem
 from stillhouse.errors import ModelError, RunError
 from stillhouse.models import weights_fingerprint
 from stillhouse.recipes.networks import ModelSection
-from stillhouse.runs.fingerprint import fingerprint
+from stillhouse.records.fingerprint import fingerprint
 
 
 def head_path(module: nn.Module, section: ModelSection) -> str:

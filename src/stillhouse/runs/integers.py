@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.data.batches import Batches
-from stillhouse.engine.files import replacing, save_tensors
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.signals import LOGITS, named_outputs
 from stillhouse.errors import ModelError
 from stillhouse.models import describe
+from stillhouse.records.files import replacing, save_tensors
 from stillhouse.runs.played import Played
 from stillhouse.runs.program import ExportError, export
 from stillhouse.runs.stage_run import BEST, LAST, StageRun

@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from stillhouse.engine.files import Lines, write_json, write_text
 from stillhouse.engine.fit import METRICS
 from stillhouse.engine.platform import open_platform
 from stillhouse.engine.stage import Stage
@@ -17,18 +16,20 @@ from stillhouse.errors import RunError
 from stillhouse.models import load_weights
 from stillhouse.recipes.augment import AugmentSection
 from stillhouse.recipes.schema import Recipe, resolved
+from stillhouse.records.environment import environment
+from stillhouse.records.files import Lines, write_text
+from stillhouse.records.run import SCORES, Scores
 from stillhouse.runs.ancestors import make_ancestor
 from stillhouse.runs.costs import write_costs
 from stillhouse.runs.deriving import make_student
 from stillhouse.runs.directory import claimed
 from stillhouse.runs.distill import Distillation
-from stillhouse.runs.environment import environment
 from stillhouse.runs.feeds import Feeds, open_feeds
 from stillhouse.runs.own_method import own_method
 from stillhouse.runs.peers import make_peers
 from stillhouse.runs.played import Played, student_of
 from stillhouse.runs.products import write_products
-from stillhouse.runs.scores import SCORES, describe_run
+from stillhouse.runs.scores import describe_run
 from stillhouse.runs.stage_run import LAST, product_file
 from stillhouse.runs.transfer import settled, write_portrait
 from stillhouse.runs.watching import Quiet, Watcher
@@ -152,17 +153,17 @@ def run(job: Distillation) -> Outcome:
         return _outcome(job, played, scores)
 
 
-def _outcome(job: Distillation, played: list[Played], scores: Mapping[str, Any]) -> Outcome:
+def _outcome(job: Distillation, played: list[Played], scores: Scores) -> Outcome:
     first = student_of(played)
     product = first.run
     if product is None:
         raise RunError("the student was not trained")
     student = job.student.make(job.recipe.seeds[0], first.teacher)
     load_weights(student, product_file(product.directory, product.keeps, LAST))
-    return Outcome(job.out, scores, student.eval())
+    return Outcome(job.out, scores.plain(), student.eval())
 
 
-def _write(job: Distillation, played: list[Played], scores: Mapping[str, Any]) -> None:
+def _write(job: Distillation, played: list[Played], scores: Scores) -> None:
     """Products of the first seed beside the run, merged metrics, scores, report."""
     from stillhouse.report import write_report
 
@@ -177,5 +178,5 @@ def _write(job: Distillation, played: list[Played], scores: Mapping[str, Any]) -
         for line in Lines(one.run.directory / METRICS).read()
     ]
     write_text(out / METRICS, "".join(line + "\n" for line in lines))
-    write_json(out / SCORES, scores)
+    scores.write(out / SCORES)
     write_report(out)

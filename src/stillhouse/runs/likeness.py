@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from stillhouse.data.batches import Batches
 from stillhouse.diagnostics.representations import head_cosine, linear_cka, mean_cosine
-from stillhouse.engine.diagnostics import Diagnostic, Reading, read_off, reads_of
+from stillhouse.engine.diagnostics import Diagnostic, read_off, reads_of
 from stillhouse.engine.evaluate import gather
 from stillhouse.engine.nodes import Role
 from stillhouse.engine.order import order_nodes
@@ -23,6 +23,7 @@ from stillhouse.engine.terms import Term
 from stillhouse.engine.trainer import Settings, opened
 from stillhouse.errors import ModelError, WiringError
 from stillhouse.functional import cross_entropy
+from stillhouse.records.files import Reading
 from stillhouse.runs.feeds import Feeds
 from stillhouse.runs.stage_run import LAST, StageRun
 

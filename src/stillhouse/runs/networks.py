@@ -14,7 +14,7 @@ from stillhouse.errors import ModelError
 from stillhouse.models import build_model, comes_trained, load_weights, weights_fingerprint
 from stillhouse.recipes.choices import IMPORT
 from stillhouse.recipes.networks import InputSection, ModelSection, Section, StudentSection
-from stillhouse.runs.code import module_identity
+from stillhouse.records.code import module_identity
 from stillhouse.runs.feeds import Feeds
 from stillhouse.runs.imports import imported
 from stillhouse.students.quantised import quantised

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
-from stillhouse.engine.diagnostics import Reading
 from stillhouse.errors import RunError
+from stillhouse.records.files import Reading
 from stillhouse.runs.stage_run import StageRun
 
 

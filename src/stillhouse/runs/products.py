@@ -10,34 +10,34 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from stillhouse.data.batches import Batches
-from stillhouse.engine.files import replacing, save_tensors, write_json
 from stillhouse.engine.layout import Homes
 from stillhouse.engine.seeding import seeded
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Weights
 from stillhouse.engine.wiring import wire
 from stillhouse.models import load_weights
+from stillhouse.records.files import replacing, save_tensors
+from stillhouse.records.fingerprint import file_hash
+from stillhouse.records.names import slug
+from stillhouse.records.run import PRODUCTS, Product, ProductList
 from stillhouse.runs.deriving import DerivedNetwork
 from stillhouse.runs.distill import Distillation
-from stillhouse.runs.fingerprint import file_hash
 from stillhouse.runs.integers import integer_files, trained_student
 from stillhouse.runs.played import Played, student_of
 from stillhouse.runs.program import ExportError, export
 from stillhouse.runs.stage_run import BEST, LAST, StageRun, product_file
 from stillhouse.students.quantised import is_quantised
 
-PRODUCTS = "products.json"
 WEIGHTS, PROGRAM = ".safetensors", ".pt2"
 
 
 @dataclass(frozen=True)
-class Epoch:
+class ProductWeights:
     """Which weights of which student a product holds."""
 
     seed: int
@@ -45,7 +45,7 @@ class Epoch:
     number: int
 
     @classmethod
-    def of(cls, played: Played, run: StageRun, which: str) -> "Epoch":
+    def of(cls, played: Played, run: StageRun, which: str) -> "ProductWeights":
         """The last or the best epoch of a run."""
         return cls(played.seed, which, run.epochs if which == LAST else run.best_epoch)
 
@@ -59,11 +59,11 @@ def write_products(job: Distillation, played: Iterable[Played]) -> None:
     A product that torch.export cannot write is left out, with a warning that says why.
     """
     first = student_of(played)
-    entries: list[dict[str, Any]] = []
+    entries: list[Product] = []
     for which in (LAST, BEST):
         if first.run is None:
             continue
-        epoch = Epoch.of(first, first.run, which)
+        epoch = ProductWeights.of(first, first.run, which)
         entries.append(_student(job, first.run, epoch))
         if isinstance(job.student, DerivedNetwork):
             entries += _derived(job, first, epoch)
@@ -75,7 +75,7 @@ def write_products(job: Distillation, played: Iterable[Played]) -> None:
                 own = job.student_input
                 bare = job.student.make(epoch.seed, first.teacher)
                 entries += _others(job, stage, bare, own(image) if own else image, epoch)
-    write_json(job.out / PRODUCTS, {"products": entries})
+    ProductList(products=tuple(entries)).write(job.out / PRODUCTS)
 
 
 @contextmanager
@@ -99,7 +99,7 @@ def trained(stage: Stage, weights: Weights, train: Batches) -> Iterator[Tensor]:
         homes.restore()
 
 
-def _student(job: Distillation, run: StageRun, epoch: Epoch) -> dict[str, Any]:
+def _student(job: Distillation, run: StageRun, epoch: ProductWeights) -> Product:
     target = product_file(job.out, "student", epoch.which)
     shutil.copyfile(product_file(run.directory, run.keeps, epoch.which), target)
     return _entry(target, f"weights of {epoch}; {_loading(target)}{_reading(job)}")
@@ -118,7 +118,7 @@ def _reading(job: Distillation) -> str:
     return f"; it reads images {shape} in [0, 1], minus mean ({mean}), divided by std ({std})"
 
 
-def _derived(job: Distillation, first: Played, epoch: Epoch) -> Iterator[dict[str, Any]]:
+def _derived(job: Distillation, first: Played, epoch: ProductWeights) -> Iterator[Product]:
     """A student that no class alone can load the weights of, as a program."""
     module = job.student.make(epoch.seed, first.teacher)
     stem = product_file(job.out, "student", epoch.which).with_suffix("")
@@ -128,7 +128,7 @@ def _derived(job: Distillation, first: Played, epoch: Epoch) -> Iterator[dict[st
     yield from _program(job, module.cpu().eval(), stem.with_suffix(PROGRAM), image, made)
 
 
-def _integers(job: Distillation, run: StageRun, epoch: Epoch) -> Iterator[dict[str, Any]]:
+def _integers(job: Distillation, run: StageRun, epoch: ProductWeights) -> Iterator[Product]:
     """Files of the int8 form of a student that rounds; none for others."""
     trained = trained_student(job, run, epoch.seed, epoch.which)
     if not is_quantised(trained):
@@ -140,11 +140,11 @@ def _integers(job: Distillation, run: StageRun, epoch: Epoch) -> Iterator[dict[s
 
 
 def _others(
-    job: Distillation, stage: Stage, bare: nn.Module, image: Tensor, epoch: Epoch
-) -> Iterator[dict[str, Any]]:
+    job: Distillation, stage: Stage, bare: nn.Module, image: Tensor, epoch: ProductWeights
+) -> Iterator[Product]:
     for label, make in stage.products.items():
         module = make().eval()
-        stem = product_file(job.out, file_stem(label), epoch.which).with_suffix("")
+        stem = product_file(job.out, f"student-{slug(label, also='')}", epoch.which).with_suffix("")
         weights, program = stem.with_suffix(WEIGHTS), stem.with_suffix(PROGRAM)
         weights.unlink(missing_ok=True)
         program.unlink(missing_ok=True)
@@ -158,7 +158,7 @@ def _others(
 
 def _program(
     job: Distillation, module: nn.Module, program: Path, image: Tensor, what: str
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Product]:
     """A file that torch runs alone; nothing, with a warning, where torch.export cannot write it."""
     program.unlink(missing_ok=True)
     try:
@@ -172,15 +172,6 @@ def _program(
     call = f'torch.export.load("{program.name}").module()(images)'
     said = f"{what}, needs torch alone; {call} with images [B, {shape}]"
     yield _entry(program, f"{said} prepared as for the student{_reading(job)}")
-
-
-def file_stem(label: str) -> str:
-    """The name of the file of a measure.
-
-    >>> file_stem("teacher head")
-    'student-teacher-head'
-    """
-    return "-".join(["student", *"".join(c if c.isalnum() else " " for c in label).split()])
 
 
 def is_one_of(bare: nn.Module, module: nn.Module, image: Tensor) -> bool:
@@ -206,11 +197,11 @@ def _loading(path: Path) -> str:
     return f'model.load_state_dict(safetensors.torch.load_file("{path.name}"))'
 
 
-def _entry(path: Path, what: str) -> dict[str, Any]:
-    return {
-        "name": path.stem,
-        "file": path.name,
-        "bytes": path.stat().st_size,
-        "sha256": file_hash(path),
-        "what": what,
-    }
+def _entry(path: Path, what: str) -> Product:
+    return Product(
+        name=path.stem,
+        file=path.name,
+        bytes=path.stat().st_size,
+        sha256=file_hash(path),
+        what=what,
+    )

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from stillhouse.runs.teaching import Lessons, Served
+from stillhouse.records.run import Serving
+from stillhouse.runs.teaching import Lessons
 from stillhouse.runs.transfer import make_transfer
 
 if TYPE_CHECKING:
@@ -32,19 +33,19 @@ class Pupils:
             self._known[key] = job, Lessons(job)
         return self._known[key]
 
-    def served(self) -> Served | None:
+    def served(self) -> Serving | None:
         """How the teachers served, all together."""
-        served: Sequence[Served] = [
+        served: Sequence[Serving] = [
             each for _, lessons in self._known.values() for each in lessons.served()
         ]
         if not served:
             return None
         first = served[0]
-        return Served(
-            any(each.cached for each in served),
-            first.why,
-            first.views,
-            sum(each.bytes for each in served),
-            sum(each.seconds for each in served),
-            sum(each.students for each in served),
+        return Serving(
+            cached=any(each.cached for each in served),
+            why=first.why,
+            views=first.views,
+            bytes=sum(each.bytes for each in served),
+            seconds=sum(each.seconds for each in served),
+            students=sum(each.students for each in served),
         )

@@ -5,26 +5,27 @@ accuracy of their last epoch; the test set is never read.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
-from filelock import FileLock, Timeout
 from torch import nn
 
-from stillhouse.engine.files import write_json, write_text
 from stillhouse.errors import NonFiniteLoss, RecipeError, RunError
 from stillhouse.models import describe
 from stillhouse.recipes.load import make_recipe
 from stillhouse.recipes.networks import ModelSection
 from stillhouse.recipes.schema import Recipe, resolved
+from stillhouse.records.claim import Claim
+from stillhouse.records.files import write_text
+from stillhouse.records.schema import CLASSIFICATION
+from stillhouse.records.study import Trial, TrialList
 from stillhouse.runs.ancestors import Ancestry
 from stillhouse.runs.directory import same_run
 from stillhouse.runs.distill import Distillation
-from stillhouse.runs.fingerprint import first_difference
 from stillhouse.runs.job import SHARED, prepare
 from stillhouse.runs.networks import make_network
 from stillhouse.runs.pupils import Pupils
@@ -36,6 +37,7 @@ from stillhouse.students.measures import latencies
 from stillhouse.students.space import Budget
 
 DATABASE, ASKED, TABLE, RECIPE = "trials.db", "search.yaml", "search.json", "best.yaml"
+CLAIM = Claim("search", ASKED, "choose another directory (-o DIR)")
 KEPT_KEYS = {"model", "quantise"}
 """Keys of the student that any network can have."""
 SHORT = 4
@@ -108,7 +110,10 @@ def run_search(search: Search, done: Callable[[Candidate], None] | None = None) 
     if search.trials < 1:
         raise RecipeError("search", [f"{search.trials} trials; ask for at least 1"])
     first = search.recipe("convnet-4-8")
-    with _held(search, first), closing(Trials(search.out / DATABASE, first.seeds[0])) as trials:
+    with (
+        CLAIM.hold(search.out, _asked(search, first)),
+        closing(Trials(search.out / DATABASE, first.seeds[0])) as trials,
+    ):
         attempt = _Attempt(search, first)
         while _tried(trials) < search.trials:
             asked = trials.next()
@@ -214,7 +219,8 @@ def best_first(known: Mapping[str, Candidate]) -> list[Candidate]:
 def _write(search: Search, trials: Trials) -> list[Candidate]:
     """search.json and, once something was trained, the recipe of the best."""
     ranked = best_first(trials.known())
-    write_json(search.out / TABLE, {"trials": [asdict(one) for one in ranked]})
+    listed = tuple(_trial(one) for one in ranked)
+    TrialList(task=CLASSIFICATION, trials=listed).write(search.out / TABLE)
     best = next((one for one in ranked if one.outcome == TRAINED), None)
     if best is not None and best.accuracy is not None:
         recipe = search.recipe(best.model)
@@ -230,6 +236,11 @@ def _write(search: Search, trials: Trials) -> list[Candidate]:
     return ranked
 
 
+def _trial(one: Candidate) -> Trial:
+    told = {key: value for key, value in asdict(one).items() if key != "accuracy"}
+    return Trial(validation=one.accuracy, **told)
+
+
 def _asked(search: Search, recipe: Recipe) -> dict[str, Any]:
     """What decides the trials of a search, but for how many there are."""
     return {
@@ -237,33 +248,3 @@ def _asked(search: Search, recipe: Recipe) -> dict[str, Any]:
         "budget": asdict(search.budget),
         "epochs": search.short(recipe),
     }
-
-
-@contextmanager
-def _held(search: Search, recipe: Recipe) -> Iterator[None]:
-    """Take the directory of a search for oneself."""
-    out, file = search.out, search.out / ASKED
-    there = [p.name for p in out.iterdir() if p.name != ".lock"] if out.is_dir() else []
-    if (out.exists() and not out.is_dir()) or (there and ASKED not in there):
-        raise RunError(f"{out} is no directory of a search; choose another, or an empty one (-o)")
-    asked = _asked(search, recipe)
-    if there:
-        known = yaml.safe_load(file.read_text(encoding="utf-8"))
-        difference = first_difference(asked, known if isinstance(known, dict) else {})
-        if difference:
-            raise RunError(
-                f"{out} holds another search: it differs in {difference}; choose another directory"
-            )
-    out.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(out / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise RunError(
-            f"{out} is in use by a search that is going on; wait, or choose another"
-        ) from None
-    try:
-        write_text(file, yaml.safe_dump(asked, sort_keys=False))
-        yield
-    finally:
-        lock.release()

@@ -1,6 +1,5 @@
 """One stage in its directory: run it, go on with it, or recognise that it is done."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,16 +8,15 @@ from typing import Any
 from filelock import FileLock
 from safetensors.torch import load_file
 
-from stillhouse.engine.diagnostics import Reading
-from stillhouse.engine.files import save_tensors, write_json
 from stillhouse.engine.fit import CHECKPOINT, Fitted, Observer, fit
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Settings, Weights
 from stillhouse.errors import RunError
+from stillhouse.records.files import Reading, save_tensors
+from stillhouse.records.fingerprint import file_hash
+from stillhouse.records.run import STAGE, StageRecord
 from stillhouse.runs.feeds import Feeds
-from stillhouse.runs.fingerprint import file_hash
 
-DONE = "stage.json"
 LAST, BEST = "last", "best"
 
 
@@ -49,7 +47,7 @@ class StageRun:
             for key, value in load_file(others).items():
                 node, _, name = key.partition("/")
                 weights.setdefault(node, {})[name] = value
-        for node in json.loads((self.directory / DONE).read_text())["nodes"]:
+        for node in StageRecord.read(self.directory / STAGE).nodes:
             weights.setdefault(node, {})
         return weights
 
@@ -158,33 +156,30 @@ def _keep(
         if others:
             save_tensors(others_file(directory, which), others, facts_of)
     files = sorted(directory.glob("*.safetensors"))
-    write_json(
-        directory / DONE,
-        {
-            "identity": identity,
-            "keeps": keeps,
-            "nodes": list(fitted.last),
-            "epochs": len(fitted.history),
-            "best_epoch": fitted.best_epoch,
-            "seconds": fitted.seconds,
-            "history": fitted.history,
-            "sha256": {path.name: file_hash(path) for path in files},
-        },
-    )
+    StageRecord(
+        identity=identity,
+        keeps=keeps,
+        nodes=tuple(fitted.last),
+        epochs=len(fitted.history),
+        best_epoch=fitted.best_epoch,
+        seconds=fitted.seconds,
+        history=tuple(fitted.history),
+        sha256={path.name: file_hash(path) for path in files},
+    ).write(directory / STAGE)
     (directory / CHECKPOINT).unlink(missing_ok=True)
 
 
 def _finished(directory: Path, identity: str) -> StageRun | None:
-    path = directory / DONE
+    path = directory / STAGE
     if not path.exists():
         return None
-    done = json.loads(path.read_text())
-    if done["identity"] != identity:
+    done = StageRecord.read(path)
+    if done.identity != identity:
         raise RunError(
-            f"{directory} holds a finished stage with fingerprint {done['identity']}, this run "
+            f"{directory} holds a finished stage with fingerprint {done.identity}, this run "
             f"asks for {identity}; choose another directory"
         )
-    for name, wanted in done["sha256"].items():
+    for name, wanted in done.sha256.items():
         file = directory / name
         if not file.exists() or file_hash(file) != wanted:
             raise RunError(
@@ -193,10 +188,10 @@ def _finished(directory: Path, identity: str) -> StageRun | None:
             )
     return StageRun(
         directory,
-        done["keeps"],
-        done["best_epoch"],
-        done["epochs"],
-        done["seconds"],
-        done["history"],
+        done.keeps,
+        done.best_epoch,
+        done.epochs,
+        done.seconds,
+        list(done.history),
         reused=True,
     )

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from stillhouse.engine.files import write_json
 from stillhouse.errors import (
     NonFiniteLoss,
     ProblemsError,
@@ -19,15 +18,15 @@ from stillhouse.errors import (
 from stillhouse.models import weights_fingerprint
 from stillhouse.recipes.schema import resolved
 from stillhouse.recipes.study import Study, by_arm
+from stillhouse.records.run import SCORES
+from stillhouse.records.study import TABLE, Arm
 from stillhouse.report import write_study_report
 from stillhouse.runs.ancestors import family
 from stillhouse.runs.directory import same_run
 from stillhouse.runs.distill import Distillation
 from stillhouse.runs.job import SHARED, prepare, run
-from stillhouse.runs.scores import SCORES
 from stillhouse.runs.study_data import SharedData
 from stillhouse.runs.study_directory import (
-    TABLE,
     arm_directories,
     check_arms,
     held,
@@ -186,12 +185,13 @@ class _Notes:
         self._prepared = prepared
         self._began = time.perf_counter()
         before = read_study_table(prepared.out)
-        self._created = before.get("created") or datetime.now(UTC).isoformat(timespec="seconds")
-        self._spent = float(before.get("seconds") or 0.0)
-        known = {entry.get("name"): entry for entry in before.get("arms", [])}
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        self._created = before.created if before else now
+        self._spent = before.seconds if before else 0.0
+        known = {arm.name: arm for arm in before.arms} if before else {}
         self.marks = {name: arm_fingerprint(job) for name, job in prepared.jobs.items()}
         self.states: dict[str, State] = {
-            name: _state(known.get(name, {}), job, self.marks[name])
+            name: _state(known.get(name), job, self.marks[name])
             for name, job in prepared.jobs.items()
         }
 
@@ -206,15 +206,15 @@ class _Notes:
             created=self._created,
             seconds=self._spent + time.perf_counter() - self._began,
         )
-        write_json(prepared.out / TABLE, table)
-        if any(entry["state"] != WAITING for entry in table["arms"]):
+        table.write(prepared.out / TABLE)
+        if any(arm.state != WAITING for arm in table.arms):
             write_study_report(prepared.out)
-        return table
+        return table.plain()
 
 
-def _state(entry: Mapping[str, Any], job: Distillation, mark: str) -> State:
+def _state(arm: Arm | None, job: Distillation, mark: str) -> State:
     """What study.json said of an arm; nothing counts of another one, or without the numbers."""
-    there = entry.get("state") == FINISHED and (job.out / SCORES).is_file()
-    if not there or entry.get("fingerprint") != mark:
+    known = arm is not None and arm.state == FINISHED and arm.fingerprint == mark
+    if not known or not (job.out / SCORES).is_file():
         return {"state": WAITING}
     return {"state": FINISHED, "fingerprint": mark}

@@ -1,6 +1,5 @@
 """study.json: the arms of a study side by side, from the scores.json of each."""
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -9,17 +8,15 @@ from typing import Any
 
 from stillhouse.diagnostics.comparisons import Paired, corrected, judged, paired_t
 from stillhouse.diagnostics.spread import spread
-from stillhouse.errors import RunError
 from stillhouse.recipes.networks import titled
 from stillhouse.recipes.study import Study
-from stillhouse.runs.scores import SCORES
+from stillhouse.records.run import SCORES, Scores, SeedScores
+from stillhouse.records.schema import ACCURACY, CLASSIFICATION, MetricRecord
+from stillhouse.records.study import Arm, ArmTransfer, Comparison, StudyTable
 
 FINISHED, DIVERGED, WAITING = "finished", "diverged", "waiting"
 SAME_TEST = ("source", "image", "label", "test", "split_seed", "size")
 """Keys of the data section that decide the test images: only over the same ones are arms paired."""
-KEPT = ("seed", "test", "validation", "heads", "diagnostics", "seconds")
-
-Entry = dict[str, Any]
 
 
 def study_table(
@@ -30,7 +27,7 @@ def study_table(
     *,
     created: str,
     seconds: float,
-) -> Entry:
+) -> StudyTable:
     """Everything that the table and the report of a study show.
 
     Args:
@@ -41,37 +38,40 @@ def study_table(
         created: when the study was begun.
         seconds: spent on it.
     """
-    arms: list[Entry] = []
-    steps: dict[str, float | None] = {}
-    data: Entry = {}
-    for name in study.arms:
-        entry: Entry = {
+    scores = {
+        name: Scores.read(directories[name] / SCORES)
+        for name in study.arms
+        if states[name]["state"] == FINISHED
+    }
+    first = next(iter(scores.values()), None)
+    task = first.task if first else CLASSIFICATION
+    arms = [
+        Arm.model_validate({
             "name": name,
             **_about(study, name),
             "directory": Path(os.path.relpath(directories[name], out)).as_posix(),
             **states[name],
-        }
-        scores = _scores(directories[name]) if entry["state"] == FINISHED else {}
-        data = data or scores.get("data", {})
-        steps[name] = _step(scores)
-        arms.append({**entry, **_numbers(scores)})
-    against = chosen(study, arms)
-    _compare(arms, study, steps, against)
-    return {
-        "title": study.title,
-        "created": created,
-        "seconds": round(seconds, 2),
-        "finished": all(entry["state"] != WAITING for entry in arms),
-        "data": data,
-        "axis": study.axis,
-        "against": against,
-        "rivals": list(study.rivals),
-        "swept": list(study.swept),
-        "arms": arms,
-    }
+            **_numbers(scores.get(name)),
+        })
+        for name in study.arms
+    ]  # fmt: skip
+    against = chosen(study, arms, task.metric)
+    return StudyTable(
+        task=task,
+        title=study.title,
+        created=created,
+        seconds=round(seconds, 2),
+        finished=all(arm.state != WAITING for arm in arms),
+        data=first.data if first else None,
+        axis=study.axis,
+        against=against,
+        rivals=tuple(study.rivals),
+        swept=tuple(study.swept),
+        arms=_compared(arms, study, scores, against, task.metric),
+    )
 
 
-def _about(study: Study, name: str) -> Entry:
+def _about(study: Study, name: str) -> dict[str, Any]:
     recipe = study.arms[name]
     return {
         "settings": dict(study.settings[name]),
@@ -84,53 +84,40 @@ def _about(study: Study, name: str) -> Entry:
     }
 
 
-def _scores(directory: Path) -> Entry:
-    path = directory / SCORES
-    try:
-        found: Entry = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read ({error}); delete {directory}, run again") from None
-    return found
-
-
-def _step(scores: Mapping[str, Any]) -> float | None:
-    """What the test accuracies of an arm are multiples of: one image."""
-    images = scores.get("data", {}).get("test")
-    return 1 / images if images else None
-
-
-def _numbers(scores: Mapping[str, Any]) -> Entry:
-    models = {model["role"]: model for model in scores.get("models", [])}
-    found: Entry = {}
+def _numbers(scores: Scores | None) -> dict[str, Any]:
+    """What the table takes over from the scores of an arm; nothing of one that is not finished."""
+    models = {model.role: model for model in scores.models} if scores else {}
+    found: dict[str, Any] = {"gain": None, "over_against": None}
     for role, key in (("student", "runs"), ("control", "controls"), ("teacher", "teacher")):
-        runs = models.get(role, {}).get("runs", [])
-        found[key] = [{part: run[part] for part in KEPT if part in run} for run in runs]
-    transfer = scores.get("transfer")
-    if transfer:
-        found["transfer"] = {key: transfer[key] for key in ("method", "count", "seconds")}
-    found |= {f"{role}_parameters": model["parameters"] for role, model in models.items()}
+        runs = models[role].runs if role in models else ()
+        found[key] = tuple(
+            SeedScores(**{part: getattr(run, part) for part in SeedScores.model_fields})
+            for run in runs
+        )
+    made = scores.transfer if scores else None
+    if made is not None:
+        found["transfer"] = ArmTransfer(method=made.method, count=made.count, seconds=made.seconds)
+    found["parameters"] = {role: model.parameters for role, model in models.items()}
     return found
 
 
-def last_by_seed(runs: Sequence[Mapping[str, Any]]) -> dict[int, float]:
-    """Test accuracy of the last epoch, by seed.
-
-    >>> last_by_seed([{"seed": 3, "test": {"last": 0.5, "best": 0.6}}])
-    {3: 0.5}
-    """
-    return {run["seed"]: run["test"]["last"] for run in runs}
+def _last_by_seed(runs: Sequence[SeedScores]) -> dict[int, float]:
+    """The test metric of the last epoch, by seed."""
+    return {run.seed: run.test.last for run in runs if run.test.last is not None}
 
 
-def differences(mine: Mapping[int, float], theirs: Mapping[int, float]) -> list[float]:
-    """Mine minus theirs, over the seeds that both have.
+def differences(
+    mine: Mapping[int, float], theirs: Mapping[int, float], metric: MetricRecord = ACCURACY
+) -> list[float]:
+    """How much better mine are, over the seeds that both have.
 
     >>> differences({0: 0.75, 1: 0.5}, {1: 0.25})
     [0.25]
     """
-    return [value - theirs[seed] for seed, value in mine.items() if seed in theirs]
+    return [metric.gain(value, theirs[seed]) for seed, value in mine.items() if seed in theirs]
 
 
-def chosen(study: Study, arms: Sequence[Entry]) -> str | None:
+def chosen(study: Study, arms: Sequence[Arm], metric: MetricRecord) -> str | None:
     """The arm that others are compared with: of several the best on validation, last epoch.
 
     Only arms that have ended count; of equal ones the first.
@@ -138,31 +125,43 @@ def chosen(study: Study, arms: Sequence[Entry]) -> str | None:
     if len(study.rivals) <= 1:
         return study.against
     found = {}
-    for entry in arms:
-        known = [run.get("validation", {}).get("last") for run in entry["runs"]]
-        shares = [share for share in known if share is not None]
-        if entry["name"] in study.rivals and shares:
-            found[entry["name"]] = sum(shares) / len(shares)
+    for arm in arms:
+        known = spread(run.validation.last for run in arm.runs)
+        if arm.name in study.rivals and known is not None:
+            found[arm.name] = metric.gain(known.mean, 0.0)
     return max(found, key=lambda name: found[name]) if found else None
 
 
-def _compare(
-    arms: Sequence[Entry], study: Study, steps: Mapping[str, float | None], against: str | None
-) -> None:
-    """Add the gains over control and over one arm; each family of comparisons is corrected."""
-    last = {entry["name"]: last_by_seed(entry["runs"]) for entry in arms}
+def _compared(
+    arms: Sequence[Arm],
+    study: Study,
+    scores: Mapping[str, Scores],
+    against: str | None,
+    metric: MetricRecord,
+) -> tuple[Arm, ...]:
+    """The arms with their gains over control and over one arm; each family is corrected."""
+    last = {arm.name: _last_by_seed(arm.runs) for arm in arms}
     over_control: dict[str, Paired | None] = {}
     over_arm: dict[str, Paired | None] = {}
-    for entry in arms:
-        name = entry["name"]
-        alone, step = last_by_seed(entry["controls"]), steps[name]
-        over_control[name] = paired_t(differences(last[name], alone), step=step)
+    for arm in arms:
+        name, mine = arm.name, last[arm.name]
+        # Test values are multiples of one image.
+        step = 1 / scores[name].data.test if name in scores and scores[name].data.test else None
+        alone = differences(mine, _last_by_seed(arm.controls), metric)
+        over_control[name] = paired_t(alone, step=step)
         if against is not None and against != name and _same_test(study, name, against):
-            over_arm[name] = paired_t(differences(last[name], last[against]), step=step)
-    for key, family in (("gain", over_control), ("over_against", over_arm)):
-        by_name = dict(zip(family, corrected(list(family.values())), strict=True))
-        for entry in arms:
-            entry[key] = _said(family.get(entry["name"]), by_name.get(entry["name"]))
+            over_arm[name] = paired_t(differences(mine, last[against], metric), step=step)
+    gains, rival_gains = _comparisons(over_control), _comparisons(over_arm)
+    return tuple(
+        arm.model_copy(update={"gain": gains[arm.name], "over_against": rival_gains.get(arm.name)})
+        for arm in arms
+    )
+
+
+def _comparisons(family: Mapping[str, Paired | None]) -> dict[str, Comparison | None]:
+    """Each comparison with its p corrected for all of the family."""
+    by_name = zip(family.items(), corrected(list(family.values())), strict=True)
+    return {name: _said(found, p_holm) for (name, found), p_holm in by_name}
 
 
 def _same_test(study: Study, name: str, other: str) -> bool:
@@ -170,15 +169,15 @@ def _same_test(study: Study, name: str, other: str) -> bool:
     return all(getattr(mine, key) == getattr(theirs, key) for key in SAME_TEST)
 
 
-def _said(found: Paired | None, p_holm: float | None) -> Entry | None:
+def _said(found: Paired | None, p_holm: float | None) -> Comparison | None:
     if found is None:
         return None
     said = {key: value for key, value in asdict(found).items() if key != "count"}
-    return {**said, "p_holm": p_holm, "word": judged(found, p_holm), "seeds": found.count}
+    return Comparison(**said, p_holm=p_holm, word=judged(found, p_holm), seeds=found.count)
 
 
-def arm_line(entry: Mapping[str, Any]) -> str:
-    """An arm in a line, for those who wait.
+def arm_line(entry: Mapping[str, Any], metric: MetricRecord = ACCURACY) -> str:
+    """An arm of study.json in a line, for those who wait.
 
     >>> arm_line({"name": "kd", "state": "diverged", "message": "term 'kd' is not finite"})
     "kd: diverged (term 'kd' is not finite)"
@@ -191,10 +190,11 @@ def arm_line(entry: Mapping[str, Any]) -> str:
     found = spread(run["test"]["last"] for run in runs)
     line = f"{entry['name']}:"
     if found is not None:
-        half = "" if found.half is None else f" ± {100 * found.half:.2f}"
-        line += f" test {100 * found.mean:.2f}{half} %"
+        half = "" if found.half is None else f" ± {metric.shown(found.half)}"
+        line += f" test {metric.shown(found.mean)}{half} {metric.unit}".rstrip()
     if gain is not None:
-        line += f", {100 * gain['mean']:+.2f} over its control"
+        mean, low, high = (metric.signed(gain[key], minus="-") for key in ("mean", "low", "high"))
+        line += f", {mean} over its control"
         if gain["low"] is not None:
-            line += f" ({100 * gain['low']:+.2f} to {100 * gain['high']:+.2f})"
+            line += f" ({low} to {high})"
     return f"{line}, {sum(run['seconds'] for run in runs) / len(runs):.1f} s per run"

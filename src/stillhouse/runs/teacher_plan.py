@@ -25,10 +25,11 @@ from stillhouse.cache import (
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import opened
 from stillhouse.errors import RecipeError
-from stillhouse.runs.fingerprint import fingerprint
+from stillhouse.records.fingerprint import fingerprint
+from stillhouse.records.names import slug
+from stillhouse.records.run import STAGE
 from stillhouse.runs.forecast import Forecast, Times, forecast, time_steps
 from stillhouse.runs.objections import image_problems, storage_problems
-from stillhouse.runs.stage_run import DONE
 
 if TYPE_CHECKING:
     from stillhouse.runs.distill import Distillation
@@ -247,7 +248,7 @@ class Planner:
         """The seeds whose student is not finished."""
         return [
             seed for seed in self.seeds or self.job.recipe.seeds
-            if not (self.job.student_directory(seed) / DONE).exists()
+            if not (self.job.student_directory(seed) / STAGE).exists()
         ]  # fmt: skip
 
     def identity(self) -> dict[str, Any]:
@@ -274,9 +275,7 @@ class Planner:
 
     def _folder(self, of: str) -> str:
         model = self.job.recipe.teacher.model if self.job.recipe.teacher else ""
-        return (
-            f"teacher-cache-{''.join(c if c.isalnum() or c in '-_.' else '-' for c in model)}-{of}"
-        )
+        return f"teacher-cache-{slug(model)}-{of}"
 
 
 def _time(seconds: float) -> str:

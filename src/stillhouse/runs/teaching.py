@@ -1,35 +1,18 @@
 """The teacher of a run at work: cached once if that is the plan, or live in each step."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from stillhouse.cache import Replay, TeacherCache, nodes_before, record
-from stillhouse.engine.files import write_json
 from stillhouse.engine.stage import Stage
-from stillhouse.errors import RunError
+from stillhouse.records.run import SERVED, Serving
 from stillhouse.runs.teacher_plan import TEACHER, Plan, Planner
 
 if TYPE_CHECKING:
     from stillhouse.runs.distill import Distillation
-
-SERVED = "teacher.json"
-
-
-@dataclass(frozen=True)
-class Served:
-    """How the teacher served, for scores and report; ``seconds`` of caching, over all runs."""
-
-    cached: bool
-    why: str
-    views: int = 0
-    bytes: int = 0
-    seconds: float = 0.0
-    students: int = 0
 
 
 class Teaching:
@@ -48,25 +31,23 @@ class Teaching:
         """How many views the students are shown: those of the teacher cache, if there is one."""
         return self._cache.views if self._cache else self.job.feeds.views
 
-    def begin(self) -> Served:
+    def begin(self) -> Serving:
         """Plan, say so, and record what is missing."""
         plan = self.planner.plan()
         if not self.planner.students_left():
             return self._before(plan)
         self.job.watcher.say(plan.why)
-        served = Served(False, plan.why, students=len(self.seeds))
-        if plan.cached:
-            self._cache = self._record(plan)
-            served = Served(
-                True,
-                plan.why,
-                plan.views,
-                plan.bytes,
-                self._cache.seconds,
-                len(self.seeds),
-            )
+        self._cache = self._record(plan) if plan.cached else None
+        served = Serving(
+            cached=plan.cached,
+            why=plan.why,
+            views=plan.views if plan.cached else 0,
+            bytes=plan.bytes if plan.cached else 0,
+            seconds=self._cache.seconds if self._cache else 0.0,
+            students=len(self.seeds),
+        )
         if self.job.feeds.platform.main:
-            write_json(self._path, asdict(served))
+            served.write(self._path)
         return served
 
     @property
@@ -75,15 +56,12 @@ class Teaching:
             return self.job.out / SERVED
         return self.job.out / SERVED.replace(".", f"-{'-'.join(map(str, self.seeds))}.")
 
-    def _before(self, plan: Plan) -> Served:
+    def _before(self, plan: Plan) -> Serving:
         """What an earlier session of this run wrote; all students are there."""
         path = self._path
-        if not path.exists():
-            return Served(False, plan.why)
-        try:
-            return Served(**json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as error:
-            raise RunError(f"{path} is damaged ({error}); delete it") from None
+        if path.exists():
+            return Serving.read(path)
+        return Serving(cached=False, why=plan.why, views=0, bytes=0, seconds=0.0, students=0)
 
     def _record(self, plan: Plan) -> TeacherCache:
         job, stage = self.job, self.planner.stage()
@@ -114,7 +92,7 @@ class Lessons:
 
     def __init__(self, job: "Distillation") -> None:
         self.job = job
-        self._known: dict[nn.Module, tuple[Teaching, Served]] = {}
+        self._known: dict[nn.Module, tuple[Teaching, Serving]] = {}
 
     def by(self, teacher: nn.Module | None, seed: int) -> Teaching | None:
         """How this teacher serves the student of this seed; None where no teacher is read."""
@@ -126,7 +104,7 @@ class Lessons:
             self._known[teacher] = teaching, teaching.begin()
         return self._known[teacher][0]
 
-    def served(self) -> list[Served]:
+    def served(self) -> list[Serving]:
         """How each of them served."""
         return [served for _, served in self._known.values()]
 

@@ -18,9 +18,9 @@ from stillhouse.data.tables import FloatTable, RepeatedTable
 from stillhouse.errors import RecipeError
 from stillhouse.recipes.augment import AugmentSection
 from stillhouse.recipes.transfer import ADI, REAL, TransferSection
+from stillhouse.records.fingerprint import fingerprint
 from stillhouse.runs.ancestors import Ancestor
 from stillhouse.runs.feeds import Feeds
-from stillhouse.runs.fingerprint import fingerprint
 from stillhouse.synthesis import SYNTHESES, Maker, make_gallery, make_maker, synthesize
 from stillhouse.synthesis.balance import Counts, read_counts
 from stillhouse.synthesis.teacher import frozen_teacher

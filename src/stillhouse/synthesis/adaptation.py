@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.engine.checkpoint import Checkpoint
-from stillhouse.engine.files import save_tensors
+from stillhouse.records.files import save_tensors
 from stillhouse.engine.layout import Homes
 from stillhouse.engine.nodes import Bridge, Node, Role
 from stillhouse.engine.signals import Signals

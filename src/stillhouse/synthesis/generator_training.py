@@ -13,7 +13,7 @@ from torch import nn
 from stillhouse.data.augment import Augment
 from stillhouse.data.batches import Batches
 from stillhouse.data.tables import FloatTable
-from stillhouse.engine.files import save_tensors
+from stillhouse.records.files import save_tensors
 from stillhouse.engine.fit import Silent, fit
 from stillhouse.engine.nodes import Bridge, Node, Role
 from stillhouse.engine.optimisers import adamw, constant

@@ -1,14 +1,11 @@
 """Store: the directory that a synthesis fills, file by file, and the manifest that ends it."""
 
-import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-from safetensors.torch import save
 from torch import Tensor
 
 from stillhouse.data.sources.synthesis import (
@@ -16,75 +13,26 @@ from stillhouse.data.sources.synthesis import (
     FORMAT,
     MANIFEST,
     Run,
-    file_name,
     present,
     read_json,
+    sealed,
 )
-from stillhouse.engine.files import finite, replacing, write_json
 from stillhouse.errors import RunError
+from stillhouse.records.claim import Claim
+from stillhouse.records.files import finite, write_json
+from stillhouse.records.fingerprint import text_hash
 
-FINGERPRINT_DIGITS = 16
+CLAIM = Claim("synthesis", ASKED, "choose another directory for the synthesis (-o DIR)")
 
 
-@contextmanager
-def claimed(folder: Path, asked: Mapping[str, Any]) -> Iterator[None]:
+def claimed(folder: Path, asked: Mapping[str, Any]) -> AbstractContextManager[bool]:
     """Take a directory for a synthesis: new, empty, or begun by the same one.
 
     Raises:
         RunError: a file, somebody else's folder, another synthesis (says what differs), one that is
             going on, or a place that cannot be written to.
     """
-    wanted = plain(asked)
-    _refuse(folder, wanted)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise RunError(
-            f"a synthesis is going on in {folder}; wait for it, or choose another directory"
-        ) from None
-    except OSError as error:
-        raise RunError(f"{folder} cannot be written to ({error}); choose another place") from error
-    try:
-        for unfinished in folder.glob(".*.part"):
-            unfinished.unlink(missing_ok=True)
-        if not (folder / ASKED).exists():
-            write_json(folder / ASKED, wanted)
-        yield
-    finally:
-        lock.release()
-
-
-def plain(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """What JSON makes of a description, with its format.
-
-    >>> plain({"betas": (1.0, 0.1)})
-    {'format': 1, 'betas': [1.0, 0.1]}
-    """
-    read: dict[str, Any] = json.loads(json.dumps(finite({"format": FORMAT, **asked})))
-    return read
-
-
-def _refuse(folder: Path, wanted: Mapping[str, Any]) -> None:
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not there.is_dir():
-        raise RunError(f"{there} is a file; give a directory for the synthesis")
-    if (folder / ASKED).exists():
-        held = read_json(folder / ASKED)
-        for key in dict.fromkeys([*wanted, *held]):
-            if wanted.get(key) != held.get(key):
-                raise RunError(
-                    f"{folder} holds another synthesis: it differs in {key} (there: "
-                    f"{held.get(key)}, asked: {wanted.get(key)}); choose another directory, or ask "
-                    "for the same to go on with it"
-                )
-        return
-    inside = [path.name for path in folder.glob("*") if not path.name.startswith(".")]
-    if inside:
-        raise RunError(
-            f"{folder} holds other files ({inside[0]}); a synthesis wants a directory of its own"
-        )
+    return CLAIM.hold(folder, {"format": FORMAT, **asked})
 
 
 def missing(folder: Path, kind: str, count: int, at_once: int) -> list[Run]:
@@ -109,10 +57,7 @@ def missing(folder: Path, kind: str, count: int, at_once: int) -> list[Run]:
 
 def write(folder: Path, kind: str, first: int, tensors: Mapping[str, Tensor]) -> None:
     """Write a run of rows whole."""
-    content = save({key: value.cpu().contiguous() for key, value in tensors.items()})
-    count = len(next(iter(tensors.values())))
-    with replacing(folder / file_name(kind, (first, count), content)) as fresh:
-        fresh.write_bytes(content)
+    sealed(folder, kind).write((first, len(next(iter(tensors.values())))), tensors)
 
 
 def listed(folder: Path, kind: str) -> dict[str, int]:
@@ -122,8 +67,8 @@ def listed(folder: Path, kind: str) -> dict[str, int]:
 
 def finish(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Write the manifest, with a fingerprint of what was asked and of every file."""
-    value = plain(manifest)
+    value: dict[str, Any] = json.loads(json.dumps(finite({"format": FORMAT, **manifest})))
     told = json.dumps([read_json(folder / ASKED), value["files"]], sort_keys=True)
-    value["fingerprint"] = hashlib.sha256(told.encode()).hexdigest()[:FINGERPRINT_DIGITS]
+    value["fingerprint"] = text_hash(told)
     write_json(folder / MANIFEST, value)
     return value

@@ -116,7 +116,7 @@ import sys
 from pathlib import Path
 import torch
 from test_ps_kd import NormFree, facts_of, fit, ps_kd, ragged, Settings, ImageTable
-from stillhouse.engine.files import save_tensors
+from stillhouse.records.files import save_tensors
 from stillhouse.engine.platform import open_platform
 
 torch.set_num_threads(1)

@@ -8,9 +8,7 @@
 A file is named by its first row, its number of rows and the sha256 of its content, 16 digits.
 """
 
-import hashlib
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,41 +19,29 @@ from torch import Tensor
 from stillhouse.data.sources.found import Found
 from stillhouse.data.tables import FloatTable
 from stillhouse.errors import DataError
+from stillhouse.records.sealed import Place, SealedFiles
 
 ASKED = "asked.json"
 MANIFEST = "synthesis.json"
 FORMAT = 1
-DIGITS = 16
 IMAGE, LABEL = "image", "label"
 LOGITS, TARGET, ASKED_FOR, BETA, STEPS = "logits", "target", "asked", "beta", "steps"
 SECONDS = "seconds"
 ROWS, TEST = "rows", "test"
+AGAIN = "delete this file and run the synthesis again, which makes only what is missing"
 
-_NAME = re.compile(r"(rows|test)-(\d{8})-(\d+)-([0-9a-f]{16})\.safetensors")
-
-
-Run = tuple[int, int]
+Run = Place
 """(first row, number of rows) of a file."""
 
 
-def file_name(kind: str, run: Run, content: bytes) -> str:
-    """Name a file by what it holds.
-
-    >>> file_name("rows", (100, 50), b"")
-    'rows-00000100-50-e3b0c44298fc1c14.safetensors'
-    """
-    digest = hashlib.sha256(content).hexdigest()[:DIGITS]
-    return f"{kind}-{run[0]:08d}-{run[1]}-{digest}.safetensors"
+def sealed(folder: Path, kind: str) -> SealedFiles:
+    """The files of a kind, ``rows`` or ``test``; their places are runs of rows."""
+    return SealedFiles(folder, f"{kind}-{{:08d}}-{{}}", error=DataError, again=AGAIN)
 
 
 def present(folder: Path, kind: str) -> dict[Run, Path]:
     """The files of a kind that are there, in the order of their rows."""
-    found = {}
-    for path in sorted(folder.glob(f"{kind}-*.safetensors")):
-        match = _NAME.fullmatch(path.name)
-        if match is not None:
-            found[int(match[2]), int(match[3])] = path
-    return found
+    return sealed(folder, kind).present()
 
 
 def read_file(path: Path) -> dict[str, Tensor]:
@@ -64,19 +50,8 @@ def read_file(path: Path) -> dict[str, Tensor]:
     Raises:
         DataError: it cannot be read or was changed.
     """
-    from safetensors.torch import load
-
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error})") from error
-    match = _NAME.fullmatch(path.name)
-    if match is None or file_name(match[1], (int(match[2]), int(match[3])), content) != path.name:
-        raise DataError(
-            f"{path} is damaged: its content does not fit the checksum in its name; delete this "
-            "file and run the synthesis again, which makes only what is missing"
-        )
-    return load(content)
+    kind, _, _ = path.name.partition("-")
+    return sealed(path.parent, kind).read(path)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -116,22 +91,25 @@ def read_synthesis(folder: Path) -> Found:
         shape = [int(side) for side in manifest["image_shape"]]
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{folder / MANIFEST} is damaged ({error}); delete the directory") from None
-    parts = {"train": _table(folder, files[ROWS], shape, len(classes))}
+    parts = {"train": _table(sealed(folder, ROWS), files[ROWS], shape, len(classes))}
     if files[TEST]:
-        parts["test"] = _table(folder, files[TEST], shape, len(classes))
+        parts["test"] = _table(sealed(folder, TEST), files[TEST], shape, len(classes))
     return Found(folder.resolve().name, parts, classes)
 
 
-def _table(folder: Path, files: Mapping[str, int], shape: list[int], classes: int) -> FloatTable:
+def _table(
+    store: SealedFiles, files: Mapping[str, int], shape: list[int], classes: int
+) -> FloatTable:
     """The rows of all files of one kind, in order."""
+    folder = store.folder
     channels, height, width = shape
     images = torch.empty(sum(files.values()), height, width, channels)
     labels = []
     at = 0
     for name, count in files.items():
-        if not _NAME.fullmatch(name):  # a manifest is input, too: it names files of its own folder
+        if store.place(name) is None:  # a manifest is input, too: it names files of its own folder
             raise DataError(f"{folder / MANIFEST} names '{name}', which is no file of a synthesis")
-        held = read_file(folder / name)
+        held = store.read(folder / name)
         image, label = held.get(IMAGE), held.get(LABEL)
         if image is None or label is None or list(image.shape) != [count, *shape]:
             what = "no images" if image is None else f"images {list(image.shape)}"

@@ -8,7 +8,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor
 
-from stillhouse.engine.files import save_tensors, write_json
+from stillhouse.records.files import save_tensors, write_json
 from stillhouse.errors import DataError, RunError
 
 FORMAT = 1

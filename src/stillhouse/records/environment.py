@@ -5,26 +5,43 @@ import platform as machine
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-
-from stillhouse.engine.platform import Platform
 
 PACKAGES = ("stillhouse", "torch", "accelerate", "safetensors", "numpy", "datasets", "pillow")
 
 
-def environment(platform: Platform) -> dict[str, Any]:
+class Placement(Protocol):
+    """Where and how exactly a run computes; the engine's Platform is one."""
+
+    @property
+    def device(self) -> torch.device:
+        """What the networks are on."""
+        ...
+
+    @property
+    def precision(self) -> str:
+        """Of the networks: 'fp32', 'bf16', ..."""
+        ...
+
+    @property
+    def world(self) -> int:
+        """How many processes there are."""
+        ...
+
+
+def environment(placement: Placement) -> dict[str, Any]:
     """Versions, hardware, threads and precision; no user name, host name or path."""
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": machine.python_version(),
         "system": f"{machine.system()} {machine.machine()}",
         "packages": {name: _version(name) for name in PACKAGES},
-        "device": str(platform.device),
-        "device_name": _device_name(platform.device),
-        "processes": platform.world,
-        "precision": platform.precision,
+        "device": str(placement.device),
+        "device_name": _device_name(placement.device),
+        "processes": placement.world,
+        "precision": placement.precision,
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
         "deterministic": torch.are_deterministic_algorithms_enabled(),

@@ -3,11 +3,15 @@
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
+if TYPE_CHECKING:  # what only reads numbers need not wait for torch
+    from torch import Tensor
+
+Reading = float | list[float | None] | None
+"""A number or list as JSON holds it: None stands for what is not finite."""
 
 
 @contextlib.contextmanager
@@ -30,6 +34,12 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(fresh, path)
     finally:
         fresh.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a killed writer left; call it while no other one writes there."""
+    for unfinished in folder.glob(".*.part"):
+        unfinished.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -58,7 +68,7 @@ def finite(value: Any) -> Any:
     return value
 
 
-def save_tensors(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+def save_tensors(path: Path, state: "Mapping[str, Tensor]", metadata: Mapping[str, str]) -> None:
     """A state dict as safetensors; tied tensors are written once per name, as it lists them.
 
     ``load_state_dict(load_file(path), strict=True)`` on the bare module takes it.
@@ -107,7 +117,7 @@ class Lines:
                 lines.append(json.loads(text))
         return lines
 
-    def keep(self, wanted: Any) -> None:
+    def keep(self, wanted: Callable[[dict[str, Any]], bool]) -> None:
         """Rewrite the file with the lines that ``wanted`` accepts."""
         kept = [line for line in self.read() if wanted(line)]
         write_text(self.path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in kept))

@@ -9,7 +9,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from tiny import tiny_net
 
-from stillhouse.engine.files import Lines, replacing, save_tensors, write_json, write_text
+from stillhouse.records.files import Lines, replacing, save_tensors, write_json, write_text
 
 
 def test_a_failure_in_the_block_leaves_the_old_file(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A transform or a network that does something else has another identity; nothing else has."""
 
 import functools
+import importlib.util
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from stillhouse.runs.code import code_identity, module_identity
+from stillhouse.records.code import code_identity, module_identity
 
 LEVEL = 1.0
 
@@ -96,7 +97,7 @@ def test_constants_and_functions_of_its_module_are_seen(monkeypatch) -> None:
 
 
 SCRIPT = """
-from stillhouse.runs.code import code_identity
+from stillhouse.records.code import code_identity
 
 class Part:
     def __init__(self):
@@ -106,6 +107,55 @@ class Part:
 
 print(code_identity(Part()), code_identity(Part().__call__), code_identity(lambda x: Part()(x)))
 """
+
+
+def in_file(folder: Path, text: str):
+    """The ``f`` of a module of this text."""
+    (folder / "own.py").write_text(text)
+    spec = importlib.util.spec_from_file_location("own", folder / "own.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["own"] = module
+    spec.loader.exec_module(module)
+    return module.f
+
+
+PLAIN = "class A:\n    n = 1\ndef f(x):\n    return A.n + x\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        (PLAIN, True),
+        ("# moved\n\n" + PLAIN.replace("    ", "  "), True),
+        (PLAIN.replace("return A.n + x", "'what'\n    return (A.n  # why\n            + x)"), True),
+        (PLAIN.replace("+", "-"), False),
+        (PLAIN.replace("n = 1", "n = 2"), False),
+        (PLAIN.replace("f(x)", "f(x, y=1)"), False),
+    ],
+)
+def test_only_a_change_of_code_makes_it_another_one(text: str, same: bool, tmp_path: Path) -> None:
+    before = code_identity(in_file(tmp_path, PLAIN))
+    assert (code_identity(in_file(tmp_path, text)) == before) is same
+
+
+def test_without_source_it_is_the_bytecode_and_says_so(tmp_path: Path) -> None:
+    found = []
+    for text in (PLAIN, PLAIN, PLAIN.replace("+", "-")):
+        namespace = {"__name__": "typed"}
+        exec(text, namespace)
+        found.append(code_identity(namespace["f"]))
+    assert found[0] == found[1] != found[2]
+    assert found[0].startswith("typed.f-")
+    assert found[0].endswith(f"-bytecode-{sys.implementation.cache_tag}")
+    assert "bytecode" not in code_identity(in_file(tmp_path, PLAIN))
+
+
+def test_a_module_in_a_closure_is_a_name() -> None:
+    def by_module(module):
+        return lambda image: module.flip(image)
+
+    assert code_identity(by_module(torch)) == code_identity(by_module(torch))
+    assert code_identity(by_module(torch)) != code_identity(by_module(np))
 
 
 def test_no_process_and_no_line_number_is_in_it(tmp_path: Path) -> None:

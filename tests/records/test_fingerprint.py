@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from stillhouse.errors import WeightsError
-from stillhouse.models import build_model, weights_fingerprint
+from stillhouse.models import build_model
+from stillhouse.records.fingerprint import weights_fingerprint
 
 
 def test_digest_is_the_documented_one():

@@ -1,10 +1,14 @@
-"""What code does, in a word: of a user's transform, and of a network that no name stands for."""
+"""What code does, in a word: of a user's transform, and of a network that no name stands for.
 
-import dis
+The identity of code is its source without positions, comments, formatting and docstrings, so that
+neither a moved line nor another Python makes it another one. Where no source can be had, as of what
+was typed into a plain prompt or run by `exec`, it is the bytecode, and the identity says so: it
+ends in ``-bytecode-cpython-311`` and holds for that Python alone.
+"""
+
 import functools
-import hashlib
-import inspect
 import re
+import sys
 import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -12,9 +16,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from stillhouse.models import weights_fingerprint
-
-LENGTH = 16
+from stillhouse.records.fingerprint import text_hash, weights_fingerprint
+from stillhouse.records.source import class_source, function_source, global_names
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
@@ -22,9 +25,9 @@ _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 def code_identity(function: Callable[..., Any] | None) -> str | None:
     """What a user's function does, as far as can be told: its name, code and settings.
 
-    Seen are source, bytecode, defaults, what closures, `functools.partial` and objects hold, and
-    of the function's own module what it names: constants, functions and classes. A change inside
-    another module that it calls is not seen: then use another directory.
+    Seen are source, defaults, what closures, `functools.partial` and objects hold, and of the
+    function's own module what it names: constants, functions and classes. A change inside another
+    module that it calls is not seen: then use another directory.
 
     >>> code_identity(None) is None
     True
@@ -39,7 +42,8 @@ def code_identity(function: Callable[..., Any] | None) -> str | None:
     while isinstance(known, functools.partial):
         known = known.func
     known = known if hasattr(known, "__qualname__") else type(known)
-    return f"{known.__module__}.{known.__qualname__}-{_hash(_Teller().text(function))}"
+    teller = _Teller()
+    return f"{known.__module__}.{known.__qualname__}-{teller.identity(teller.text(function))}"
 
 
 def module_identity(module: nn.Module) -> str:
@@ -48,14 +52,11 @@ def module_identity(module: nn.Module) -> str:
     >>> module_identity(nn.ReLU()) == module_identity(nn.GELU())
     False
     """
+    teller = _Teller()
     own = {type(part) for part in module.modules()}
     foreign = [kind for kind in own if not kind.__module__.startswith("torch.")]
-    names = sorted(f"{kind.__module__}.{kind.__qualname__} {_source(kind)}" for kind in foreign)
-    return _hash(_plain(repr(module)) + "".join(names))
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]
+    told = sorted(f"{kind.__module__}.{kind.__qualname__} {teller.code(kind)}" for kind in foreign)
+    return teller.identity(_plain(repr(module)) + "".join(told))
 
 
 def _plain(text: str) -> str:
@@ -63,18 +64,24 @@ def _plain(text: str) -> str:
     return _ADDRESS.sub("", text)
 
 
-def _source(known: Any) -> str:
-    try:
-        return inspect.getsource(known)
-    except (OSError, TypeError):
-        return ""
-
-
 class _Teller:
     """Tells values in words that are the same in each process, each object once."""
 
     def __init__(self) -> None:
         self._told: dict[int, Any] = {}
+        self._compiled = False
+
+    def identity(self, text: str) -> str:
+        """The hash of what was told, and whether it holds for this Python alone."""
+        end = f"-bytecode-{sys.implementation.cache_tag}" if self._compiled else ""
+        return text_hash(text) + end
+
+    def code(self, known: type | types.FunctionType) -> str:
+        """The source of a class or function; without one, what was compiled."""
+        if isinstance(known, types.FunctionType):
+            return function_source(known) or self._bytecode(known.__code__)
+        methods = [each for each in vars(known).values() if isinstance(each, types.FunctionType)]
+        return class_source(known) or "".join(self._bytecode(each.__code__) for each in methods)
 
     def text(self, value: Any) -> str:
         if isinstance(value, functools.partial):
@@ -83,10 +90,12 @@ class _Teller:
             return f"method {self._texts((value.__func__, value.__self__))}"
         if isinstance(value, types.FunctionType):
             return self._once(value, self._function)
+        if isinstance(value, types.ModuleType):
+            return f"module {value.__name__}"
         if isinstance(value, Tensor):
             return f"tensor {weights_fingerprint({'value': value})}"
         if isinstance(value, np.ndarray):
-            return f"array {value.dtype} {value.shape} {_hash(value.tobytes().hex())}"
+            return f"array {value.dtype} {value.shape} {text_hash(value.tobytes().hex())}"
         if isinstance(value, Mapping):
             return f"mapping {self._texts(pair for pair in value.items())}"
         if isinstance(value, set | frozenset):
@@ -118,24 +127,24 @@ class _Teller:
         if len(self._told) > 1 and told is not object.__repr__:
             held = {name: inner for name, inner in held.items() if _has_code(inner)}
         weights = weights_fingerprint(value) if isinstance(value, nn.Module) else ""
-        about = f"{kind.__module__}.{kind.__qualname__} {_plain(repr(value))} {_source(kind)}"
+        about = f"{kind.__module__}.{kind.__qualname__} {_plain(repr(value))} {self.code(kind)}"
         return f"{about} {weights} {self.text(dict(sorted(held.items())))}"
 
     def _function(self, function: types.FunctionType) -> str:
-        code, known = function.__code__, function.__globals__
+        known = function.__globals__
         cells = [_cell(cell) for cell in function.__closure__ or ()]
         held = (function.__defaults__, function.__kwdefaults__, cells, vars(function))
-        written = {i.argval for i in dis.get_instructions(code) if i.opname == "STORE_GLOBAL"}
-        named = [name for name in _names(code) if name in known and name not in written]
-        own = {name: known[name] for name in named if _is_own(known[name], function.__module__)}
-        sources = [_source(inner) for inner in own.values() if isinstance(inner, type)]
-        about = [function.__qualname__, _source(function), self._code(code), *sources]
+        named = {name: known[name] for name in global_names(function.__code__) if name in known}
+        own = {name: each for name, each in named.items() if _is_own(each, function.__module__)}
+        classes = [self.code(each) for each in own.values() if isinstance(each, type)]
+        about = [function.__qualname__, self.code(function), *classes]
         return "".join([*about, self._texts((*held, own))])
 
-    def _code(self, code: types.CodeType) -> str:
-        """Bytecode, names and constants; not the file and line, which change nothing."""
+    def _bytecode(self, code: types.CodeType) -> str:
+        """Instructions, names and constants; not the file and line, which change nothing."""
+        self._compiled = True
         consts = [
-            self._code(const) if isinstance(const, types.CodeType) else self.text(const)
+            self._bytecode(const) if isinstance(const, types.CodeType) else self.text(const)
             for const in code.co_consts
         ]
         return f"{code.co_code.hex()} {code.co_names} {consts}"
@@ -159,8 +168,3 @@ def _is_own(value: Any, module: str) -> bool:
     if isinstance(value, bool | int | float | complex | str | bytes | tuple | type(None)):
         return True
     return isinstance(value, types.FunctionType | type) and value.__module__ == module
-
-
-def _names(code: types.CodeType) -> list[str]:
-    inner = [const for const in code.co_consts if isinstance(const, types.CodeType)]
-    return sorted({*code.co_names, *(name for each in inner for name in _names(each))})

@@ -1,0 +1,296 @@
+"""What a run writes: its table and verdict, its stages, its teacher's part, its products."""
+
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict, Field
+
+from stillhouse.records.files import Reading
+from stillhouse.records.schema import Record, RecordFile, TaskRecord
+
+SCORES, METRICS, PRODUCTS, COSTS = "scores.json", "metrics.jsonl", "products.json", "costs.json"
+STAGE, SERVED, SETTLED = "stage.json", "teacher.json", "settled.json"
+
+
+class EpochScores(Record):
+    """The metric of the last epoch, and of the epoch that is best on validation."""
+
+    last: float | None
+    best: float | None
+
+
+class SeedScores(Record):
+    """What one training with one seed came to.
+
+    Args:
+        seconds: of training, without loading and scoring.
+        test: by the inference that the network is judged by.
+        heads: test scores by further inferences.
+        diagnostics: after the last epoch.
+    """
+
+    seed: int
+    seconds: float
+    validation: EpochScores
+    test: EpochScores
+    heads: dict[str, EpochScores] = Field({})
+    diagnostics: dict[str, Reading] = Field({})
+
+
+class TrainedRun(SeedScores):
+    """One training of one network, as its own run tells it.
+
+    Args:
+        epochs, best_epoch: 0 where it was given.
+        reused: it was found finished.
+        heads_validation: validation scores by further inferences.
+        notes: what was settled while its stage was composed, such as pairs of layers.
+        given: it was not trained; its weights were brought along.
+    """
+
+    epochs: int
+    best_epoch: int
+    reused: bool
+    heads_validation: dict[str, EpochScores] = Field({})
+    notes: dict[str, str] = Field({})
+    given: bool = False
+
+
+class ModelRecord(Record):
+    """One network in its role (teacher, control, student, ...), one run per seed.
+
+    Args:
+        bytes: of its parameters and buffers.
+        heads_bytes: of its further forms, such as int8.
+    """
+
+    role: str
+    model: str
+    parameters: int
+    bytes: int
+    heads_bytes: dict[str, int] = Field({})
+    runs: tuple[TrainedRun, ...]
+
+
+class DataRecord(Record):
+    """The data set: rows of its three parts, classes, and (channels, height, width)."""
+
+    name: str
+    train: int
+    validation: int
+    test: int
+    classes: int
+    class_names: tuple[str, ...] = ()
+    image: tuple[int, ...]
+
+
+class MethodRecord(Record):
+    """The distillation method: its name, what it does in a line, its paper, its settings."""
+
+    name: str
+    line: str
+    paper: str
+    settings: dict[str, Any]
+
+
+class TransferSet(Record):
+    """One set of synthetic images, and what the teacher says of them, counted."""
+
+    seed: int
+    directory: str
+    seconds: float
+    balance: dict[str, Any]
+
+
+class TransferRecord(Record):
+    """What the students learnt on instead of the data."""
+
+    method: str
+    settings: dict[str, Any]
+    count: int
+    images_per_epoch: int
+    augment: Any
+    seconds: float
+    images_per_second: float
+    sets: tuple[TransferSet, ...]
+
+
+class Verdict(Record):
+    """Mean paired gain of the student over its control, and what it says.
+
+    Args:
+        word: helps, hurts, no difference shown, one seed, no control.
+        gain: positive: the student is better. None without a control.
+        low, high: of its interval; None with one seed, which has no spread to judge by.
+        seeds: pairs; without a control: students.
+        gains: of each seed.
+        sentence: all of it, for people.
+        confidence: of the interval.
+        measure: what was compared.
+    """
+
+    word: str
+    gain: float | None
+    low: float | None
+    high: float | None
+    seeds: int
+    gains: tuple[float, ...]
+    sentence: str
+    confidence: float
+    measure: str
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+class Serving(RecordFile):
+    """How the teacher served: live or cached, and why; in teacher.json for later sessions.
+
+    Args:
+        views, bytes: of the teacher cache; 0 without one.
+        seconds: of caching, over all runs.
+        students: that it served.
+    """
+
+    AGAIN: ClassVar[str] = "delete it"
+    cached: bool
+    why: str
+    views: int
+    bytes: int
+    seconds: float
+    students: int
+
+
+class Scores(RecordFile):
+    """scores.json: the table and the verdict of a run."""
+
+    task: TaskRecord
+    title: str
+    created: str
+    finished: bool
+    seconds: float
+    data: DataRecord
+    method: MethodRecord
+    models: tuple[ModelRecord, ...]
+    verdict: Verdict | None
+    teacher_served: Serving | None
+    transfer: TransferRecord | None
+
+
+class Product(Record):
+    """A file that the run hands over."""
+
+    name: str
+    file: str
+    bytes: int
+    sha256: str
+    what: str
+
+
+class ProductList(RecordFile):
+    """products.json: what the run hands over."""
+
+    products: tuple[Product, ...]
+
+
+class NetworkCosts(Record):
+    """What one network costs.
+
+    Args:
+        macs: multiplications (each with its addition) of one image.
+        file_bytes: of its state dict as a file.
+        milliseconds: of one answer, by batch size.
+        test: the metric on the test set, of the last epoch; None where it was not measured.
+    """
+
+    name: str
+    parameters: int
+    macs: int
+    file_bytes: int
+    milliseconds: dict[str, float | None]
+    model: str = ""
+    test: float | None = None
+
+
+class LayerChange(Record):
+    """A layer that became something else: weights before and after, and how."""
+
+    path: str
+    before: int
+    after: int
+    how: str
+
+
+class LayerKept(Record):
+    """A layer that stayed as it was, and why."""
+
+    path: str
+    why: str
+
+
+class Costs(RecordFile):
+    """costs.json: what a student that was made out of its teacher costs, beside its teacher.
+
+    Args:
+        derive: how it was made, the section of the recipe.
+        model: what it is called.
+        conditions: what a time depends on beside the network.
+        changes, kept: what became of the teacher's layers.
+    """
+
+    derive: dict[str, Any]
+    model: str
+    conditions: dict[str, Any]
+    networks: tuple[NetworkCosts, ...]
+    seed: int | None = None
+    changes: tuple[LayerChange, ...] = ()
+    kept: tuple[LayerKept, ...] = ()
+
+
+class Epoch(Record):
+    """A line of metrics.jsonl: one stage after one epoch, from 1.
+
+    Args:
+        stage, seed: whose; not said in the directory of the stage itself.
+        terms: before weighting.
+        validation: measure -> metric -> value.
+        diagnostics: on validation.
+    """
+
+    model_config = ConfigDict(extra="ignore")  # the report does not show all that training says
+
+    epoch: int
+    stage: str = ""
+    seed: int | None = None
+    terms: dict[str, float | None] = Field({})
+    weights: dict[str, float | None] = Field({})
+    validation: dict[str, dict[str, float | None]] = Field({})
+    diagnostics: dict[str, Reading] = Field({})
+
+
+class StageRecord(RecordFile):
+    """stage.json: the mark that a stage is done.
+
+    Args:
+        identity: the fingerprint of what decides it.
+        keeps: the node that is its product.
+        nodes: that have weights.
+        history: the lines of its epochs, as they were written.
+        sha256: of its files, by name.
+    """
+
+    AGAIN: ClassVar[str] = "delete the directory to train it again"
+    identity: str
+    keeps: str
+    nodes: tuple[str, ...]
+    epochs: int
+    best_epoch: int
+    seconds: float
+    history: tuple[dict[str, Any], ...]
+    sha256: dict[str, str]
+
+
+class Settled(RecordFile):
+    """settled.json: what was settled while a student's stage was composed, in words."""
+
+    AGAIN: ClassVar[str] = "delete it"
+    notes: dict[str, str]
