@@ -33,8 +33,8 @@ def synthesize(
     from stillhouse.models import build_model, load_weights
     from stillhouse.recipes import override
     from stillhouse.report import write_transfer_report
-    from stillhouse.runs.watching import Quiet as Silence
-    from stillhouse.runs.watching import Watcher
+    from stillhouse.runs.job.watcher import Quiet as Silence
+    from stillhouse.runs.job.watcher import Watcher
     from stillhouse.synthesis import make_maker
     from stillhouse.synthesis import synthesize as make
     from stillhouse.synthesis.portrait import training_images
