@@ -19,7 +19,7 @@ from stillhouse.engine.diagnostics import Diagnostic, Gathered, Reading, read_of
 from stillhouse.engine.nodes import Role
 from stillhouse.engine.signals import EMBEDDING, LOGITS, Signals
 from stillhouse.engine.stage import Stage
-from stillhouse.errors import CacheError, ModelError
+from stillhouse.errors import CacheError, ModelError, WiringError
 from stillhouse.runs.job.data import JobData
 from stillhouse.runs.training.stage_run import LAST, StageRun
 
@@ -126,7 +126,7 @@ def _embedding(stage: Stage, data: JobData, rows: Batches) -> Tensor:
 def _width(stage: Stage, data: JobData) -> int | None:
     """Width of the product's embedding; None when it has none or is no vector per sample."""
     work = _pass(stage, data)
-    with suppress(CacheError, ModelError), running(work, [EMBEDDING]), torch.no_grad():
+    with suppress(CacheError, ModelError, WiringError), running(work, [EMBEDDING]), torch.no_grad():
         seen = run_outside([*work.before, work.role], work.train.sample())
         embedding = seen[_read(stage)]
         if embedding.ndim == 2 and _heads_logits(work.role, seen):

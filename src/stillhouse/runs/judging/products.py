@@ -60,10 +60,10 @@ def write_products(out: Path, run: StageRun) -> None:
         run: the training of the student of the first seed.
     """
     entries: list[dict[str, Any]] = []
-    for which in (BEST, LAST):  # the stage is left with the weights of the last epoch
+    for which in (LAST, BEST):
         products = Products(run.training.job, out, Epoch.of(run, which))
         with _on_cpu(run, which) as image:
-            entries = [*products.of(run, image), *entries]
+            entries += products.of(run, image)
     write_json(out / PRODUCTS, {"products": entries})
 
 
