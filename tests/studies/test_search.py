@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from stillhouse.errors import MissingExtra, NonFiniteLoss, RecipeError, RunError
 from stillhouse.recipes import load_recipe
 from stillhouse.runs.job.data import JobData
-from stillhouse.runs.job.watcher import Quiet
+from stillhouse.runs.job.watcher import SilentWatcher
 from stillhouse.students import space
 from stillhouse.students.space import Budget
 from stillhouse.studies import search as searching
@@ -100,7 +100,7 @@ def test_what_costs_too_much_is_refused_before_it_learns(tmp_path: Path) -> None
     assert all(one.milliseconds <= 2.5 for one in found if one.outcome == "trained")
 
 
-class Killed(Quiet):
+class Killed(SilentWatcher):
     """Ends the process, as far as a search can tell, in the middle of a student."""
 
     def __init__(self, students: int) -> None:
@@ -134,7 +134,7 @@ def test_a_killed_search_goes_on_with_the_same_trials(tmp_path: Path) -> None:
     assert best[0] == best[1]
 
 
-class Heard(Quiet):
+class Heard(SilentWatcher):
     def __init__(self) -> None:
         self.said: list[str] = []
 

@@ -19,11 +19,11 @@ def run_recipe(
     from stillhouse.cli.progress import Bars, Plain
     from stillhouse.cli.table import print_outcome
     from stillhouse.engine.platform import open_platform
-    from stillhouse.runs.job.watcher import Quiet
+    from stillhouse.runs.job.watcher import SilentWatcher
     from stillhouse.runs.run import prepare, run
 
     console = Console(highlight=False)
-    watcher: Watcher = Quiet()
+    watcher: Watcher = SilentWatcher()
     if not quiet and open_platform(device=recipe.device).main:
         watcher = Bars(console) if sys.stdout.isatty() else Plain()
     watcher.say(recipe.title)

@@ -44,8 +44,7 @@ def search(
     from stillhouse.cli.progress import Bars, Plain
     from stillhouse.errors import RecipeError
     from stillhouse.recipes import is_study, override, read_yaml
-    from stillhouse.runs.job.watcher import Quiet as NoWords
-    from stillhouse.runs.job.watcher import Watcher
+    from stillhouse.runs.job.watcher import SilentWatcher, Watcher
     from stillhouse.students.space import Budget
     from stillhouse.studies.search import RECIPE, Search, run_search
 
@@ -53,7 +52,7 @@ def search(
     if is_study(values):
         raise RecipeError(str(recipe), ["it is a study; a search takes the recipe of one run"])
     console = Console(highlight=False)
-    watcher: Watcher = NoWords()
+    watcher: Watcher = SilentWatcher()
     if not quiet:
         watcher = Bars(console) if sys.stdout.isatty() else Plain()
     wanted = Search(

@@ -20,13 +20,13 @@ def run_a_study(
     from stillhouse.cli.progress import Bars, Plain
     from stillhouse.cli.study_table import print_study
     from stillhouse.engine.platform import open_platform
-    from stillhouse.runs.job.watcher import Quiet
+    from stillhouse.runs.job.watcher import SilentWatcher
     from stillhouse.studies.study import prepare_study, run_study
     from stillhouse.studies.table import arm_line
 
     console = Console(highlight=False)
     main = open_platform(device=next(iter(study.arms.values())).device).main
-    watcher: Watcher = Quiet()
+    watcher: Watcher = SilentWatcher()
     if not quiet and main:
         watcher = Bars(console) if sys.stdout.isatty() else Plain()
     watcher.say(study.title)

@@ -123,10 +123,11 @@ def preflight(job: Job) -> Preflight:
     seed, given = job.recipe.seeds[0], False
     teacher = accuracy = plan = None
     if job.teacher is not None:
-        teacher, given = job.teacher.make(seed), job.teacher.given
+        facts, teacher = job.teacher, job.teacher.make(seed)
+        given = facts.given
         job = replace(job, student=job.student.out_of(teacher))
         if given:
-            accuracy = given_accuracy(job, TrainedTeacher(job.teacher, seed, teacher))
+            accuracy = given_accuracy(job, TrainedTeacher(facts, seed, teacher))
     job = stand_in(job)
     if teacher is not None and job.method.needs_teacher:
         planner = Planner(job, teacher, job.recipe.seeds, trained=given)

@@ -27,7 +27,7 @@ from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.method import chosen_method
 from stillhouse.runs.job.networks import make_peers
 from stillhouse.runs.job.teacher import make_teacher
-from stillhouse.runs.job.watcher import Quiet, Watcher
+from stillhouse.runs.job.watcher import SilentWatcher, Watcher
 from stillhouse.runs.judging.costs import write_costs
 from stillhouse.runs.judging.likeness import Likeness, likeness_to
 from stillhouse.runs.judging.products import write_products
@@ -135,7 +135,7 @@ def prepare(
         method,
         shared or out.resolve().parent / SHARED,
         out,
-        watcher or Quiet(),
+        watcher or SilentWatcher(),
         make_peers(recipe.peers or (), given.peers, student, data, allow_imports=allow_imports),
     )
     check(job)

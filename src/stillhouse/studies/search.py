@@ -24,14 +24,14 @@ from stillhouse.runs.directory import same_run
 from stillhouse.runs.fingerprint import first_difference
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.networks import make_network
-from stillhouse.runs.job.watcher import Quiet, Watcher
+from stillhouse.runs.job.watcher import SilentWatcher, Watcher
 from stillhouse.runs.run import SHARED, prepare, train_group
 from stillhouse.runs.training.stage_run import LAST
 from stillhouse.runs.training.teachers import Teachers
 from stillhouse.students.measures import latencies
 from stillhouse.students.space import Budget
 from stillhouse.studies.arms import SharedData
-from stillhouse.studies.trials import REFUSED, TRAINED, Asked, Candidate, Trials
+from stillhouse.studies.trials import REFUSED, TRAINED, Candidate, Trial, Trials
 
 DATABASE, ASKED, TABLE, RECIPE = "trials.db", "search.yaml", "search.json", "best.yaml"
 KEPT_KEYS = {"model", "quantise"}
@@ -62,7 +62,7 @@ class Search:
     epochs: int | None = None
     shared: Path | None = None
     allow_imports: bool = False
-    watcher: Watcher = field(default_factory=Quiet)
+    watcher: Watcher = field(default_factory=SilentWatcher)
 
     def recipe(self, model: str) -> Recipe:
         """The recipe with this student. Raises RecipeError where it cannot be searched."""
@@ -109,14 +109,14 @@ def run_search(search: Search, done: Callable[[Candidate], None] | None = None) 
     with _held(search, first), closing(Trials(search.out / DATABASE, first.seeds[0])) as trials:
         attempt = _Attempt(search, first)
         while _tried(trials) < search.trials:
-            asked = trials.next()
-            if asked is None:
+            trial = trials.next()
+            if trial is None:
                 search.watcher.say("every student that could be asked for was tried")
                 break
-            attempt.settle(asked, trials.noted_time(asked.model))
+            attempt.settle(trial, trials.noted_time(trial.model))
             _write(search, trials)
             if done is not None:
-                done(trials.known()[asked.model])
+                done(trials.known()[trial.model])
         return _write(search, trials)
 
 
@@ -141,24 +141,24 @@ class _Attempt:
         if self._data.platform.world > 1:
             raise RecipeError("search", ["a search runs in one process; start it without launcher"])
 
-    def settle(self, asked: Asked, noted: float | None) -> None:
+    def settle(self, trial: Trial, noted: float | None) -> None:
         """Measure, refuse or train."""
         search = self._search
-        network = make_network(ModelSection(model=asked.model), self._data).make(0)
+        network = make_network(ModelSection(model=trial.model), self._data).make(0)
         parameters, taken = describe(network).parameters, noted
         objection = search.budget.objection(parameters=parameters, milliseconds=None)
         if objection is None and taken is None:
             network = network.to(self._data.platform.device)
             (taken,) = latencies([network], [self._data.image_shape], batch=1)
-        asked.measured(parameters, taken)
+        trial.measured(parameters, taken)
         objection = search.budget.objection(parameters=parameters, milliseconds=taken)
         if objection is not None:
-            asked.refused(objection)
+            trial.refused(objection)
             return
         try:
-            asked.trained(self._accuracy(asked.model))
+            trial.trained(self._accuracy(trial.model))
         except NonFiniteLoss as error:
-            asked.diverged(str(error))
+            trial.diverged(str(error))
 
     def _accuracy(self, model: str) -> float:
         """Validation accuracy of a short distillation of this student."""

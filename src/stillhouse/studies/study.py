@@ -19,7 +19,7 @@ from stillhouse.errors import (
 from stillhouse.recipes.study import Study, by_arm
 from stillhouse.report import write_study_report
 from stillhouse.runs.job.job import Job
-from stillhouse.runs.job.watcher import Quiet, Watcher
+from stillhouse.runs.job.watcher import SilentWatcher, Watcher
 from stillhouse.runs.judging.scores import SCORES
 from stillhouse.runs.judging.scoring import HeldOutScores
 from stillhouse.runs.run import SHARED, prepare, run
@@ -46,7 +46,7 @@ class PreparedStudy:
     study: Study
     out: Path
     jobs: Mapping[str, Job]
-    watcher: Watcher = field(default_factory=Quiet)
+    watcher: Watcher = field(default_factory=SilentWatcher)
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def prepare_study(
     Raises:
         StillhouseError: with the problems of all arms.
     """
-    watcher = watcher or Quiet()
+    watcher = watcher or SilentWatcher()
     shared = shared or out.resolve().parent / SHARED
     data, directories = SharedData(), arm_directories(out, study.arms, noted_folders(out))
     jobs: dict[str, Job] = {}

@@ -111,7 +111,7 @@ class Trials:
                 return float(one.user_attrs["milliseconds"])
         return None
 
-    def next(self) -> "Asked | None":
+    def next(self) -> "Trial | None":
         """A model that was not tried before; None when all were."""
         while True:
             known, settled = self.known(), self._settled()
@@ -123,13 +123,13 @@ class Trials:
             if len(repeated) == PATIENCE and all(repeated):
                 self._study.enqueue_trial(random.Random(seed).choice(left), skip_if_exists=True)
             self._study.sampler = self._optuna.samplers.TPESampler(seed=seed)
-            asked = Asked(self._study, self._study.ask(), self._optuna.trial.TrialState.PRUNED)
-            if asked.model not in known:
-                return asked
-            asked.again(known[asked.model])
+            trial = Trial(self._study, self._study.ask(), self._optuna.trial.TrialState.PRUNED)
+            if trial.model not in known:
+                return trial
+            trial.again(known[trial.model])
 
 
-class Asked:
+class Trial:
     """A trial that waits for what becomes of it."""
 
     def __init__(self, study: Any, trial: Any, pruned: Any) -> None:

@@ -20,14 +20,14 @@ from stillhouse.recipes import make_recipe
 from stillhouse.report.read import read_run
 from stillhouse.report.rows import table_rows
 from stillhouse.runs.job.networks import Network
-from stillhouse.runs.job.watcher import Quiet
+from stillhouse.runs.job.watcher import SilentWatcher
 from stillhouse.runs.judging.program import export
 from stillhouse.students.quantised import converted, load_integer, quantised
 
 IMAGE = torch.zeros(1, 3, 8, 8)
 
 
-class Said(Quiet):
+class Said(SilentWatcher):
     def __init__(self) -> None:
         self.warnings: list[str] = []
 

@@ -14,13 +14,13 @@ from tiny import tiny_net
 from torch import Tensor, nn
 
 import stillhouse as sh
-from stillhouse.runs.job.watcher import Quiet
+from stillhouse.runs.job.watcher import SilentWatcher
 from stillhouse.runs.judging.program import ExportError, export
 
 MEASURED = ("teacher head", "mixture")
 
 
-class Said(Quiet):
+class Said(SilentWatcher):
     def __init__(self) -> None:
         self.warnings: list[str] = []
 

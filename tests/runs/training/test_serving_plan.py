@@ -14,7 +14,7 @@ from torch import nn
 import stillhouse as sh
 from stillhouse.errors import CacheError, RecipeError, RunError
 from stillhouse.recipes import make_recipe
-from stillhouse.runs.job.watcher import Quiet
+from stillhouse.runs.job.watcher import SilentWatcher
 from stillhouse.runs.preflight import check
 from stillhouse.runs.run import prepare
 from stillhouse.runs.training import serving
@@ -209,7 +209,7 @@ class Stopped(Exception):  # noqa: N818
     pass
 
 
-class StopIn(Quiet):
+class StopIn(SilentWatcher):
     """A run that is stopped after so many steps of a student."""
 
     def __init__(self, steps: int) -> None:

@@ -25,7 +25,7 @@ from stillhouse.runs.job.heads import take_head, with_heads
 from stillhouse.runs.job.method import chosen_optimizer, chosen_schedule
 from stillhouse.runs.job.networks import Network, Peers, input_of, make_input, reading
 from stillhouse.runs.job.teacher import Teacher
-from stillhouse.runs.job.watcher import Quiet, Watcher
+from stillhouse.runs.job.watcher import SilentWatcher, Watcher
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Job:
     method: Method
     shared: Path
     out: Path
-    watcher: Watcher = field(default_factory=Quiet)
+    watcher: Watcher = field(default_factory=SilentWatcher)
     peers: Peers = field(default_factory=Peers)
     compiled: bool = False
 

@@ -18,7 +18,7 @@ class Watcher(Observer, Protocol):
         """Of a study: how many of its students are done."""
 
 
-class Quiet(Silent):
+class SilentWatcher(Silent):
     """Says nothing."""
 
     def say(self, text: str) -> None:
