@@ -270,16 +270,9 @@ def make_peers(
     if len(given) != len(sections):
         said = f"{len(given)} objects are given for {len(sections)} peers"
         raise RecipeError("peers", [f"{said}; give one for each, None where the name is enough"])
-    return Peers(
-        tuple(
-            make_network(
-                section,
-                data,
-                student.source
-                if source is None and section.model == student.section.model
-                else source,
-                allow_imports=allow_imports,
-            )
-            for section, source in zip(sections, given, strict=True)
-        )
-    )
+    networks = []
+    for section, source in zip(sections, given, strict=True):
+        if source is None and section.model == student.section.model:
+            source = student.source
+        networks.append(make_network(section, data, source, allow_imports=allow_imports))
+    return Peers(tuple(networks))

@@ -5,9 +5,6 @@ on or when another method joins: it is written down beside the controls that it 
 """
 
 import json
-import statistics
-import time
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -22,13 +19,13 @@ from stillhouse.functional import cross_entropy
 from stillhouse.runs.fingerprint import fingerprint
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.networks import behind
+from stillhouse.runs.training.forecast import TIMED, WARM, median_later, seconds_of
 
 SHORT_SECONDS = 300.0
 """A training that is shorter than this stays eager: compiling takes half a minute on two cores,
 and more where several forms are compiled."""
 WORTH = 0.95
 """Compiled if it takes at most this share of the eager time, compiling included."""
-WARM, TIMED = 2, 5
 
 
 def settle_compile(job: Job) -> bool:
@@ -108,27 +105,14 @@ def _seconds_of_network(job: Job) -> float:
             logits = named_outputs(network(batch["batch.image"]))[LOGITS]
         cross_entropy(logits, batch["batch.label"]).mean().backward()
 
-    return _times(job, step, WARM + TIMED)[0]
+    return median_later(seconds_of(step, WARM + TIMED, platform))
 
 
 def _seconds_per_step(job: Job, *, compile: bool) -> tuple[float, float]:
     """The median step of the student alone, and the seconds that its first step took."""
-    seed = job.recipe.seeds[0]
+    seed, platform = job.recipe.seeds[0], job.data.platform
     stage, train = job.control_stage(job.student.make(seed)), job.data.train(seed)
-    settings = job.settings(seed, compile=compile)
-    with opened(stage, train, settings, job.data.platform) as trainer:
-        steps = trainer.steps(0)
-        return _times(job, lambda: next(steps), min(1 + WARM + TIMED, trainer.per_epoch))
-
-
-def _times(job: Job, call: Callable[[], object], count: int) -> tuple[float, float]:
-    """The median of so many calls after the first ones, and the time of the first."""
-    seconds = []
-    for _ in range(count):
-        began = time.perf_counter()
-        call()
-        if job.data.platform.device.type == "cuda":
-            torch.cuda.synchronize(job.data.platform.device)
-        seconds.append(time.perf_counter() - began)
-    later = seconds[min(1 + WARM, len(seconds) - 1) :]
-    return statistics.median(later), seconds[0]
+    with opened(stage, train, job.settings(seed, compile=compile), platform) as trainer:
+        steps, count = trainer.steps(0), min(1 + WARM + TIMED, trainer.per_epoch)
+        seconds = seconds_of(lambda: next(steps), count, platform)
+    return median_later(seconds, 1 + WARM), seconds[0]

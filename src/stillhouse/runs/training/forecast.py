@@ -101,7 +101,8 @@ def time_steps(
         return Times(step / settings.accumulate, _median(run, count, platform), batch)
 
 
-def _median(call: Callable[[], object], count: int, platform: Platform) -> float:
+def seconds_of(call: Callable[[], object], count: int, platform: Platform) -> list[float]:
+    """The seconds that each of so many calls takes, to the end of what it begins."""
     seconds = []
     for _ in range(count):
         began = time.perf_counter()
@@ -109,4 +110,13 @@ def _median(call: Callable[[], object], count: int, platform: Platform) -> float
         if platform.device.type == "cuda":
             torch.cuda.synchronize(platform.device)
         seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds[min(WARM, count - 1) :])
+    return seconds
+
+
+def median_later(seconds: list[float], warm: int = WARM) -> float:
+    """The median of all but the first ones, or of the last where there are no more."""
+    return statistics.median(seconds[min(warm, len(seconds) - 1) :])
+
+
+def _median(call: Callable[[], object], count: int, platform: Platform) -> float:
+    return median_later(seconds_of(call, count, platform))

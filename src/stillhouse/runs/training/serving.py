@@ -85,11 +85,12 @@ def serve(job: Job, teacher: nn.Module, seeds: Sequence[int]) -> Source:
         teacher: its module.
         seeds: of the students that it teaches.
     """
-    planner = Planner(job, teacher, tuple(seeds))
+    planner, path = Planner(job, teacher, seeds), _record_path(job, tuple(seeds))
+    if not planner.students_left() and path.exists():
+        return Source(None, _record_before(path))
     plan = planner.plan()
-    path = _record_path(job, tuple(seeds))
     if not planner.students_left():
-        return Source(None, _record_before(path, plan))
+        return Source(None, ServingRecord(False, plan.why))
     job.watcher.say(plan.why)
     cache, found = None, ServingRecord(False, plan.why, students=len(seeds))
     if plan.cached:
@@ -121,10 +122,8 @@ def _record_path(job: Job, seeds: tuple[int, ...]) -> Path:
     return job.out / RECORD.replace(".", f"-{'-'.join(map(str, seeds))}.")
 
 
-def _record_before(path: Path, plan: "Plan") -> ServingRecord:
-    """What an earlier session of this run wrote; all students are there."""
-    if not path.exists():
-        return ServingRecord(False, plan.why)
+def _record_before(path: Path) -> ServingRecord:
+    """What an earlier session of this run wrote."""
     try:
         return ServingRecord(**json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:

@@ -130,20 +130,25 @@ def train(training: Training) -> StageRun:
             training.job.watcher.say(f"{training.role}: finished before, taken from {directory}")
             return found
         fitted = _fit(training)
+        record = {
+            "keeps": training.stage.keeps,
+            "nodes": list(fitted.last),
+            "epochs": len(fitted.history),
+            "best_epoch": fitted.best_epoch,
+            "seconds": fitted.seconds,
+            "history": fitted.history,
+        }
         if platform.main:
-            _keep(training, fitted)
+            _keep(training, fitted, record)
         platform.wait()
-        return StageRun(
-            training,
-            training.stage.keeps,
-            fitted.best_epoch,
-            len(fitted.history),
-            fitted.seconds,
-            fitted.history,
-            reused=False,
-        )
+        return _run(training, record, reused=False)
     finally:
         lock.release()
+
+
+def _run(training: Training, record: Mapping[str, Any], *, reused: bool) -> StageRun:
+    names = ("keeps", "best_epoch", "epochs", "seconds", "history")
+    return StageRun(training, reused=reused, **{name: record[name] for name in names})
 
 
 def _fit(training: Training) -> Fitted:
@@ -175,7 +180,7 @@ def _note(training: Training) -> None:
         write_json(training.directory / NOTES, dict(notes))
 
 
-def _keep(training: Training, fitted: Fitted) -> None:
+def _keep(training: Training, fitted: Fitted, record: Mapping[str, Any]) -> None:
     """Write the products, then the mark that says it is done, then drop the checkpoint."""
     directory, keeps = training.directory, training.stage.keeps
     about = {key: str(value) for key, value in _about(training).items()}
@@ -191,20 +196,8 @@ def _keep(training: Training, fitted: Fitted) -> None:
         }
         if others:
             save_tensors(others_file(directory, which), others, facts)
-    files = sorted(directory.glob("*.safetensors"))
-    write_json(
-        directory / DONE,
-        {
-            "identity": training.identity,
-            "keeps": keeps,
-            "nodes": list(fitted.last),
-            "epochs": len(fitted.history),
-            "best_epoch": fitted.best_epoch,
-            "seconds": fitted.seconds,
-            "history": fitted.history,
-            "sha256": {path.name: file_hash(path) for path in files},
-        },
-    )
+    sums = {path.name: file_hash(path) for path in sorted(directory.glob("*.safetensors"))}
+    write_json(directory / DONE, {"identity": training.identity, **record, "sha256": sums})
     (directory / CHECKPOINT).unlink(missing_ok=True)
 
 
@@ -225,15 +218,7 @@ def _finished(training: Training) -> StageRun | None:
                 f"{file} is not what this stage wrote (missing or changed); "
                 f"delete {directory} to make it again"
             )
-    return StageRun(
-        training,
-        done["keeps"],
-        done["best_epoch"],
-        done["epochs"],
-        done["seconds"],
-        done["history"],
-        reused=True,
-    )
+    return _run(training, done, reused=True)
 
 
 def accuracies(
