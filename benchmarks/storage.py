@@ -15,7 +15,7 @@ import torch
 from result_files import ROOT, keep
 from stillhouse.cli.progress import Plain
 from stillhouse.recipes import load_recipe
-from stillhouse.runs.job import prepare, run
+from stillhouse.runs.run import prepare, run
 from views import RECIPE, interval, runs_of
 
 STORAGES = {

@@ -17,7 +17,7 @@ from stillhouse.diagnostics.spread import spread
 from stillhouse.engine.fit import METRICS
 from stillhouse.recipes import load_recipe
 from stillhouse.records.files import Lines
-from stillhouse.runs.job import prepare, run
+from stillhouse.runs.run import prepare, run
 
 RECIPE = ROOT / "recipes" / "cifar100-views.yaml"
 

@@ -14,7 +14,7 @@ from result_files import ROOT, keep, picture
 from stillhouse.cli.progress import Plain
 from stillhouse.diagnostics.spread import spread
 from stillhouse.recipes import load_recipe
-from stillhouse.runs.job import prepare, run
+from stillhouse.runs.run import prepare, run
 
 VIEWS = ("1", "2", "4", "8", "16", "auto")
 RECIPE = ROOT / "recipes" / "cifar100-views.yaml"

@@ -5,7 +5,7 @@ import random
 from typing import Any
 
 from stillhouse.diagnostics.comparisons import holm, judged, paired_t
-from stillhouse.records.schema import CLASSIFICATION
+from stillhouse.records.metric import CLASSIFICATION
 from stillhouse.records.study import StudyTable
 
 SEEDS = 5

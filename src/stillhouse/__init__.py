@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from stillhouse.engine.nodes import Bridge, Ema, Role
     from stillhouse.engine.objective import Objective
     from stillhouse.engine.stage import Stage, Update
-    from stillhouse.engine.task import Metric, Task
+    from stillhouse.engine.task import Task
     from stillhouse.engine.terms import Term
     from stillhouse.engine.trainer import Settings
     from stillhouse.errors import StillhouseError
     from stillhouse.methods.opening import objective
+    from stillhouse.records.metric import Metric
     from stillhouse.synthesis import synthesize
 
     __version__: str
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Bridge": "engine.nodes",
     "Ema": "engine.nodes",
-    "Metric": "engine.task",
+    "Metric": "records.metric",
     "Objective": "engine.objective",
     "Role": "engine.nodes",
     "Settings": "engine.trainer",

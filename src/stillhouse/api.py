@@ -10,9 +10,9 @@ from stillhouse.engine.stage import Stage
 from stillhouse.errors import RecipeError
 from stillhouse.recipes import load_study, make_recipe, make_study
 from stillhouse.recipes.choices import IMPORT
-from stillhouse.runs.job import Objects, Outcome, prepare, run
-from stillhouse.runs.study import StudyOutcome, prepare_study, run_study
-from stillhouse.runs.watching import Watcher
+from stillhouse.runs.job.watcher import Watcher
+from stillhouse.runs.run import Objects, Outcome, prepare, run
+from stillhouse.studies.study import StudyOutcome, prepare_study, run_study
 
 
 def distill(

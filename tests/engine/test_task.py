@@ -6,9 +6,10 @@ from torch import Tensor, nn
 
 import stillhouse as sh
 from stillhouse.data.loaders import batches_of
-from stillhouse.engine.task import CLASSIFICATION, Metric, Task, find_task
+from stillhouse.engine.task import CLASSIFICATION, Task, find_task
 from stillhouse.errors import RecipeError, RunError, WiringError
 from stillhouse.methods import logits_mse, plain
+from stillhouse.records.metric import Metric
 
 
 class MeanOfAll:
@@ -30,7 +31,7 @@ class MeanOfAll:
 
 class Regression(Task):
     name = "regression"
-    metric = Metric("RMS error", unit="m", higher_is_better=False)
+    metric = Metric(name="RMS error", unit="m", higher_is_better=False)
 
     def loss(self, output: Tensor, label: Tensor, /) -> Tensor:
         return (output[:, 0] - label) ** 2
@@ -101,11 +102,12 @@ def test_waiting_for_a_value_means_being_as_good(heights) -> None:
 
 def test_a_metric_knows_its_direction_and_how_it_is_shown() -> None:
     error, accuracy = Regression.metric, CLASSIFICATION.metric
-    assert error.better(1.0, 2.0)
-    assert not accuracy.better(0.1, 0.2)
-    assert error.gain(1.0, over=3.0) == 2.0
-    assert accuracy.gain(0.9, over=0.8) == pytest.approx(0.1)
-    assert (error.shown(1.5), accuracy.shown(0.9563)) == ("1.50 m", "95.63 %")
+    assert error.is_better(1.0, 2.0)
+    assert not accuracy.is_better(0.1, 0.2)
+    assert error.gain(1.0, 3.0) == 2.0
+    assert accuracy.gain(0.9, 0.8) == pytest.approx(0.1)
+    assert (error.with_unit(1.5), accuracy.with_unit(0.9563)) == ("1.50 m", "95.63%")
+    assert (error.difference(2.0), accuracy.difference(0.01)) == ("+2.00 m", "+1.00 points")
     assert error.reached(1.0, 1.0)
     assert not error.reached(1.1, 1.0)
     assert find_task("classification") is CLASSIFICATION

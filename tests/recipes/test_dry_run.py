@@ -11,9 +11,9 @@ from torch import nn
 from stillhouse.data import Splits, load
 from stillhouse.recipes import load_recipe, load_study
 from stillhouse.recipes.derive import PruneSection
-from stillhouse.runs.job import Objects, prepare
-from stillhouse.runs.optimising import chosen_optimizer, chosen_schedule
+from stillhouse.runs.job.method import chosen_optimizer, chosen_schedule
 from stillhouse.runs.preflight import preflight
+from stillhouse.runs.run import Objects, prepare
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDIES = sorted((ROOT / "recipes/studies").glob("*.yaml"))

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from stillhouse.errors import RunError
+from stillhouse.records.metric import ACCURACY, MINUS, Metric
 from stillhouse.records.run import Epoch, EpochScores, Serving, Settled, StageRecord, TrainedRun
-from stillhouse.records.schema import ACCURACY, MINUS, MetricRecord
 
 SERVING = Serving(cached=True, why="it pays", views=8, bytes=1024, seconds=6.5, students=3)
-PERPLEXITY = MetricRecord(name="perplexity", unit="", scale=1.0, higher_is_better=False)
-SECONDS = MetricRecord(name="delay", unit="ms", scale=1000.0, higher_is_better=False)
+PERPLEXITY = Metric(name="perplexity", unit="", scale=1.0, higher_is_better=False)
+SECONDS = Metric(name="delay", unit="ms", scale=1000.0, higher_is_better=False)
 
 
 def training(**more: Any) -> TrainedRun:
@@ -97,7 +97,7 @@ def test_a_line_of_metrics_may_say_more_than_is_shown() -> None:
     ],
 )
 def test_a_metric_says_its_numbers(
-    metric: MetricRecord, value: float, shown: str, difference: str
+    metric: Metric, value: float, shown: str, difference: str
 ) -> None:
     assert (metric.with_unit(value), metric.difference(value)) == (shown, difference)
     assert metric.difference(value, minus="-").replace("-", MINUS) == difference

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from stillhouse.records.schema import CLASSIFICATION
+from stillhouse.records.metric import CLASSIFICATION
 
 EPOCHS = 30
 TEACHER = (0.9750, 0.9778)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from stillhouse.errors import RunError
+from stillhouse.records.metric import ACCURACY, NOTHING
 from stillhouse.records.run import Costs
-from stillhouse.records.schema import ACCURACY, NOTHING
 from stillhouse.report import read_run, write_report
 from stillhouse.report.rows import costs_table
 

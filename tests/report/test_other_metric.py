@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from study_of_twelve import study_of_twelve
 
-from stillhouse.records.schema import MINUS, MetricRecord
+from stillhouse.records.metric import MINUS, Metric
 from stillhouse.report import read_run, write_report
 from stillhouse.report.gains import gains_figure
 from stillhouse.report.study_finding import finding
@@ -39,7 +39,7 @@ def lower(made) -> Path:
     verdict = made.scores["verdict"]
     student, control = ([run["test"]["last"] for run in made.model(role)["runs"]]
                         for role in ("student", "control"))  # fmt: skip
-    verdict |= judge("kd", student, control, metric=MetricRecord(**PERPLEXITY)).plain()
+    verdict |= judge("kd", student, control, metric=Metric(**PERPLEXITY)).plain()
     for line in made.metrics:
         for measure in line.get("validation", {}).values():
             measure["perplexity"] = 10 * (1 - measure.pop("accuracy"))

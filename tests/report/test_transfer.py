@@ -16,7 +16,7 @@ from study_of_twelve import study_of_twelve
 from tiny import GREY, grey_net, tiny_net
 
 from stillhouse.errors import DataError, StillhouseError
-from stillhouse.records.schema import MINUS
+from stillhouse.records.metric import MINUS
 from stillhouse.report import write_report, write_transfer_report
 from stillhouse.report.study_axis import axis_figure
 from stillhouse.report.study_page import render_study

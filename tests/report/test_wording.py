@@ -1,6 +1,6 @@
 import pytest
 
-from stillhouse.records.schema import ACCURACY, NOTHING
+from stillhouse.records.metric import ACCURACY, NOTHING
 from stillhouse.report import wording
 
 

@@ -17,8 +17,8 @@ def check(recipe: RecipeFile, settings: Set = None, allow_imports: AllowImports 
 
     from stillhouse.cli.studying import check_study
     from stillhouse.recipes import is_study, load_recipe, load_study, read_yaml
-    from stillhouse.runs.job import prepare
     from stillhouse.runs.preflight import preflight
+    from stillhouse.runs.run import prepare
 
     if is_study(read_yaml(recipe)):
         study = load_study(recipe, settings or [])
@@ -29,7 +29,7 @@ def check(recipe: RecipeFile, settings: Set = None, allow_imports: AllowImports 
     found = preflight(job)
     console = Console()
     console.print(loaded.title, style="bold", markup=False, highlight=False)
-    splits = job.feeds.splits
+    splits = job.data.splits
     console.print(
         f"{len(splits.train):,} train, {len(splits.validation):,} validation, "
         f"{len(splits.test):,} test images of {len(splits.classes)} classes; "

@@ -73,7 +73,7 @@ def _names(
     from rich.console import Console
 
     from stillhouse.recipes.contenders import ALL, all_methods
-    from stillhouse.runs.fitting import fitting_methods
+    from stillhouse.studies.arms import fitting_methods
 
     if methods != [ALL]:
         return methods

@@ -11,7 +11,7 @@ from stillhouse.cli.options import AllowImports, image_shape
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from stillhouse.runs.derived_alone import Pair
+    from stillhouse.runs.derive import Pair
     from stillhouse.students import Measures
 
 SHOWN = 6
@@ -52,7 +52,7 @@ def derive(
     from rich.console import Console
 
     from stillhouse.recipes import make_recipe
-    from stillhouse.runs.derived_alone import check_free, derived_pair, write_pair
+    from stillhouse.runs.derive import check_free, derived_pair, write_pair
 
     asked = {
         "ratio": ratio, "energy": energy, "rank": rank, "scheme": scheme, "start": start,

@@ -14,7 +14,7 @@ def report(
     """Write report.html from the files of a run, a study or a transfer set."""
     from stillhouse.data.sources.synthesis import is_synthesis
     from stillhouse.report import write_report, write_study_report, write_transfer_report
-    from stillhouse.runs.study_directory import is_study_directory
+    from stillhouse.studies.directory import is_study_directory
 
     if is_study_directory(directory):
         write = write_study_report

@@ -19,7 +19,7 @@ def resume(
     from stillhouse.cli.studying import run_a_study
     from stillhouse.recipes import load_study, make_recipe
     from stillhouse.runs.directory import read_resolved
-    from stillhouse.runs.study_directory import STUDY, is_study_directory
+    from stillhouse.studies.directory import STUDY, is_study_directory
 
     if is_study_directory(directory):
         study = load_study(directory / STUDY)

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stillhouse.runs.watching import Watcher
+from stillhouse.runs.job.watcher import Watcher
 
 if TYPE_CHECKING:
     from stillhouse.recipes import Recipe
@@ -19,11 +19,11 @@ def run_recipe(
     from stillhouse.cli.progress import Bars, Plain
     from stillhouse.cli.table import print_outcome
     from stillhouse.engine.platform import open_platform
-    from stillhouse.runs.job import prepare, run
-    from stillhouse.runs.watching import Quiet
+    from stillhouse.runs.job.watcher import SilentWatcher
+    from stillhouse.runs.run import prepare, run
 
     console = Console(highlight=False)
-    watcher: Watcher = Quiet()
+    watcher: Watcher = SilentWatcher()
     if not quiet and open_platform(device=recipe.device).main:
         watcher = Bars(console) if sys.stdout.isatty() else Plain()
     watcher.say(recipe.title)
@@ -33,5 +33,5 @@ def run_recipe(
     finally:
         if isinstance(watcher, Bars):
             watcher.stop()
-    if job.feeds.platform.main:
+    if job.data.platform.main:
         print_outcome(console, outcome)

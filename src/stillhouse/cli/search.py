@@ -12,7 +12,7 @@ from stillhouse.cli.options import AllowImports, Quiet, RecipeFile, Set, Shared
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from stillhouse.runs.search_store import Candidate
+    from stillhouse.studies.trials import Candidate
 
 
 def search(
@@ -44,16 +44,15 @@ def search(
     from stillhouse.cli.progress import Bars, Plain
     from stillhouse.errors import RecipeError
     from stillhouse.recipes import is_study, override, read_yaml
-    from stillhouse.runs.search import RECIPE, Search, run_search
-    from stillhouse.runs.watching import Quiet as NoWords
-    from stillhouse.runs.watching import Watcher
+    from stillhouse.runs.job.watcher import SilentWatcher, Watcher
     from stillhouse.students.space import Budget
+    from stillhouse.studies.search import RECIPE, Search, run_search
 
     values = read_yaml(recipe)
     if is_study(values):
         raise RecipeError(str(recipe), ["it is a study; a search takes the recipe of one run"])
     console = Console(highlight=False)
-    watcher: Watcher = NoWords()
+    watcher: Watcher = SilentWatcher()
     if not quiet:
         watcher = Bars(console) if sys.stdout.isatty() else Plain()
     wanted = Search(
@@ -92,7 +91,7 @@ def search(
 def candidate_line(one: "Candidate") -> str:
     """What became of one candidate.
 
-    >>> from stillhouse.runs.search_store import Candidate
+    >>> from stillhouse.studies.trials import Candidate
     >>> candidate_line(Candidate(3, "resnet8w4", "trained", 5178, 0.61, 0.9))
     'trial 3: resnet8w4, 5,178 parameters, 0.61 ms: validation 90.00 %'
     """

@@ -12,7 +12,7 @@ def show(recipe: RecipeFile, settings: Set = None) -> None:
     import yaml
 
     from stillhouse.recipes import is_study, load_recipe, load_study, read_yaml, resolved
-    from stillhouse.runs.study_directory import is_study_directory
+    from stillhouse.studies.directory import is_study_directory
 
     if is_study_directory(recipe):
         _show_table(recipe)

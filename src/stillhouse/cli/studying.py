@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stillhouse.runs.watching import Watcher
+from stillhouse.runs.job.watcher import Watcher
 
 if TYPE_CHECKING:
     from stillhouse.recipes import Study
@@ -20,13 +20,13 @@ def run_a_study(
     from stillhouse.cli.progress import Bars, Plain
     from stillhouse.cli.study_table import print_study
     from stillhouse.engine.platform import open_platform
-    from stillhouse.runs.study import prepare_study, run_study
-    from stillhouse.runs.study_table import arm_line
-    from stillhouse.runs.watching import Quiet
+    from stillhouse.runs.job.watcher import SilentWatcher
+    from stillhouse.studies.study import prepare_study, run_study
+    from stillhouse.studies.table import arm_line
 
     console = Console(highlight=False)
     main = open_platform(device=next(iter(study.arms.values())).device).main
-    watcher: Watcher = Quiet()
+    watcher: Watcher = SilentWatcher()
     if not quiet and main:
         watcher = Bars(console) if sys.stdout.isatty() else Plain()
     watcher.say(study.title)
@@ -54,8 +54,8 @@ def check_study(study: "Study", out: Path, *, allow_imports: bool) -> None:
     from rich.console import Console
 
     from stillhouse.runs.preflight import preflight
-    from stillhouse.runs.study import prepare_study
-    from stillhouse.runs.study_count import count_trainings
+    from stillhouse.studies.arms import count_trainings
+    from stillhouse.studies.study import prepare_study
 
     console = Console(highlight=False, soft_wrap=True)
     prepared = prepare_study(study, out, allow_imports=allow_imports)

@@ -33,8 +33,7 @@ def synthesize(
     from stillhouse.models import build_model, load_weights
     from stillhouse.recipes import override
     from stillhouse.report import write_transfer_report
-    from stillhouse.runs.watching import Quiet as Silence
-    from stillhouse.runs.watching import Watcher
+    from stillhouse.runs.job.watcher import SilentWatcher, Watcher
     from stillhouse.synthesis import make_maker
     from stillhouse.synthesis import synthesize as make
     from stillhouse.synthesis.gallery import training_images
@@ -45,7 +44,7 @@ def synthesize(
     teacher = build_model(model, classes=classes, channels=sides[0], size=sides[1])
     load_weights(teacher, weights)
     console = Console(highlight=False)
-    watcher: Watcher = Silence()
+    watcher: Watcher = SilentWatcher()
     if not quiet:
         watcher = Bars(console) if sys.stdout.isatty() else Plain()
     try:

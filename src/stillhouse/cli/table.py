@@ -9,7 +9,7 @@ from rich.table import Table
 from stillhouse.diagnostics.spread import spread
 
 if TYPE_CHECKING:
-    from stillhouse.runs.job import Outcome
+    from stillhouse.runs.run import Outcome
 
 STYLES = {"helps": "bold green", "hurts": "bold red"}
 

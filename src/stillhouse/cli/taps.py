@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from torch import Tensor, nn
 
-    from stillhouse.runs.networks import Network
+    from stillhouse.runs.job.networks import Network
 
 IMAGES = 128
 
@@ -57,7 +57,7 @@ def _network(
     model: str, classes: int, shape: tuple[int, int, int], weights: Path | None, imports: bool
 ) -> "Network":
     from stillhouse.recipes.networks import ModelSection
-    from stillhouse.runs.networks import Network
+    from stillhouse.runs.job.networks import Network
 
     section = ModelSection(model=model, weights=weights)
     return Network(section, classes, shape[0], shape[1], None, imports)
@@ -69,12 +69,12 @@ def _images(data: str | None, shape: tuple[int, int, int]) -> "Tensor":
     from stillhouse.engine.platform import open_platform
     from stillhouse.errors import RecipeError
     from stillhouse.recipes.schema import DataSection
-    from stillhouse.runs.feeds import open_feeds
+    from stillhouse.runs.job.data import open_data
 
     if data is None:
         return torch.randn(IMAGES, *shape, generator=torch.Generator().manual_seed(0))
     section = DataSection(source=data, augment="none", size=shape[1])
-    found = open_feeds(section, IMAGES, open_platform(device="cpu")).train(0).sample(IMAGES)
+    found = open_data(section, IMAGES, open_platform(device="cpu")).train(0).sample(IMAGES)
     images = found["batch.image"]
     if tuple(images.shape[1:]) != shape:
         said = f"--data {data} has images {list(images.shape[1:])}, the models take {list(shape)}"

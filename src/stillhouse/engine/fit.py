@@ -235,10 +235,10 @@ class _Run:
     def _never(self, target: float) -> str:
         values = [self._headline(record["validation"]) for record in self.history]
         best = max(values) if self.metric.higher_is_better else min(values)
-        who = self.about.get("stage", self.stage.name)
+        who, metric = self.about.get("stage", self.stage.name), self.metric
+        wanted, reached = (f"{metric.shown(v)} {metric.unit}".strip() for v in (target, best))
         return (
-            f"{who}: waited for {self.metric.shown(target)} of "
-            f"validation {self.metric.name} and reached {self.metric.shown(best)} in "
+            f"{who}: waited for {wanted} of validation {metric.name} and reached {reached} in "
             f"{len(self.history)} epochs; ask for less or give it more epochs"
         )
 
@@ -280,7 +280,7 @@ class _Run:
             scores, diagnostics = examine(self.trainer.objective, self.validation, self.platform)
         if scores:
             value = self._headline(scores)
-            if progress.best_score is None or self.metric.better(value, progress.best_score):
+            if progress.best_score is None or self.metric.is_better(value, progress.best_score):
                 progress.best_score, progress.best_epoch = value, progress.epoch + 1
                 progress.best = self.trainer.objective.weights()
         means = [stepper.means() for stepper in steppers]

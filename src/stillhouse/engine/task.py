@@ -6,7 +6,6 @@ is and what is checked. Nothing else in the project knows what accuracy or cross
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -14,55 +13,7 @@ from torch import Tensor
 
 from stillhouse.errors import RecipeError, nearest
 from stillhouse.functional import cross_entropy
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A number by which networks are compared.
-
-    Args:
-        name: as people call it.
-        unit: of the number as it is shown: "%".
-        scale: what a measured value is multiplied by to be shown.
-        higher_is_better: the direction.
-        points: what a difference is counted in; the unit where it is empty.
-
-    >>> accuracy = Metric("accuracy", unit="%", scale=100.0, points="points")
-    >>> error = Metric("error", higher_is_better=False)
-    >>> accuracy.gain(0.91, over=0.90) > 0, error.gain(2.0, over=3.0)
-    (True, 1.0)
-    """
-
-    name: str
-    unit: str = ""
-    scale: float = 1.0
-    higher_is_better: bool = True
-    points: str = ""
-
-    @property
-    def worst(self) -> float:
-        """A value that every other one is better than."""
-        return -float("inf") if self.higher_is_better else float("inf")
-
-    def gain(self, value: float, *, over: float) -> float:
-        """How much better a value is than another one; positive: better."""
-        return value - over if self.higher_is_better else over - value
-
-    def better(self, value: float, than: float) -> bool:
-        """Whether a value is better than another one."""
-        return value > than if self.higher_is_better else value < than
-
-    def reached(self, value: float, target: float) -> bool:
-        """Whether a value is as good as a target."""
-        return not self.better(target, value)
-
-    def shown(self, value: float) -> str:
-        """A value for people.
-
-        >>> Metric("accuracy", unit="%", scale=100.0).shown(0.9563)
-        '95.63 %'
-        """
-        return f"{self.scale * value:.2f} {self.unit}".strip()
+from stillhouse.records.metric import ACCURACY, Metric, TaskRecord
 
 
 class Accumulator(Protocol):
@@ -90,6 +41,11 @@ class Task(ABC):
 
     needs: Sequence[str] = ("label",)
     """What a batch must hold beside what networks read."""
+
+    @property
+    def record(self) -> TaskRecord:
+        """What a run writes down of it."""
+        return TaskRecord(name=self.name, metric=self.metric)
 
     @abstractmethod
     def loss(self, output: Tensor, label: Tensor, /) -> Tensor:
@@ -140,7 +96,7 @@ class Classification(Task):
     """
 
     name = "classification"
-    metric = Metric("accuracy", unit="%", scale=100.0, points="points")
+    metric = ACCURACY
 
     loss = staticmethod(cross_entropy)
     """``-log softmax(z)_y`` in nats, of logits [B, K] (log-probabilities are logits, too)."""

@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict, Field
 
 from stillhouse.records.files import Reading
-from stillhouse.records.schema import Record, RecordFile, TaskRecord
+from stillhouse.records.metric import TaskRecord
+from stillhouse.records.schema import Record, RecordFile
 
 SCORES, METRICS, PRODUCTS, COSTS = "scores.json", "metrics.jsonl", "products.json", "costs.json"
 STAGE, SERVED, SETTLED = "stage.json", "teacher.json", "settled.json"

@@ -1,4 +1,4 @@
-"""Schema: how a record is written, read and refused; and what its numbers mean.
+"""Schema: how a record is written, read and refused.
 
 A record is a JSON file that a report or a command reads again. It says ``schema: N``. A file of
 another schema, a damaged one and an edited one are errors that name the file and the field: a
@@ -13,9 +13,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stillhouse.errors import RunError, StillhouseError
 from stillhouse.records.files import write_json
-
-NOTHING, MINUS = "\u2013", "\u2212"
-"""What stands where there is no number, and before one that is negative."""
 
 
 class Record(BaseModel):
@@ -112,100 +109,3 @@ def first_problem(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     place = ".".join(str(part) for part in first["loc"])
     return f"{place}: {first['msg']}" if place else str(first["msg"])
-
-
-class MetricRecord(Record):
-    """What a run is measured by, and how its numbers are said.
-
-    Args:
-        name: such as 'accuracy'.
-        unit: of values as they are shown: '%', 'nats'; may be empty.
-        scale: of values as they are shown; values are kept unscaled.
-        higher_is_better: whether it is.
-    """
-
-    name: str
-    unit: str
-    scale: float
-    higher_is_better: bool
-
-    @property
-    def difference_unit(self) -> str:
-        """The unit of a difference: two percentages differ by points.
-
-        >>> ACCURACY.difference_unit
-        'points'
-        """
-        return "points" if self.unit == "%" else self.unit
-
-    @property
-    def suffix(self) -> str:
-        """The unit as it stands behind a number."""
-        return self.unit if self.unit in ("", "%") else f" {self.unit}"
-
-    def shown(self, value: float | None, digits: int = 2) -> str:
-        """A value, without its unit.
-
-        >>> ACCURACY.shown(0.9563), ACCURACY.shown(None)
-        ('95.63', '–')
-        """
-        return NOTHING if value is None else f"{self.scale * value:.{digits}f}"
-
-    def with_unit(self, value: float | None, digits: int = 2) -> str:
-        """A value with its unit.
-
-        >>> ACCURACY.with_unit(0.9563)
-        '95.63%'
-        """
-        return NOTHING if value is None else f"{self.shown(value, digits)}{self.suffix}"
-
-    def signed(self, value: float | None, *, minus: str = MINUS) -> str:
-        """A difference with its sign, without its unit; not every terminal can write our minus.
-
-        >>> ACCURACY.signed(0.0123), ACCURACY.signed(-0.004), ACCURACY.signed(-0.00001)
-        ('+1.23', '−0.40', '0.00')
-        """
-        if value is None:
-            return NOTHING
-        rounded = round(self.scale * value, 2)
-        sign = "+" if rounded > 0 else minus if rounded < 0 else ""
-        return f"{sign}{abs(rounded):.2f}"
-
-    def difference(self, value: float | None, *, minus: str = MINUS) -> str:
-        """A difference in its unit.
-
-        >>> ACCURACY.difference(0.0123)
-        '+1.23 points'
-        """
-        return f"{self.signed(value, minus=minus)} {self.difference_unit}".rstrip()
-
-    def gain(self, mine: float, theirs: float) -> float:
-        """How much better mine is: positive means better, whichever way the metric goes.
-
-        >>> ACCURACY.gain(0.75, 0.5)
-        0.25
-        """
-        return mine - theirs if self.higher_is_better else theirs - mine
-
-    @property
-    def better(self) -> str:
-        """How one says of a network that its value is better."""
-        return "more accurate" if self.name == ACCURACY.name else "better"
-
-    @property
-    def as_good(self) -> str:
-        """How one says of a network that its value is no worse."""
-        return "as accurate" if self.name == ACCURACY.name else "as good"
-
-
-ACCURACY = MetricRecord(name="accuracy", unit="%", scale=100.0, higher_is_better=True)
-
-
-class TaskRecord(Record):
-    """What the labels of a run mean, and what it is measured by."""
-
-    name: str
-    metric: MetricRecord
-
-
-CLASSIFICATION = TaskRecord(name="classification", metric=ACCURACY)

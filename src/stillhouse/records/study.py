@@ -4,8 +4,9 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from stillhouse.records.metric import TaskRecord
 from stillhouse.records.run import DataRecord, SeedScores
-from stillhouse.records.schema import Record, RecordFile, TaskRecord
+from stillhouse.records.schema import Record, RecordFile
 
 TABLE = "study.json"
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from stillhouse.diagnostics.spread import spread
 from stillhouse.records.files import Reading
+from stillhouse.records.metric import MINUS
 from stillhouse.records.run import TrainedRun
-from stillhouse.records.schema import MINUS
 from stillhouse.report.curves import Curve, curve
 from stillhouse.report.figures import add_band, add_level, padded
 from stillhouse.report.record import RunRecord

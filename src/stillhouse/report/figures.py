@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from stillhouse.diagnostics.spread import spread
-from stillhouse.records.schema import MetricRecord
+from stillhouse.records.metric import Metric
 from stillhouse.report.curves import Curve, validation_curve
 from stillhouse.report.record import RunRecord
 from stillhouse.report.theme import COLOURS, label, rgba, template
@@ -142,7 +142,7 @@ def padded(first: int, last: int) -> tuple[float, float]:
 
 
 def _settled_range(
-    curves: list[Curve], teacher: float | None, metric: MetricRecord
+    curves: list[Curve], teacher: float | None, metric: Metric
 ) -> tuple[float, float]:
     """Leave the steep first quarter out of view, so that the differences after it show."""
     settled: list[float] = [] if teacher is None else [teacher]

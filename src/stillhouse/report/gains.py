@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from stillhouse.records.metric import MINUS, Metric
 from stillhouse.records.run import Verdict
-from stillhouse.records.schema import MINUS, MetricRecord
 from stillhouse.report.record import RunRecord
 from stillhouse.report.theme import COLOURS, FONT, label, template
 
@@ -56,7 +56,7 @@ def gains_figure(record: RunRecord) -> Any | None:
     return figure
 
 
-def _add_mean(figure: Any, verdict: Verdict, row: int, metric: MetricRecord) -> None:
+def _add_mean(figure: Any, verdict: Verdict, row: int, metric: Metric) -> None:
     from plotly.graph_objects import Scatter
 
     gain, said = verdict.gain or 0.0, f"mean: {metric.difference(verdict.gain)}"
@@ -87,9 +87,7 @@ def _add_mean(figure: Any, verdict: Verdict, row: int, metric: MetricRecord) -> 
     )
 
 
-def _reach(
-    found: list[tuple[str, float]], verdict: Verdict, metric: MetricRecord
-) -> tuple[float, float]:
+def _reach(found: list[tuple[str, float]], verdict: Verdict, metric: Metric) -> tuple[float, float]:
     shown = [0.0, *(gain for _, gain in found), verdict.low or 0.0, verdict.high or 0.0]
     low, high = metric.scale * min(shown), metric.scale * max(shown)
     # Room on both sides of zero, so that it is seen which side the gains lie on.
@@ -98,9 +96,7 @@ def _reach(
     return min(low - margin, -least), max(high + margin, least)
 
 
-def _lay_out(
-    figure: Any, names: list[str], reach: tuple[float, float], metric: MetricRecord
-) -> None:
+def _lay_out(figure: Any, names: list[str], reach: tuple[float, float], metric: Metric) -> None:
     height = ROW if len(names) <= MANY else ROW // 2
     sides = ("student", "control") if metric.higher_is_better else ("control", "student")
     of = label(f"{metric.difference_unit} of {metric.name}".removeprefix(" of "))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from stillhouse.errors import RunError
+from stillhouse.records.metric import ACCURACY, Metric
 from stillhouse.records.run import (
     COSTS,
     METRICS,
@@ -22,13 +23,7 @@ from stillhouse.records.run import (
     Scores,
     Verdict,
 )
-from stillhouse.records.schema import (
-    ACCURACY,
-    RUN_AGAIN,
-    MetricRecord,
-    first_problem,
-    read_object,
-)
+from stillhouse.records.schema import RUN_AGAIN, first_problem, read_object
 from stillhouse.report.wording import flat
 
 if TYPE_CHECKING:
@@ -76,7 +71,7 @@ class RunRecord:
         return self.scores is not None and self.scores.finished
 
     @property
-    def metric(self) -> MetricRecord:
+    def metric(self) -> Metric:
         """What the run is measured by; a run that has not said it yet is one of classification."""
         return self.scores.task.metric if self.scores else ACCURACY
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from stillhouse.diagnostics.spread import spread
+from stillhouse.records.metric import NOTHING, Metric
 from stillhouse.records.run import Costs, EpochScores, ModelRecord, NetworkCosts, TrainedRun
-from stillhouse.records.schema import NOTHING, MetricRecord
 from stillhouse.report.record import RunRecord
 from stillhouse.report.wording import (
     compared,
@@ -189,7 +189,7 @@ class CostsTable:
     conditions: str
 
 
-def costs_table(costs: Costs, metric: MetricRecord) -> CostsTable:
+def costs_table(costs: Costs, metric: Metric) -> CostsTable:
     """Lay costs.json out as a table."""
     batches = tuple(dict.fromkeys(at for each in costs.networks for at in each.milliseconds))
     kept: dict[str, tuple[str, ...]] = {}
@@ -203,9 +203,7 @@ def costs_table(costs: Costs, metric: MetricRecord) -> CostsTable:
     )
 
 
-def _costs(
-    network: NetworkCosts, batches: tuple[str, ...], metric: MetricRecord
-) -> tuple[str, ...]:
+def _costs(network: NetworkCosts, batches: tuple[str, ...], metric: Metric) -> tuple[str, ...]:
     times = [network.milliseconds.get(batch) for batch in batches]
     return (
         network.name,

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from stillhouse.diagnostics.spread import Spread
-from stillhouse.records.schema import MetricRecord
+from stillhouse.records.metric import Metric
 from stillhouse.records.study import Arm
 from stillhouse.report.study_figures import control_level, error_bars
 from stillhouse.report.study_record import StudyRecord, settings_of, tested
@@ -163,7 +163,7 @@ def _add_series(
     name: str,
     points: Sequence[_Point],
     position: int,
-    metric: MetricRecord,
+    metric: Metric,
     *,
     joined: bool,
 ) -> None:
@@ -189,7 +189,7 @@ def _add_series(
     )
 
 
-def _said(point: _Point, metric: MetricRecord) -> str:
+def _said(point: _Point, metric: Metric) -> str:
     half = "" if point.found.half is None else f" ± {metric.shown(point.found.half)}"
     return label(f"{point.name}: {metric.with_unit(point.found.mean)}{half}")
 

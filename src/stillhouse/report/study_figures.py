@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from stillhouse.diagnostics.spread import Spread
+from stillhouse.records.metric import Metric
 from stillhouse.records.run import SeedScores
-from stillhouse.records.schema import MetricRecord
 from stillhouse.report.study_record import StudyRecord, tested
 from stillhouse.report.study_rows import controls
 from stillhouse.report.theme import COLOURS, label, rgba, template
@@ -84,7 +84,7 @@ def arms_figure(record: StudyRecord) -> Any | None:
     return figure
 
 
-def _add_seeds(figure: Any, lines: Sequence[_Line], metric: MetricRecord) -> None:
+def _add_seeds(figure: Any, lines: Sequence[_Line], metric: Metric) -> None:
     from plotly.graph_objects import Scatter
 
     dots = [
@@ -105,7 +105,7 @@ def _add_seeds(figure: Any, lines: Sequence[_Line], metric: MetricRecord) -> Non
     )
 
 
-def _add_mean(figure: Any, row: int, line: _Line, metric: MetricRecord) -> None:
+def _add_mean(figure: Any, row: int, line: _Line, metric: Metric) -> None:
     from plotly.graph_objects import Scatter
 
     open_dot = line.word not in ("helps", "hurts", "control")
@@ -133,14 +133,14 @@ def _add_mean(figure: Any, row: int, line: _Line, metric: MetricRecord) -> None:
 
 
 def error_bars(
-    found: Sequence[Spread | None], colour: str, metric: MetricRecord, *, thickness: float
+    found: Sequence[Spread | None], colour: str, metric: Metric, *, thickness: float
 ) -> dict[str, Any]:
     """The half-widths of some intervals as bars; none where there is no interval."""
     halves = [metric.scale * (each.half or 0.0) if each else 0.0 for each in found]
     return {"type": "data", "array": halves, "thickness": thickness, "width": 4, "color": colour}
 
 
-def _reach(lines: Sequence[_Line], metric: MetricRecord) -> tuple[float, float]:
+def _reach(lines: Sequence[_Line], metric: Metric) -> tuple[float, float]:
     """Show all seeds, and intervals as far as they do not squeeze everything else."""
     scale = metric.scale
     values = [scale * value for line in lines for _, value in line.seeds]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from stillhouse.records.schema import MetricRecord
+from stillhouse.records.metric import Metric
 from stillhouse.records.study import Arm, Comparison
 from stillhouse.report.study_record import StudyRecord, tested
 from stillhouse.report.study_rows import controls
@@ -27,7 +27,7 @@ def finding(record: StudyRecord) -> tuple[str, ...]:
     return (*sentences, *_others(record))
 
 
-def _over_controls(arms: Sequence[Arm], metric: MetricRecord) -> str:
+def _over_controls(arms: Sequence[Arm], metric: Metric) -> str:
     judged = [(arm.name, arm.gain) for arm in arms if arm.gain is not None]
     if not judged:
         return "The arms were run without controls, so nothing says whether they help."
@@ -64,7 +64,7 @@ def _how_chosen(record: StudyRecord) -> Sequence[str]:
     return (f"{record.against} is the best of {count} such arms on validation.",)
 
 
-def _over_arm(arms: Sequence[Arm], against: str, metric: MetricRecord) -> str:
+def _over_arm(arms: Sequence[Arm], against: str, metric: Metric) -> str:
     judged = [(arm.name, arm.over_against) for arm in arms if arm.over_against is not None]
     known = [(name, gain) for name, gain in judged if gain.p_holm is not None]
     if not known:
@@ -78,7 +78,7 @@ def _over_arm(arms: Sequence[Arm], against: str, metric: MetricRecord) -> str:
     return f"{said[0].upper()}{said[1:]}."
 
 
-def _named(judged: Sequence[tuple[str, Comparison]], word: str, metric: MetricRecord) -> list[str]:
+def _named(judged: Sequence[tuple[str, Comparison]], word: str, metric: Metric) -> list[str]:
     found = [(name, gain) for name, gain in judged if gain.word == word]
     found.sort(key=lambda pair: -abs(pair[1].mean))
     return [f"{_quoted(name)} ({metric.difference(gain.mean)})" for name, gain in found]

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from stillhouse.diagnostics.spread import Spread, spread
 from stillhouse.errors import RunError
+from stillhouse.records.metric import Metric
 from stillhouse.records.run import SeedScores
-from stillhouse.records.schema import MetricRecord
 from stillhouse.records.study import TABLE, Arm, StudyTable
 from stillhouse.report.wording import flat
 
@@ -25,7 +25,7 @@ class StudyRecord(StudyTable):
     written: str
 
     @property
-    def metric(self) -> MetricRecord:
+    def metric(self) -> Metric:
         """What its arms are measured by."""
         return self.task.metric
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from stillhouse.diagnostics.spread import Spread, spread
+from stillhouse.records.metric import NOTHING, Metric
 from stillhouse.records.run import SeedScores
-from stillhouse.records.schema import NOTHING, MetricRecord
 from stillhouse.records.study import Arm, Comparison
 from stillhouse.report.study_record import StudyRecord, diagnosed, tested
 from stillhouse.report.wording import duration, head_note, interval
@@ -131,7 +131,7 @@ def _diagnostic(found: Spread | None) -> str:
     return NOTHING if found is None else f"{found.mean:.3g}"
 
 
-def _head(arm: Arm, head: str, metric: MetricRecord) -> str:
+def _head(arm: Arm, head: str, metric: Metric) -> str:
     return interval(spread(run.heads[head].last for run in arm.runs if head in run.heads), metric)
 
 
@@ -147,7 +147,7 @@ def arm_note(arm: Arm, record: StudyRecord) -> str:
     return ", ".join(parts)
 
 
-def gain_words(gain: Comparison | None, metric: MetricRecord) -> GainWords:
+def gain_words(gain: Comparison | None, metric: Metric) -> GainWords:
     """A gain in words."""
     if gain is None:
         return GainWords()

@@ -5,7 +5,7 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stillhouse.records.schema import MINUS
+from stillhouse.records.metric import MINUS
 
 if TYPE_CHECKING:
     from torch import Tensor

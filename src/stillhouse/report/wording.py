@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from stillhouse.diagnostics.spread import Spread
-from stillhouse.records.schema import NOTHING, MetricRecord
+from stillhouse.records.metric import NOTHING, Metric
 
 TIMES = "\u00d7"
 UNITS = ("kB", "MB", "GB", "TB")
@@ -38,10 +38,10 @@ def percent(value: float | None, digits: int = 2) -> str:
     return NOTHING if value is None else f"{100 * value:.{digits}f}%"
 
 
-def interval(found: Spread | None, metric: MetricRecord) -> str:
+def interval(found: Spread | None, metric: Metric) -> str:
     """Say mean and half-width of a metric, without its unit.
 
-    >>> from stillhouse.records.schema import ACCURACY
+    >>> from stillhouse.records.metric import ACCURACY
     >>> interval(Spread(0.975, 0.0042, 3), ACCURACY), interval(Spread(0.975, None, 1), ACCURACY)
     ('97.50 ± 0.42', '97.50')
     """

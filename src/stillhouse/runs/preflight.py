@@ -1,18 +1,91 @@
-"""Preflight: what a run would do, on two batches, before an epoch is spent."""
+"""Before an epoch is spent: whether all fits together, and what a run would do on two batches."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 
 import torch
+from torch import Tensor
 
+from stillhouse.cache import cached_parts
+from stillhouse.engine.balance import check_balance
 from stillhouse.engine.gradients import gradient_norms
 from stillhouse.engine.objective import UpdateObjective
-from stillhouse.engine.signals import shape_text
+from stillhouse.engine.signals import Signals, shape_text
+from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Trainer, opened
-from stillhouse.runs.distill import Distillation
-from stillhouse.runs.scoring import accuracies
-from stillhouse.runs.teacher_plan import Planner
+from stillhouse.errors import RecipeError, WiringError
+from stillhouse.recipes.networks import ancestors, each_student_its_own
+from stillhouse.runs.job.heads import watching_head
+from stillhouse.runs.job.job import Job
+from stillhouse.runs.job.networks import check_apart
+from stillhouse.runs.training.serving import TEACHER, Planner, need_of
+from stillhouse.runs.training.teachers import Teachers, TrainedTeacher, given_score
+from stillhouse.runs.training.transfer import check_transfer, stand_in
 
 BATCHES = 2
+
+
+def check(job: Job) -> None:
+    """Wire every stage once, before anything is trained.
+
+    Raises:
+        WiringError, ModelError, WeightsError, RecipeError, CacheError: with all that does not fit.
+    """
+    seed = job.recipe.seeds[0]
+
+    def dry_run(stage: Stage, seed: int, head: str | None) -> None:
+        _dry_run(job, stage, seed, head)
+
+    untrained = Teachers(job, dry_run=dry_run).trained(seed)
+    teacher = None if untrained is None else untrained.module
+    job = replace(job, student=job.student.out_of(teacher))
+    if teacher is not None and job.recipe.transfer is not None:
+        check_transfer(job, teacher)
+    seen_by_student, start = stand_in(job), job.start(seed)
+    check_apart(start.student, start.peers)
+    given = bool(job.teacher and job.teacher.given)
+    job.student.check_smaller(trained=given)
+    stage = seen_by_student.student_stage(start, teacher)
+    if job.recipe.balance is not None:
+        check_balance(stage)
+    cached = job.recipe.cache.use == "always" and teacher is not None and job.method.needs_teacher
+    asked = cached_parts(stage, TEACHER) if cached else None  # an opened stage has sized bridges
+    seen = _dry_run(seen_by_student, stage, seed, job.student.section.head_path)
+    _check_directory_of_cache(job)
+    if teacher is not None and job.method.needs_teacher:
+        need = None if asked is None else need_of(asked, seen)
+        Planner(
+            seen_by_student, teacher, job.recipe.seeds, trained=given, stage=stage, need=need
+        ).check()
+
+
+def _dry_run(job: Job, stage: Stage, seed: int, head: str | None) -> Mapping[str, Tensor]:
+    """Open a stage, which is the check; gives the signals that it was checked on."""
+    train, platform, classes = job.data.train(seed), job.data.platform, job.data.classes
+    if head is not None or _heads_move(job):
+        stage = watching_head(stage)
+    with opened(stage, train, job.settings(seed), platform) as objective:
+        seen = objective.wiring.seen
+    for label, signal in stage.measures.items():
+        problem = job.task.width_problem(seen[signal].shape[1], classes)
+        if problem:
+            raise WiringError(f"stage '{stage.name}'", [f"'{label}' ({signal}) {problem}"])
+    return seen
+
+
+def _heads_move(job: Job) -> bool:
+    """Whether a network of the run takes over another one's classifier."""
+    moved = any(each.head is not None for each in ancestors(job.recipe.teacher))
+    return moved or job.recipe.student.head != "own"
+
+
+def _check_directory_of_cache(job: Job) -> None:
+    recipe = job.recipe
+    if recipe.cache.directory and recipe.each_student_its_data:
+        what = "teacher" if each_student_its_own(recipe.teacher) else "transfer set"
+        said = f"a directory holds the teacher cache of one {what}, and each student has its own"
+        raise RecipeError("cache.directory", [f"{said}; leave it out, or give one {what}"])
 
 
 @dataclass(frozen=True)
@@ -40,33 +113,31 @@ class Preflight:
     teacher_plan: str | None
 
 
-def preflight(job: Distillation) -> Preflight:
+def preflight(job: Job) -> Preflight:
     """Dry-run the student's stage; the teacher, when it comes trained, is evaluated first."""
-    teacher, accuracy = None, None
+    seed, given = job.recipe.seeds[0], False
+    teacher = accuracy = plan = None
     if job.teacher is not None:
-        teacher = job.teacher.make(job.recipe.seeds[0])
-        if job.teacher.given:
-            alone = job.teacher_stage(teacher)
-            accuracy = accuracies(job, alone, None, job.feeds.validation).get("student")
-    plan = None
-    if teacher is not None and job.teacher is not None and job.method.needs_teacher:
-        planner = Planner(job.dry_run_job(), teacher, trained=job.teacher.given)
-        plan = planner.plan(timed=job.teacher.given).why
-    seed, job = job.recipe.seeds[0], job.dry_run_job()
-    train = job.feeds.train(seed)
-    stage = job.balanced_stage(seed, teacher)
-    platform = job.feeds.platform
-    with opened(stage, train, job.settings(seed), platform) as objective:
-        trainer = Trainer(objective, train, job.settings(seed), platform)
+        facts, teacher = job.teacher, job.teacher.make(seed)
+        given = facts.given
+        job = replace(job, student=job.student.out_of(teacher))
+        if given:
+            accuracy = given_score(job, TrainedTeacher(facts, seed, teacher))
+    job = stand_in(job)
+    if teacher is not None and job.method.needs_teacher:
+        planner = Planner(job, teacher, job.recipe.seeds, trained=given)
+        plan = planner.plan(timed=given).why
+    train, stage = job.data.train(seed), job.balanced_stage(job.start(seed), teacher)
+    settings, platform = job.settings(seed), job.data.platform
+    with opened(stage, train, settings, platform) as objective:
+        trainer = Trainer(objective, train, settings, platform)
         signals = tuple((name, shape_text(t)) for name, t in objective.wiring.seen.items())
-        batches = [batch for batch, _ in zip(train.epoch(0), range(BATCHES), strict=False)]
+        batches = list(islice(train.epoch(0), BATCHES))
         lines = [line for update in objective.updates for line in _terms(update, batches, trainer)]
         return Preflight(signals, tuple(lines), trainer.per_epoch, accuracy, plan)
 
 
-def _terms(
-    update: UpdateObjective, batches: list[dict[str, torch.Tensor]], trainer: Trainer
-) -> list[TermLine]:
+def _terms(update: UpdateObjective, batches: Sequence[Signals], trainer: Trainer) -> list[TermLine]:
     weights = {name: trainer.weights_at(1.0)[name] for name in update.names}
     with torch.no_grad():
         values = [update(batch).values for batch in batches]

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.engine.checkpoint import Checkpoint
-from stillhouse.records.files import save_tensors
 from stillhouse.engine.layout import Homes
 from stillhouse.engine.nodes import Bridge, Node, Role
 from stillhouse.engine.signals import Signals
 from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.errors import DataError
+from stillhouse.records.files import save_tensors
 from stillhouse.synthesis.bridges import ConstantBatch, ParameterBatch, RandomShift
 from stillhouse.synthesis.maker import Request
 from stillhouse.synthesis.priors import MovingNormDistance

@@ -13,7 +13,6 @@ from torch import nn
 from stillhouse.data.augment import Augment
 from stillhouse.data.batches import Batches
 from stillhouse.data.tables import FloatTable
-from stillhouse.records.files import save_tensors
 from stillhouse.engine.fit import Silent, fit
 from stillhouse.engine.nodes import Bridge, Node, Role
 from stillhouse.engine.optimisers import adamw, constant
@@ -22,6 +21,7 @@ from stillhouse.engine.terms import Term
 from stillhouse.engine.trainer import Settings
 from stillhouse.errors import RecipeError
 from stillhouse.models import load_weights
+from stillhouse.records.files import save_tensors
 from stillhouse.synthesis.bridges import RandomLatent
 from stillhouse.synthesis.generator import new_generator
 from stillhouse.synthesis.maker import ImageBatch, MakeBatch, Maker, Request

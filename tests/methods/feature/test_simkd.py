@@ -16,7 +16,7 @@ from stillhouse.engine.platform import Platform
 from stillhouse.engine.trainer import Settings
 from stillhouse.errors import ModelError, RecipeError, WiringError
 from stillhouse.methods import simkd
-from stillhouse.runs.program import export
+from stillhouse.runs.judging.program import export
 from stillhouse.testing.toy import ToyNet, taught, toy_batches, untaught
 
 

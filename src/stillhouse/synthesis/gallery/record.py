@@ -8,8 +8,8 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor
 
-from stillhouse.records.files import save_tensors, write_json
 from stillhouse.errors import DataError, RunError
+from stillhouse.records.files import save_tensors, write_json
 
 FORMAT = 1
 FACTS, PICTURES = "transfer.json", "transfer.safetensors"

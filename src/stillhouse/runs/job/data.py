@@ -1,0 +1,236 @@
+"""The data of a run: its three tables as batches, all under the recipe's settings."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stillhouse.data.augment import Augment
+from stillhouse.data.batches import Batches
+from stillhouse.data.load import Splits, load
+from stillhouse.data.resize import resize_table
+from stillhouse.data.samples import image_to_tensor
+from stillhouse.data.tables import FloatTable, ImageTable
+from stillhouse.engine.platform import Platform
+from stillhouse.engine.task import CLASSIFICATION, Task
+from stillhouse.engine.threads import chosen_workers
+from stillhouse.errors import DataError, RecipeError
+from stillhouse.recipes.augment import AugmentSection
+from stillhouse.recipes.schema import DataSection
+from stillhouse.records.code import code_identity
+
+LEAST_STD = 1 / 255
+"""A channel that never changes is divided by one grey level, not by zero."""
+READ_TWICE = 16
+"""Samples that are read twice: a flip that no seed brings back must not pass by luck."""
+
+
+def open_splits(section: DataSection, source: Any | None = None) -> Splits:
+    """Load the data of a recipe (or of the Python object given instead), resized if asked."""
+    splits = load(
+        section.source if source is None else source,
+        image=section.image,
+        label=section.label,
+        validation=section.validation,
+        test=section.test,
+        limit=section.limit,
+        split_seed=section.split_seed,
+    )
+    if section.size is None:
+        return splits
+    size = section.size
+    return replace(
+        splits,
+        train=resize_table(splits.train, size),
+        validation=resize_table(splits.validation, size),
+        test=resize_table(splits.test, size),
+        fingerprint=f"{splits.fingerprint}-{size}",
+    )
+
+
+@dataclass(frozen=True)
+class JobData:
+    """The data of a run, served for a seed.
+
+    ``augment`` is what training images go through; its mean and std are those of the training
+    table, so validation and test never touch them.
+    """
+
+    splits: Splits
+    augment: Augment
+    section: DataSection
+    batch: int
+    platform: Platform
+    transform: Callable[[Any], Tensor] | None = None
+    eval_transform: Callable[[Any], Tensor] | None = None
+    task: Task = CLASSIFICATION
+
+    def train(self, seed: int, views: int | None = None) -> Batches:
+        """Training batches in the order of this seed; ``views`` None: a new one each epoch."""
+        plain = self._plain(self.splits.train)
+        return replace(plain, transform=self.transform, order_seed=seed, views=views)
+
+    @property
+    def varies(self) -> bool:
+        """Whether two views of a sample may differ at all."""
+        if self.transform is not None:
+            return True
+        return self.augment.varies or not isinstance(self.splits.train, ImageTable)
+
+    @property
+    def views(self) -> int | None:
+        """How many views the students see, whose teacher may be cached; None: one each epoch.
+
+        Teacher and control always see a new view each epoch: a bound that only spares teacher
+        passes must not make the control weaker.
+        """
+        return self.section.views if isinstance(self.section.views, int) else None
+
+    def views_cached(self, epochs: int) -> int:
+        """How many views a teacher cache for so many epochs holds."""
+        if not self.varies:
+            return 1
+        return min(self.views or epochs, epochs)
+
+    def repeatable(self) -> bool:
+        """Whether a sample under one view is the same image each time it is read."""
+        # In this process: loader processes start alike, whatever their datasets draw from.
+        train = replace(self.train(0), workers=0)
+        first, again = train.sample(READ_TWICE), train.sample(READ_TWICE)
+        return torch.equal(first["batch.image"], again["batch.image"])
+
+    def images_identity(self) -> dict[str, Any]:
+        """What makes an image out of a stored one, in training."""
+        return {"augment": self.augment.identity(), "transform": code_identity(self.transform)}
+
+    def identity(self) -> dict[str, Any]:
+        """What of the data decides a result: rows, splits, view seed, augmentation."""
+        return {
+            "data": self.splits.fingerprint,
+            "view_seed": self.section.view_seed,
+            **self.images_identity(),
+            "eval_transform": code_identity(self.eval_transform),
+            "batch": self.batch,
+            **self._task_identity(),
+        }
+
+    def _task_identity(self) -> dict[str, Any]:
+        """What the labels mean, where they are no classes."""
+        if self.task is CLASSIFICATION:
+            return {}
+        return {"task": [self.task.name, code_identity(self.task.loss)]}
+
+    @property
+    def validation(self) -> Batches | None:
+        """Scored after each epoch; None when the recipe carves no validation split."""
+        table = self.splits.validation
+        return self._plain(table) if len(table) else None
+
+    @property
+    def test(self) -> Batches:
+        """Scored once, at the end."""
+        return self._plain(self.splits.test)
+
+    def _plain(self, table: Any) -> Batches:
+        augment = self.augment
+        if isinstance(table, FloatTable):  # as a network sees them: nothing is left to normalise
+            mean, std = table.mean_std()
+            augment = replace(augment, mean=mean, std=std)
+        return Batches(
+            table,
+            augment,
+            transform=self.eval_transform,
+            batch_size=self.batch,
+            view_seed=self.section.view_seed,
+            device=self.platform.device,
+            rank=self.platform.rank,
+            world=self.platform.world,
+            workers=self._workers,
+        )
+
+    @property
+    def _workers(self) -> int:
+        wanted = self.section.workers
+        return chosen_workers(self.platform.device) if wanted == "auto" else wanted
+
+    @cached_property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height, width of what a network sees; read off one sample, once.
+
+        Raises:
+            DataError: an image has other dimensions than three.
+        """
+        shape = tuple(self.train(0).sample(1)["batch.image"].shape[1:])
+        if len(shape) != 3:
+            raise DataError(f"images must be [C, H, W]; these are {list(shape)}")
+        return shape
+
+    @property
+    def classes(self) -> int:
+        """How many classes it has."""
+        return len(self.splits.classes)
+
+    @property
+    def outputs(self) -> int:
+        """How wide the output of a network is."""
+        return self.task.outputs(self.classes)
+
+
+def open_data(
+    section: DataSection,
+    batch: int,
+    platform: Platform,
+    *,
+    source: Any | None = None,
+    transform: Callable[[Any], Tensor] | None = None,
+    eval_transform: Callable[[Any], Tensor] | None = None,
+    splits: Splits | None = None,
+    task: Task = CLASSIFICATION,
+) -> JobData:
+    """Load the data (or take what was loaded before) and settle augmentation.
+
+    Raises:
+        RecipeError: one transform without the other: a random one must not meet the test set.
+        DataError: the labels are none of the task.
+    """
+    if (transform is None) != (eval_transform is None):
+        raise RecipeError(
+            "data",
+            ["give transform and eval_transform together (the same function twice if it draws "
+             "nothing at random)"],
+        )  # fmt: skip
+    if splits is None:
+        splits = open_splits(section, source)
+    problem = task.label_problem(splits.train.labels)
+    if problem:
+        raise DataError(problem)
+    augment = settle_augment(section, splits)
+    return JobData(splits, augment, section, batch, platform, transform, eval_transform, task)
+
+
+def settle_augment(section: DataSection, splits: Splits) -> Augment:
+    """What ``augment: auto`` means for these images, and their mean and std.
+
+    Colour images: pad-crop by 4 and flip (the CIFAR recipe). Grey images, which are mostly digits
+    and letters: pad-crop by a fourteenth of the side (2 of 28), never a flip.
+    """
+    table = splits.train
+    if not isinstance(table, ImageTable):
+        channels = image_to_tensor(table.read(0)).shape[-1]
+        mean, std = (0.5,) * channels, (0.25,) * channels
+        section = section.model_copy(update={"augment": _written(section) or AugmentSection()})
+    else:
+        mean, std = table.mean_std()
+        std = tuple(max(value, LEAST_STD) for value in std)
+    chosen = _written(section)
+    if chosen is None and isinstance(table, ImageTable) and table.channels == 1:
+        chosen = AugmentSection(crop=max(round(table.height / 14), 1))
+    chosen = chosen or AugmentSection(crop=4, flip=True)
+    return Augment(mean, std, **chosen.model_dump())
+
+
+def _written(section: DataSection) -> AugmentSection | None:
+    return section.augment if isinstance(section.augment, AugmentSection) else None

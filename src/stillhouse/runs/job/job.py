@@ -1,0 +1,214 @@
+"""The facts of a job: a recipe on its data, how its stages are composed, and what identifies them.
+
+Nothing here changes while a run goes on. What a run learns of itself (trained teachers, transfer
+sets, scores) is in what it hands from step to step.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from stillhouse.bridges import InputAdapter
+from stillhouse.engine.balance import balanced
+from stillhouse.engine.facts import facts_of
+from stillhouse.engine.stage import Stage
+from stillhouse.engine.task import Task
+from stillhouse.engine.trainer import Settings
+from stillhouse.methods import Method, plain
+from stillhouse.models import weights_fingerprint
+from stillhouse.recipes.choices import OwnChoice
+from stillhouse.recipes.schema import Recipe
+from stillhouse.records.code import code_identity
+from stillhouse.records.fingerprint import fingerprint
+from stillhouse.runs.job.data import JobData
+from stillhouse.runs.job.heads import take_head, with_heads
+from stillhouse.runs.job.method import chosen_optimizer, chosen_schedule
+from stillhouse.runs.job.networks import Network, Peers, input_of, make_input, reading
+from stillhouse.runs.job.teacher import Teacher
+from stillhouse.runs.job.watcher import SilentWatcher, Watcher
+
+
+@dataclass(frozen=True)
+class Start:
+    """The networks of a student before training: its own and its peers', all of one seed."""
+
+    seed: int
+    student: nn.Module
+    peers: tuple[nn.Module, ...] = ()
+
+
+@dataclass(frozen=True)
+class Job:
+    """A recipe on its data. Made by `stillhouse.runs.run.prepare`.
+
+    Args:
+        recipe: with what 'auto' means written out.
+        data: its tables.
+        student: how the student is made.
+        teacher: of the student, and whom that comes from; None without one.
+        method: of the student.
+        shared: where teachers, controls and caches are kept for other runs.
+        out: the directory of the run.
+        watcher: hears of progress.
+        peers: the networks that learn beside the student.
+        compiled: what ``compile: auto`` means for student and control.
+    """
+
+    recipe: Recipe
+    data: JobData
+    student: Network
+    teacher: Teacher | None
+    method: Method
+    shared: Path
+    out: Path
+    watcher: Watcher = field(default_factory=SilentWatcher)
+    peers: Peers = field(default_factory=Peers)
+    compiled: bool = False
+
+    @property
+    def task(self) -> Task:
+        """What the labels of its data mean."""
+        return self.data.task
+
+    @property
+    def teachers(self) -> list[Teacher]:
+        """The student's teacher and all that it comes from, itself first; empty without one."""
+        return [] if self.teacher is None else self.teacher.family
+
+    @property
+    def groups(self) -> list[tuple[int, ...]]:
+        """Seeds of the students that share teacher and data: all of them, or each its own."""
+        seeds = tuple(self.recipe.seeds)
+        return [(seed,) for seed in seeds] if self.recipe.each_student_its_data else [seeds]
+
+    def settings(
+        self, seed: int, epochs: int | None = None, *, compile: bool | None = None
+    ) -> Settings:
+        """The same budget and rules for the student and its control."""
+        recipe = self.recipe
+        chosen = self.compiled if recipe.compile == "auto" else recipe.compile
+        return Settings(
+            epochs=epochs or recipe.epochs,
+            seed=seed,
+            optimizer=chosen_optimizer(recipe),
+            schedule=chosen_schedule(recipe),
+            accumulate=recipe.accumulate,
+            clip=recipe.clip,
+            compile=chosen if compile is None else compile,
+            checkpoint_seconds=recipe.checkpoint_seconds,
+        )
+
+    def start(self, seed: int) -> Start:
+        """Fresh networks for the student of a seed and its peers."""
+        return Start(seed, self.student.make(seed), tuple(self.peers.make(seed)))
+
+    @property
+    def student_input(self) -> InputAdapter | None:
+        """The student's own form of the image, made anew each time."""
+        return make_input(self.recipe.student, self.data)
+
+    def control_stage(self, student: nn.Module) -> Stage:
+        """The student alone."""
+        stage = plain(student).headed("student", self.student.section.head_path)
+        return reading(stage.with_task(self.task), "student", self.student_input)
+
+    def student_stage(self, start: Start, teacher: nn.Module | None) -> Stage:
+        """The method's stage on a student as it starts, with the teacher's classifier if it is to.
+
+        That the student takes over a classifier changes ``start``.
+        """
+        section, source, head = self.student.section, self.teacher, self.recipe.student.head
+        student, kept = start.student, list[str]()
+        options = with_heads(
+            self.recipe.method.settings(), section, source.section if source else None
+        )
+        if head != "own" and teacher is not None and source is not None:
+            path = take_head(student, section, teacher, source.section)
+            kept = [path] if head == "shared" else []
+        if self.method.needs_peers:
+            stage = self.method.build(student, list(start.peers), **options)
+            stage = self.peers.headed(stage)
+        elif not self.method.needs_teacher:
+            stage = self.method.build(student, **options)
+        else:
+            stage = self.method.build(student, teacher, **options)
+            if source is not None:
+                stage = reading(stage, "teacher", source.input)
+        stage = stage.freeze("student", kept).headed("student", section.head_path)
+        stage = reading(stage, "student", self.student_input)
+        return stage.completed(facts_of(self.data.train(start.seed))).with_task(self.task)
+
+    def balanced_stage(self, start: Start, teacher: nn.Module | None) -> Stage:
+        """The same, with the weights that the recipe wants from gradients."""
+        stage, wanted = self.student_stage(start, teacher), self.recipe.balance
+        if wanted is None:
+            return stage
+        train, settings = self.data.train(start.seed), self.settings(start.seed, compile=False)
+        share, count = wanted.share, wanted.batches
+        return balanced(stage, train, settings, self.data.platform, share=share, batches=count)
+
+    def identity(
+        self,
+        kind: str,
+        settings: Settings,
+        network: Network,
+        module: nn.Module | None = None,
+        **more: Any,
+    ) -> str:
+        """The fingerprint of a training: all that decides its weights.
+
+        Args:
+            kind: of training.
+            settings: its budget and rules.
+            network: who learns.
+            module: the network as it starts, where it is there already.
+            more: what else decides.
+        """
+        return fingerprint(
+            {
+                "kind": kind,
+                "data": self.data.identity(),
+                "network": network.section.model,
+                **network.identity(settings.seed, module),
+                **self._budget_identity(settings),
+                **more,
+            }
+        )
+
+    def _budget_identity(self, settings: Settings) -> dict[str, Any]:
+        until = {"epoch": settings.until_epoch, "accuracy": settings.until_metric}
+        platform = self.data.platform
+        return {
+            **({} if set(until.values()) == {None} else {"until": until}),
+            "seed": settings.seed,
+            "epochs": settings.epochs,
+            "optimizer": self.recipe.optimizer.model_dump(),
+            "schedule": self.recipe.schedule.model_dump(),
+            "accumulate": settings.accumulate,
+            "clip": settings.clip,
+            "compile": settings.compile,
+            "precision": platform.precision,
+            "device": platform.device.type,
+            "processes": platform.world,
+        }
+
+    @property
+    def method_code(self) -> dict[str, Any]:
+        """What a fingerprint must know of a method of the user's own; empty for one of ours."""
+        own = isinstance(self.recipe.method, OwnChoice)
+        return {"code": code_identity(self.method.build)} if own else {}
+
+    def teacher_identity(self, module: nn.Module) -> str:
+        """The teacher's weights, and its code where these do not say what they are for."""
+        return self.teacher.identity(module) if self.teacher else weights_fingerprint(module)
+
+    def teacher_input_settings(self) -> dict[str, Any]:
+        """What a fingerprint must know of the teacher's own input; empty when it has none."""
+        return self.teacher.input_settings() if self.teacher else {}
+
+    def student_input_settings(self) -> dict[str, Any]:
+        """What a fingerprint must know of the student's own input; empty when it has none."""
+        section = input_of(self.recipe.student)
+        return {"student_input": section.model_dump()} if section else {}

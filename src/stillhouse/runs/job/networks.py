@@ -1,0 +1,278 @@
+"""Networks of a run: made by name, by a function of the user's, or given as they are.
+
+The student, its peers, and the form of the image that a network reads.
+"""
+
+import copy
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import nn
+
+from stillhouse.bridges import InputAdapter
+from stillhouse.engine.nodes import Bridge
+from stillhouse.engine.seeding import seeded
+from stillhouse.engine.stage import Stage
+from stillhouse.errors import ModelError, RecipeError
+from stillhouse.models import build_model, comes_trained, load_weights, weights_fingerprint
+from stillhouse.recipes.choices import IMPORT
+from stillhouse.recipes.networks import InputSection, ModelSection, Section, StudentSection
+from stillhouse.recipes.peers import PeerSection, peer_seed
+from stillhouse.records.code import module_identity
+from stillhouse.runs.job.data import JobData
+from stillhouse.students.quantised import quantised
+
+Source = nn.Module | Callable[[], nn.Module]
+
+
+@dataclass(frozen=True)
+class Network:
+    """How to make one network, again and again.
+
+    Args:
+        section: its part of the recipe.
+        classes, channels, size: of the data.
+        source: a module (copied) or a function that makes one, instead of the name.
+        allow_imports: whether ``python:package.module:function`` may be imported.
+    """
+
+    section: ModelSection
+    classes: int
+    channels: int
+    size: int
+    source: Source | None = None
+    allow_imports: bool = False
+
+    def make(self, seed: int) -> nn.Module:
+        """A fresh network, initialised under this seed, with its weights if it has some.
+
+        Raises:
+            ModelError, WeightsError: with what was asked and what exists.
+        """
+        with seeded(seed, "network"):
+            module = self._new()
+        if self.section.weights is not None:
+            load_weights(module, self.section.weights)
+        if self.rounds is None:
+            return module
+        return quantised(module, torch.zeros(1, self.channels, self.size, self.size))
+
+    def out_of(self, teacher: nn.Module | None) -> "Network":
+        """The student of this teacher: itself, unless it is made out of a teacher."""
+        return self
+
+    def check_smaller(self, *, trained: bool) -> None:
+        """Make sure that a network that is made out of its teacher is smaller than that.
+
+        Args:
+            trained: whether it was made out of a teacher with its weights.
+        """
+
+    @property
+    def rounds(self) -> str | None:
+        """To what it rounds its weights and inputs, if it does."""
+        return self.section.quantise if isinstance(self.section, StudentSection) else None
+
+    @property
+    def given(self) -> bool:
+        """Whether it comes trained: with a weights file, as a module, or pretrained by name."""
+        if self.section.weights is not None or isinstance(self.source, nn.Module):
+            return True
+        return self.source is None and comes_trained(self.section.model, self.classes)
+
+    def code(self, module: nn.Module) -> dict[str, str]:
+        """What a fingerprint must know of it beside name and weights; empty for one of ours."""
+        known = {} if self.rounds is None else {"quantise": self.rounds}
+        if self.source is None and not self.section.model.startswith(IMPORT):
+            return known
+        return {"code": module_identity(module), **known}
+
+    def identity(self, seed: int, module: nn.Module | None = None) -> dict[str, Any]:
+        """What a fingerprint must know of it beside its name: its start and its code.
+
+        Args:
+            seed: of its start.
+            module: made under this seed, where it is there already.
+        """
+        start = self.make(seed) if module is None else module
+        return {"start": weights_fingerprint(start), **self.code(start)}
+
+    def _new(self) -> nn.Module:
+        if isinstance(self.source, nn.Module):
+            return copy.deepcopy(self.source)
+        if self.source is not None:
+            return _made_by(self.source, self.section.model)
+        if self.section.model.startswith(IMPORT):
+            return self._imported()
+        return build_model(
+            self.section.model, classes=self.classes, channels=self.channels, size=self.size
+        )
+
+    def _imported(self) -> nn.Module:
+        make = imported(self.section.model, allow=self.allow_imports)
+        return _made_by(
+            lambda: make(classes=self.classes, channels=self.channels),
+            self.section.model.removeprefix(IMPORT),
+        )
+
+
+def _made_by(make: Callable[[], nn.Module], name: str) -> nn.Module:
+    module = make()
+    if not isinstance(module, nn.Module):
+        raise ModelError(f"'{name}' gave a {type(module).__name__}, not a torch.nn.Module")
+    return module
+
+
+def imported(name: str, *, allow: bool) -> Any:
+    """What ``python:package.module:function`` names; the working directory is looked in, too.
+
+    Raises:
+        RecipeError: it is not allowed, or not of this form.
+        ModelError: there is no such module, or nothing of that name in it.
+    """
+    path, colon, function = name.removeprefix(IMPORT).partition(":")
+    if not allow:
+        said = f"'{name}' runs Python code; allow it with --allow-imports"
+        raise RecipeError("imports", [said])
+    if not colon:
+        raise RecipeError("imports", [f"'{name}': write {IMPORT}PACKAGE:FUNCTION"])
+    here = os.getcwd()
+    if here not in sys.path:  # a console script does not look there, `python -m` does
+        sys.path.append(here)
+    try:
+        return getattr(import_module(path), function)
+    except (ImportError, AttributeError) as error:
+        raise ModelError(f"'{name}' cannot be imported: {error}") from error
+
+
+def make_network(
+    section: ModelSection, data: JobData, source: Any = None, *, allow_imports: bool = False
+) -> Network:
+    """A network for the classes and images of the data."""
+    channels, height, _ = data.image_shape
+    wanted = input_of(section)
+    if wanted is not None:
+        channels, height = wanted.channels or channels, wanted.size or height
+    return Network(section, data.outputs, channels, height, source, allow_imports)
+
+
+def input_of(section: Section) -> InputSection | None:
+    """What a section says of the network's own form of the image, if it can and does."""
+    found: InputSection | None = getattr(section, "input", None)
+    return found
+
+
+def make_input(section: Section, data: JobData) -> InputAdapter | None:
+    """A network's own form of the image, if its section asks for one."""
+    wanted = input_of(section)
+    if wanted is None:
+        return None
+    mean, std = data.augment.mean, data.augment.std
+    if wanted.channels is not None and wanted.mean is None and wanted.channels != len(mean):
+        mean_of, std_of = sum(mean) / len(mean), sum(std) / len(std)
+        to_mean, to_std = (mean_of,) * wanted.channels, (std_of,) * wanted.channels
+    else:
+        to_mean, to_std = wanted.mean or mean, wanted.std or std
+    return InputAdapter(
+        mean, std, to_mean=to_mean, to_std=to_std, size=wanted.size, channels=wanted.channels
+    )
+
+
+def reading(stage: Stage, role: str, adapter: InputAdapter | None) -> Stage:
+    """The stage with a role that reads its own form of the image."""
+    if adapter is None:
+        return stage
+    return stage.through(role, Bridge(f"{role}_image", adapter, "batch.image"))
+
+
+def behind(adapter: InputAdapter | None, module: nn.Module) -> nn.Module:
+    """A network as a function of the data's image: behind its own form of it."""
+    return module if adapter is None else nn.Sequential(adapter, module)
+
+
+@dataclass(frozen=True)
+class Peers:
+    """How to make the networks that learn beside a student; none for most methods.
+
+    >>> Peers().make(0)
+    []
+    """
+
+    networks: tuple[Network, ...] = ()
+
+    def make(self, student_seed: int) -> list[nn.Module]:
+        """Fresh peers of the student of this seed, each of a seed of its own."""
+        return [
+            network.make(peer_seed(student_seed, at))
+            for at, network in enumerate(self.networks, start=1)
+        ]
+
+    def headed(self, stage: Stage) -> Stage:
+        """The stage with the classifiers that the recipe names."""
+        for at, network in enumerate(self.networks, start=1):
+            stage = stage.headed(f"peer{at}", network.section.head_path)
+        return stage
+
+    def identity(self, modules: Sequence[nn.Module]) -> dict[str, Any]:
+        """What a fingerprint must know of them, as they were made; empty when there is none."""
+        found = [
+            {"network": network.section.model, **network.identity(0, module)}
+            for network, module in zip(self.networks, modules, strict=True)
+        ]
+        return {"peers": found} if found else {}
+
+
+def check_apart(student: nn.Module, peers: Sequence[nn.Module]) -> None:
+    """Make sure that no two networks of a student's group start with the same weights.
+
+    Raises:
+        ModelError: two do, so that neither has anything to tell the other.
+    """
+    known = {weights_fingerprint(student): "the student"}
+    for at, module in enumerate(peers, start=1):
+        twin = known.setdefault(weights_fingerprint(module), name := f"peer {at}")
+        if twin != name:
+            raise ModelError(
+                f"{name} starts with the very weights of {twin}, so they have nothing to tell "
+                "each other; leave its weights out, name another network, or give a function "
+                "that makes a fresh one"
+            )
+
+
+def make_peers(
+    sections: Sequence[PeerSection],
+    sources: Sequence[Any] | None,
+    student: Network,
+    data: JobData,
+    *,
+    allow_imports: bool = False,
+) -> Peers:
+    """The peers for the classes and images of the data.
+
+    A peer of the student's own model is made as the student is, also where that is an object.
+
+    Args:
+        sections: of the recipe.
+        sources: objects in their place, None where the name is enough; or none at all.
+        student: how the student is made.
+        data: of the run.
+        allow_imports: whether ``python:package.module:function`` may be imported.
+
+    Raises:
+        RecipeError: there are as many objects as peers, or none.
+    """
+    given = list(sources) if sources else [None] * len(sections)
+    if len(given) != len(sections):
+        said = f"{len(given)} objects are given for {len(sections)} peers"
+        raise RecipeError("peers", [f"{said}; give one for each, None where the name is enough"])
+    networks = []
+    for section, source in zip(sections, given, strict=True):
+        if source is None and section.model == student.section.model:
+            source = student.source
+        networks.append(make_network(section, data, source, allow_imports=allow_imports))
+    return Peers(tuple(networks))

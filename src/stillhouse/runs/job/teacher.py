@@ -1,0 +1,167 @@
+"""The teachers of a job: whom the student learns from, and all that these come from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import nn
+
+from stillhouse.bridges import InputAdapter
+from stillhouse.engine.stage import Stage
+from stillhouse.engine.task import CLASSIFICATION, Task
+from stillhouse.errors import RecipeError
+from stillhouse.methods import find_method, plain
+from stillhouse.models import Ensemble, weights_fingerprint
+from stillhouse.recipes.networks import GENERATION, TeacherSection, asked_of_training
+from stillhouse.runs.job.data import JobData
+from stillhouse.runs.job.networks import Network, behind, make_input, make_network, reading
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A network that others learn from or take their classifier from.
+
+    Args:
+        section: its part of the recipe.
+        network: how it is made.
+        role: what tables call it.
+        depth: 1 for the student's teacher, 2 for whom that comes from.
+        input: its own form of the image.
+        head: whose classifier it takes over.
+        teacher: from whom it is distilled.
+        members: the networks of an ensemble; then it has no training of its own.
+        task: what the labels mean.
+    """
+
+    section: TeacherSection
+    network: Network
+    role: str = "teacher"
+    depth: int = 1
+    input: InputAdapter | None = None
+    head: "Teacher | None" = None
+    teacher: "Teacher | None" = None
+    members: "tuple[Teacher, ...]" = ()
+    task: Task = CLASSIFICATION
+
+    @property
+    def given(self) -> bool:
+        """Whether it comes trained."""
+        if self.members:
+            return all(member.given for member in self.members)
+        return self.network.given
+
+    @property
+    def family(self) -> "list[Teacher]":
+        """Itself and all that it comes from."""
+        inner = [each for member in self.members for each in member.family]
+        before = [each for other in (self.head, self.teacher) if other for each in other.family]
+        return [self, *inner, *before]
+
+    def seed_for(self, student_seed: int) -> int:
+        """Its seed: its own, or one that no student of the run has."""
+        if self.section.seed == "student":
+            return GENERATION * self.depth + student_seed
+        return self.section.seed
+
+    def make(self, student_seed: int) -> nn.Module:
+        """Its module before training, or with its weights if it has some."""
+        if self.members:
+            return self.together([member.make(student_seed) for member in self.members])
+        return self.network.make(self.seed_for(student_seed))
+
+    def together(self, modules: Sequence[nn.Module]) -> Ensemble:
+        """The ensemble of its members' modules, each behind its own form of the image."""
+        inputs = [member.input for member in self.members]
+        return Ensemble(
+            [behind(adapter, module) for adapter, module in zip(inputs, modules, strict=True)]
+        ).eval()
+
+    def alone(self, module: nn.Module) -> Stage:
+        """The stage that trains it on labels, or scores it, reading its own form of the image."""
+        stage = replace(plain(module), name=f"{self.role} alone")
+        return self._reading(stage)
+
+    def stage(self, module: nn.Module, teacher: nn.Module | None = None) -> Stage:
+        """How it is trained: alone or by its method."""
+        method = self.section.method
+        if method is None:
+            return self.alone(module)
+        if teacher is None or self.teacher is None:
+            stage = find_method(method.name).build(module, **method.settings())
+        else:
+            stage = find_method(method.name).build(module, teacher, **method.settings())
+            stage = reading(stage, "teacher", self.teacher.input)
+        return self._reading(stage)
+
+    def _reading(self, stage: Stage) -> Stage:
+        stage = stage.headed("student", self.section.head_path).with_task(self.task)
+        return reading(stage, "student", self.input)
+
+    def input_settings(self) -> dict[str, Any]:
+        """What a fingerprint must know of its own input, or its members'; empty without any."""
+        if self.members:
+            each = [member.input_settings() for member in self.members]
+            return {"members": each} if any(each) else {}
+        section = self.section.input
+        return {"teacher_input": section.model_dump()} if section else {}
+
+    def identity(self, module: nn.Module) -> str:
+        """The weights, and the code where these do not say what they are for."""
+        return "-".join([weights_fingerprint(module), *self._codes(module)])
+
+    def _codes(self, module: nn.Module) -> list[str]:
+        if not isinstance(module, Ensemble) or not self.members:
+            return list(self.network.code(module).values())
+        codes = []
+        for member, part in zip(self.members, module.members, strict=True):
+            # Behind its own form of the image, as `together` put it.
+            inner = part[-1] if isinstance(part, nn.Sequential) and member.input else part
+            codes += member._codes(inner)
+        return codes
+
+
+def make_teacher(
+    section: TeacherSection,
+    data: JobData,
+    source: Any = None,
+    *,
+    allow_imports: bool = False,
+    role: str = "teacher",
+    depth: int = 1,
+) -> Teacher:
+    """A teacher and all that it comes from; only itself can be given as an object.
+
+    Raises:
+        RecipeError: it comes trained and the recipe says how it is to be trained; or it waits for a
+            validation accuracy and there are no validation data.
+    """
+
+    def before(inner: TeacherSection | None, role: str) -> Teacher | None:
+        if inner is None:
+            return None
+        return make_teacher(inner, data, allow_imports=allow_imports, role=role, depth=depth + 1)
+
+    network = make_network(section, data, source, allow_imports=allow_imports)
+    if section.members and source is None:
+        found = [
+            before(member, f"{role} {at}") for at, member in enumerate(section.members, start=1)
+        ]
+        members = tuple(member for member in found if member is not None)
+        return Teacher(section, network, role, depth, members=members, task=data.task)
+    asked = asked_of_training(section)
+    if network.given and asked:
+        said = f"'{section.model}' comes trained, so {asked[0]} says nothing; leave it out"
+        raise RecipeError(role, [said])
+    if section.until is not None and section.until.accuracy is not None and not data.validation:
+        said = "until.accuracy is read from validation data; give data.validation, or until.epoch"
+        raise RecipeError(role, [said])
+    return Teacher(
+        section,
+        network,
+        role,
+        depth,
+        make_input(section, data),
+        before(section.head, "temporary" if depth == 1 else f"{role}'s head"),
+        before(section.teacher, f"{role}'s teacher"),
+        task=data.task,
+    )

@@ -1,0 +1,202 @@
+"""What a run hands over: the student of the first seed, by each inference that was measured.
+
+The student itself is copied from its stage. A further product of the stage, such as the student
+with the teacher's head, is a file that the student's own class loads, where one can be; else a
+program that torch runs alone.
+"""
+
+import copy
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from stillhouse.engine.layout import Homes
+from stillhouse.engine.seeding import seeded
+from stillhouse.engine.wiring import wire
+from stillhouse.records.files import save_tensors
+from stillhouse.records.fingerprint import file_hash
+from stillhouse.records.names import slug
+from stillhouse.records.run import PRODUCTS, Product, ProductList
+from stillhouse.runs.job.derived import DerivedNetwork
+from stillhouse.runs.job.job import Job
+from stillhouse.runs.judging.integers import integer_files
+from stillhouse.runs.judging.program import write_program
+from stillhouse.runs.training.stage_run import BEST, LAST, StageRun, product_file
+from stillhouse.students.quantised import is_quantised
+
+WEIGHTS, PROGRAM = ".safetensors", ".pt2"
+
+
+@dataclass(frozen=True)
+class ProductWeights:
+    """Which weights of which student a product holds."""
+
+    seed: int
+    which: str
+    number: int
+
+    @classmethod
+    def of(cls, run: StageRun, which: str) -> "ProductWeights":
+        """The last or the best epoch of a training."""
+        number = run.epochs if which == LAST else run.best_epoch
+        return cls(run.training.settings.seed, which, number)
+
+    def __str__(self) -> str:
+        return f"seed {self.seed}, {self.which} epoch ({self.number})"
+
+
+def write_products(out: Path, run: StageRun) -> None:
+    """Write the products of a student beside the run, and products.json that lists them.
+
+    A product that torch.export cannot write is left out, with a warning that says why.
+
+    Args:
+        out: the directory of the run.
+        run: the training of the student of the first seed.
+    """
+    entries: list[Product] = []
+    for which in (LAST, BEST):
+        products = Products(run.training.job, out, ProductWeights.of(run, which))
+        with _on_cpu(run, which) as image:
+            entries += products.of(run, image)
+    ProductList(products=tuple(entries)).write(out / PRODUCTS)
+
+
+@contextmanager
+def _on_cpu(run: StageRun, which: str) -> Iterator[Tensor]:
+    """The stage of a student on the CPU with the weights of an epoch; gives images for it.
+
+    It is wired where it was never opened, and not opened: opening waits for other processes, and
+    one process writes products.
+    """
+    stage, train = run.training.stage, run.training.job.data.train(run.training.settings.seed)
+    homes = Homes([node.module for node in stage.nodes if node.module is not None])
+    batch = {name: value.cpu() for name, value in train.sample().items()}
+    weights = run.weights(which)
+    try:
+        homes.place(torch.device("cpu"), channels_last=False)
+        if any(stage.node(name).module is None and state for name, state in weights.items()):
+            with seeded(train.order_seed, "products"):
+                wire(stage, batch)
+        for name, state in weights.items():
+            module = stage.node(name).module
+            if module is not None:
+                module.load_state_dict(state)
+        yield batch["batch.image"]
+    finally:
+        homes.restore()
+
+
+@dataclass(frozen=True)
+class Products:
+    """Writes the products of a student with the weights of one epoch."""
+
+    job: Job
+    out: Path
+    epoch: ProductWeights
+
+    def of(self, run: StageRun, image: Tensor) -> list[Product]:
+        """All that one student gives, as entries of products.json.
+
+        Args:
+            run: its training, its stage with the weights of the epoch.
+            image: a few images of the data.
+        """
+        own, stage = self.job.student_input, run.training.stage
+        student = copy.deepcopy(stage.role(run.keeps).module).eval()
+        shown = image if own is None else own(image)
+        entries = [self._weights(run)]
+        if isinstance(self.job.student, DerivedNetwork):  # no class alone can load its weights
+            what = f"the student of {self.epoch}, {self.job.student.section.model}"
+            entries += self._program(student, image, self._file("student", PROGRAM), what)
+        elif is_quantised(student):
+            stem = self._file("student-int8", "")
+            files = integer_files(student, shown, stem, str(self.epoch), self.job.watcher.warn)
+            entries += [_entry(path, what + self._reading()) for path, what in files]
+        for label, make in stage.products.items():
+            entries += self._further(label, make, student, shown)
+        return entries
+
+    def _file(self, stem: str, end: str) -> Path:
+        return product_file(self.out, stem, self.epoch.which).with_suffix(end)
+
+    def _weights(self, run: StageRun) -> Product:
+        target = self._file("student", WEIGHTS)
+        shutil.copyfile(product_file(run.directory, run.keeps, self.epoch.which), target)
+        return _entry(target, f"weights of {self.epoch}; {_loading(target)}{self._reading()}")
+
+    def _reading(self) -> str:
+        """What the student's images are, where they are not those of the data; else nothing."""
+        own = self.job.student_input
+        if own is None:
+            return ""
+        image = self.job.data.train(0).sample(1)["batch.image"].cpu()
+        shape = list(own(image).shape[1:])
+        mean, std = (
+            ", ".join(f"{n:.4f}" for n in x.flatten().tolist()) for x in (own.to_mean, own.to_std)
+        )
+        return f"; it reads images {shape} in [0, 1], minus mean ({mean}), divided by std ({std})"
+
+    def _further(
+        self, label: str, make: Callable[[], nn.Module], student: nn.Module, image: Tensor
+    ) -> list[Product]:
+        """A further inference of the stage: in the student's own class, or as a program."""
+        module = make().eval()
+        weights, program = (
+            self._file(f"student-{slug(label, also='')}", end) for end in (WEIGHTS, PROGRAM)
+        )
+        weights.unlink(missing_ok=True)
+        program.unlink(missing_ok=True)
+        if is_one_of(copy.deepcopy(student), module, image):
+            about = {"measure": label, "epoch": str(self.epoch)}
+            save_tensors(weights, module.state_dict(), about)
+            said = f"'{label}' of {self.epoch}, in the student's own class; {_loading(weights)}"
+            return [_entry(weights, said + self._reading())]
+        return self._program(module, image, program, f"'{label}' of {self.epoch}")
+
+    def _program(self, module: nn.Module, image: Tensor, path: Path, what: str) -> list[Product]:
+        """A file that torch runs alone; nothing where torch.export cannot write it."""
+        if not write_program(module, image, path, self.job.watcher.warn):
+            return []
+        shape = ", ".join(map(str, image.shape[1:]))
+        call = f'torch.export.load("{path.name}").module()(images)'
+        said = f"{what}, needs torch alone; {call} with images [B, {shape}]"
+        return [_entry(path, f"{said} prepared as for the student{self._reading()}")]
+
+
+def is_one_of(bare: nn.Module, module: nn.Module, image: Tensor) -> bool:
+    """Whether a fresh student with the module's state dict is the module: in names, shapes, logits.
+
+    Equal names are not enough: a head may compute something else from the same weight and bias.
+
+    >>> image = torch.ones(1, 2)
+    >>> is_one_of(nn.Linear(2, 3), nn.Linear(2, 3), image)
+    True
+    >>> is_one_of(nn.Linear(2, 3), nn.Linear(2, 3, bias=False), image)
+    False
+    """
+    mine, theirs = module.state_dict(), bare.state_dict()
+    if {k: v.shape for k, v in mine.items()} != {k: v.shape for k, v in theirs.items()}:
+        return False
+    bare.load_state_dict(mine)
+    with torch.no_grad():
+        return torch.allclose(bare.eval()(image), module(image), rtol=1e-4, atol=1e-5)
+
+
+def _loading(path: Path) -> str:
+    return f'model.load_state_dict(safetensors.torch.load_file("{path.name}"))'
+
+
+def _entry(path: Path, what: str) -> Product:
+    return Product(
+        name=path.stem,
+        file=path.name,
+        bytes=path.stat().st_size,
+        sha256=file_hash(path),
+        what=what,
+    )

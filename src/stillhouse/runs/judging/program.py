@@ -1,0 +1,86 @@
+"""A module as a file that torch runs alone: traced by torch.export, checked, without our paths."""
+
+import io
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from stillhouse.errors import StillhouseError
+from stillhouse.records.files import replacing
+
+ROWS = 2
+"""Images that a module is traced on: of one, torch would take the 1 for a constant."""
+
+
+class ExportError(StillhouseError):
+    """A module cannot be traced, or the traced program answers something else."""
+
+
+def export(module: nn.Module, image: Tensor) -> bytes:
+    """The content of a ``.pt2`` file of a module, for batches of any size.
+
+    Args:
+        module: in eval mode, on the device of the images; from images to logits.
+        image: two or more images, to trace it on and to check the program.
+
+    Raises:
+        ExportError: with the first line of what torch says.
+
+    >>> module, image = nn.Linear(3, 2), torch.ones(4, 3)
+    >>> program = torch.export.load(io.BytesIO(export(module, image))).module()
+    >>> torch.equal(program(image), module(image))
+    True
+    """
+    file = io.BytesIO()
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            # torch warns of its own internals here, differently in each version; what matters
+            # of them is found below, by running the program.
+            warnings.simplefilter("ignore")
+            program = torch.export.export(
+                module,
+                (image[:ROWS].clone(),),
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                strict=False,
+            )
+            for node in program.graph.nodes:
+                node.meta.pop("stack_trace", None)  # it names the files of this machine
+            torch.export.save(program, file)
+            content = file.getvalue()
+            made = torch.export.load(io.BytesIO(content)).module()
+            same = all(_agree(made, module, image[:rows]) for rows in (1, len(image)))
+    except Exception as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        said = lines[0] if lines else type(error).__name__
+        raise ExportError(f"cannot trace {type(module).__name__}: {said}") from error
+    if not same:
+        raise ExportError(f"gives another answer than the {type(module).__name__} it traced")
+    return content
+
+
+def _agree(made: nn.Module, module: nn.Module, image: Tensor) -> bool:
+    return torch.allclose(made(image), module(image), rtol=1e-4, atol=1e-5)
+
+
+def write_program(
+    module: nn.Module, image: Tensor, path: Path, warn: Callable[[str], None]
+) -> bool:
+    """Write a module as such a file; without one, with a warning, where torch cannot trace it.
+
+    Args:
+        module, image: as in `export`.
+        path: of the file; what was there before is gone either way.
+        warn: hears why it is left out.
+    """
+    path.unlink(missing_ok=True)
+    try:
+        content = export(module, image)
+    except ExportError as error:
+        warn(f"{path.name} is left out: torch.export {error}")
+        return False
+    with replacing(path) as fresh:
+        fresh.write_bytes(content)
+    return True

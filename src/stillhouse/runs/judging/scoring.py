@@ -1,0 +1,134 @@
+"""Scores of the networks of a run: on the test set once, and what is known of validation."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import nn
+
+from stillhouse.engine.stage import Stage
+from stillhouse.errors import RunError
+from stillhouse.records.files import Reading
+from stillhouse.runs.job.job import Job
+from stillhouse.runs.judging.integers import Shares, scored_forms
+from stillhouse.runs.judging.likeness import Likeness, diagnostics_of
+from stillhouse.runs.training.stage_run import BEST, LAST, StageRun, scores_on
+from stillhouse.runs.training.teachers import TrainedTeacher, given_score
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One model of the run with its scores_on.
+
+    Args:
+        role, seed: what tables call it.
+        module: its network.
+        run: its training; None of a given teacher.
+        test: scores_on on the test set; the inference that it is judged by comes first.
+        validation: of that inference, by epoch.
+        teacher: the trained teacher of a student, if it had one.
+        diagnostics: on validation, by the weights of the last epoch; of students and controls
+            beside a teacher.
+        notes: what was settled while its stage was composed, such as pairs of layers.
+        heads_validation: validation scores_on of inferences beside the first, where known.
+    """
+
+    role: str
+    seed: int
+    module: nn.Module
+    run: StageRun | None
+    test: Shares
+    validation: dict[str, float | None]
+    teacher: nn.Module | None = None
+    diagnostics: dict[str, Reading] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
+    heads_validation: Shares = field(default_factory=dict)
+
+
+def student_of(scored: Iterable[Scored]) -> Scored:
+    """The first student of a run, whose weights are the run's product."""
+    for one in scored:
+        if one.role == "student":
+            return one
+    raise RunError("the run has no student")
+
+
+class HeldOutScores:
+    """Scores on the test set; those of one epoch of one training are read once, whoever asks."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Path, str], dict[str, float]] = {}
+
+    def of(self, run: StageRun, stage: Stage) -> Shares:
+        """Accuracies of a finished training, on its stage or on one of its product alone."""
+        # The best epoch first: the stage is left with the weights of the last.
+        asked = {which: (run.directory, LAST if run.best_epoch == run.epochs else which)
+                 for which in (BEST, LAST)}  # fmt: skip
+        missing = [key for key in dict.fromkeys(asked.values()) if key not in self._known]
+        if missing:
+            data, weights = run.training.job.data, (run.weights(which) for _, which in missing)
+            found = scores_on(stage, run.training.settings, data, data.test, weights)
+            self._known |= dict(zip(missing, found, strict=True))
+        labels = self._known[asked[LAST]]
+        return {
+            label: {which: self._known[asked[which]][label] for which in (LAST, BEST)}
+            for label in labels
+        }
+
+
+def score_teacher(job: Job, trained: TrainedTeacher, test: HeldOutScores) -> Scored:
+    """A teacher, or whom it comes from, with its scores_on."""
+    role, run, module = trained.teacher.role, trained.run, trained.module
+    if run is not None:
+        # A method may measure more of its stage; a teacher is scored as what it is by itself.
+        plain = trained.teacher.section.method is None
+        stage = run.training.stage if plain else trained.teacher.alone(module)
+        return Scored(role, trained.seed, module, run, test.of(run, stage), _validation(run))
+    stage, own = trained.teacher.alone(module), {"student": module.state_dict()}
+    settings = job.settings(job.recipe.seeds[0])
+    (found,) = scores_on(stage, settings, job.data, job.data.test, [own])
+    both = {"last": found["student"], "best": found["student"]}
+    known = given_score(job, trained)
+    validation: dict[str, float | None] = {"last": known, "best": known}
+    return Scored(role, trained.seed, module, None, {"student": both}, validation)
+
+
+def score_student(
+    run: StageRun, teacher: nn.Module | None, likeness: Likeness | None, test: HeldOutScores
+) -> Scored:
+    """A control or a student with its scores_on, by every inference that it has.
+
+    Args:
+        run: its training.
+        teacher: its trained teacher, if it had one.
+        likeness: what of the teacher it is compared with.
+        test: where its scores are read.
+    """
+    stage = run.training.stage
+    diagnostics = diagnostics_of(run, likeness)
+    shares = test.of(run, stage)
+    forms, rows = scored_forms(run)
+    return Scored(
+        run.training.role,
+        run.training.settings.seed,
+        stage.role(run.keeps).module,
+        run,
+        {**shares, **forms},
+        _validation(run),
+        teacher,
+        diagnostics,
+        run.notes,
+        rows,
+    )
+
+
+def score_at_start(job: Job, seed: int) -> float:
+    """Test accuracy of a student as it was made out of its teacher, before it learnt anything."""
+    student = job.student.make(seed)
+    stage, own = job.control_stage(student), {"student": student.state_dict()}
+    (found,) = scores_on(stage, job.settings(seed), job.data, job.data.test, [own])
+    return found["student"]
+
+
+def _validation(run: StageRun) -> dict[str, float | None]:
+    return {which: run.validation(which) for which in (LAST, BEST)}

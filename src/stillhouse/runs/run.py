@@ -1,0 +1,281 @@
+"""A run from start to end: prepare, check, train, judge, write."""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from stillhouse.engine.fit import METRICS
+from stillhouse.engine.platform import open_platform
+from stillhouse.engine.stage import Stage
+from stillhouse.engine.task import Task
+from stillhouse.errors import RunError
+from stillhouse.recipes.augment import AugmentSection
+from stillhouse.recipes.derive import DerivedSection
+from stillhouse.recipes.schema import Recipe, resolved
+from stillhouse.records.environment import environment
+from stillhouse.records.files import Lines, write_text
+from stillhouse.records.run import SCORES, Scores
+from stillhouse.runs.directory import claimed
+from stillhouse.runs.job.data import JobData, open_data
+from stillhouse.runs.job.derived import make_student
+from stillhouse.runs.job.heads import check_kept
+from stillhouse.runs.job.job import Job
+from stillhouse.runs.job.method import chosen_method, chosen_task
+from stillhouse.runs.job.networks import make_peers
+from stillhouse.runs.job.teacher import make_teacher
+from stillhouse.runs.job.watcher import SilentWatcher, Watcher
+from stillhouse.runs.judging.costs import write_costs
+from stillhouse.runs.judging.likeness import Likeness, likeness_to
+from stillhouse.runs.judging.products import write_products
+from stillhouse.runs.judging.scores import describe_run
+from stillhouse.runs.judging.scoring import (
+    HeldOutScores,
+    Scored,
+    score_at_start,
+    score_student,
+    score_teacher,
+    student_of,
+)
+from stillhouse.runs.preflight import check
+from stillhouse.runs.training.compiling import settle_compile
+from stillhouse.runs.training.serving import Source, all_together, serve
+from stillhouse.runs.training.stage_run import LAST, StageRun, train
+from stillhouse.runs.training.teachers import Teachers, TrainedTeacher
+from stillhouse.runs.training.training import control_training, student_training
+from stillhouse.runs.training.transfer import (
+    TransferSet,
+    make_transfer_set,
+    stand_in,
+    write_gallery,
+    written_out,
+)
+
+SHARED = "shared"
+
+
+@dataclass(frozen=True)
+class Objects:
+    """Python objects given in place of names in a recipe."""
+
+    data: Any = None
+    student: Any = None
+    teacher: Any = None
+    peers: Sequence[Any] | None = None
+    transform: Callable[[Any], Tensor] | None = None
+    eval_transform: Callable[[Any], Tensor] | None = None
+    method: Callable[..., Stage] | None = None
+    task: Task | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run.
+
+    Args:
+        directory: all its files.
+        scores: the content of scores.json: table and verdict as data.
+        student: the trained student of the first seed, in eval mode; it reads images in its own
+            form, where the recipe gives it one.
+    """
+
+    directory: Path
+    scores: Mapping[str, Any]
+    student: nn.Module
+
+    @property
+    def verdict(self) -> str:
+        """The verdict line."""
+        return str(self.scores["verdict"]["sentence"])
+
+    @property
+    def report(self) -> Path:
+        """The report."""
+        return self.directory / "report.html"
+
+
+def prepare(
+    recipe: Recipe,
+    out: Path,
+    *,
+    objects: Objects | None = None,
+    shared: Path | None = None,
+    allow_imports: bool = False,
+    watcher: Watcher | None = None,
+    data: JobData | None = None,
+) -> Job:
+    """Load the data, settle what 'auto' means, and check that everything fits; trains nothing.
+
+    ``data`` are the recipe's, where several runs of one process share what was loaded.
+    """
+    given = objects or Objects()
+    method = chosen_method(recipe, given.method, allow_imports=allow_imports)
+    data = data or open_data(
+        recipe.data,
+        recipe.batch,
+        open_platform(device=recipe.device, precision=recipe.precision),
+        source=given.data,
+        transform=given.transform,
+        eval_transform=given.eval_transform,
+        task=chosen_task(recipe, given.task, allow_imports=allow_imports),
+    )
+    recipe = _settled(recipe, data)
+    teacher = None
+    if recipe.teacher is not None:
+        teacher = make_teacher(recipe.teacher, data, given.teacher, allow_imports=allow_imports)
+    student = make_student(
+        recipe.student, data, teacher, given.student, allow_imports=allow_imports
+    )
+    job = Job(
+        recipe,
+        data,
+        student,
+        teacher,
+        method,
+        shared or out.resolve().parent / SHARED,
+        out,
+        watcher or SilentWatcher(),
+        make_peers(recipe.peers or (), given.peers, student, data, allow_imports=allow_imports),
+    )
+    check(job)
+    return job
+
+
+def _settled(recipe: Recipe, data: JobData) -> Recipe:
+    """The recipe with what 'auto' means on these data written out."""
+    chosen = {name: getattr(data.augment, name) for name in AugmentSection.model_fields}
+    section = recipe.data.model_copy(update={"augment": AugmentSection(**chosen)})
+    transfer = recipe.transfer and written_out(recipe.transfer, data)
+    precision = data.platform.precision
+    return recipe.model_copy(update={"data": section, "precision": precision, "transfer": transfer})
+
+
+def run(job: Job, *, held_out: HeldOutScores | None = None) -> Outcome:
+    """Run a prepared job, or go on with it, or find it finished.
+
+    ``held_out`` are scores on the test set, where several runs share teachers and controls.
+
+    Raises:
+        RunError: the directory belongs to another run, or is in use.
+        NonFiniteLoss: a term became nan or inf.
+    """
+    main, began = job.data.platform.main, time.perf_counter()
+    identity = resolved(job.recipe), environment(job.data.platform)
+    with claimed(job.out, *identity) if main else nullcontext():
+        teachers = Teachers(job)
+        job = replace(job, compiled=settle_compile(stand_in(job)))
+        groups = [train_group(job, teachers.trained(seeds[0]), seeds) for seeds in job.groups]
+        job.watcher.say("reading the test set, once")
+        scored = _judge(job, teachers, groups, held_out or HeldOutScores())
+        spent = sum(one.run.seconds for one in scored if main and one.run and one.run.reused)
+        sets = [group.transfer for group in groups if group.transfer]
+        served = all_together([group.source.record for group in groups if group.source])
+        scores = describe_run(job, scored, sets, served, time.perf_counter() - began + spent)
+        at_start = _at_start(groups[0])
+        if main:
+            _write(job, groups[0], scored, scores, at_start)
+        return Outcome(job.out, scores.plain(), _student(scored).module(LAST))
+
+
+@dataclass(frozen=True)
+class Group:
+    """Students that share teacher and data, as they were trained.
+
+    Args:
+        job: as they see it: on a transfer set, if there is one, and with their start.
+        teacher: theirs.
+        transfer: the set that they learnt on instead of the data.
+        source: where they got the teacher's signals from; None where the method reads none.
+        likeness: what of the teacher they are compared with.
+        runs: controls and students.
+    """
+
+    job: Job
+    teacher: TrainedTeacher | None
+    transfer: TransferSet | None
+    source: Source | None
+    likeness: Likeness | None
+    runs: Sequence[StageRun]
+
+
+def train_group(job: Job, teacher: TrainedTeacher | None, seeds: Sequence[int]) -> Group:
+    """Train the controls and students of some seeds, by one teacher, on one set of data."""
+    transfer = source = likeness = module = None
+    if teacher is not None:
+        module = teacher.module
+        likeness = likeness_to(teacher.teacher.alone(module), job.data)
+        job = replace(job, student=job.student.out_of(module))
+        job.student.check_smaller(trained=True)
+        if job.recipe.transfer is not None:
+            transfer = make_transfer_set(job, module, seeds[0])
+            job = replace(job, data=transfer.data)
+        if job.method.needs_teacher:
+            source = serve(job, module, seeds)
+    runs = []
+    for seed in seeds:
+        if job.recipe.control:
+            runs.append(train(control_training(job, seed)))
+        student = student_training(job, seed, module)
+        if likeness is not None and transfer is None:  # whose students see no real image
+            student = student.changed(likeness.with_diagnostics)
+        runs.append(train(student if source is None else source.teach(student)))
+        if job.recipe.student.head == "shared" and teacher is not None:
+            section, theirs = job.student.section, teacher.teacher.section
+            check_kept(runs[-1].module(LAST), section, teacher.module, theirs)
+    return Group(job, teacher, transfer, source, likeness, runs)
+
+
+def _judge(
+    job: Job, teachers: Teachers, groups: Sequence[Group], held_out: HeldOutScores
+) -> list[Scored]:
+    """All models of the run by the test set: teachers first, then controls and students."""
+    scored = [score_teacher(job, trained, held_out) for trained in teachers.all()]
+    for group in groups:
+        module = None if group.teacher is None else group.teacher.module
+        scored += [score_student(run, module, group.likeness, held_out) for run in group.runs]
+    return scored
+
+
+def _at_start(group: Group) -> float | None:
+    """What a student that was made out of its teacher was worth before it learnt."""
+    if not isinstance(group.job.recipe.student, DerivedSection):
+        return None
+    return score_at_start(group.job, group.job.recipe.seeds[0])
+
+
+def _student(scored: Sequence[Scored]) -> StageRun:
+    run = student_of(scored).run
+    if run is None:
+        raise RunError("the student was not trained")
+    return run
+
+
+def _write(
+    job: Job,
+    first: Group,
+    scored: Sequence[Scored],
+    scores: Scores,
+    at_start: float | None,
+) -> None:
+    """Products of the first seed beside the run, merged metrics, scores, report."""
+    from stillhouse.report import write_report
+
+    out = job.out
+    write_products(out, _student(scored))
+    write_costs(first.job, scored, at_start)
+    if first.transfer is not None:
+        write_gallery(job, first.transfer)
+    lines = [
+        json.dumps({**line, "stage": one.role, "seed": one.seed}, ensure_ascii=False)
+        for one in scored
+        if one.run is not None
+        for line in Lines(one.run.directory / METRICS).read()
+    ]
+    write_text(out / METRICS, "".join(line + "\n" for line in lines))
+    scores.write(out / SCORES)
+    write_report(out)

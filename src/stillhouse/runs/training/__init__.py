@@ -1,0 +1,1 @@
+"""What a run trains: teachers, transfer sets, controls and students."""

@@ -1,0 +1,242 @@
+"""One training in its directory: run it, go on with it, or recognise that it is done."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from safetensors.torch import load_file
+from torch import nn
+
+from stillhouse.data.batches import Batches
+from stillhouse.engine.evaluate import evaluate
+from stillhouse.engine.fit import CHECKPOINT, Fitted, fit
+from stillhouse.engine.seeding import seeded
+from stillhouse.engine.stage import Stage
+from stillhouse.engine.trainer import Settings, Weights, opened
+from stillhouse.errors import RunError
+from stillhouse.records.files import Reading, save_tensors
+from stillhouse.records.fingerprint import file_hash
+from stillhouse.records.run import SETTLED, STAGE, Settled, StageRecord
+from stillhouse.runs.job.data import JobData
+from stillhouse.runs.training.training import Training
+
+LAST, BEST = "last", "best"
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """A finished training: its record, its weights, and the stage that has learnt them.
+
+    Args:
+        training: what was asked for; its stage is the one that was trained.
+        keeps: the node that is its product.
+        seconds: of training, without loading and scoring.
+        reused: whether it was found finished.
+    """
+
+    training: Training
+    keeps: str
+    best_epoch: int
+    epochs: int
+    seconds: float
+    history: list[dict[str, Any]]
+    reused: bool
+
+    @property
+    def directory(self) -> Path:
+        """Where its files are."""
+        return self.training.directory
+
+    def weights(self, which: str) -> Weights:
+        """The weights of each node that changed, 'last' or 'best'."""
+        weights = {self.keeps: load_file(product_file(self.directory, self.keeps, which))}
+        others = others_file(self.directory, which)
+        if others.exists():
+            for key, value in load_file(others).items():
+                node, _, name = key.partition("/")
+                weights.setdefault(node, {})[name] = value
+        for node in StageRecord.read(self.directory / STAGE).nodes:
+            weights.setdefault(node, {})
+        return weights
+
+    def module(self, which: str) -> nn.Module:
+        """Its product with the weights of an epoch, in eval mode: the module of its stage."""
+        module = self.training.stage.role(self.keeps).module
+        module.load_state_dict(load_file(product_file(self.directory, self.keeps, which)))
+        return module.eval()
+
+    def validation(self, which: str) -> float | None:
+        """The task's metric on validation by the first measure, of the last or the best epoch."""
+        record = self.history[self.best_epoch - 1 if which == BEST else -1]
+        scores = list(record["validation"].values())
+        return float(scores[0][self.training.job.task.metric.name]) if scores else None
+
+    @property
+    def diagnostics(self) -> dict[str, Reading]:
+        """What its diagnostics showed after the last epoch; empty when it had none."""
+        return dict(self.history[-1].get("diagnostics", {}))
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """What was settled while its stage was composed; empty when nothing was.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        path = self.directory / SETTLED
+        return Settled.read(path).notes if path.exists() else {}
+
+
+def product_file(directory: Path, keeps: str, which: str) -> Path:
+    """``student.safetensors`` for the last epoch, ``student-best.safetensors`` for the best."""
+    return directory / (f"{keeps}.safetensors" if which == LAST else f"{keeps}-best.safetensors")
+
+
+def others_file(directory: Path, which: str) -> Path:
+    """Weights of bridges and other nodes, which the product itself does not need."""
+    return directory / ("others.safetensors" if which == LAST else "others-best.safetensors")
+
+
+def train(training: Training) -> StageRun:
+    """Train to the end, whatever was there before.
+
+    A finished training of the same identity is taken as it is; a stopped one goes on from its
+    checkpoint; two runs that want the same one: the second waits for the first.
+
+    Raises:
+        RunError: the directory holds another training, or a product was changed since.
+        NonFiniteLoss: a term became nan or inf.
+    """
+    platform, directory = training.job.data.platform, training.directory
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(directory / ".lock")
+    if platform.main:
+        lock.acquire()
+    try:
+        platform.wait()
+        found = _finished(training)
+        if found is not None:
+            training.job.watcher.say(f"{training.role}: finished before, taken from {directory}")
+            return found
+        fitted = _fit(training)
+        if platform.main:
+            _keep(training, fitted)
+        platform.wait()
+        return StageRun(
+            training,
+            training.stage.keeps,
+            fitted.best_epoch,
+            len(fitted.history),
+            fitted.seconds,
+            fitted.history,
+            reused=False,
+        )
+    finally:
+        lock.release()
+
+
+def _fit(training: Training) -> Fitted:
+    data, settings, stage = training.job.data, training.settings, training.stage
+    _note(training)
+    return fit(
+        stage,
+        data.train(settings.seed, training.views),
+        data.validation,
+        settings=settings,
+        platform=data.platform,
+        directory=training.directory,
+        identity=training.identity,
+        about=_about(training),
+        observer=training.job.watcher,
+    )
+
+
+def _about(training: Training) -> dict[str, Any]:
+    return {"stage": training.role, "seed": training.settings.seed}
+
+
+def _note(training: Training) -> None:
+    """Say what was settled while the stage was composed, and keep it beside the product."""
+    notes = training.stage.notes
+    for what, said in notes.items():
+        training.job.watcher.say(f"{what}: {said}")
+    if notes and training.job.data.platform.main:
+        Settled(notes=dict(notes)).write(training.directory / SETTLED)
+
+
+def _keep(training: Training, fitted: Fitted) -> None:
+    """Write the products, then the mark that says it is done, then drop the checkpoint."""
+    directory, keeps = training.directory, training.stage.keeps
+    about = {key: str(value) for key, value in _about(training).items()}
+    for which, weights in ((LAST, fitted.last), (BEST, fitted.best)):
+        epoch = len(fitted.history) if which == LAST else fitted.best_epoch
+        facts = {"identity": training.identity, **about, "epoch": str(epoch)}
+        save_tensors(product_file(directory, keeps, which), weights[keeps], facts)
+        others = {
+            f"{node}/{key}": value
+            for node, state in weights.items()
+            if node != keeps
+            for key, value in state.items()
+        }
+        if others:
+            save_tensors(others_file(directory, which), others, facts)
+    sums = {path.name: file_hash(path) for path in sorted(directory.glob("*.safetensors"))}
+    StageRecord(
+        identity=training.identity,
+        keeps=keeps,
+        nodes=tuple(fitted.last),
+        epochs=len(fitted.history),
+        best_epoch=fitted.best_epoch,
+        seconds=fitted.seconds,
+        history=tuple(fitted.history),
+        sha256=sums,
+    ).write(directory / STAGE)
+    (directory / CHECKPOINT).unlink(missing_ok=True)
+
+
+def _finished(training: Training) -> StageRun | None:
+    directory, path = training.directory, training.directory / STAGE
+    if not path.exists():
+        return None
+    done = StageRecord.read(path)
+    if done.identity != training.identity:
+        raise RunError(
+            f"{directory} holds a finished stage with fingerprint {done.identity}, this run "
+            f"asks for {training.identity}; choose another directory"
+        )
+    for name, wanted in done.sha256.items():
+        file = directory / name
+        if not file.exists() or file_hash(file) != wanted:
+            raise RunError(
+                f"{file} is not what this stage wrote (missing or changed); "
+                f"delete {directory} to make it again"
+            )
+    return StageRun(
+        training,
+        done.keeps,
+        done.best_epoch,
+        done.epochs,
+        done.seconds,
+        list(done.history),
+        reused=True,
+    )
+
+
+def scores_on(
+    stage: Stage, settings: Settings, data: JobData, table: Batches, weights: Iterable[Weights]
+) -> list[dict[str, float]]:
+    """The task's metric of each measure of a stage, for one set of weights after the other.
+
+    The stage is left with the last of them.
+    """
+    settings, train = replace(settings, compile=False), data.train(settings.seed)
+    metric = stage.task.metric.name
+    with seeded(settings.seed, "fit"), opened(stage, train, settings, data.platform) as objective:
+        found = []
+        for each in weights:
+            objective.load_weights(each)
+            scores = evaluate(objective, table, data.platform)
+            found.append({label: score[metric] for label, score in scores.items()})
+        return found

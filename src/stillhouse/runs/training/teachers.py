@@ -1,0 +1,173 @@
+"""Trains the teachers of a job, and whoever they come from, each once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import nn
+
+from stillhouse.engine.stage import Stage
+from stillhouse.engine.trainer import Settings
+from stillhouse.recipes.networks import each_student_its_own
+from stillhouse.runs.job.heads import check_kept, head_fingerprint, take_head
+from stillhouse.runs.job.job import Job
+from stillhouse.runs.job.teacher import Teacher
+from stillhouse.runs.training.stage_run import LAST, StageRun, scores_on, train
+from stillhouse.runs.training.training import Training, shared_directory
+
+CHANCE_FACTOR = 2.0
+"""A teacher under so many times what guessing gives deserves a warning."""
+
+DryRun = Callable[[Stage, int, str | None], None]
+"""Tries a stage of a seed, whose classifier is at a path, without training it."""
+
+
+@dataclass(frozen=True)
+class TrainedTeacher:
+    """A teacher that is ready to be learnt from.
+
+    Args:
+        teacher: how it was made.
+        seed: its own.
+        module: in eval mode, with its weights of the last epoch.
+        run: its training; None when it came trained, or is an ensemble.
+    """
+
+    teacher: Teacher
+    seed: int
+    module: nn.Module
+    run: StageRun | None = None
+
+
+class Teachers:
+    """The teachers of a job, each trained when a student first asks for it.
+
+    Args:
+        job: whose.
+        dry_run: tries their stages, where nothing is to be trained.
+    """
+
+    def __init__(self, job: Job, *, dry_run: DryRun | None = None) -> None:
+        self._job = job
+        self._dry_run = dry_run
+        self._known: dict[tuple[int, int], TrainedTeacher] = {}
+
+    def trained(self, student_seed: int) -> TrainedTeacher | None:
+        """The teacher of the student of this seed: given, found or trained; told of once."""
+        if self._job.teacher is None:
+            return None
+        known = len(self._known)
+        found = self._of(self._job.teacher, student_seed)
+        if len(self._known) > known and self._dry_run is None:
+            _mention(self._job, found)
+        return found
+
+    def all(self) -> list[TrainedTeacher]:
+        """Those that were asked for so far: the teacher's first, each kind in order of students."""
+        roles = [each.role for each in self._job.teachers]
+        return sorted(self._known.values(), key=lambda one: roles.index(one.teacher.role))
+
+    def _of(self, teacher: Teacher, student_seed: int) -> TrainedTeacher:
+        own = teacher.seed_for(student_seed)
+        # Whom it comes from may differ by student although its own seed does not.
+        key = (id(teacher), student_seed if each_student_its_own(teacher.section) else own)
+        if key not in self._known:
+            if teacher.members:
+                modules = [self._of(each, student_seed).module for each in teacher.members]
+                made = TrainedTeacher(teacher, own, teacher.together(modules))
+            else:
+                head = None if teacher.head is None else self._of(teacher.head, student_seed)
+                before = (
+                    None if teacher.teacher is None else self._of(teacher.teacher, student_seed)
+                )
+                made = self._train(teacher, student_seed, head, before)
+            self._known[key] = made
+        return self._known[key]
+
+    def _train(
+        self,
+        teacher: Teacher,
+        student_seed: int,
+        head: TrainedTeacher | None,
+        before: TrainedTeacher | None,
+    ) -> TrainedTeacher:
+        seed, module = teacher.seed_for(student_seed), teacher.make(student_seed)
+        if teacher.given and self._dry_run is None:
+            return TrainedTeacher(teacher, seed, module)
+        stage, more = teacher_stage(teacher, module, head, before)
+        if self._dry_run is not None:
+            self._dry_run(stage, seed, teacher.section.head_path)
+            return TrainedTeacher(teacher, seed, module)
+        job, settings = self._job, _settings(self._job, teacher, seed)
+        identity = job.identity("teacher", settings, teacher.network, module, **more)
+        directory = shared_directory(job, teacher.role, teacher.network, seed, identity)
+        run = train(Training(job, teacher.role, settings, directory, identity, lambda: stage))
+        module = run.module(LAST)
+        if head is not None:
+            check_kept(module, teacher.section, head.module, head.teacher.section)
+        return TrainedTeacher(teacher, seed, module, run)
+
+
+def teacher_stage(
+    teacher: Teacher,
+    module: nn.Module,
+    head: TrainedTeacher | None = None,
+    before: TrainedTeacher | None = None,
+) -> tuple[Stage, dict[str, Any]]:
+    """The stage of a teacher, and what the fingerprint of its training must know.
+
+    Args:
+        teacher: who learns.
+        module: its network, which takes over the classifier.
+        head: whose classifier it takes over.
+        before: whom it learns from.
+    """
+    more: dict[str, Any] = teacher.input_settings()
+    stage = teacher.stage(module, None if before is None else before.module)
+    if head is not None:
+        path = take_head(module, teacher.section, head.module, head.teacher.section)
+        stage = stage.freeze("student", [path])
+        more["head"] = head_fingerprint(head.module, head.teacher.section)
+    if teacher.section.method is not None:
+        more["method"] = teacher.section.method.model_dump()
+    if before is not None:
+        more["teacher"] = before.teacher.identity(before.module)
+        more["teacher's input"] = before.teacher.input_settings()
+    return stage, more
+
+
+def _settings(job: Job, teacher: Teacher, seed: int) -> Settings:
+    # 'compile: auto' asks what is best for the student.
+    recipe, until = job.recipe, teacher.section.until
+    settings = job.settings(seed, teacher.section.epochs, compile=recipe.compile is True)
+    if until is None:
+        return settings
+    return replace(settings, until_epoch=until.epoch, until_metric=until.accuracy)
+
+
+def given_score(job: Job, trained: TrainedTeacher) -> float | None:
+    """The task's metric on validation of a teacher that was not trained here; None without."""
+    rows = job.data.validation
+    if rows is None:
+        return None
+    stage, weights = trained.teacher.alone(trained.module), trained.module.state_dict()
+    settings = job.settings(job.recipe.seeds[0])
+    (found,) = scores_on(stage, settings, job.data, rows, [{"student": weights}])
+    return found["student"]
+
+
+def _mention(job: Job, trained: TrainedTeacher) -> None:
+    """Say how good a teacher is, and warn where it is not."""
+    run = trained.run
+    share = given_score(job, trained) if run is None else run.validation(LAST)
+    if share is None:
+        return
+    metric, guessing = job.task.metric, job.task.guessing(job.data.classes)
+    said = f"{metric.name} {metric.shown(share)} {metric.unit}".rstrip()
+    job.watcher.say(f"teacher: validation {said}")
+    wanted_poor = trained.teacher.section.until is not None
+    if guessing is not None and share < CHANCE_FACTOR * guessing and not wanted_poor:
+        job.watcher.warn(
+            f"the teacher is hardly better than guessing among {job.data.classes} classes: its "
+            "class order, its normalisation or its training may be wrong"
+        )

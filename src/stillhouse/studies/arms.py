@@ -1,0 +1,136 @@
+"""What the arms of a study are, before they are run: what they share, what tells them apart."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stillhouse.data.load import Splits
+from stillhouse.engine.platform import Platform, open_platform
+from stillhouse.errors import ProblemsError, StillhouseError
+from stillhouse.models import weights_fingerprint
+from stillhouse.recipes.networks import each_student_its_own
+from stillhouse.recipes.schema import Recipe, resolved
+from stillhouse.recipes.study import METHODS, make_study
+from stillhouse.runs.directory import same_run
+from stillhouse.runs.job.data import JobData, open_data, open_splits
+from stillhouse.runs.job.derived import DerivedNetwork
+from stillhouse.runs.job.job import Job
+from stillhouse.runs.job.method import chosen_task
+from stillhouse.runs.job.teacher import Teacher
+from stillhouse.runs.run import prepare
+
+SHOWN = {"augment", "view_seed", "views", "workers"}
+"""Keys of the data section that say how samples are shown, not which there are."""
+
+
+class SharedData:
+    """The data of one recipe after another."""
+
+    def __init__(self, *, allow_imports: bool = False) -> None:
+        self._allow_imports = allow_imports
+        self._splits: dict[str, Splits] = {}
+        self._known: dict[tuple[str, int, str, str, str], JobData] = {}
+        self._platforms: dict[tuple[str, str], Platform] = {}
+
+    def of(self, recipe: Recipe) -> JobData:
+        """The data of a recipe; tables are loaded when the first recipe asks for them."""
+        wanted = (recipe.device, recipe.precision)
+        key = (recipe.data.model_dump_json(), recipe.batch, recipe.task, *wanted)
+        if key not in self._known:
+            if wanted not in self._platforms:
+                self._platforms[wanted] = open_platform(
+                    device=recipe.device, precision=recipe.precision
+                )
+            loaded = recipe.data.model_dump_json(exclude=SHOWN)
+            if loaded not in self._splits:
+                self._splits[loaded] = open_splits(recipe.data)
+            self._known[key] = open_data(
+                recipe.data,
+                recipe.batch,
+                self._platforms[wanted],
+                splits=self._splits[loaded],
+                task=chosen_task(recipe, allow_imports=self._allow_imports),
+            )
+        return self._known[key]
+
+
+def arm_fingerprint(job: Job) -> str:
+    """What decides the numbers of an arm, as far as is known before its teacher is trained."""
+    seed, starts = job.recipe.seeds[0], []
+    for teacher in job.teachers:
+        module = teacher.make(seed)  # a file or the code of any of them may change
+        starts.append([weights_fingerprint(module), *teacher.network.code(module).values()])
+    recipe = same_run(resolved(job.recipe))
+    known = {"recipe": recipe, "starts": starts, **job.method_code}
+    return job.identity("arm", job.settings(seed), job.student, **known)
+
+
+def count_trainings(jobs: Iterable[Job]) -> str:
+    """Students, controls and teachers that a study trains, in a sentence."""
+    students = 0
+    controls: set[str] = set()
+    teachers: set[str] = set()
+    for job in jobs:
+        seeds = job.recipe.seeds
+        students += len(seeds)
+        if job.recipe.control:
+            controls |= {_control(job, seed) for seed in seeds}
+        teachers |= {key for teacher in job.teachers for key in _trainings(job, teacher)}
+    parts = (("student", students), ("control", len(controls)), ("teacher", len(teachers)))
+    said = [f"{count} {role}{'s' if count > 1 else ''}" for role, count in parts if count]
+    total = students + len(controls) + len(teachers)
+    return f"{total} trainings: {', '.join(said)} (what arms share is trained once)"
+
+
+def _control(job: Job, seed: int) -> str:
+    """What tells controls apart: also the transfer set that they learn on, and their start."""
+    section = job.recipe.transfer
+    of = [] if section is None else [section.model_dump(mode="json"), job.recipe.teacher]
+    if isinstance(job.student, DerivedNetwork):  # where it starts depends on that training
+        of = [*of, job.recipe.teacher]
+    own = job.student_input_settings()
+    return job.identity("control", job.settings(seed), job.student, of=str(of), **own)
+
+
+def _trainings(job: Job, teacher: Teacher) -> set[str]:
+    """What tells the trainings of a teacher apart, one for all students or one for each."""
+    if teacher.given:
+        return set()
+    students = job.recipe.seeds if each_student_its_own(teacher.section) else [None]
+    found = set()
+    for student in students:
+        seed = teacher.seed_for(job.recipe.seeds[0] if student is None else student)
+        settings = job.settings(seed, teacher.section.epochs)
+        section = teacher.section.model_dump(mode="json")
+        found.add(job.identity("teacher", settings, teacher.network, section=section, of=student))
+    return found
+
+
+def fitting_methods(
+    values: Mapping[str, Any], names: Sequence[str], out: Path, *, allow_imports: bool = False
+) -> tuple[list[str], dict[str, str]]:
+    """The methods that fit, and why each of the others does not.
+
+    Args:
+        values: what all arms share: data, networks, budget.
+        names: of methods.
+        out: where the comparison would be; nothing is written.
+        allow_imports: whether ``python:`` names may be imported.
+
+    Raises:
+        StillhouseError: none fits; what is wrong with the first.
+    """
+    data, fit, unfit = SharedData(allow_imports=allow_imports), list[str](), dict[str, str]()
+    first: StillhouseError | None = None
+    for name in names:
+        try:
+            (recipe,) = make_study({**values, METHODS: [name]}).arms.values()
+            prepare(recipe, out / name, allow_imports=allow_imports, data=data.of(recipe))
+            fit.append(name)
+        except StillhouseError as error:
+            first = first or error
+            said = error.problems if isinstance(error, ProblemsError) else [str(error)]
+            unfit[name] = "; ".join(said)
+    if first is not None and not fit:
+        raise first
+    return fit, unfit

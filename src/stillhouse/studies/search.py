@@ -1,0 +1,253 @@
+"""A search for a student: our families under a budget, each candidate a short distillation.
+
+All candidates share the recipe's one teacher and its data. They are compared by the validation
+accuracy of their last epoch; the test set is never read.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stillhouse.errors import NonFiniteLoss, RecipeError, RunError
+from stillhouse.models import describe
+from stillhouse.recipes.load import make_recipe
+from stillhouse.recipes.networks import ModelSection
+from stillhouse.recipes.schema import Recipe, resolved
+from stillhouse.records.claim import Claim
+from stillhouse.records.files import write_text
+from stillhouse.records.metric import TaskRecord
+from stillhouse.records.study import Trial as TrialRecord
+from stillhouse.records.study import TrialList
+from stillhouse.runs.directory import same_run
+from stillhouse.runs.job.job import Job
+from stillhouse.runs.job.networks import make_network
+from stillhouse.runs.job.watcher import SilentWatcher, Watcher
+from stillhouse.runs.run import SHARED, prepare, train_group
+from stillhouse.runs.training.stage_run import LAST
+from stillhouse.runs.training.teachers import Teachers
+from stillhouse.students.measures import latencies
+from stillhouse.students.space import Budget
+from stillhouse.studies.arms import SharedData
+from stillhouse.studies.trials import REFUSED, TRAINED, Candidate, Trial, Trials
+
+DATABASE, ASKED, TABLE, RECIPE = "trials.db", "search.yaml", "search.json", "best.yaml"
+CLAIM = Claim("search", ASKED, "choose another directory (-o DIR)")
+KEPT_KEYS = {"model", "quantise"}
+"""Keys of the student that any network can have."""
+SHORT = 4
+"""A candidate has this part of the recipe's epochs, unless told."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is searched.
+
+    Args:
+        values: the recipe as it was written, with overrides; the best student's is written like it.
+        budget: what a student may cost.
+        trials: how many candidates are trained, those of earlier calls included.
+        out: the directory of the search.
+        epochs: of each candidate; a quarter of the recipe's by default.
+        shared: where the teacher is kept for other runs; beside ``out`` by default.
+        allow_imports: whether ``python:package.module:function`` may be imported.
+        watcher: hears of progress.
+    """
+
+    values: Mapping[str, Any]
+    budget: Budget
+    trials: int
+    out: Path
+    epochs: int | None = None
+    shared: Path | None = None
+    allow_imports: bool = False
+    watcher: Watcher = field(default_factory=SilentWatcher)
+
+    def recipe(self, model: str) -> Recipe:
+        """The recipe with this student. Raises RecipeError where it cannot be searched."""
+        return make_recipe(self.with_student(model))
+
+    def with_student(self, model: str) -> dict[str, Any]:
+        """The recipe as it was written, with this student."""
+        student = self.values.get("student", model)
+        others = dict(student) if isinstance(student, Mapping) else {}
+        strange = sorted(set(others) - KEPT_KEYS)
+        if strange:
+            raise RecipeError(
+                "search",
+                [f"student.{strange[0]} belongs to one network, and a search tries many; leave it "
+                 "out"],
+            )  # fmt: skip
+        others.pop("model", None)
+        return {**self.values, "student": {"model": model, **others} if others else model}
+
+    def short(self, recipe: Recipe) -> int:
+        """How many epochs a candidate has."""
+        return max(1, recipe.epochs // SHORT) if self.epochs is None else self.epochs
+
+
+def run_search(search: Search, done: Callable[[Candidate], None] | None = None) -> list[Candidate]:
+    """Try candidates until so many were trained, or none is left; best first.
+
+    Writes search.json after each, and best.yaml, a recipe with the best student, ready to be run.
+    The same call goes on with a search that was stopped, or finds it finished; one with more trials
+    goes on.
+
+    Args:
+        search: what is searched.
+        done: hears of each candidate that was tried now.
+
+    Raises:
+        MissingExtra: Optuna is not installed.
+        RecipeError: the recipe cannot be searched.
+        RunError: the directory holds another search, or is in use.
+    """
+    if search.trials < 1:
+        raise RecipeError("search", [f"{search.trials} trials; ask for at least 1"])
+    first = search.recipe("convnet-4-8")
+    with (
+        CLAIM.hold(search.out, _asked(search, first)),
+        closing(Trials(search.out / DATABASE, first.seeds[0])) as trials,
+    ):
+        attempt = _Attempt(search, first)
+        while _tried(trials) < search.trials:
+            trial = trials.next()
+            if trial is None:
+                search.watcher.say("every student that could be asked for was tried")
+                break
+            attempt.settle(trial, trials.noted_time(trial.model))
+            _write(search, trials, attempt.task)
+            if done is not None:
+                done(trials.known()[trial.model])
+        return _write(search, trials, attempt.task)
+
+
+def _tried(trials: Trials) -> int:
+    """How many students learnt, to their end or not."""
+    return sum(one.outcome != REFUSED for one in trials.known().values())
+
+
+class _Attempt:
+    """One candidate after the other, on one loading of the data and one teacher."""
+
+    def __init__(self, search: Search, recipe: Recipe) -> None:
+        self._search = search
+        self._data = SharedData(allow_imports=search.allow_imports).of(recipe)
+        self._teachers: Teachers | None = None
+        if self._data.validation is None or recipe.transfer is not None:
+            raise RecipeError(
+                "search",
+                ["candidates are chosen by validation accuracy, and there are no validation data; "
+                 "give data.validation, and no transfer"],
+            )  # fmt: skip
+        self.task = self._data.task.record
+        if not self.task.metric.higher_is_better:
+            said = f"a search looks for the highest {self.task.metric.name}, and less is better"
+            raise RecipeError("search", [said])
+        if self._data.platform.world > 1:
+            raise RecipeError("search", ["a search runs in one process; start it without launcher"])
+
+    def settle(self, trial: Trial, noted: float | None) -> None:
+        """Measure, refuse or train."""
+        search = self._search
+        network = make_network(ModelSection(model=trial.model), self._data).make(0)
+        parameters, taken = describe(network).parameters, noted
+        objection = search.budget.objection(parameters=parameters, milliseconds=None)
+        if objection is None and taken is None:
+            network = network.to(self._data.platform.device)
+            (taken,) = latencies([network], [self._data.image_shape], batch=1)
+        trial.measured(parameters, taken)
+        objection = search.budget.objection(parameters=parameters, milliseconds=taken)
+        if objection is not None:
+            trial.refused(objection)
+            return
+        try:
+            trial.trained(self._accuracy(trial.model))
+        except NonFiniteLoss as error:
+            trial.diverged(str(error))
+
+    def _accuracy(self, model: str) -> float:
+        """Validation accuracy of a short distillation of this student."""
+        search = self._search
+        recipe = search.recipe(model)
+        job = prepare(
+            recipe,
+            search.out / "trials" / model,
+            shared=search.shared or search.out.resolve().parent / SHARED,
+            allow_imports=search.allow_imports,
+            watcher=search.watcher,
+            data=self._data,
+        )
+        seed = recipe.seeds[0]
+        if self._teachers is None:
+            self._teachers = Teachers(job)
+        teacher = self._teachers.trained(seed)
+        (run,) = train_group(_short(job, search.short(recipe)), teacher, (seed,)).runs
+        accuracy = run.validation(LAST)
+        if accuracy is None:
+            raise RunError(f"{run.directory} has no validation accuracy")
+        return accuracy
+
+
+def _short(job: Job, epochs: int) -> Job:
+    """The job with a student of so many epochs, alone; its teacher was trained by the recipe's.
+
+    What a schedule counts in epochs shrinks with them.
+    """
+    share, schedule = epochs / job.recipe.epochs, job.recipe.schedule
+    told = schedule.settings()
+    if "milestones" in told:
+        told["milestones"] = [share * milestone for milestone in told["milestones"]]
+    if "warmup" in told:
+        told["warmup"] = share * told["warmup"]
+    shorter = schedule.model_copy(update=told)
+    changes: dict[str, Any] = {"epochs": epochs, "schedule": shorter, "control": False}
+    if job.recipe.compile == "auto":
+        changes["compile"] = False  # a few epochs never pay for a compilation
+    return replace(job, recipe=job.recipe.model_copy(update=changes))
+
+
+def best_first(known: Mapping[str, Candidate]) -> list[Candidate]:
+    """Trained candidates by accuracy (of equals the smaller one), then the others by number."""
+    trained = [one for one in known.values() if one.accuracy is not None]
+    rest = [one for one in known.values() if one.accuracy is None]
+    trained.sort(key=lambda one: (-(one.accuracy or 0.0), one.parameters, one.number))
+    return [*trained, *rest]
+
+
+def _write(search: Search, trials: Trials, task: TaskRecord) -> list[Candidate]:
+    """search.json and, once something was trained, the recipe of the best."""
+    ranked = best_first(trials.known())
+    listed = tuple(_trial(one) for one in ranked)
+    TrialList(task=task, trials=listed).write(search.out / TABLE)
+    best = next((one for one in ranked if one.outcome == TRAINED), None)
+    if best is not None and best.accuracy is not None:
+        recipe = search.recipe(best.model)
+        count = sum(one.outcome == TRAINED for one in ranked)
+        said = (
+            f"# The best of {count} students by validation accuracy ({100 * best.accuracy:.2f} %) "
+            f"after {search.short(recipe)} epochs:\n# {best.parameters:,} parameters"
+        )
+        said += "" if best.milliseconds is None else f", {best.milliseconds:.2f} ms an image"
+        plain = json.loads(json.dumps(search.with_student(best.model), default=str))
+        text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+        write_text(search.out / RECIPE, f"{said}.\n{text}")
+    return ranked
+
+
+def _trial(one: Candidate) -> TrialRecord:
+    told = {key: value for key, value in asdict(one).items() if key != "accuracy"}
+    return TrialRecord(validation=one.accuracy, **told)
+
+
+def _asked(search: Search, recipe: Recipe) -> dict[str, Any]:
+    """What decides the trials of a search, but for how many there are."""
+    return {
+        "recipe": same_run(resolved(recipe)),
+        "budget": asdict(search.budget),
+        "epochs": search.short(recipe),
+    }

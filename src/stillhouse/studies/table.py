@@ -1,0 +1,200 @@
+"""study.json: the arms of a study side by side, from the scores.json of each."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from stillhouse.diagnostics.comparisons import Paired, corrected, judged, paired_t
+from stillhouse.diagnostics.spread import spread
+from stillhouse.recipes.networks import titled
+from stillhouse.recipes.study import Study
+from stillhouse.records.metric import ACCURACY, CLASSIFICATION, Metric
+from stillhouse.records.run import SCORES, Scores, SeedScores
+from stillhouse.records.study import Arm, ArmTransfer, Comparison, StudyTable
+
+FINISHED, DIVERGED, WAITING = "finished", "diverged", "waiting"
+SAME_TEST = ("source", "image", "label", "test", "split_seed", "size")
+"""Keys of the data section that decide the test images: only over the same ones are arms paired."""
+
+
+def study_table(
+    study: Study,
+    out: Path,
+    directories: Mapping[str, Path],
+    states: Mapping[str, Mapping[str, str]],
+    *,
+    created: str,
+    seconds: float,
+) -> StudyTable:
+    """Everything that the table and the report of a study show.
+
+    Args:
+        study, out: the study and its directory.
+        directories: of the arms.
+        states: of the arms: finished, diverged or waiting, with fingerprint and message, and the
+            stage that diverged where it was not the student.
+        created: when the study was begun.
+        seconds: spent on it.
+    """
+    scores = {
+        name: Scores.read(directories[name] / SCORES)
+        for name in study.arms
+        if states[name]["state"] == FINISHED
+    }
+    first = next(iter(scores.values()), None)
+    task = first.task if first else CLASSIFICATION
+    arms = [
+        Arm.model_validate({
+            "name": name,
+            **_about(study, name),
+            "directory": Path(os.path.relpath(directories[name], out)).as_posix(),
+            **states[name],
+            **_numbers(scores.get(name)),
+        })
+        for name in study.arms
+    ]  # fmt: skip
+    against = chosen(study, arms, task.metric)
+    return StudyTable(
+        task=task,
+        title=study.title,
+        created=created,
+        seconds=round(seconds, 2),
+        finished=all(arm.state != WAITING for arm in arms),
+        data=first.data if first else None,
+        axis=study.axis,
+        against=against,
+        rivals=tuple(study.rivals),
+        swept=tuple(study.swept),
+        arms=_compared(arms, study, scores, against, task.metric),
+    )
+
+
+def _about(study: Study, name: str) -> dict[str, Any]:
+    recipe = study.arms[name]
+    return {
+        "settings": dict(study.settings[name]),
+        "at": study.axis_value(name),
+        "method": recipe.method.name,
+        "teacher_model": titled(recipe.teacher) if recipe.teacher else None,
+        "student_model": recipe.student.model,
+        "epochs": recipe.epochs,
+        "batch": recipe.batch,
+    }
+
+
+def _numbers(scores: Scores | None) -> dict[str, Any]:
+    """What the table takes over from the scores of an arm; nothing of one that is not finished."""
+    models = {model.role: model for model in scores.models} if scores else {}
+    found: dict[str, Any] = {"gain": None, "over_against": None}
+    for role, key in (("student", "runs"), ("control", "controls"), ("teacher", "teacher")):
+        runs = models[role].runs if role in models else ()
+        found[key] = tuple(
+            SeedScores(**{part: getattr(run, part) for part in SeedScores.model_fields})
+            for run in runs
+        )
+    made = scores.transfer if scores else None
+    if made is not None:
+        found["transfer"] = ArmTransfer(method=made.method, count=made.count, seconds=made.seconds)
+    found["parameters"] = {role: model.parameters for role, model in models.items()}
+    return found
+
+
+def _last_by_seed(runs: Sequence[SeedScores]) -> dict[int, float]:
+    """The test metric of the last epoch, by seed."""
+    return {run.seed: run.test.last for run in runs if run.test.last is not None}
+
+
+def differences(
+    mine: Mapping[int, float], theirs: Mapping[int, float], metric: Metric = ACCURACY
+) -> list[float]:
+    """How much better mine are, over the seeds that both have.
+
+    >>> differences({0: 0.75, 1: 0.5}, {1: 0.25})
+    [0.25]
+    """
+    return [metric.gain(value, theirs[seed]) for seed, value in mine.items() if seed in theirs]
+
+
+def chosen(study: Study, arms: Sequence[Arm], metric: Metric) -> str | None:
+    """The arm that others are compared with: of several the best on validation, last epoch.
+
+    Only arms that have ended count; of equal ones the first.
+    """
+    if len(study.rivals) <= 1:
+        return study.against
+    found = {}
+    for arm in arms:
+        known = spread(run.validation.last for run in arm.runs)
+        if arm.name in study.rivals and known is not None:
+            found[arm.name] = metric.gain(known.mean, 0.0)
+    return max(found, key=lambda name: found[name]) if found else None
+
+
+def _compared(
+    arms: Sequence[Arm],
+    study: Study,
+    scores: Mapping[str, Scores],
+    against: str | None,
+    metric: Metric,
+) -> tuple[Arm, ...]:
+    """The arms with their gains over control and over one arm; each family is corrected."""
+    last = {arm.name: _last_by_seed(arm.runs) for arm in arms}
+    over_control: dict[str, Paired | None] = {}
+    over_arm: dict[str, Paired | None] = {}
+    for arm in arms:
+        name, mine = arm.name, last[arm.name]
+        # Test values are multiples of one image.
+        step = 1 / scores[name].data.test if name in scores and scores[name].data.test else None
+        alone = differences(mine, _last_by_seed(arm.controls), metric)
+        over_control[name] = paired_t(alone, step=step)
+        if against is not None and against != name and _same_test(study, name, against):
+            over_arm[name] = paired_t(differences(mine, last[against], metric), step=step)
+    gains, rival_gains = _comparisons(over_control), _comparisons(over_arm)
+    return tuple(
+        arm.model_copy(update={"gain": gains[arm.name], "over_against": rival_gains.get(arm.name)})
+        for arm in arms
+    )
+
+
+def _comparisons(family: Mapping[str, Paired | None]) -> dict[str, Comparison | None]:
+    """Each comparison with its p corrected for all of the family."""
+    by_name = zip(family.items(), corrected(list(family.values())), strict=True)
+    return {name: _said(found, p_holm) for (name, found), p_holm in by_name}
+
+
+def _same_test(study: Study, name: str, other: str) -> bool:
+    mine, theirs = study.arms[name].data, study.arms[other].data
+    return all(getattr(mine, key) == getattr(theirs, key) for key in SAME_TEST)
+
+
+def _said(found: Paired | None, p_holm: float | None) -> Comparison | None:
+    if found is None:
+        return None
+    said = {key: value for key, value in asdict(found).items() if key != "count"}
+    return Comparison(**said, p_holm=p_holm, word=judged(found, p_holm), seeds=found.count)
+
+
+def arm_line(entry: Mapping[str, Any], metric: Metric = ACCURACY) -> str:
+    """An arm of study.json in a line, for those who wait.
+
+    >>> arm_line({"name": "kd", "state": "diverged", "message": "term 'kd' is not finite"})
+    "kd: diverged (term 'kd' is not finite)"
+    """
+    if entry["state"] != FINISHED:
+        why = entry.get("message", "not run yet").split(";")[0]
+        who = f"the {entry['stage']} " if entry.get("stage") else ""
+        return f"{entry['name']}: {who}{entry['state']} ({why})"
+    runs, gain = entry["runs"], entry["gain"]
+    found = spread(run["test"]["last"] for run in runs)
+    line = f"{entry['name']}:"
+    if found is not None:
+        half = "" if found.half is None else f" ± {metric.shown(found.half)}"
+        line += f" test {metric.shown(found.mean)}{half} {metric.unit}".rstrip()
+    if gain is not None:
+        mean, low, high = (metric.signed(gain[key], minus="-") for key in ("mean", "low", "high"))
+        line += f", {mean} over its control"
+        if gain["low"] is not None:
+            line += f" ({low} to {high})"
+    return f"{line}, {sum(run['seconds'] for run in runs) / len(runs):.1f} s per run"

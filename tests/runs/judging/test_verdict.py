@@ -1,0 +1,47 @@
+"""The verdict against a t-test of SciPy, and its words."""
+
+import pytest
+from scipy import stats
+
+from stillhouse.runs.judging.verdict import judge
+
+
+def test_the_interval_is_that_of_a_paired_t_test() -> None:
+    student, control = [0.71, 0.74, 0.69, 0.75], [0.70, 0.71, 0.68, 0.70]
+    verdict = judge("kd", student, control)
+    truth = stats.ttest_rel(student, control).confidence_interval(0.95)
+    assert verdict.low == pytest.approx(truth.low)
+    assert verdict.high == pytest.approx(truth.high)
+    assert verdict.gain == pytest.approx(0.025)
+
+
+@pytest.mark.parametrize(
+    ("gains", "word"),
+    [
+        ([0.01, 0.011, 0.012], "helps"),
+        ([-0.01, -0.011, -0.012], "hurts"),
+        ([0.01, -0.01, 0.005], "no difference shown"),
+        ([0.0, 0.0, 0.0], "no difference shown"),
+        ([0.3], "one seed"),
+    ],
+)
+def test_words(gains: list[float], word: str) -> None:
+    verdict = judge("kd", [0.5 + gain for gain in gains], [0.5] * len(gains))
+    assert verdict.word == word
+    assert ("interval" in verdict.sentence) or len(gains) == 1
+    assert (verdict.low is None) == (len(gains) == 1)
+
+
+def test_without_a_control_there_is_no_verdict() -> None:
+    assert judge("kd", [0.5, 0.6], []).word == "no control"
+
+
+def test_gains_that_are_equal_by_rounding_are_no_proof() -> None:
+    student, control = [0.51, 0.52, 0.53], [0.50, 0.51, 0.52]  # one image of a hundred, each time
+    assert judge("kd", student, control).word == "helps"
+    verdict = judge("kd", student, control, images=100)
+    assert verdict.word == "no difference shown"
+    # By hand: s = 0.01 / sqrt(6), t(0.975; 2) = 4.302653.
+    half = 4.302653 * 0.01 / 6**0.5 / 3**0.5
+    assert (verdict.low, verdict.high) == pytest.approx((0.01 - half, 0.01 + half), abs=1e-8)
+    assert judge("kd", [0.6, 0.61, 0.62], [0.5, 0.51, 0.52], images=100).word == "helps"
