@@ -16,16 +16,16 @@ from study_of_twelve import study_of_twelve
 from tiny import GREY, grey_net, tiny_net
 
 from stillhouse.errors import DataError, StillhouseError
+from stillhouse.records.gallery import Gallery
 from stillhouse.records.schema import MINUS
 from stillhouse.report import write_report, write_transfer_report
 from stillhouse.report.study_axis import axis_figure
 from stillhouse.report.study_page import render_study
 from stillhouse.report.study_record import read_study
 from stillhouse.report.transfer_figures import transfer_figures
-from stillhouse.report.transfer_gallery import gallery, picture_address
+from stillhouse.report.transfer_gallery import gallery_rows, picture_address
 from stillhouse.report.wording import TIMES
 from stillhouse.synthesis import make_portrait, synthesize
-from stillhouse.synthesis.portrait import Portrait
 from stillhouse.synthesis.portrait.gallery import CLASSES, LONGEST, per_class
 
 HOSTILE = "<script>alert(1)</script>\" onload='alert(2)' <b>&amp;"
@@ -45,7 +45,7 @@ def synthetic(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def portrait(synthetic: Path) -> Portrait:
+def portrait(synthetic: Path) -> Gallery:
     return make_portrait(synthetic, training=REAL)
 
 
@@ -77,7 +77,7 @@ def pixels(address: str) -> torch.Tensor:
     return torch.tensor(list(image.tobytes())).view(image.height, image.width, 3)
 
 
-def test_a_run_with_a_transfer_set_shows_it(made, portrait: Portrait) -> None:
+def test_a_run_with_a_transfer_set_shows_it(made, portrait: Gallery) -> None:
     plain = write_report(made.write())
     assert "Transfer set" not in visible(plain)
     before = len(plain.read_bytes())
@@ -142,12 +142,12 @@ def test_an_empty_class_says_so_and_many_are_chosen(tmp_path: Path) -> None:
     assert "The teacher gives no image this class." in visible(page)
     found = make_portrait(tmp_path / "few")
     facts = found.facts.model_copy(update={"shown": [0, 1, 2]})
-    found = Portrait(facts, found.impression, found.achieved)
-    assert [row.name for row in gallery(found)][:3] == NAMES[:3]
+    found = Gallery(facts, found.impression, found.achieved)
+    assert [row.name for row in gallery_rows(found)][:3] == NAMES[:3]
 
 
-def test_pictures_are_in_the_page_as_they_are(portrait: Portrait) -> None:
-    shown = [one for row in gallery(portrait) for one in row.shown]
+def test_pictures_are_in_the_page_as_they_are(portrait: Gallery) -> None:
+    shown = [one for row in gallery_rows(portrait) for one in row.shown]
     assert len(shown) == len(portrait.facts.impressions)
     for place, one in enumerate(shown):
         for address, kept in ((one.picture, portrait.impression), (one.nearest, portrait.nearest)):
@@ -178,7 +178,7 @@ def test_even_noise_keeps_the_page_light(side: int) -> None:
     assert most * len(picture_address(noise[:1])) < 350_000
 
 
-def test_the_figures_draw_the_portrait(portrait: Portrait) -> None:
+def test_the_figures_draw_the_portrait(portrait: Gallery) -> None:
     figures = transfer_figures(portrait)
     lines = [trace for trace in figures["transfer-concentration"].data if trace.mode == "lines"]
     assert [trace.name for trace in lines] == ["beta 1", "beta 0.1"]
@@ -196,9 +196,9 @@ def test_the_figures_draw_the_portrait(portrait: Portrait) -> None:
     assert transfer_figures(None) == {}
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"format": 1}', "\x00"])
+@pytest.mark.parametrize("content", ["{", "[]", '{"schema": 1}', "\x00"])
 def test_a_damaged_portrait_is_an_error_that_says_what_to_do(
-    made, portrait: Portrait, synthetic: Path, content: str
+    made, portrait: Gallery, synthetic: Path, content: str
 ) -> None:
     for folder, write in ((made.write(), write_report), (synthetic, write_transfer_report)):
         portrait.write(folder)

@@ -7,9 +7,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from stillhouse.cli.table import STYLES
+from stillhouse.records.schema import MINUS
 from stillhouse.report.study_record import StudyRecord, read_study
 from stillhouse.report.study_rows import GainWords, StudyRow, diagnostic_names, study_rows
-from stillhouse.records.schema import MINUS
 
 AGAINST = {"helps": "better", "hurts": "worse"}
 

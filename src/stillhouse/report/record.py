@@ -4,11 +4,12 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
 
 from stillhouse.errors import RunError
+from stillhouse.records.gallery import FACTS, Gallery, read_gallery
 from stillhouse.records.run import (
     COSTS,
     METRICS,
@@ -31,10 +32,7 @@ from stillhouse.records.schema import (
 )
 from stillhouse.report.wording import flat
 
-if TYPE_CHECKING:
-    from stillhouse.synthesis.portrait import Portrait
-
-RECIPE, ENVIRONMENT, TRANSFER = "resolved.yaml", "environment.json", "transfer.json"
+RECIPE, ENVIRONMENT = "resolved.yaml", "environment.json"
 FILES = (SCORES, METRICS, RECIPE, ENVIRONMENT, PRODUCTS)
 SIGNS_OF_A_RUN = (SCORES, METRICS, RECIPE)
 
@@ -66,7 +64,7 @@ class RunRecord:
     environment: Groups = ()
     products: tuple[Product, ...] = ()
     costs: Costs | None = None
-    transfer: "Portrait | None" = None
+    transfer: Gallery | None = None
     missing: tuple[str, ...] = ()
     torn_lines: int = 0
 
@@ -117,7 +115,7 @@ def read_run(directory: Path) -> RunRecord:
     _require_a_run(directory, missing)
     epochs, torn = read_epochs(directory / METRICS)
     recipe = directory / RECIPE
-    there = {name for name in (SCORES, PRODUCTS, COSTS) if (directory / name).is_file()}
+    there = {name for name in (SCORES, PRODUCTS, COSTS, FACTS) if (directory / name).is_file()}
     return RunRecord(
         name=directory.resolve().name,
         scores=Scores.read(directory / SCORES) if SCORES in there else None,
@@ -126,7 +124,7 @@ def read_run(directory: Path) -> RunRecord:
         environment=_groups(directory / ENVIRONMENT),
         products=ProductList.read(directory / PRODUCTS).products if PRODUCTS in there else (),
         costs=Costs.read(directory / COSTS) if COSTS in there else None,
-        transfer=_transfer(directory),
+        transfer=read_gallery(directory) if FACTS in there else None,
         missing=missing,
         torn_lines=torn,
     )
@@ -212,12 +210,3 @@ def _grouped(found: Mapping[str, object]) -> Iterator[tuple[str, tuple[tuple[str
     for key, item in found.items():
         if isinstance(item, dict) and item:
             yield key, flat(item)
-
-
-def _transfer(directory: Path) -> "Portrait | None":
-    """What the run keeps of its transfer set, if it has one; torch is loaded only then."""
-    if not (directory / TRANSFER).is_file():
-        return None
-    from stillhouse.synthesis.portrait import read_portrait
-
-    return read_portrait(directory)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from stillhouse.records.gallery import Group
 from stillhouse.synthesis.balance import quantiles
-from stillhouse.synthesis.portrait.facts import Group
 from stillhouse.synthesis.priors import excess
 
 

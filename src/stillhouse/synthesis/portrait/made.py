@@ -8,10 +8,10 @@ from torch import Tensor
 
 from stillhouse.data.sources.synthesis import ASKED_FOR, BETA, IMAGE, LOGITS, SECONDS, STEPS, TARGET
 from stillhouse.errors import DataError
+from stillhouse.records.gallery import ClassBalance, GalleryFacts, Impression, Pixels
+from stillhouse.records.gallery import Gallery as Portrait
 from stillhouse.synthesis.balance import Balance
 from stillhouse.synthesis.portrait.concentration import Concentration
-from stillhouse.synthesis.portrait.facts import Counted, Facts, Impression, Pixels
-from stillhouse.synthesis.portrait.files import Portrait
 from stillhouse.synthesis.portrait.gallery import (
     Nearest,
     Pairs,
@@ -55,7 +55,7 @@ def make_portrait(
     images = rows.images(numbers)
     near = None if training is None else nearest(images, _checked(training, manifest))
     target_peak, achieved_peak = seen.concentration.peaks()
-    facts = Facts(
+    facts = GalleryFacts(
         method=manifest.method,
         settings=manifest.settings,
         teacher=manifest.teacher.get("kind", ""),
@@ -108,9 +108,9 @@ class _Seen:
         self.asked = torch.cat(asked)
         self._pixels = torch.stack(pixels)
 
-    def counted(self) -> Counted:
+    def counted(self) -> ClassBalance:
         """The balance of these rows."""
-        return Counted.model_validate(self.balance.described())
+        return ClassBalance.model_validate(self.balance.described())
 
     def pixels(self) -> Pixels:
         """The range of all pixels."""

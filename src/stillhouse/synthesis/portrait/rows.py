@@ -26,7 +26,8 @@ from stillhouse.data.sources.synthesis import (
     read_json,
 )
 from stillhouse.errors import DataError
-from stillhouse.synthesis.portrait.facts import Counted, first_problem
+from stillhouse.records.gallery import ClassBalance
+from stillhouse.records.schema import first_problem
 
 
 class Manifest(BaseModel):
@@ -41,7 +42,7 @@ class Manifest(BaseModel):
     seed: int
     image_shape: tuple[int, int, int]
     count: int
-    balance: Counted
+    balance: ClassBalance
     fingerprint: str
     similarity: list[list[float]] | None = None
 
@@ -88,7 +89,7 @@ class Rows:
         """
         with_targets: bool | None = None
         for first, path in self.files():
-            held = _read(path)
+            held = read_file(path)
             self._check(path, held)
             if with_targets not in (None, TARGET in held):
                 raise DataError(f"{path} has targets and other files have none, or the other way")
@@ -102,7 +103,7 @@ class Rows:
         for first, path in self.files():
             inside = [row for row in numbers if first <= row < first + _count(path)]
             if inside:
-                image = _read(path)[IMAGE]
+                image = read_file(path)[IMAGE]
                 found |= {row: image[row - first].clone() for row in inside}
         if not found:
             return torch.empty(0, *self.manifest.image_shape)
@@ -166,12 +167,3 @@ def open_rows(folder: Path, count: int | None = None) -> Rows:
 
 def _count(path: Path) -> int:
     return int(path.name.split("-")[2])
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-
-    try:
-        return read_file(path)
-    except SafetensorError as error:
-        raise DataError(f"{path} is damaged ({error}); delete it and make it again") from None
