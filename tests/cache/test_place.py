@@ -1,4 +1,4 @@
-"""A teacher cache has a directory of its own, and what was done to its files is found before use."""
+"""A teacher cache has a directory of its own; what was done to its files is found before use."""
 
 import json
 import shutil

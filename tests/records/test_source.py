@@ -149,6 +149,13 @@ def test_what_has_no_source_is_none(tmp_path: Path) -> None:
     assert function_source(made.f) is None
 
 
+def test_a_file_that_is_edited_while_it_runs_changes_nothing(tmp_path: Path) -> None:
+    made = module_of(tmp_path, "def f(): return 1\nclass A:\n    n = 1")
+    before = function_source(made.f), class_source(made.A)
+    Path(made.__file__).write_text("def f(): return 2\nclass A:\n    n = 2")
+    assert (function_source(made.f), class_source(made.A)) == before
+
+
 def test_names_are_those_that_are_only_read(tmp_path: Path) -> None:
     made = module_of(
         tmp_path,

@@ -16,16 +16,16 @@ from study_of_twelve import study_of_twelve
 from tiny import GREY, grey_net, tiny_net
 
 from stillhouse.errors import DataError, StillhouseError
+from stillhouse.records.gallery import Gallery
 from stillhouse.records.metric import MINUS
 from stillhouse.report import write_report, write_transfer_report
 from stillhouse.report.study_axis import axis_figure
 from stillhouse.report.study_page import render_study
 from stillhouse.report.study_record import read_study
 from stillhouse.report.transfer_figures import transfer_figures
-from stillhouse.report.transfer_gallery import gallery, picture_address
+from stillhouse.report.transfer_gallery import gallery_rows, picture_address
 from stillhouse.report.wording import TIMES
 from stillhouse.synthesis import make_gallery, synthesize
-from stillhouse.synthesis.gallery import Gallery
 from stillhouse.synthesis.gallery.pictures import CLASSES, LONGEST, per_class
 
 HOSTILE = "<script>alert(1)</script>\" onload='alert(2)' <b>&amp;"
@@ -143,11 +143,11 @@ def test_an_empty_class_says_so_and_many_are_chosen(tmp_path: Path) -> None:
     found = make_gallery(tmp_path / "few")
     facts = found.facts.model_copy(update={"shown": [0, 1, 2]})
     found = Gallery(facts, found.impression, found.achieved)
-    assert [row.name for row in gallery(found)][:3] == NAMES[:3]
+    assert [row.name for row in gallery_rows(found)][:3] == NAMES[:3]
 
 
 def test_pictures_are_in_the_page_as_they_are(portrait: Gallery) -> None:
-    shown = [one for row in gallery(portrait) for one in row.shown]
+    shown = [one for row in gallery_rows(portrait) for one in row.shown]
     assert len(shown) == len(portrait.facts.impressions)
     for place, one in enumerate(shown):
         for address, kept in ((one.picture, portrait.impression), (one.nearest, portrait.nearest)):
@@ -196,7 +196,7 @@ def test_the_figures_draw_the_portrait(portrait: Gallery) -> None:
     assert transfer_figures(None) == {}
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"format": 1}', "\x00"])
+@pytest.mark.parametrize("content", ["{", "[]", '{"schema": 1}', "\x00"])
 def test_a_damaged_portrait_is_an_error_that_says_what_to_do(
     made, portrait: Gallery, synthetic: Path, content: str
 ) -> None:

@@ -236,7 +236,7 @@ def changed(path: Path, **values: object) -> None:
         {"classes": ["a"]},
         {"count": "many"},
         {"shown": [0, 9]},
-        {"format": 2},
+        {"schema": 2},
         {"balance": None},
         {"achieved_peak": [0.1]},
         {"fingerprint": "0" * 16},

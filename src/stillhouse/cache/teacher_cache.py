@@ -1,7 +1,7 @@
 """A teacher cache on disk: what made it, and the signals of a role that it holds.
 
     teacher-cache-.../
-      teacher-cache.json                  identity: weights, data, view seed, transform, precision, ...
+      teacher-cache.json                  identity: weights, data, view seed, precision, ...
       logits-float32/part.json        tap, shape, storage, samples per shard
       logits-float32/view-0000-row-00000000-1f0c....safetensors
 

@@ -1,5 +1,7 @@
 """Records: what is kept on disk, near the ground: every room above may write and read it.
 
+schema        how a record is read and refused; what a metric is and how it is said
+run, study, gallery   what a run, a study or search, and a synthesis write
 files         whole-file writes, JSON lines
 fingerprint   what made a product, in a word; the first difference of two descriptions
 names         a text as the name of a file or folder

@@ -14,6 +14,7 @@ import types
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 _LEFT_OUT = ("ctx", "kind", "type_comment", "type_ignores")
 """Fields that follow from the rest, or change nothing that is done."""
@@ -22,16 +23,32 @@ _Span = tuple[tuple[int, int], tuple[int, int]]
 """(line, column) of the first character and of the one after the last."""
 
 
+_KNOWN: WeakKeyDictionary[types.FunctionType | type, str | None] = WeakKeyDictionary()
+"""What was found when it was first looked for: a file that is edited later was not imported."""
+
+
 def function_source(function: types.FunctionType) -> str | None:
     """The code of one ``def`` or ``lambda``, with its decorators; None where no source is found."""
+    if function not in _KNOWN:
+        _KNOWN[function] = _function_source(function)
+    return _KNOWN[function]
+
+
+def class_source(kind: type) -> str | None:
+    """The code of one ``class``, with its decorators; None where no source is found."""
+    if kind not in _KNOWN:
+        _KNOWN[kind] = _class_source(kind)
+    return _KNOWN[kind]
+
+
+def _function_source(function: types.FunctionType) -> str | None:
     code = function.__code__
     tree = _tree(code.co_filename, function.__globals__)
     found = {} if tree is None else {canonical(node): None for node in _nodes_of(code, tree)}
     return next(iter(found)) if len(found) == 1 else None
 
 
-def class_source(kind: type) -> str | None:
-    """The code of one ``class``, with its decorators; None where no source is found."""
+def _class_source(kind: type) -> str | None:
     found: list[ast.ClassDef] = []
     for filename in _files_of(kind):
         tree = _tree(filename)

@@ -20,7 +20,7 @@ from stillhouse.report.rows import costs_table, seed_rows, settled, table_rows
 from stillhouse.report.terms import share_figure, share_parts, spans_decades, term_figure
 from stillhouse.report.theme import COLOURS, CONFIG, FONT, MONO
 from stillhouse.report.transfer_figures import transfer_figures
-from stillhouse.report.transfer_gallery import gallery
+from stillhouse.report.transfer_gallery import gallery_rows
 from stillhouse.report.worth import mean_test, worth
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def render(record: RunRecord) -> str:
         shares=[(term, colour) for term, (_, colour) in share_parts(record).items()],
         costs=costs_table(record.costs, record.metric) if record.costs else None,
         transfer=record.transfer,
-        gallery=gallery(record.transfer),
+        gallery=gallery_rows(record.transfer),
         likeness=likeness_panels(record),
         classes_told=few(by_class(record, "student")),
         beside_control=bool(final_runs(record, "control")),

@@ -4,11 +4,12 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
 
 from stillhouse.errors import RunError
+from stillhouse.records.gallery import FACTS, Gallery, read_gallery
 from stillhouse.records.metric import ACCURACY, Metric
 from stillhouse.records.run import (
     COSTS,
@@ -26,10 +27,7 @@ from stillhouse.records.run import (
 from stillhouse.records.schema import RUN_AGAIN, first_problem, read_object
 from stillhouse.report.wording import flat
 
-if TYPE_CHECKING:
-    from stillhouse.synthesis.gallery import Gallery
-
-RECIPE, ENVIRONMENT, TRANSFER = "resolved.yaml", "environment.json", "transfer.json"
+RECIPE, ENVIRONMENT = "resolved.yaml", "environment.json"
 FILES = (SCORES, METRICS, RECIPE, ENVIRONMENT, PRODUCTS)
 SIGNS_OF_A_RUN = (SCORES, METRICS, RECIPE)
 
@@ -61,7 +59,7 @@ class RunRecord:
     environment: Groups = ()
     products: tuple[Product, ...] = ()
     costs: Costs | None = None
-    transfer: "Gallery | None" = None
+    transfer: Gallery | None = None
     missing: tuple[str, ...] = ()
     torn_lines: int = 0
 
@@ -112,7 +110,7 @@ def read_run(directory: Path) -> RunRecord:
     _require_a_run(directory, missing)
     epochs, torn = read_epochs(directory / METRICS)
     recipe = directory / RECIPE
-    there = {name for name in (SCORES, PRODUCTS, COSTS) if (directory / name).is_file()}
+    there = {name for name in (SCORES, PRODUCTS, COSTS, FACTS) if (directory / name).is_file()}
     return RunRecord(
         name=directory.resolve().name,
         scores=Scores.read(directory / SCORES) if SCORES in there else None,
@@ -121,7 +119,7 @@ def read_run(directory: Path) -> RunRecord:
         environment=_groups(directory / ENVIRONMENT),
         products=ProductList.read(directory / PRODUCTS).products if PRODUCTS in there else (),
         costs=Costs.read(directory / COSTS) if COSTS in there else None,
-        transfer=_transfer(directory),
+        transfer=read_gallery(directory) if FACTS in there else None,
         missing=missing,
         torn_lines=torn,
     )
@@ -207,12 +205,3 @@ def _grouped(found: Mapping[str, object]) -> Iterator[tuple[str, tuple[tuple[str
     for key, item in found.items():
         if isinstance(item, dict) and item:
             yield key, flat(item)
-
-
-def _transfer(directory: Path) -> "Gallery | None":
-    """What the run keeps of its transfer set, if it has one; torch is loaded only then."""
-    if not (directory / TRANSFER).is_file():
-        return None
-    from stillhouse.synthesis.gallery import read_gallery
-
-    return read_gallery(directory)

@@ -5,13 +5,11 @@ reach plotly escaped: it reads a few HTML tags in its labels.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from stillhouse.records.gallery import Gallery
 from stillhouse.report.likeness import few
 from stillhouse.report.theme import COLOURS, label, mixed, template
-
-if TYPE_CHECKING:
-    from stillhouse.synthesis.gallery import Gallery
 
 HEIGHT, TALL = 280, 380
 LONGEST = 19
@@ -21,29 +19,29 @@ RANKS = 20
 ASKED = {"color": COLOURS["muted"], "symbol": "circle-open", "size": 9, "line": {"width": 1.5}}
 
 
-def transfer_figures(portrait: "Gallery | None") -> Mapping[str, Any]:
+def transfer_figures(gallery: Gallery | None) -> Mapping[str, Any]:
     """Return the figures by name, in the order in which the page shows them; none without a set."""
-    if portrait is None:
+    if gallery is None:
         return {}
     drawn = {
-        "transfer-concentration": concentration_figure(portrait),
-        "transfer-peaks": peaks_figure(portrait),
-        "transfer-balance": balance_figure(portrait),
-        "transfer-similarity": similarity_figure(portrait),
+        "transfer-concentration": concentration_figure(gallery),
+        "transfer-peaks": peaks_figure(gallery),
+        "transfer-balance": balance_figure(gallery),
+        "transfer-similarity": similarity_figure(gallery),
     }
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
-def concentration_figure(portrait: "Gallery") -> Any:
+def concentration_figure(gallery: Gallery) -> Any:
     """Draw the mean of the sorted probabilities, largest first: a line for each beta."""
     from plotly.graph_objects import Figure, Scatter
 
     figure = Figure()
-    groups = portrait.facts.groups
+    groups = gallery.facts.groups
     for at, group in enumerate(groups):
         name = "all images" if group.beta is None else f"beta {group.beta:g}"
         depth = 1.0 - 0.6 * at / max(len(groups) - 1, 1)
-        achieved = portrait.achieved[at, :RANKS].tolist()
+        achieved = gallery.achieved[at, :RANKS].tolist()
         ranks = list(range(1, len(achieved) + 1))
         figure.add_trace(
             Scatter(
@@ -55,11 +53,11 @@ def concentration_figure(portrait: "Gallery") -> Any:
                 hovertemplate="%{y:.3f}",
             )
         )
-        if portrait.target is not None:
+        if gallery.target is not None:
             figure.add_trace(
                 Scatter(
                     x=ranks,
-                    y=portrait.target[at, :RANKS].tolist(),
+                    y=gallery.target[at, :RANKS].tolist(),
                     name=f"{name}, asked",
                     mode="markers",
                     marker={**ASKED, "color": mixed(COLOURS["ink"], depth)},
@@ -76,11 +74,11 @@ def concentration_figure(portrait: "Gallery") -> Any:
     return figure
 
 
-def peaks_figure(portrait: "Gallery") -> Any:
+def peaks_figure(gallery: Gallery) -> Any:
     """Draw the mean of the largest probability for each class that the teacher gives."""
     from plotly.graph_objects import Figure, Scatter
 
-    facts = portrait.facts
+    facts = gallery.facts
     figure = Figure()
     at = list(range(len(facts.classes)))
     said = {"color": COLOURS["ink"], "size": 6}
@@ -110,11 +108,11 @@ def _upwards(figure: Any) -> tuple[float, float]:
     return -0.04 * highest, 1.06 * highest
 
 
-def balance_figure(portrait: "Gallery") -> Any:
+def balance_figure(gallery: Gallery) -> Any:
     """Draw how many images the teacher gives each class, and for how many it was asked."""
     from plotly.graph_objects import Bar, Figure, Scatter
 
-    facts = portrait.facts
+    facts = gallery.facts
     at = list(range(len(facts.classes)))
     figure = Figure()
     bar = {"name": "given by the teacher", "marker_color": mixed(COLOURS["ink"], 0.75)}
@@ -140,16 +138,16 @@ def balance_figure(portrait: "Gallery") -> Any:
     return figure
 
 
-def similarity_figure(portrait: "Gallery") -> Any | None:
+def similarity_figure(gallery: Gallery) -> Any | None:
     """Draw the class similarity as a heat map: a row for each class that targets are drawn for."""
     from plotly.graph_objects import Figure, Heatmap
 
-    if portrait.similarity is None:
+    if gallery.similarity is None:
         return None
-    classes = portrait.facts.classes
+    classes = gallery.facts.classes
     names = [label(name) for name in classes]
     # In whole hundredths: thousands of them are a fraction of the size of floats.
-    hundredths = (100 * portrait.similarity).clamp(-100, 100).round().short().numpy()
+    hundredths = (100 * gallery.similarity).clamp(-100, 100).round().short().numpy()
     at = list(range(len(classes)))
     bar = {"thickness": 8, "outlinewidth": 0, "tickvals": [0, 50, 100], "len": 0.9,
            "ticktext": ["0", "0.5", "1"], "tickfont": {"size": 12, "color": COLOURS["muted"]},

@@ -5,12 +5,11 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from stillhouse.records.gallery import Gallery, Impression
 from stillhouse.records.metric import MINUS
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from stillhouse.synthesis.gallery import Gallery, Impression
 
 COLOURS = 128
 """Of one picture: what three channels of noise need is a third of the page otherwise."""
@@ -37,33 +36,33 @@ class Row:
     shown: tuple[Shown, ...]
 
 
-def gallery(portrait: "Gallery | None") -> tuple[Row, ...]:
+def gallery_rows(gallery: Gallery | None) -> tuple[Row, ...]:
     """Return a row for each class that is shown, the most confident image first."""
-    if portrait is None:
+    if gallery is None:
         return ()
-    facts = portrait.facts
+    facts = gallery.facts
     found: dict[int, list[Shown]] = {number: [] for number in facts.shown}
     for place, one in enumerate(facts.impressions):
-        found.setdefault(one.given, []).append(_shown(portrait, place, one))
+        found.setdefault(one.given, []).append(_shown(gallery, place, one))
     return tuple(
         Row(facts.classes[number], facts.balance.given[number], tuple(shown))
         for number, shown in found.items()
     )
 
 
-def _shown(portrait: "Gallery", place: int, one: "Impression") -> Shown:
-    names = portrait.facts.classes
+def _shown(gallery: Gallery, place: int, one: Impression) -> Shown:
+    names = gallery.facts.classes
     about = f"image {one.row}: {names[one.given]}"
     if one.asked is not None and one.asked != one.given:
         about += f", asked for {names[one.asked]}"
-    picture, confidence = picture_address(portrait.impression[place]), f"{one.confidence:.2f}"
-    if portrait.nearest is None or one.label is None or one.likeness is None:
+    picture, confidence = picture_address(gallery.impression[place]), f"{one.confidence:.2f}"
+    if gallery.nearest is None or one.label is None or one.likeness is None:
         return Shown(picture, about, confidence)
     return Shown(
         picture,
         about,
         confidence,
-        nearest=picture_address(portrait.nearest[place]),
+        nearest=picture_address(gallery.nearest[place]),
         label=names[one.label],
         likeness=f"{one.likeness:.2f}".replace("-", MINUS),
     )

@@ -4,15 +4,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stillhouse.records.gallery import FACTS, Gallery, read_gallery
 from stillhouse.report.page import embedded, own_text, page_environment, page_style, write_page
 from stillhouse.report.transfer_figures import transfer_figures
-from stillhouse.report.transfer_gallery import gallery
+from stillhouse.report.transfer_gallery import gallery_rows
 from stillhouse.report.wording import TIMES, flat
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from stillhouse.synthesis.gallery import Gallery
 
 
 def write_transfer_report(
@@ -36,16 +35,15 @@ def write_transfer_report(
     """
     from stillhouse.synthesis.gallery import make_gallery
 
-    portrait = None if training is not None else _kept(directory)
-    if portrait is None:
-        portrait = make_gallery(directory, training=training)
-        portrait.write(directory)
-    return write_page(directory, render_transfer(portrait, directory.resolve().name))
+    gallery = None if training is not None else _kept(directory)
+    if gallery is None:
+        gallery = make_gallery(directory, training=training)
+        gallery.write(directory)
+    return write_page(directory, render_transfer(gallery, directory.resolve().name))
 
 
-def _kept(directory: Path) -> "Gallery | None":
-    """The portrait that is there, if it is one of the images that are there now."""
-    from stillhouse.synthesis.gallery import FACTS, read_gallery
+def _kept(directory: Path) -> Gallery | None:
+    """The gallery that is there, if it is one of the images that are there now."""
     from stillhouse.synthesis.gallery.rows import open_rows
 
     if not (directory / FACTS).is_file():
@@ -55,24 +53,24 @@ def _kept(directory: Path) -> "Gallery | None":
     return kept if same else None
 
 
-def render_transfer(portrait: "Gallery", name: str) -> str:
-    """Return the whole page; every text of the portrait is escaped."""
+def render_transfer(gallery: Gallery, name: str) -> str:
+    """Return the whole page; every text of the gallery is escaped."""
     from markupsafe import Markup
 
     template = page_environment().from_string(own_text("transfer_page.html.jinja"))
     return template.render(
-        title=f"{name}: {portrait.facts.method}",
-        transfer=portrait,
-        gallery=gallery(portrait),
-        settings=_settings(portrait),
-        figures=embedded(transfer_figures(portrait)),
+        title=f"{name}: {gallery.facts.method}",
+        transfer=gallery,
+        gallery=gallery_rows(gallery),
+        settings=_settings(gallery),
+        figures=embedded(transfer_figures(gallery)),
         style=page_style("transfer.css"),
         script=Markup(own_text("page.js")),  # noqa: S704  (our own text)
     )
 
 
-def _settings(portrait: "Gallery") -> list[tuple[str, tuple[tuple[str, str], ...]]]:
-    facts = portrait.facts
+def _settings(gallery: Gallery) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
+    facts = gallery.facts
     told = {
         "teacher": facts.teacher,
         "images": facts.made,

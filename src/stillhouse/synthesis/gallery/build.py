@@ -9,6 +9,14 @@ from torch import Tensor
 
 from stillhouse.data.sources.synthesis import ASKED_FOR, BETA, IMAGE, LOGITS, SECONDS, STEPS, TARGET
 from stillhouse.errors import DataError
+from stillhouse.records.gallery import (
+    BetaGroup,
+    ClassBalance,
+    Gallery,
+    GalleryFacts,
+    Impression,
+    PixelRange,
+)
 from stillhouse.synthesis.balance import Balance, quantiles
 from stillhouse.synthesis.gallery.pictures import (
     NearestImages,
@@ -19,14 +27,6 @@ from stillhouse.synthesis.gallery.pictures import (
     per_class,
     pictures,
     shown_classes,
-)
-from stillhouse.synthesis.gallery.record import (
-    BalanceFacts,
-    BetaGroup,
-    Gallery,
-    GalleryFacts,
-    Impression,
-    PixelRange,
 )
 from stillhouse.synthesis.gallery.rows import Manifest, Rows, open_rows
 from stillhouse.synthesis.priors import target_kl
@@ -119,9 +119,9 @@ class _Totals:
         self.asked = torch.cat(asked)
         self._pixels = torch.stack(pixels)
 
-    def counted(self) -> BalanceFacts:
+    def counted(self) -> ClassBalance:
         """The balance of these rows."""
-        return BalanceFacts.model_validate(self.balance.described())
+        return ClassBalance.model_validate(self.balance.described())
 
     def pixels(self) -> PixelRange:
         """The range of all pixels."""

@@ -26,7 +26,8 @@ from stillhouse.data.sources.synthesis import (
     read_json,
 )
 from stillhouse.errors import DataError
-from stillhouse.synthesis.gallery.record import BalanceFacts, first_problem
+from stillhouse.records.gallery import ClassBalance
+from stillhouse.records.schema import first_problem
 
 
 class Manifest(BaseModel):
@@ -41,7 +42,7 @@ class Manifest(BaseModel):
     seed: int
     image_shape: tuple[int, int, int]
     count: int
-    balance: BalanceFacts
+    balance: ClassBalance
     fingerprint: str
     similarity: list[list[float]] | None = None
 

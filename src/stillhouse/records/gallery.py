@@ -1,29 +1,33 @@
-"""The gallery of a transfer set: its numbers and pictures, and the two files that hold them."""
+"""The gallery of a synthesis: what a reader wants to see of a transfer set, in two small files.
+
+transfer.json holds the numbers, transfer.safetensors the pictures and curves beside them.
+"""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from torch import Tensor
+from pydantic import ConfigDict, Field, model_validator
 
-from stillhouse.errors import DataError, RunError
-from stillhouse.records.files import save_tensors, write_json
+from stillhouse.errors import DataError, RunError, StillhouseError
+from stillhouse.records.files import save_tensors
+from stillhouse.records.schema import Record, RecordFile
 
-FORMAT = 1
+if TYPE_CHECKING:
+    from torch import Tensor
+
 FACTS, PICTURES = "transfer.json", "transfer.safetensors"
-_REQUIRED = ("impression", "achieved")
-_ARRAYS = (*_REQUIRED, "nearest", "target", "similarity")
-_ADVICE = "delete transfer.json and transfer.safetensors, and have them made again"
+AGAIN = "delete transfer.json and transfer.safetensors, and have them made again"
+_NEEDED = ("impression", "achieved")
+_ARRAYS = (*_NEEDED, "nearest", "target", "similarity")
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+class ClassBalance(Record):
+    """What the teacher says of the images, counted by class; of a longer description this part."""
 
-
-class BalanceFacts(_Record):
-    """The balance: what the teacher says of the images, counted; see `Balance.described`."""
+    model_config = ConfigDict(extra="ignore")
 
     images: int
     given: list[int]
@@ -36,7 +40,7 @@ class BalanceFacts(_Record):
     given_is_asked: float | None = None
 
 
-class PixelRange(_Record):
+class PixelRange(Record):
     """Values of all pixels of the set, in the teacher's units."""
 
     low: float
@@ -45,7 +49,7 @@ class PixelRange(_Record):
     std: float
 
 
-class BetaGroup(_Record):
+class BetaGroup(Record):
     """The images of one beta; None: of none.
 
     Args:
@@ -62,7 +66,7 @@ class BetaGroup(_Record):
     gap: dict[str, float] | None = None
 
 
-class Impression(_Record):
+class Impression(Record):
     """One image of the gallery, and the training image nearest to it.
 
     Args:
@@ -83,13 +87,12 @@ class Impression(_Record):
     likeness: float | None = None
 
 
-class GalleryFacts(_Record):
-    """All numbers and words of a gallery.
+class GalleryFacts(RecordFile):
+    """transfer.json: all numbers and words of a gallery.
 
     Args:
-        count: images that are meant: the first of the set.
-        made: images of the set.
-        seconds: that the images which are meant took.
+        count: images that are meant: the first of the set; made: images of the set.
+        seconds: that these took.
         fingerprint: of the set.
         target_peak, achieved_peak: mean of the largest probability for each given class; None for a
             class without images, or where no target was asked for.
@@ -97,7 +100,9 @@ class GalleryFacts(_Record):
         compared: how many training images the gallery was compared with.
     """
 
-    format: int = Field(FORMAT, ge=FORMAT, le=FORMAT)
+    AGAIN: ClassVar[str] = AGAIN
+    ERROR: ClassVar[type[StillhouseError]] = DataError
+
     method: str
     settings: dict[str, Any]
     teacher: str
@@ -109,7 +114,7 @@ class GalleryFacts(_Record):
     seconds: float
     images_per_second: float
     classes: list[str]
-    balance: BalanceFacts
+    balance: ClassBalance
     pixels: PixelRange
     groups: list[BetaGroup]
     target_peak: list[float | None]
@@ -122,24 +127,17 @@ class GalleryFacts(_Record):
     def _agree(self) -> Self:
         """Every list of classes is as long as the others, and every class is one of them."""
         classes = len(self.classes)
-        lists = (self.balance.given, self.target_peak, self.achieved_peak)
+        lists: list[Sequence[float | None]] = [self.balance.given, self.target_peak]
+        lists.append(self.achieved_peak)
+        if self.balance.asked is not None:
+            lists.append(self.balance.asked)
         if {len(each) for each in lists} != {classes}:
             raise ValueError(f"{classes} classes, and lists of other lengths")
-        if self.balance.asked is not None and len(self.balance.asked) != classes:
-            raise ValueError(f"{classes} classes, and a list of other length")
-        named = [*self.shown, *(one.given for one in self.impressions)]
-        named += [one.label for one in self.impressions if one.label is not None]
-        named += [one.asked for one in self.impressions if one.asked is not None]
+        of_images = [(one.given, one.label, one.asked) for one in self.impressions]
+        named = [*self.shown, *(each for three in of_images for each in three if each is not None)]
         if named and not 0 <= min(named) <= max(named) < classes:
             raise ValueError(f"a class outside 0..{classes - 1}")
         return self
-
-
-def first_problem(error: ValidationError) -> str:
-    """The first thing that does not fit, in a few words."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    return f"{place}: {first['msg']}" if place else str(first["msg"])
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,11 +157,11 @@ class Gallery:
     """
 
     facts: GalleryFacts
-    impression: Tensor
-    achieved: Tensor
-    nearest: Tensor | None = None
-    target: Tensor | None = None
-    similarity: Tensor | None = None
+    impression: "Tensor"
+    achieved: "Tensor"
+    nearest: "Tensor | None" = None
+    target: "Tensor | None" = None
+    similarity: "Tensor | None" = None
 
     def write(self, folder: str | Path) -> None:
         """Write both files into a directory; the numbers last.
@@ -171,11 +169,11 @@ class Gallery:
         Raises:
             RunError: the directory cannot be written to.
         """
-        values = {name: getattr(self, name) for name in _ARRAYS}
-        arrays = {name: value for name, value in values.items() if value is not None}
+        found = {name: getattr(self, name) for name in _ARRAYS}
+        arrays = {name: value for name, value in found.items() if value is not None}
         try:
             save_tensors(Path(folder) / PICTURES, arrays, _mark(self.facts))
-            write_json(Path(folder) / FACTS, self.facts.model_dump(mode="json"))
+            self.facts.write(Path(folder) / FACTS)
         except OSError as error:
             raise RunError(
                 f"{folder} cannot be written to ({error}); make room, or make it writable"
@@ -190,27 +188,24 @@ def read_gallery(folder: str | Path) -> Gallery:
     """
     from safetensors import SafetensorError, safe_open
 
-    facts, arrays = Path(folder) / FACTS, Path(folder) / PICTURES
+    facts, arrays = GalleryFacts.read(Path(folder) / FACTS), Path(folder) / PICTURES
     try:
-        found = GalleryFacts.model_validate_json(facts.read_bytes())
         with safe_open(arrays, framework="pt") as file:
             mark = json.loads((file.metadata() or {}).get("stillhouse", "{}"))
             held = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except ValidationError as error:
-        raise DataError(f"{facts} is damaged ({first_problem(error)}); {_ADVICE}") from None
     except (SafetensorError, ValueError, OSError) as error:
-        raise DataError(f"the gallery in {folder} cannot be read ({error}); {_ADVICE}") from None
-    problem = _problem(found, held)
-    if mark != _mark(found) or problem:
-        raise DataError(f"{arrays} does not belong to {facts.name}: {problem or mark}; {_ADVICE}")
-    return Gallery(found, **held)
+        raise DataError(f"{arrays} cannot be read ({error}); {AGAIN}") from None
+    problem = _problem(facts, held)
+    if mark != _mark(facts) or problem:
+        raise DataError(f"{arrays} does not belong to {FACTS}: {problem or mark}; {AGAIN}")
+    return Gallery(facts, **held)
 
 
 def _mark(facts: GalleryFacts) -> dict[str, str]:
     return {"fingerprint": facts.fingerprint, "count": str(facts.count)}
 
 
-def _problem(facts: GalleryFacts, held: dict[str, Tensor]) -> str:
+def _problem(facts: GalleryFacts, held: "dict[str, Tensor]") -> str:
     """What of the arrays does not fit the numbers; empty when all do."""
     shown, groups, classes = len(facts.impressions), len(facts.groups), len(facts.classes)
     wanted = {
@@ -218,9 +213,9 @@ def _problem(facts: GalleryFacts, held: dict[str, Tensor]) -> str:
         "achieved": (groups, classes),
         "similarity": (classes, classes),
     }
-    for name in (*_REQUIRED, *held):
+    for name in (*_NEEDED, *held):
         if name not in held or name not in _ARRAYS:
-            return f"'{name}' is {'missing' if name in _REQUIRED else 'unknown'}"
+            return f"'{name}' is {'missing' if name in _NEEDED else 'unknown'}"
         shape = tuple(held[name].shape)
         if name in wanted:
             fits = shape == wanted[name] and held[name].is_floating_point()
