@@ -2,8 +2,8 @@
 
     python benchmarks/flow.py            # prints the counts of one `kd` run of one seed on digits
 
-The check is included. A hand-over is a call from one file of ``runs/`` into another; a network is
-built by `build_model`; a stage is opened (checked on a batch, planned, its bridges sized) by `wire`.
+The check is included. A hand-over is a call from one file of ``runs/`` into another. A network is
+built by `build_model`; a stage is opened (checked, planned, its bridges sized) by `wire`.
 """
 
 import sys

@@ -203,7 +203,7 @@ class Group:
     runs: Sequence[StageRun]
 
 
-def train_group(job: Job, teacher: TrainedTeacher | None, seeds: Sequence[int]) -> Group:
+def train_group(job: Job, teacher: TrainedTeacher | None, seeds: tuple[int, ...]) -> Group:
     """Train the controls and students of some seeds, by one teacher, on one set of data."""
     transfer = source = likeness = module = None
     if teacher is not None:

@@ -209,7 +209,7 @@ def _state(arm: Arm | None, job: Job, mark: str) -> State:
 
 
 class StudentCounter:
-    """A watcher before another, which counts students that are done.
+    """A watcher before another, which counts students that are done and passes all on.
 
     ``stage`` is the training that was begun last.
 
@@ -219,35 +219,20 @@ class StudentCounter:
     """
 
     def __init__(self, watcher: Watcher, done: int = 0, total: int = 0) -> None:
-        self._watcher = watcher
-        self._done, self._total = done, total
-        self._steps = 0
+        self.say, self.warn, self.step = watcher.say, watcher.warn, watcher.step
+        self.overall = watcher.overall
         self.stage = STUDENT
+        self._watcher = watcher
+        self._done, self._total, self._steps = done, total, 0
 
     def begin(self, stage: str, steps: int, done: int) -> None:
         """Note which training this is."""
         self.stage, self._steps = stage, steps
         self._watcher.begin(stage, steps, done)
 
-    def step(self, images: int) -> None:
-        """Pass it on."""
-        self._watcher.step(images)
-
     def epoch(self, record: Mapping[str, Any]) -> None:
-        """Pass it on; count a student that is done."""
+        """Count a student that is done."""
         self._watcher.epoch(record)
         if self.stage == STUDENT and record["step"] >= self._steps:
             self._done += 1
-            self._watcher.overall(self._done, self._total)
-
-    def overall(self, done: int, total: int) -> None:
-        """Pass it on."""
-        self._watcher.overall(done, total)
-
-    def say(self, text: str) -> None:
-        """Pass it on."""
-        self._watcher.say(text)
-
-    def warn(self, text: str) -> None:
-        """Pass it on."""
-        self._watcher.warn(text)
+            self.overall(self._done, self._total)

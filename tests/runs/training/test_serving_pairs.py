@@ -1,4 +1,4 @@
-"""Pairs that are found may differ from student to student: the teacher cache holds what all read."""
+"""Pairs may differ from student to student: the teacher cache holds what all of them read."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What stands against a teacher cache is found at check time; what is there is not asked for again."""
+"""What stands against a teacher cache is found at the check; what is there is not asked again."""
 
 import shutil
 import time

@@ -63,7 +63,7 @@ class Source:
         return replace(cached, views=self.cache.views)
 
 
-def serve(job: Job, teacher: nn.Module, seeds: Sequence[int]) -> Source:
+def serve(job: Job, teacher: nn.Module, seeds: tuple[int, ...]) -> Source:
     """Plan how a trained teacher serves the students of these seeds, say so, cache what is missing.
 
     Args:
@@ -71,7 +71,7 @@ def serve(job: Job, teacher: nn.Module, seeds: Sequence[int]) -> Source:
         teacher: its module.
         seeds: of the students that it teaches.
     """
-    planner, path = Planner(job, teacher, seeds), _record_path(job, tuple(seeds))
+    planner, path = Planner(job, teacher, seeds), _record_path(job, seeds)
     if not planner.students_left() and path.exists():
         return Source(None, Serving.read(path))
     plan = planner.plan()
@@ -140,6 +140,7 @@ class Plan:
         return replace(self, why=said)
 
 
+@dataclass
 class Planner:
     """Plans for one teacher of a run; it only reads, and trains nothing but what it throws away.
 
@@ -152,31 +153,22 @@ class Planner:
         need: what that stage needs of the teacher, where that is known.
     """
 
-    def __init__(
-        self,
-        job: Job,
-        teacher: nn.Module,
-        seeds: Sequence[int],
-        *,
-        trained: bool = True,
-        stage: Stage | None = None,
-        need: Need | None = None,
-    ) -> None:
-        self.job = job
-        self.teacher = teacher
-        self.seeds = tuple(seeds)
-        self.trained = trained
-        self._given = stage, need
+    job: Job
+    teacher: nn.Module
+    seeds: tuple[int, ...]
+    trained: bool = True
+    stage: Stage | None = None
+    need: Need | None = None
 
     @cached_property
     def _stage(self) -> Stage:
         """A stage to look at; the teacher in it is only read."""
-        return self._given[0] or self._compose(self.seeds[0])
+        return self.stage or self._compose(self.seeds[0])
 
     @cached_property
     def _need(self) -> Need:
         """What the students read of the teacher, all together."""
-        needs = [self._given[1] or self._need_of(self._stage, self.seeds[0])]
+        needs = [self.need or self._need_of(self._stage, self.seeds[0])]
         if self._stage.notes:
             # What was settled on the way, such as pairs of layers, may differ between students.
             needs += [self._need_of(self._compose(seed), seed) for seed in self.seeds[1:]]
