@@ -59,9 +59,9 @@ def _losses() -> Groups:
 
     from stillhouse import functional, losses
 
-    rooms = (functional, losses)
-    found = [(name, getattr(room, name)) for room in rooms for name in room.__all__]
-    return {"": [(name, (inspect.getdoc(loss) or "").splitlines()[0]) for name, loss in found]}
+    found = (*functional.LOSSES, *losses.LOSSES)
+    rows = [(loss.__name__, (inspect.getdoc(loss) or "").splitlines()[0]) for loss in found]
+    return {"": rows}
 
 
 def _models() -> Groups:
