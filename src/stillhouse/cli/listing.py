@@ -59,9 +59,9 @@ def _losses() -> Groups:
 
     from stillhouse import functional, losses
 
-    found = (*functional.LOSSES, *losses.LOSSES)
-    rows = [(loss.__name__, (inspect.getdoc(loss) or "").splitlines()[0]) for loss in found]
-    return {"": rows}
+    rooms = (functional.LOSSES, losses.LOSSES)
+    found = [(loss.__name__, inspect.getdoc(loss) or "") for room in rooms for loss in room]
+    return {"": [(name, text.splitlines()[0]) for name, text in found]}
 
 
 def _models() -> Groups:
