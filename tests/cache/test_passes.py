@@ -79,5 +79,5 @@ class Named(nn.Module):
 
 def test_a_model_without_logits_is_said(train: Batches, platform: Platform, tmp_path: Path) -> None:
     role = Role("teacher", Named())
-    with pytest.raises(CacheError, match="reads 'teacher.logits'; nearest: teacher.:scores"):
+    with pytest.raises(CacheError, match=r"reads 'teacher.logits'; nearest: teacher.:scores"):
         record(role, ["logits"], train, tmp_path, {}, platform, views=1)

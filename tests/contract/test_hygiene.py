@@ -2,19 +2,29 @@
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
-from pkgutil import iter_modules
+from itertools import groupby
+from pathlib import Path
+from pkgutil import walk_packages
+from types import ModuleType
 from typing import Literal, get_origin, get_type_hints
 
 import pytest
 from torch import nn
 
-from stillhouse import bridges, functional, losses, methods
+from stillhouse import functional, losses, methods
+from stillhouse.engine.stage import Stage
 from stillhouse.errors import RecipeError
 from stillhouse.methods import METHODS, Method, find_method
+from stillhouse.testing.contract import positional
 
-LOSSES = [getattr(functional, name) for name in functional.__all__]
+ROOT = Path(__file__).resolve().parents[2]
+by_name = {"ids": lambda loss: loss.__name__}
+FORMULAS = [("student", "teacher"), ("student", "label"), ("student", "teacher", "label")]
+"""What a formula of the catalogue takes by position."""
+CARD = r"^\| `(\w+)`( \[\])? \|[^|]+\|[^|]+\|[^|]+\|$"
+"""The row of a loss: its name, [] where it gives one value for the batch, three more columns."""
 
 
 def doc(member: Callable[..., object]) -> str:
@@ -32,17 +42,15 @@ def keyword_only(member: Callable[..., object]) -> list[inspect.Parameter]:
     return [p for p in parameters if p.kind is p.KEYWORD_ONLY]
 
 
-def public_functions(package: object) -> set[str]:
-    found = set()
-    for info in iter_modules(package.__path__):
-        module = import_module(f"{package.__name__}.{info.name}")
-        for name, value in vars(module).items():
-            mine = inspect.isfunction(value) and value.__module__ == module.__name__
-            found |= {name} if mine and not name.startswith("_") else set()
-    return found
+def members(package: ModuleType) -> Iterator[tuple[str, object]]:
+    """What each file of a package defines itself and calls without an underscore."""
+    for info in walk_packages(package.__path__, f"{package.__name__}."):
+        for name, value in vars(import_module(info.name)).items():
+            if getattr(value, "__module__", "") == info.name and not name.startswith("_"):
+                yield name, value
 
 
-@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.__name__)
+@pytest.mark.parametrize("loss", functional.LOSSES, **by_name)
 def test_a_loss_says_what_it_is(loss: Callable[..., object]) -> None:
     first = doc(loss).splitlines()[0]
     assert first.endswith((".", "``.")), "the first line is a sentence"
@@ -59,9 +67,8 @@ def test_a_loss_says_what_it_is(loss: Callable[..., object]) -> None:
         assert re.search(rf"\b{p.name}:", section(loss, "Args")), f"{p.name} and its origin"
 
 
-@pytest.mark.parametrize("name", losses.__all__)
-def test_a_loss_with_memory_or_parameters_says_what_it_is(name: str) -> None:
-    loss = getattr(losses, name)
+@pytest.mark.parametrize("loss", losses.LOSSES, **by_name)
+def test_a_loss_with_memory_or_parameters_says_what_it_is(loss: type[nn.Module]) -> None:
     assert issubclass(loss, nn.Module)
     assert doc(loss).splitlines()[0].endswith((".", "``."))
     assert "``" in doc(loss), "the equation in text"
@@ -74,16 +81,36 @@ def test_a_loss_with_memory_or_parameters_says_what_it_is(name: str) -> None:
         assert re.search(rf"\b{p.name}\b.*:", section(loss, "Args")), f"{p.name} and its origin"
 
 
-def test_each_loss_with_memory_or_parameters_is_listed() -> None:
-    found = set()
-    for info in iter_modules(losses.__path__):
-        module = import_module(f"{losses.__name__}.{info.name}")
-        for name, value in vars(module).items():
-            mine = inspect.isclass(value) and value.__module__ == module.__name__
-            reads = mine and issubclass(value, nn.Module)
-            if reads and list(inspect.signature(value.forward).parameters)[1:2] == ["student"]:
-                found.add(name)
-    assert found == set(losses.__all__)
+def test_each_formula_has_its_line() -> None:
+    """What takes anything else by position is what formulas are made of, or of one method."""
+    found = {
+        value
+        for _, value in members(functional)
+        if inspect.isfunction(value) and tuple(positional(value)) in FORMULAS
+    }
+    assert found == set(functional.LOSSES), "these and no others, by functional/__init__.py"
+
+
+def test_each_loss_with_memory_or_parameters_has_its_line() -> None:
+    found = {
+        value
+        for _, value in members(losses)
+        if inspect.isclass(value)
+        and issubclass(value, nn.Module)
+        and list(positional(value.forward))[1:2] == ["student"]
+    }
+    assert found == set(losses.LOSSES), "these and no others, by losses/__init__.py"
+
+
+@pytest.mark.parametrize("loss", [*functional.LOSSES, *losses.LOSSES], **by_name)
+def test_a_loss_has_a_card_and_a_test(loss: Callable[..., object]) -> None:
+    name = loss.__name__
+    rows = dict(re.findall(CARD, (ROOT / "docs/losses.md").read_text(), re.MULTILINE))
+    assert name in rows, "a row with equation, paper and usual weight in docs/losses.md"
+    assert bool(rows[name]) == ("returns []" in section(loss, "Shapes")), "[]: one for the batch"
+    rooms = [ROOT / "tests" / room for room in ("functional", "losses")]
+    tests = "".join(path.read_text() for room in rooms for path in room.glob("test_*.py"))
+    assert re.search(rf"\b{name}\b", tests), "a test in tests/functional or tests/losses"
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
@@ -95,8 +122,7 @@ def test_a_method_says_what_it_is(method: Method) -> None:
         assert re.search(r"\b(19|20)\d\d\b", method.paper), "the paper with its year"
         assert section(method.build, "Paper")
         assert section(method.build, "Differs from the authors' code")
-        for identifier in re.findall(r"\d{4}\.\d{5}", method.paper):
-            assert identifier in section(method.build, "Paper"), "one paper, not two"
+        assert len(method.paper) < 80, "the short reference, a colon, then the title"
     for name in method.settings:
         assert re.search(rf"\b{name}\b", section(method.build, "Args")), f"{name} and its origin"
 
@@ -132,25 +158,37 @@ def test_names_are_unique_and_found() -> None:
     names = [method.name for method in METHODS]
     assert len(set(names)) == len(names)
     assert [find_method(name) for name in names] == list(METHODS)
-    assert not set(names) & set(functional.__all__), "a method and a loss of one name confuse"
+    formulas = {loss.__name__ for loss in functional.LOSSES}
+    assert not set(names) & formulas, "a method and a loss of one name confuse"
     with pytest.raises(RecipeError, match=r"no method 'kdd'; nearest: kd"):
         find_method("kdd")
 
 
-def test_everything_public_is_in_the_catalogue() -> None:
-    assert functional.__all__ == sorted(functional.__all__)
-    assert losses.__all__ == sorted(losses.__all__)
-    in_pieces = public_functions(functional) - set(functional.__all__)
-    no_losses = {"by_anchors", "by_rows", "directions", "full", "virtual_teacher"}
-    no_losses |= {"without_autocast"}
-    no_losses |= {"confidence_shares", "ensemble_kl"}  # of several teachers, so of other shapes
-    assert in_pieces == no_losses, "what formulas are made of, and a target"
-    assert set(functional.__all__) <= public_functions(functional)
-    assert set(bridges.__all__) <= public_functions(bridges) | {
-        name for name in dir(bridges) if inspect.isclass(getattr(bridges, name))
+def test_each_method_has_its_line() -> None:
+    """A method is a function that is called like its file and gives a Stage."""
+    found = {
+        value
+        for name, value in members(methods)
+        if inspect.isfunction(value)
+        and value.__module__.endswith(f".{name}")
+        and get_type_hints(value)["return"] is Stage
     }
+    assert found == {m.build for m in METHODS}, "these and no others, by methods/__init__.py"
     for method in METHODS:
         assert getattr(methods, method.name) is method.build
-        assert method.name in methods.__all__
-        where = ".".join(part for part in (method.family.replace(" ", "_"), method.name) if part)
-        assert method.build.__module__ == f"stillhouse.methods.{where}", "one file per paper"
+
+
+def test_families_stand_together_in_the_order_of_the_listing() -> None:
+    assert [family for family, _ in groupby(METHODS, lambda method: method.family)] == [
+        "", "response", "feature", "relation", "self distillation", "sharing", "offline",
+        "several teachers", "teacher free", "online", "adversarial",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("method", METHODS[1:], ids=lambda method: method.name)
+def test_a_method_has_a_card_and_a_test(method: Method) -> None:
+    cards = "".join(page.read_text() for page in (ROOT / "docs/methods").glob("*.md"))
+    assert re.search(rf"^## {method.name}$", cards, re.MULTILINE), "a card in docs/methods"
+    folder = method.family.replace(" ", "_")
+    test = ROOT / "tests/methods" / folder / f"test_{method.name}.py"
+    assert test.is_file(), f"a test in {test.relative_to(ROOT)}"

@@ -35,9 +35,8 @@ def test_it_is_the_mean_likelihood_of_a_loop(initial: float) -> None:
     torch.testing.assert_close(maps, loss(s, t))
 
 
-def test_it_keeps_the_contract() -> None:
+def test_of_maps_it_keeps_the_contract() -> None:
     check_loss(GaussianNLL(3), kind="features", minimal_at_equal=True, shape=(4, 3, 2, 2))
-    check_loss(GaussianNLL(8), kind="features", minimal_at_equal=True)
 
 
 def test_its_variances_come_to_the_mean_squared_gaps() -> None:

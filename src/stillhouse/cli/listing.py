@@ -59,9 +59,9 @@ def _losses() -> Groups:
 
     from stillhouse import functional, losses
 
-    rooms = (functional, losses)
-    found = [(name, getattr(room, name)) for room in rooms for name in room.__all__]
-    return {"": [(name, (inspect.getdoc(loss) or "").splitlines()[0]) for name, loss in found]}
+    rooms = (functional.LOSSES, losses.LOSSES)
+    found = [(loss.__name__, inspect.getdoc(loss) or "") for room in rooms for loss in room]
+    return {"": [(name, text.splitlines()[0]) for name, text in found]}
 
 
 def _models() -> Groups:

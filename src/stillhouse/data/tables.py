@@ -266,8 +266,8 @@ def _check_labels(labels: Tensor, rows: int, what: str) -> None:
     classes = labels.dtype == torch.int64 and labels.ndim == 1
     if not classes and not labels.is_floating_point():
         raise DataError(
-            f"labels must be int64 [N], or numbers with a fraction [N, ...]; they are {labels.dtype} "
-            f"{list(labels.shape)}"
+            f"labels must be int64 [N], or numbers with a fraction [N, ...]; they are "
+            f"{labels.dtype} {list(labels.shape)}"
         )
     if len(labels) != rows:
         raise DataError(f"{rows} {what} but {len(labels)} labels; each needs exactly one")

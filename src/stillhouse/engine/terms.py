@@ -57,7 +57,8 @@ class Term:
         through: True lets gradients flow into all signals, not only the first.
         options: keyword arguments of the loss.
         bound: True where the weight means something only together with others, as a share of a
-            mixture does, or where the gradient at the start says nothing; `balanced` leaves it alone.
+            mixture does, or where the gradient at the start says nothing; `balanced` leaves it
+            alone.
 
     >>> term = Term("gap", lambda s, t: (s - t) ** 2, ["a.x", "b.x"], weight=2.0)
     >>> a = torch.tensor([3.0], requires_grad=True); b = torch.tensor([1.0], requires_grad=True)

@@ -1,10 +1,16 @@
 """Losses with parameters or memory: modules with the call of a formula, learner first.
 
-What they learn or remember is in parameters and buffers, so that a checkpoint holds it.
+What they learn or remember is in parameters and buffers, so that a checkpoint holds it. One line
+makes a loss known: its import below.
 """
 
-from stillhouse.losses.gaussian import GaussianNLL
-from stillhouse.losses.memory_contrast import MemoryContrast
-from stillhouse.losses.past import PastPredictions
+from torch import nn
 
-__all__ = ["GaussianNLL", "MemoryContrast", "PastPredictions"]
+from stillhouse.losses.gaussian import GaussianNLL as GaussianNLL
+from stillhouse.losses.memory_contrast import MemoryContrast as MemoryContrast
+from stillhouse.losses.past import PastPredictions as PastPredictions
+
+LOSSES: tuple[type[nn.Module], ...] = tuple(
+    value for _name, value in sorted(globals().items()) if isinstance(value, type)
+)
+"""All of them, by name: the classes that are named above."""

@@ -1,23 +1,25 @@
 """A method with what a listing shows of it: its signature is its schema in recipes."""
 
 import inspect
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from stillhouse.engine.stage import Stage
 
+HOME = "stillhouse.methods."
+
 
 @dataclass(frozen=True)
 class Method:
-    """A function that returns a Stage, with what a listing shows.
+    """A function that returns a Stage, with what a listing shows; all of it is read off the code.
 
     >>> from stillhouse.methods import kd
-    >>> Method(kd, paper="Hinton, Vinyals & Dean 2015").name
+    >>> Method(kd).name
     'kd'
     """
 
     build: Callable[..., Stage]
-    paper: str
 
     @property
     def name(self) -> str:
@@ -30,6 +32,18 @@ class Method:
         return next(iter((inspect.getdoc(self.build) or "").splitlines()), "")
 
     @property
+    def paper(self) -> str:
+        """The short reference: what its docstring has under Paper, up to a colon; "" without one.
+
+        >>> from stillhouse.methods import find_method
+        >>> find_method("kd").paper
+        'Hinton, Vinyals & Dean 2015, arXiv 1503.02531'
+        """
+        said = inspect.getdoc(self.build) or ""
+        found = re.search(r"^Paper:(.*?)(?=^\S|\Z)", said, re.MULTILINE | re.DOTALL)
+        return " ".join(found[1].split()).partition(": ")[0] if found else ""
+
+    @property
     def family(self) -> str:
         """The kind of knowledge or scheme that it belongs to: its folder.
 
@@ -37,8 +51,9 @@ class Method:
         >>> find_method("rkd").family, find_method("plain").family
         ('relation', '')
         """
-        _package, _room, *where = self.build.__module__.split(".")
-        return where[0].replace("_", " ") if len(where) > 1 else ""
+        module = self.build.__module__
+        folder, _, _file = module.removeprefix(HOME).rpartition(".")
+        return folder.replace("_", " ") if module.startswith(HOME) else ""
 
     @property
     def needs_teacher(self) -> bool:
@@ -55,3 +70,15 @@ class Method:
         """Its keyword-only parameters."""
         found = inspect.signature(self.build).parameters
         return {name: p for name, p in found.items() if p.kind is p.KEYWORD_ONLY}
+
+
+def methods_among(names: Mapping[str, object]) -> tuple[Method, ...]:
+    """The methods among the names of a module: the functions whose file is called like them.
+
+    >>> from stillhouse import methods
+    >>> names = {"kd": methods.kd, "find_method": methods.find_method, "Method": Method}
+    >>> [method.name for method in methods_among(names)]
+    ['kd']
+    """
+    functions = [value for value in names.values() if inspect.isfunction(value)]
+    return tuple(Method(f) for f in functions if f.__module__.endswith(f".{f.__name__}"))

@@ -11,7 +11,7 @@ from stillhouse.engine.objective import Objective
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.task import Task
 from stillhouse.errors import RecipeError
-from stillhouse.methods.catalogue import find_method
+from stillhouse.methods import find_method
 
 
 def objective(

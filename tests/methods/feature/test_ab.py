@@ -1,20 +1,16 @@
-"""Activation boundaries: the loop by hand, where the boundaries are heard, weights of layers."""
-
-import copy
+"""Activation boundaries: the loop by hand, where the boundaries are heard."""
 
 import pytest
-import torch
-import torch.nn.functional as F
-from by_hand import assert_close, fitted, looped, opened_stage, run, student_of
-from torch import Tensor
+from by_hand import EPOCHS, Batch, Nets, equals_by_hand, frozen, labels, of_toy
+from torch import Tensor, nn
 
 from stillhouse.methods import ab
-from stillhouse.testing.toy import ToyNet, taught
+from stillhouse.testing.toy import taught, toy_batches, untaught
 
 
-def before(net: ToyNet, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def before(net: nn.Module, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     """The toy network's maps before their ReLUs, and its logits."""
-    first = net.bn(net.conv(image))
+    first = net.bn(net.conv(batch["batch.image"]))
     second = net.down[1](net.down[0](first.relu()))
     return first, second, net.fc(net.drop(second.relu().mean((2, 3))))
 
@@ -27,33 +23,31 @@ def hinge(s: Tensor, t: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("width", [4, 6])
-def test_it_equals_a_hand_written_loop(width: int) -> None:
-    student, teacher = student_of(4), taught(width).eval()
-    stage = opened_stage(ab(student, teacher, weight=2.0, init_share=0.4))
-    assert stage.notes == {"pairs": "relu:in - relu:in, down.2:in - down.2:in"}
-    mine = copy.deepcopy(student)
-    connectors = [copy.deepcopy(stage.node(f"connected{n}").module) for n in (1, 2)]
+def test_it_equals_a_loop_by_hand(width: int) -> None:
+    connected = [] if width == 4 else ["connected1", "connected2"]
 
-    def losses(image: Tensor, label: Tensor, done: float) -> list[Tensor]:
-        *maps, logits = before(mine, image)
-        if width != 4:
-            maps = [c.norm(c.conv(x)) for c, x in zip(connectors, maps, strict=True)]
-        with torch.no_grad():
-            *targets, _ = run(teacher, image)  # after their ReLUs: the sign is the same
+    def objective(nets: Nets, batch: Batch, epoch: float) -> Tensor:
+        *maps, logits = before(nets["student"], batch)
+        for at, name in enumerate(connected):
+            maps[at] = nets[name].norm(nets[name].conv(maps[at]))
+        *targets, _ = frozen(of_toy, nets["teacher"], batch)  # after their ReLUs: of equal sign
         gaps = [hinge(s, t) for s, t in zip(maps, targets, strict=True)]
+        first = epoch / EPOCHS < 0.4
         boundaries = 2.0 * 3 / 1000 * (0.5 * gaps[0] + gaps[1])
-        labels = F.cross_entropy(logits, label)
-        return [boundaries + 0.0 * labels] if done < 0.4 else [0.0 * boundaries + labels]
+        return boundaries * first + labels(logits, batch) * (not first)
 
-    looped([[mine, *(c for c in connectors if c is not None)]], losses)
-    fitted(stage)
-    assert_close(student, mine)
+    stage = ab(untaught(4), taught(width), weight=2.0, init_share=0.4)
+    learning, tolerance = ["student", *connected], (2e-5, 2e-5)
+    stage, _ = equals_by_hand(
+        stage, toy_batches(), objective, learning=learning, tolerance=tolerance
+    )
+    assert stage.notes == {"pairs": "relu:in - relu:in, down.2:in - down.2:in"}
 
 
-def test_the_defaults_are_golden() -> None:
+def test_each_layer_has_half_the_weight_of_the_next() -> None:
     """0.003, halved with each earlier layer, for 30 of 240 epochs: the benchmark of CRD."""
     taps = tuple((name, name) for name in ("conv", "bn", "down.1"))
-    stage = opened_stage(ab(student_of(4), taught(4), pairs=taps))
+    stage = ab(untaught(4), taught(4), pairs=taps)
     at = {t.name: [t.weight_at(e, 240.0) for e in (0.0, 29.9, 30.0)] for t in stage.terms()}
     assert at == {
         "label": [0.0, 0.0, 1.0],
@@ -61,6 +55,5 @@ def test_the_defaults_are_golden() -> None:
         "ab2": [0.0015, 0.0015, 0.0],
         "ab3": [0.003, 0.003, 0.0],
     }
-    assert [t.options for t in stage.terms()][1:] == [{"margin": 1.0}] * 3
-    together = ab(student_of(4), taught(4), pairs=taps, init_share=0.0)
+    together = ab(untaught(4), taught(4), pairs=taps, init_share=0.0)
     assert [t.weight_at(240.0, 240.0) for t in together.terms()] == [1.0, 0.00075, 0.0015, 0.003]

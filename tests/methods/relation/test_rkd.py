@@ -1,21 +1,17 @@
-"""RKD: the objective by hand, its heads, defaults, what it refuses."""
+"""RKD: the objective by hand, and relations that come nearer."""
 
 import math
 from itertools import product
 
 import pytest
 import torch
+from by_hand import trained
 from tiny import tiny_net
 from torch import Tensor, nn
 
 from stillhouse.data.batches import Batches
-from stillhouse.engine.fit import fit
-from stillhouse.engine.nodes import Role
-from stillhouse.engine.platform import Platform
-from stillhouse.engine.trainer import Settings
 from stillhouse.engine.wiring import wire
-from stillhouse.errors import ModelError, RecipeError, WiringError
-from stillhouse.methods import plain, rkd
+from stillhouse.methods import rkd
 
 Rows = list[list[float]]
 
@@ -64,57 +60,9 @@ def test_the_objective_is_the_published_sum(width: int, train: Batches) -> None:
     assert value == pytest.approx(wanted, rel=1e-5)
 
 
-def test_the_defaults_are_golden() -> None:
-    """CE + 25 RKD-D + 50 RKD-A on penultimate vectors: the CIFAR-100 benchmark of CRD."""
-    stage = rkd(tiny_net(), tiny_net())
-    known = [(t.name, t.loss.__name__, t.weight_at(0.0), t.reads) for t in stage.terms()]
-    both = ("student.embedding", "teacher.embedding")
-    assert known == [
-        ("label", "cross_entropy", 1.0, ("student.logits", "batch.label")),
-        ("distance", "rkd_distance", 25.0, both),
-        ("angle", "rkd_angle", 50.0, both),
-    ]
-    assert [node.name for node in stage.nodes] == ["student", "teacher"], "no bridge is needed"
-    assert (stage.keeps, stage.learners) == ("student", ("student",))
-
-
-def test_without_relations_it_is_plain_training(train: Batches, platform: Platform) -> None:
-    mine, theirs = tiny_net(4, 1, dropout=0.3), tiny_net(4, 1, dropout=0.3)
-    settings = Settings(epochs=2, seed=1)
-    off = rkd(mine, tiny_net(6, 2), distance_weight=0.0, angle_weight=0.0)
-    fit(off, train, settings=settings, platform=platform)
-    fit(plain(theirs), train, settings=settings, platform=platform)
-    for a, b in zip(mine.state_dict().values(), theirs.state_dict().values(), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-8)
-
-
-def test_relations_come_nearer_to_the_teachers(train: Batches, platform: Platform) -> None:
+def test_relations_come_nearer_to_the_teachers(train: Batches) -> None:
     """Of another width, and without any label."""
     stage = rkd(tiny_net(4, 1), tiny_net(6, 2), label_weight=0.0)
-    history = fit(stage, train, settings=Settings(epochs=6), platform=platform).history
+    history = trained(stage, train, epochs=6, seed=0).history
     for name in ("distance", "angle"):
         assert history[-1]["terms"][name] < 0.7 * history[0]["terms"][name]
-
-
-def test_heads_may_be_named() -> None:
-    stage = rkd(tiny_net(), tiny_net(), student_head="fc", head="fc")
-    assert [stage.role(name).head for name in ("student", "teacher")] == ["fc", "fc"]
-    teacher = Role("teacher", tiny_net(), head="fc")
-    assert rkd(tiny_net(), teacher).node("teacher") is teacher
-    with pytest.raises(WiringError, match=r"comes as a node; .*Role\('teacher', model, head='fc'"):
-        rkd(tiny_net(), teacher, head="fc")
-
-
-@pytest.mark.parametrize("setting", ["student_head", "head"])
-def test_a_head_that_is_not_there_is_told(setting: str) -> None:
-    with pytest.raises(ModelError, match=r"head: .*fcc.*nearest: fc"):
-        rkd(tiny_net(), tiny_net(), **{setting: "fcc"})
-
-
-def test_all_settings_out_of_range_are_told_at_once() -> None:
-    with pytest.raises(RecipeError) as caught:
-        rkd(tiny_net(), tiny_net(), distance_weight=-25.0, angle_weight=math.nan)
-    assert caught.value.problems == (
-        "distance_weight is -25.0; it must be at least 0",
-        "angle_weight is nan; it must be at least 0",
-    )

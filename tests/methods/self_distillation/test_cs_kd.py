@@ -1,11 +1,10 @@
-"""CS-KD: equals a hand-written loop over pairs; the order, its errors and its budget."""
+"""CS-KD: the loop by hand over pairs; the order, its errors and its budget."""
 
-import copy
 from dataclasses import replace
 
 import pytest
 import torch
-import torch.nn.functional as F
+from by_hand import Batch, Nets, equals_by_hand, of_tiny, softened
 from tiny import tiny_net
 from torch import Tensor
 
@@ -14,44 +13,32 @@ from stillhouse.data.batches import Batches
 from stillhouse.data.orders import class_pairs
 from stillhouse.data.tables import ImageTable
 from stillhouse.engine.facts import facts_of
-from stillhouse.engine.fit import fit
-from stillhouse.engine.optimisers import constant, sgd
-from stillhouse.engine.platform import Platform
-from stillhouse.engine.trainer import Settings
-from stillhouse.errors import DataError, RecipeError
+from stillhouse.errors import DataError
 from stillhouse.methods import cs_kd
 
-EPOCHS, T, WEIGHT = 3, 2.0, 1.5
+T, WEIGHT = 2.0, 1.5
 
 
 def pairs_of(batches: Batches, epoch: int) -> Tensor:
     return class_pairs(batches.labels, batches.order_seed, epoch)
 
 
-def test_it_equals_a_hand_written_loop(train: Batches, platform: Platform) -> None:
-    student = tiny_net(4, 1)
-    net = copy.deepcopy(student).train()
-    optimizer = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9, weight_decay=5e-4)
-    for epoch in range(EPOCHS):
-        rows = class_pairs(train.labels, train.order_seed, epoch)
-        for step in range(len(train)):
-            batch = train.show(rows[8 * step :][:8], epoch)
-            logits = net(batch["batch.image"])
-            loss = 0.0
-            for at in range(0, 8, 2):
-                label = batch["batch.label"][at]
-                assert label == batch["batch.label"][at + 1]
-                mine = F.log_softmax(logits[at] / T, 0)
-                theirs = F.softmax(logits[at + 1].detach() / T, 0)
-                soft = (theirs * (theirs.log() - mine)).sum() * T**2
-                loss = loss - F.log_softmax(logits[at], 0)[label] + WEIGHT * soft
-            (loss / 4).backward()
-            optimizer.step()
-            optimizer.zero_grad()
-    settings = Settings(EPOCHS, optimizer=sgd(0.1), schedule=constant(), channels_last=False)
-    fit(cs_kd(student, temperature=T, weight=WEIGHT), train, settings=settings, platform=platform)
-    for (name, a), b in zip(student.state_dict().items(), net.state_dict().values(), strict=True):
-        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5, msg=name)
+def objective(nets: Nets, batch: Batch, _epoch: float) -> Tensor:
+    _, _, logits = of_tiny(nets["student"], batch)
+    loss = 0.0
+    for at in range(0, 8, 2):
+        label = batch["batch.label"][at]
+        assert label == batch["batch.label"][at + 1]
+        mine, theirs = logits[at], logits[at + 1].detach()
+        soft = softened(mine[None], theirs[None], T)
+        loss = loss - mine.log_softmax(0)[label] + WEIGHT * soft
+    return loss / 4
+
+
+def test_it_equals_a_loop_by_hand(train: Batches) -> None:
+    stage = cs_kd(tiny_net(4, 1), temperature=T, weight=WEIGHT)
+    assert stage.completed(facts_of(train)).order is class_pairs
+    equals_by_hand(stage, train, objective, epochs=3)
 
 
 def many(labels: list[int], **more: int) -> Batches:
@@ -97,9 +84,7 @@ def test_an_odd_number_of_rows_leaves_none_out_for_good() -> None:
         (6, 2, "a batch of 6 rows is 3 rows on each of 2 processes, .* multiple of 4, "),
     ],
 )
-def test_half_a_pair_is_told_before_anything_runs(
-    batch: int, world: int, said: str, platform: Platform
-) -> None:
+def test_half_a_pair_is_told_before_anything_runs(batch: int, world: int, said: str) -> None:
     batches = many([0] * 12, batch_size=batch, world=world)
     with pytest.raises(DataError, match=said):
         cs_kd(tiny_net()).completed(facts_of(batches))
@@ -115,8 +100,3 @@ def test_processes_get_the_pairs_of_one_global_batch() -> None:
         both = torch.cat([part["batch.index"] for part in parts])
         assert torch.equal(both, whole["batch.index"])
         assert all(torch.equal(p["batch.label"][::2], p["batch.label"][1::2]) for p in parts)
-
-
-def test_settings_out_of_range_are_told() -> None:
-    with pytest.raises(RecipeError, match=r"temperature is 0\.0; it must be above 0"):
-        cs_kd(tiny_net(), temperature=0.0)

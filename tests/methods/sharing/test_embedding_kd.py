@@ -1,4 +1,4 @@
-"""Embedding distillation: the whole objective by hand in float64, the bridge, what it refuses."""
+"""Embedding distillation: the whole objective by hand in float64, the bridge."""
 
 import copy
 import math
@@ -6,18 +6,16 @@ import math
 import numpy as np
 import pytest
 import torch
+from by_hand import trained, wired
 from tiny import tiny_net
 from torch import Tensor, nn
 
 from stillhouse.data.batches import Batches
-from stillhouse.engine.fit import fit
-from stillhouse.engine.nodes import Node, Role
-from stillhouse.engine.platform import Platform
+from stillhouse.engine.nodes import Node
 from stillhouse.engine.signals import Signals
-from stillhouse.engine.trainer import Settings
 from stillhouse.engine.wiring import wire
-from stillhouse.errors import RecipeError, WiringError
-from stillhouse.methods import embedding_kd, kd
+from stillhouse.errors import WiringError
+from stillhouse.methods import embedding_kd
 
 
 def array(value: Tensor) -> np.ndarray:
@@ -89,16 +87,6 @@ def test_the_objective_is_the_sum_of_the_paper(
     assert value == pytest.approx(wanted, rel=1e-4)
 
 
-def test_the_defaults_are_golden() -> None:
-    stage = embedding_kd(tiny_net(4, 1), tiny_net(6, 2))
-    known = [(t.name, t.loss.__name__, t.weight_at(0.0), t.options, t.reads) for t in stage.terms()]
-    assert known == [
-        ("label", "cross_entropy", 1.0, {}, ("student.logits", "batch.label")),
-        ("embedding", "normalised_l2", 1.0, {}, ("matched", "teacher.embedding")),
-        ("kd", "kl", 1.0, {"temperature": 4.0}, ("student.logits", "teacher.logits")),
-    ]
-
-
 def test_weight_times_batch_is_the_released_sum(train: Batches) -> None:
     """Their `kde` adds up the batch: beta there is weight / B here."""
     student, teacher, batch = tiny_net(4, 1).eval(), tiny_net(4, 2).eval(), train.sample(16)
@@ -110,33 +98,15 @@ def test_weight_times_batch_is_the_released_sum(train: Batches) -> None:
     assert value == pytest.approx(0.5 * ((s - t) ** 2).sum(), rel=1e-4)
 
 
-def test_the_bridge_learns_and_is_no_part_of_the_student(
-    train: Batches, platform: Platform
-) -> None:
+def test_the_bridge_learns_and_is_no_part_of_the_student(train: Batches) -> None:
     student = tiny_net(4, 1)
-    stage = embedding_kd(student, tiny_net(6, 2))
-    wire(stage, train.sample())
+    stage = wired(embedding_kd(student, tiny_net(6, 2)), train)
     before = copy.deepcopy(stage.node("matched").module)
-    fitted = fit(stage, train, settings=Settings(epochs=1), platform=platform)
+    fitted = trained(stage, train, epochs=1)
     assert not torch.equal(before.weight, stage.node("matched").module.weight)
     assert set(fitted.last["student"]) == set(student.state_dict())
-    equal = fit(
-        embedding_kd(tiny_net(4, 1), tiny_net(4, 2)),
-        train,
-        settings=Settings(epochs=1),
-        platform=platform,
-    )
+    equal = trained(embedding_kd(tiny_net(4, 1), tiny_net(4, 2)), train, epochs=1)
     assert equal.last.get("matched", {}) == {}
-
-
-def test_weight_0_is_hinton_kd(train: Batches, platform: Platform) -> None:
-    mine, theirs = tiny_net(4, 1), tiny_net(4, 1)
-    settings = Settings(epochs=2, seed=1)
-    fit(embedding_kd(mine, tiny_net(4, 2), weight=0.0), train, settings=settings, platform=platform)
-    plain_kd = kd(theirs, tiny_net(4, 2), weight=1.0, label_weight=1.0)
-    fit(plain_kd, train, settings=settings, platform=platform)
-    for (name, a), b in zip(mine.state_dict().items(), theirs.state_dict().values(), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6, msg=name)
 
 
 class Embeddings(Node):
@@ -152,27 +122,7 @@ class Embeddings(Node):
         return {"teacher.embedding": signals["batch.image"].mean((2, 3))}
 
 
-def test_without_the_kl_no_logits_of_the_teacher_are_needed(train: Batches, platform) -> None:
-    fit(
-        embedding_kd(tiny_net(4), Embeddings(), kd_weight=0.0),
-        train,
-        settings=Settings(epochs=1),
-        platform=platform,
-    )
+def test_without_the_kl_no_logits_of_the_teacher_are_needed(train: Batches) -> None:
+    trained(embedding_kd(tiny_net(4), Embeddings(), kd_weight=0.0), train, epochs=1)
     with pytest.raises(WiringError, match="it has no logits"):
-        fit(
-            embedding_kd(tiny_net(4), Embeddings()),
-            train,
-            settings=Settings(epochs=1),
-            platform=platform,
-        )
-
-
-def test_what_is_not_possible_is_said(train: Batches, platform: Platform) -> None:
-    with pytest.raises(RecipeError, match="distance is 'cosin'; nearest: cosine"):
-        embedding_kd(tiny_net(), tiny_net(), distance="cosin")
-    with pytest.raises(WiringError, match="name it in the node"):
-        embedding_kd(tiny_net(), Role("teacher", tiny_net()), head="fc")
-    stage = embedding_kd(tiny_net(4, 1), tiny_net(4, 2), student_head="classifier")
-    with pytest.raises(WiringError, match="student has no module 'classifier'"):
-        fit(stage, train, settings=Settings(epochs=1), platform=platform)
+        trained(embedding_kd(tiny_net(4), Embeddings()), train, epochs=1)

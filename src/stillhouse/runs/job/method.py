@@ -38,7 +38,7 @@ def chosen_method(
         said = f"it is of type {kind}; give a function of a student that gives a Stage (settings "
         said += "go beside its name)"
         raise RecipeError(f"method '{section.name}'", [said])
-    method = Method(build, paper="")
+    method = Method(build)
     problems = [*_setting_problems(method, section.settings()), *_lacks(method, recipe)]
     if problems:
         raise RecipeError(f"method '{section.name}'", problems)
