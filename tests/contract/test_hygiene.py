@@ -21,6 +21,10 @@ from stillhouse.testing.contract import positional
 
 ROOT = Path(__file__).resolve().parents[2]
 by_name = {"ids": lambda loss: loss.__name__}
+FORMULAS = [("student", "teacher"), ("student", "label"), ("student", "teacher", "label")]
+"""What a formula of the catalogue takes by position."""
+CARD = r"^\| `(\w+)`( \[\])? \|[^|]+\|[^|]+\|[^|]+\|$"
+"""The row of a loss: name, [] where it gives one value for the batch, three more columns."""
 
 
 def doc(member: Callable[..., object]) -> str:
@@ -78,16 +82,13 @@ def test_a_loss_with_memory_or_parameters_says_what_it_is(loss: type[nn.Module])
 
 
 def test_each_formula_has_its_line() -> None:
-    """A formula takes the student, then a teacher, labels or both; the rest are its parts."""
+    """What takes anything else by position is what formulas are made of, or of one method."""
     found = {
         value
         for _, value in members(functional)
         if inspect.isfunction(value) and tuple(positional(value)) in FORMULAS
     }
-    assert found == set(functional.LOSSES), "import each in functional/__init__.py"
-
-
-FORMULAS = [("student", "teacher"), ("student", "label"), ("student", "teacher", "label")]
+    assert found == set(functional.LOSSES), "these and no others, by functional/__init__.py"
 
 
 def test_each_loss_with_memory_or_parameters_has_its_line() -> None:
@@ -98,7 +99,7 @@ def test_each_loss_with_memory_or_parameters_has_its_line() -> None:
         and issubclass(value, nn.Module)
         and list(positional(value.forward))[1:2] == ["student"]
     }
-    assert found == set(losses.LOSSES), "import each in losses/__init__.py"
+    assert found == set(losses.LOSSES), "these and no others, by losses/__init__.py"
 
 
 @pytest.mark.parametrize("loss", [*functional.LOSSES, *losses.LOSSES], **by_name)
@@ -110,9 +111,6 @@ def test_a_loss_has_a_card_and_a_test(loss: Callable[..., object]) -> None:
     rooms = [ROOT / "tests" / room for room in ("functional", "losses")]
     tests = "".join(path.read_text() for room in rooms for path in room.glob("test_*.py"))
     assert re.search(rf"\b{name}\b", tests), "a test in tests/functional or tests/losses"
-
-
-CARD = r"^\| `(\w+)`( \[\])? \|[^|]+\|[^|]+\|[^|]+\|$"
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
@@ -175,7 +173,7 @@ def test_each_method_has_its_line() -> None:
         and value.__module__.endswith(f".{name}")
         and get_type_hints(value)["return"] is Stage
     }
-    assert found == {method.build for method in METHODS}, "import each in methods/__init__.py"
+    assert found == {m.build for m in METHODS}, "these and no others, by methods/__init__.py"
     for method in METHODS:
         assert getattr(methods, method.name) is method.build
 
