@@ -59,8 +59,8 @@ def contrastive(student: Tensor, teacher: Tensor, *, temperature: float = 0.07) 
 
     ``mean_b -log softmax_k(cos(s_b, t_k) / temperature)_b``: the row of the same example is the
     positive, the other rows of the teacher are the negatives. The chance level is ln(B), and a
-    batch of one knows no negatives and gives 0. It relates examples, hence one value per batch;
-    processes and micro-batches do not see each other.
+    batch of one knows no negatives and gives 0; it is not 0 at s = t. It relates examples, hence
+    one value per batch; processes and micro-batches do not see each other.
 
     Shapes:
         student, teacher: [B, ...] embeddings of equal shape; returns [], float32.

@@ -48,7 +48,8 @@ def log_correlation(
     ``c_j = (1/B) sum_b s_bj t_bj``, which is a correlation when both sides are batch-normalised
     (mean 0, variance 1 over the batch); without that it has no meaning. Then the mean squared gap
     of a dimension is ``2 (1 - c_j)``: this is a LogSum over dimensions of squared errors, not over
-    elements as `log_sum` is. Uncorrelated features give ln(D).
+    elements as `log_sum` is. Uncorrelated features give ln(D). It is not 0 where both sides agree:
+    all correlations at 1 give ln(eps).
 
     Shapes:
         student, teacher: [B, D], batch-normalised; returns [], float32.

@@ -70,9 +70,9 @@ def adversarial_kd(
         WiringError: a head is named for a teacher that comes as a node.
         ModelError: no module of that name is there to be the head.
 
-    Paper: Xu et al., "Training Shallow and Thin Networks for Acceleration via Knowledge
-        Distillation with Conditional Adversarial Networks", arXiv 1709.00513 (on logits); Wang et
-        al., "Adversarial Learning of Portable Student Networks", AAAI 2018 (on features).
+    Paper: Xu et al. 2018, arXiv 1709.00513; Wang et al. 2018: "Training Shallow and Thin Networks
+        for Acceleration via Knowledge Distillation with Conditional Adversarial Networks" (on
+        logits); "Adversarial Learning of Portable Student Networks", AAAI 2018 (on features).
 
     Differs from the authors' code: not compared, and written from the survey's words. The critic
         of Xu et al. is conditional, which this one is not. In the critic's update the student runs

@@ -58,8 +58,8 @@ def ab(
         RecipeError: a setting is out of its range.
         ModelError: when layers are paired, a model gives no maps.
 
-    Paper: Heo et al., "Knowledge Transfer via Distillation of Activation Boundaries Formed by
-        Hidden Neurons", arXiv 1811.03233.
+    Paper: Heo et al. 2019, arXiv 1811.03233: "Knowledge Transfer via Distillation of Activation
+        Boundaries Formed by Hidden Neurons".
 
     Differs from the authors' code: not compared. Of that benchmark: both phases share one budget
         and one schedule, and the classifier sees weight decay in the first.

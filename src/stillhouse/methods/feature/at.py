@@ -44,8 +44,8 @@ def at(
         RecipeError: a setting is out of its range.
         ModelError: when layers are paired, a model gives no maps.
 
-    Paper: Zagoruyko & Komodakis, "Paying More Attention to Attention: Improving the Performance of
-        Convolutional Neural Networks via Attention Transfer", arXiv 1612.03928.
+    Paper: Zagoruyko & Komodakis 2017, arXiv 1612.03928: "Paying More Attention to Attention:
+        Improving the Performance of Convolutional Neural Networks via Attention Transfer".
 
     Differs from the authors' code: not in the term, a weight times the means over positions (their
         paper has half of sums). There maps pass no interpolation, and KD may be added.

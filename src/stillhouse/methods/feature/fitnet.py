@@ -64,7 +64,7 @@ def fitnet(
         RecipeError: a setting is out of its range, or there is no pair of that number.
         ModelError: when layers are paired, a model gives no maps.
 
-    Paper: Romero et al., "FitNets: Hints for Thin Deep Nets", arXiv 1412.6550.
+    Paper: Romero et al. 2015 (FitNets), arXiv 1412.6550: "FitNets: Hints for Thin Deep Nets".
 
     Differs from the authors' code: the mean in place of half the sum, a 1x1 convolution with batch
         norm as regressor (there one as large as it takes to fit the sizes; that benchmark adds a

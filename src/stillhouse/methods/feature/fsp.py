@@ -52,8 +52,8 @@ def fsp(
         RecipeError: a setting is out of its range, or there are fewer than two pairs.
         ModelError: when layers are paired, a model gives no maps.
 
-    Paper: Yim et al., "A Gift from Knowledge Distillation: Fast Optimization, Network Minimization
-        and Transfer Learning", CVPR 2017.
+    Paper: Yim et al. 2017, CVPR: "A Gift from Knowledge Distillation: Fast Optimization, Network
+        Minimization and Transfer Learning".
 
     Differs from the authors' code: not compared. Paper and benchmark need equal widths; where they
         differ a 1x1 convolution with batch norm widens the student's maps here, which is ours.

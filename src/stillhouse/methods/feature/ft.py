@@ -65,8 +65,8 @@ def ft(
         RecipeError: a setting is out of its range.
         ModelError: when layers are paired, a model gives no maps.
 
-    Paper: Kim, Park & Kwak, "Paraphrasing Complex Network: Network Compression via Factor
-        Transfer", arXiv 1802.04977.
+    Paper: Kim, Park & Kwak 2018, arXiv 1802.04977: "Paraphrasing Complex Network: Network
+        Compression via Factor Transfer".
 
     Differs from the authors' code: not compared. Of that benchmark: the paraphraser goes on
         learning beside the student, by the same optimiser and schedule (there it is finished first,

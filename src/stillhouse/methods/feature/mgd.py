@@ -50,7 +50,7 @@ def mgd(
         RecipeError: a setting is out of its range.
         WiringError: when it is completed, a layer of a teacher cache is to be found.
 
-    Paper: Yang et al., "Masked Generative Distillation", arXiv 2205.01529.
+    Paper: Yang et al. 2022, arXiv 2205.01529: "Masked Generative Distillation".
 
     Differs from the authors' code: a student's map of another size is brought to the teacher's
         (there: refused); the mask is drawn from the generator of the device.

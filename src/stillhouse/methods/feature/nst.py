@@ -44,8 +44,8 @@ def nst(
         RecipeError: a setting is out of its range.
         ModelError: when layers are paired, a model gives no maps.
 
-    Paper: Huang & Wang, "Like What You Like: Knowledge Distill via Neuron Selectivity Transfer",
-        arXiv 1707.01219.
+    Paper: Huang & Wang 2017, arXiv 1707.01219: "Like What You Like: Knowledge Distill via Neuron
+        Selectivity Transfer".
 
     Differs from the authors' code: not compared. Of that benchmark: the same value, with the
         smaller of two Gram matrices in place of all products.

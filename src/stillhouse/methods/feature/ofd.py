@@ -63,7 +63,7 @@ def ofd(
         WiringError: the teacher's role has another name; when it is completed, a map of the teacher
             has no values below 0.
 
-    Paper: Heo et al., "A Comprehensive Overhaul of Feature Distillation", arXiv 1904.01866.
+    Paper: Heo et al. 2019, arXiv 1904.01866: "A Comprehensive Overhaul of Feature Distillation".
 
     Differs from the authors' code: its CIFAR-100 script leaves the teacher in train mode, here it
         is in eval mode. Where a sum of two branches is tapped, margins are observed, there they are

@@ -90,7 +90,8 @@ def projector_logsum(
         ModelError: no module of that name is there to be the head; or, when the stage is wired,
             none is named and the model has no Linear.
 
-    Paper: "Understanding the Role of the Projector in Knowledge Distillation", arXiv 2303.11098.
+    Paper: Understanding the Role of the Projector 2023, arXiv 2303.11098: "Understanding the Role
+        of the Projector in Knowledge Distillation".
 
     Differs from the authors' code: an epsilon inside the logarithm; dead channels and batches of
         one give zeros, not nan. Its first release left the projector out of the optimiser; here it

@@ -60,7 +60,7 @@ def review_kd(
         WiringError: a head is named for a teacher that comes as a node; when it is completed, the
             layers of a teacher cache are to be found.
 
-    Paper: Chen et al., "Distilling Knowledge via Knowledge Review", arXiv 2104.09044.
+    Paper: Chen et al. 2021, arXiv 2104.09044: "Distilling Knowledge via Knowledge Review".
 
     Differs from the authors' code: there the teacher's maps (and of some students) are tapped
         before the last ReLU; here as the pairs say, which are after it unless they are named. The

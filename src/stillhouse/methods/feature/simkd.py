@@ -63,8 +63,8 @@ def simkd(
             completed, the head reads something else, or the teacher's map has values below 0.
         ModelError: the teacher has no Linear that could be its head, and none is named.
 
-    Paper: Chen et al., "Knowledge Distillation with the Reused Teacher Classifier",
-        arXiv 2203.14001.
+    Paper: Chen et al. 2022, arXiv 2203.14001: "Knowledge Distillation with the Reused Teacher
+        Classifier".
 
     Differs from the authors' code: widths that factor does not divide are rounded down. There, too,
         the larger of two maps is averaged to the size of the smaller one.

@@ -62,8 +62,8 @@ def srrl(
             completed, the teacher's head reads values below 0 and r ends in a ReLU.
         ModelError: the teacher has no Linear that could be its head, and none is named.
 
-    Paper: Yang et al., "Knowledge Distillation via Softmax Regression Representation Learning",
-        ICLR 2021.
+    Paper: Yang et al. 2021, ICLR: "Knowledge Distillation via Softmax Regression Representation
+        Learning".
 
     Differs from the authors' code: the target is what the teacher's head reads, there the average
         of the teacher's last map; in the networks of that code they are the same.

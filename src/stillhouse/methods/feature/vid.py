@@ -51,8 +51,8 @@ def vid(
         RecipeError: a setting is out of its range, or no pair is named.
         WiringError: when it is completed, the layers of a teacher cache are to be found.
 
-    Paper: Ahn et al., "Variational Information Distillation for Knowledge Transfer",
-        arXiv 1904.05835.
+    Paper: Ahn et al. 2019, arXiv 1904.05835: "Variational Information Distillation for Knowledge
+        Transfer".
 
     Differs from the authors' code: written from the port in the CIFAR-100 benchmark of CRD. There,
         too, the larger of two maps is averaged to the size of the smaller one. Tokens stand for

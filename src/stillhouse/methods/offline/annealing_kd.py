@@ -54,7 +54,7 @@ def annealing_kd(
     Raises:
         RecipeError: a setting is out of its range.
 
-    Paper: Jafari et al., "Annealing Knowledge Distillation", arXiv 2104.07163.
+    Paper: Jafari et al. 2021, arXiv 2104.07163: "Annealing Knowledge Distillation".
 
     Differs from the authors' code: there the second stage begins anew, with a new optimiser, the
         first learning rate and the student of the best test epoch; here both are one training with

@@ -61,7 +61,7 @@ def dml(
         RecipeError: a setting is out of its range.
         WiringError: there is no peer, or two networks share parameters.
 
-    Paper: Zhang et al., "Deep Mutual Learning", arXiv 1706.00384.
+    Paper: Zhang et al. 2018, arXiv 1706.00384: "Deep Mutual Learning".
 
     Differs from the authors' code: (1) with more than two networks it adds the KLs up, without the
         paper's mean over the others; give weight = M - 1 for that. (2) It takes a new batch for

@@ -68,7 +68,7 @@ def kdcl(
         RecipeError: a setting is out of its range.
         WiringError: there is no peer, or two networks share parameters.
 
-    Paper: Guo et al., "Online Knowledge Distillation via Collaborative Learning", CVPR 2020.
+    Paper: Guo et al. 2020, CVPR: "Online Knowledge Distillation via Collaborative Learning".
 
     Differs from the authors' code: none is known to us. From the paper, as we remember it, two
         things are missing: the ensemble by generalisation error on validation rows, and images that

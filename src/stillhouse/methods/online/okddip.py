@@ -65,7 +65,7 @@ def okddip(
         WiringError: there is no peer, two networks share parameters, or, when it is wired, the
             peers' embeddings differ in width.
 
-    Paper: Chen et al., "Online Knowledge Distillation with Diverse Peers", arXiv 1912.00350.
+    Paper: Chen et al. 2020, arXiv 1912.00350: "Online Knowledge Distillation with Diverse Peers".
 
     Differs from the authors' code: (1) it has two forms, branches on one trunk and networks of
         their own; this is the latter. (2) There 1e-7 is added to the targets' probabilities. (3)

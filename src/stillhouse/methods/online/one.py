@@ -62,7 +62,8 @@ def one(
         ModelError: when it is completed or wired: the student has one level of resolution only and
             no tap is named, it cannot be traced, or a skip connection passes the tap by.
 
-    Paper: Lan, Zhu, Gong, "Knowledge Distillation by On-the-Fly Native Ensemble", arXiv 1806.04606.
+    Paper: Lan et al. 2018, arXiv 1806.04606: "Knowledge Distillation by On-the-Fly Native
+        Ensemble".
 
     Differs from the authors' code: (1) A branch starts with the weights of the student's own last
         part in a random order, a fresh draw of whatever its author initialised it with. (2) The

@@ -66,8 +66,8 @@ def pcl(
         WiringError: there is no peer, or two networks share parameters.
         ModelError: when it is wired: a network has no Linear that could be its head.
 
-    Paper: Wu & Gong, "Peer Collaborative Learning for Online Knowledge Distillation",
-        arXiv 2006.04147.
+    Paper: Wu & Gong 2021, arXiv 2006.04147: "Peer Collaborative Learning for Online Knowledge
+        Distillation".
 
     Differs from the authors' code: none is known to us. From the paper: (1) there the peers are
         branches on one trunk, here networks of their own. (2) There each sees another augmentation

@@ -53,8 +53,8 @@ def cc_embedded(
         ModelError: no module of that name is there to be the head; or, when the stage is wired,
             none is named and the model has no Linear.
 
-    Paper: Peng et al., "Correlation Congruence for Knowledge Distillation", arXiv 1904.01802; the
-        formula is in no equation of it, see `stillhouse.functional.neighbour_products`.
+    Paper: Peng et al. 2019, arXiv 1904.01802: "Correlation Congruence for Knowledge Distillation";
+        the formula is in no equation of it, see `stillhouse.functional.neighbour_products`.
 
     Differs from the authors' code: in nothing that we know of, the code being RepDistiller's.
 

@@ -57,7 +57,7 @@ def cc_rbf(
         ModelError: no module of that name is there to be the head; or, when the stage is wired,
             none is named and the model has no Linear.
 
-    Paper: Peng et al., "Correlation Congruence for Knowledge Distillation", arXiv 1904.01802.
+    Paper: Peng et al. 2019, arXiv 1904.01802: "Correlation Congruence for Knowledge Distillation".
 
     Differs from the authors' code: none was released. The paper adds the KL of soft classes; the
         Zoo and we do not.

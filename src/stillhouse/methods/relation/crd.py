@@ -69,7 +69,7 @@ def crd(
         ModelError: no module of that name is there to be the head; or, when the stage is wired,
             none is named and the model has no Linear.
 
-    Paper: Tian et al., "Contrastive Representation Distillation", arXiv 1910.10699.
+    Paper: Tian et al. 2020, arXiv 1910.10699: "Contrastive Representation Distillation".
 
     Differs from the authors' code: see `stillhouse.losses.MemoryContrast`; no other difference is
         known to us. Its default positives are the image itself ('exact'), as here.

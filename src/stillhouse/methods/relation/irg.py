@@ -62,7 +62,7 @@ def irg(
         ModelError: no module of that name is there to be the head; or, when the stage is
             completed or wired, a model gives no maps, or has no Linear and none is named.
 
-    Paper: Liu et al., "Knowledge Distillation via Instance Relationship Graph", CVPR 2019.
+    Paper: Liu et al. 2019, CVPR: "Knowledge Distillation via Instance Relationship Graph".
 
     Differs from the authors' code: theirs (Caffe) trains with edges of the embedding, or with
         shifts inside each stage of a ResNet, at weight 0.005 of half sums (0.16 of our means at

@@ -48,8 +48,8 @@ def pkt(
         ModelError: no module of that name is there to be the head; or, when the stage is wired,
             none is named and the model has no Linear.
 
-    Paper: Passalis & Tefas, "Learning Deep Representations with Probabilistic Knowledge Transfer",
-        arXiv 1803.10837.
+    Paper: Passalis & Tefas 2018, arXiv 1803.10837: "Learning Deep Representations with
+        Probabilistic Knowledge Transfer".
 
     Differs from the authors' code: no eps beside the lengths of embeddings; an embedding of zeros
         has cosine 0 with anything, and no gradient.

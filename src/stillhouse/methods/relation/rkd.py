@@ -44,7 +44,7 @@ def rkd(
         ModelError: no module of that name is there to be the head; or, when the stage is wired,
             none is named and the model has no Linear.
 
-    Paper: Park et al., "Relational Knowledge Distillation", arXiv 1904.05068.
+    Paper: Park et al. 2019, arXiv 1904.05068: "Relational Knowledge Distillation".
 
     Differs from the authors' code: equal embeddings are at distance 0 and give no gradient; see
         `stillhouse.functional.rkd_distance` and `rkd_angle`.

@@ -50,7 +50,7 @@ def sp(
         ModelError: no module of that name is there to be the head; or, when the stage is wired,
             none is named and the model has no Linear.
 
-    Paper: Tung & Mori, "Similarity-Preserving Knowledge Distillation", arXiv 1907.09682.
+    Paper: Tung & Mori 2019, arXiv 1907.09682: "Similarity-Preserving Knowledge Distillation".
 
     Differs from the authors' code: none was released by them; against the benchmark of CRD, the
         default feature. Examples without any feature give no gradient.

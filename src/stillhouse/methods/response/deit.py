@@ -75,8 +75,8 @@ def deit(
         ModelError: no module of that name is there to be the head; or, when the stage is wired,
             none is named and the model has no Linear.
 
-    Paper: Touvron et al., "Training data-efficient image transformers & distillation through
-        attention", arXiv 2012.12877.
+    Paper: Touvron et al. 2021, arXiv 2012.12877: "Training data-efficient image transformers &
+        distillation through attention".
 
     Differs from the authors' code: (1) there the soft form is divided by the number of classes too
         (issue 116): their alpha there is not this alpha. (2) Labels there come from mixup and are

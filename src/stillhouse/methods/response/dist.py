@@ -53,7 +53,7 @@ def dist(
     Raises:
         RecipeError: a setting is out of its range, or no such form.
 
-    Paper: Huang et al., "Knowledge Distillation from A Stronger Teacher", arXiv 2205.10536.
+    Paper: Huang et al. 2022, arXiv 2205.10536: "Knowledge Distillation from A Stronger Teacher".
 
     Differs from the authors' code: the form 'paper' has no T squared, see there. Numerics: see
         `stillhouse.functional.inter_class_correlation`.

@@ -48,7 +48,7 @@ def dkd(
     Raises:
         RecipeError: a setting is out of its range.
 
-    Paper: Zhao et al., "Decoupled Knowledge Distillation", arXiv 2203.08679.
+    Paper: Zhao et al. 2022, arXiv 2203.08679: "Decoupled Knowledge Distillation".
 
     Differs from the authors' code: the warm-up moves with each step, in fractions of an epoch from
         0; there the epoch is a whole number. Numerics: see `stillhouse.functional.decoupled_kl`.

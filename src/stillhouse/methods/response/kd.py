@@ -36,7 +36,8 @@ def kd(
     Raises:
         RecipeError: a setting is out of its range.
 
-    Paper: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", arXiv 1503.02531.
+    Paper: Hinton, Vinyals & Dean 2015, arXiv 1503.02531: "Distilling the Knowledge in a Neural
+        Network".
 
     Differs from the authors' code: none was released.
 

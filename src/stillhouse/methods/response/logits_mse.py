@@ -39,8 +39,8 @@ def logits_mse(
     Raises:
         RecipeError: a setting is out of its range.
 
-    Paper: Ba, Caruana, "Do Deep Nets Really Need to be Deep?", arXiv 1312.6184, its regression on
-        logits.
+    Paper: Ba & Caruana 2014, arXiv 1312.6184: "Do Deep Nets Really Need to be Deep?", its
+        regression on logits.
 
     Differs from the authors' code: not compared. The mean over classes in place of half the sum,
         so that a weight means the same for 10 classes and for 1000.

@@ -46,8 +46,8 @@ def nkd(
     Raises:
         RecipeError: a setting is out of its range.
 
-    Paper: Yang et al., "From Knowledge Distillation to Self-Knowledge Distillation: A Unified
-        Approach with Normalized Loss and Customized Soft Labels", arXiv 2303.13005.
+    Paper: Yang et al. 2023, arXiv 2303.13005: "From Knowledge Distillation to Self-Knowledge
+        Distillation: A Unified Approach with Normalized Loss and Customized Soft Labels".
 
     Differs from the authors' code: the value is smaller by the entropy of n_t, the gradient is the
         same; see `stillhouse.functional.normalised_kl`.

@@ -40,7 +40,7 @@ def standardised_kd(
     Raises:
         RecipeError: a setting is out of its range.
 
-    Paper: Sun et al., "Logit Standardization in Knowledge Distillation", arXiv 2403.01427.
+    Paper: Sun et al. 2024, arXiv 2403.01427: "Logit Standardization in Knowledge Distillation".
 
     Differs from the authors' code: equal logits give no gradient; see
         `stillhouse.functional.standardised_kl`.

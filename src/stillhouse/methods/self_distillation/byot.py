@@ -56,8 +56,8 @@ def byot(
         RecipeError: a setting is out of its range.
         ModelError: no such head; or, when data are known, the network has one level only.
 
-    Paper: Zhang et al., "Be Your Own Teacher: Improve the Performance of Convolutional Neural
-        Networks via Self Distillation", arXiv 1905.08094.
+    Paper: Zhang et al. 2019, arXiv 1905.08094: "Be Your Own Teacher: Improve the Performance of
+        Convolutional Neural Networks via Self Distillation".
 
     Differs from the authors' code: not compared. The public implementation weighs the labels of
         the deepest classifier by 1 - alpha, too, has bottlenecks of several convolutions for

@@ -42,8 +42,8 @@ def cs_kd(
         RecipeError: a setting is out of its range.
         DataError: when data are known, a process would get half a pair: take an even batch.
 
-    Paper: Yun et al., "Regularizing Class-wise Predictions via Self-knowledge Distillation",
-        arXiv 2003.13964.
+    Paper: Yun et al. 2020, arXiv 2003.13964: "Regularizing Class-wise Predictions via
+        Self-knowledge Distillation".
 
     Differs from the authors' code: there a batch is 128 anchors and 128 partners more, so an epoch
         runs 2N rows; here N, of which half are anchors. There the halves pass the network one

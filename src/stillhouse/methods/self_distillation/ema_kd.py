@@ -47,8 +47,8 @@ def ema_kd(
     Raises:
         RecipeError: a setting is out of its range.
 
-    Paper: Tarvainen & Valpola, "Mean teachers are better role models: Weight-averaged consistency
-        targets improve semi-supervised deep learning results", arXiv 1703.01780.
+    Paper: Tarvainen & Valpola 2017, arXiv 1703.01780: "Mean teachers are better role models:
+        Weight-averaged consistency targets improve semi-supervised deep learning results".
 
     Differs from the authors' code: theirs is semi-supervised, both sides see the image under noise
         of their own, and the distance is a squared error of probabilities; only the mean is theirs

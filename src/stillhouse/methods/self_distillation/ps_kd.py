@@ -44,8 +44,8 @@ def ps_kd(student: nn.Module, *, alpha: Share = 0.8) -> Stage:
         RecipeError: alpha is out of its range.
         WiringError: when data are known, the student gives no logits [B, classes].
 
-    Paper: Kim et al., "Self-Knowledge Distillation with Progressive Refinement of Targets",
-        arXiv 2006.12000.
+    Paper: Kim et al. 2021, arXiv 2006.12000: "Self-Knowledge Distillation with Progressive
+        Refinement of Targets".
 
     Differs from the authors' code: alpha grows in fractions of an epoch from 0 to ``alpha``; there
         it is constant in an epoch, ``alpha * epoch / epochs`` with epochs counted from 1, which is

@@ -48,8 +48,8 @@ def snapshot_kd(
     Raises:
         RecipeError: a setting is out of its range.
 
-    Paper: Yang et al., "Snapshot Distillation: Teacher-Student Optimization in One Generation",
-        arXiv 1812.00123.
+    Paper: Yang et al. 2019, arXiv 1812.00123: "Snapshot Distillation: Teacher-Student Optimization
+        in One Generation".
 
     Differs from the authors' code: not compared; of the paper we know that the last snapshot of
         each cycle teaches the whole next one and that its answers are softened, not its weights.

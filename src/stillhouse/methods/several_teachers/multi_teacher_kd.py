@@ -51,10 +51,10 @@ def multi_teacher_kd(
         RecipeError: a setting is out of its range.
         WiringError: the teacher is a node from which the number of teachers cannot be told.
 
-    Paper: Hinton, Vinyals & Dean, arXiv 1503.02531 (mean); Zhang et al., "Confidence-Aware
-        Multi-Teacher Knowledge Distillation", arXiv 2201.00007 (confidence, without its feature
-        loss); Fukuda et al., "Efficient Knowledge Distillation from an Ensemble of Teachers",
-        Interspeech 2017 (random).
+    Paper: Hinton et al. 2015; Fukuda et al. 2017; Zhang et al. 2022: "Distilling the Knowledge in a
+        Neural Network", arXiv 1503.02531 (mean); "Efficient Knowledge Distillation from an Ensemble
+        of Teachers", Interspeech 2017 (random); "Confidence-Aware Multi-Teacher Knowledge
+        Distillation", arXiv 2201.00007 (confidence, without its feature loss).
 
     Differs from the authors' code: 'mean' has the gradient of the averaged response, its value
         differs by a constant; the other two were written from the survey's words.

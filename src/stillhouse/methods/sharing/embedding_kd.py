@@ -71,8 +71,8 @@ def embedding_kd(
         WiringError: a head is named for a teacher that comes as a node.
         ModelError: when the stage is wired, no head is named and the model has no Linear.
 
-    Paper: "It's All in the Head: Representation Knowledge Distillation through Classifier
-        Sharing", arXiv 2201.06945, its general objective.
+    Paper: It's All in the Head 2022, arXiv 2201.06945: "It's All in the Head: Representation
+        Knowledge Distillation through Classifier Sharing", its general objective.
 
     Differs from the authors' code: their `kde` is a sum over the batch, so that it grows with the
         batch; here it is the mean over examples: ``weight = beta * B``, B being their batch size.

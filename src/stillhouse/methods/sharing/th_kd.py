@@ -66,8 +66,8 @@ def th_kd(
         WiringError: the teacher's role has another name, or a head is named for a role.
         ModelError: the teacher has no Linear that could be its head, and none is named.
 
-    Paper: "It's All in the Head: Representation Knowledge Distillation through Classifier
-        Sharing", arXiv 2201.06945, equations 1 and 2.
+    Paper: It's All in the Head 2022, arXiv 2201.06945: "It's All in the Head: Representation
+        Knowledge Distillation through Classifier Sharing", equations 1 and 2.
 
     Differs from the authors' code: (1) the paper form is not in it, the code form is: no
         cross-entropy through the teacher's head, and two weights of their own, of which 0.013 and

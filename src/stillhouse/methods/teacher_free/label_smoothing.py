@@ -40,8 +40,8 @@ def label_smoothing(
     Raises:
         RecipeError: a setting is out of its range, or no such off_target.
 
-    Paper: Szegedy et al., "Rethinking the Inception Architecture for Computer Vision",
-        arXiv 1512.00567, section 7.
+    Paper: Szegedy et al. 2016, arXiv 1512.00567: "Rethinking the Inception Architecture for
+        Computer Vision", section 7.
 
     Differs from the authors' code: not compared.
 

@@ -62,8 +62,8 @@ def tf_kd_reg(
     Raises:
         RecipeError: a setting is out of its range, no such form, or a multiplier in the paper form.
 
-    Paper: Yuan et al., "Revisiting Knowledge Distillation via Label Smoothing Regularization",
-        arXiv 1909.11723, equations 8 and 9.
+    Paper: Yuan et al. 2020, arXiv 1909.11723: "Revisiting Knowledge Distillation via Label
+        Smoothing Regularization", equations 8 and 9.
 
     Differs from the authors' code: in the code form it does not; the paper form is not theirs.
 
