@@ -16,7 +16,7 @@ from stillhouse.report.study_page import render_study
 from stillhouse.report.study_record import read_study
 from stillhouse.report.study_rows import study_rows
 from stillhouse.report.worth import worth
-from stillhouse.runs.verdict import judge
+from stillhouse.runs.judging.verdict import judge
 
 PERPLEXITY = {"name": "perplexity", "unit": "", "scale": 1.0, "higher_is_better": False}
 

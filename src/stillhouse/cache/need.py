@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from stillhouse.engine.graph import Graph
 from stillhouse.engine.nodes import Bridge, Ema, Node, Role
 from stillhouse.engine.order import nodes_behind, order_nodes, parts_of
 from stillhouse.engine.signals import owner, part
-from stillhouse.engine.stage import Stage
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Need:
     sizing: Mapping[str, tuple[int, ...]]
 
 
-def needed(stage: Stage, name: str, seen: Mapping[str, Tensor]) -> Need:
+def needed(stage: Graph, name: str, seen: Mapping[str, Tensor]) -> Need:
     """What a stage needs of a role, by the signals that its dry run saw.
 
     A stage that was opened once knows its bridges' sizes; the cached role then only has to give
@@ -39,12 +39,12 @@ def needed(stage: Stage, name: str, seen: Mapping[str, Tensor]) -> Need:
     return Need({p: shapes[p] for p in read}, {p: shapes[p] for p in sizing if p in shapes})
 
 
-def nodes_before(stage: Stage, name: str) -> tuple[Node, ...]:
+def nodes_before(stage: Graph, name: str) -> tuple[Node, ...]:
     """What a role reads, such as its own form of the image; empty when it reads the batch."""
     return tuple(n for n in order_nodes(stage, stage.node(name).reads) if n.name != name)
 
 
-def replay_problems(stage: Stage, name: str) -> list[str]:
+def replay_problems(stage: Graph, name: str) -> list[str]:
     """Why a role of a stage cannot be cached; empty when it can.
 
     A cached role gives the same signals for the same sample and view for ever, and no gradient.
@@ -87,7 +87,7 @@ def replay_problems(stage: Stage, name: str) -> list[str]:
     return problems
 
 
-def cached_parts(stage: Stage, name: str) -> tuple[list[str], list[str]]:
+def cached_parts(stage: Graph, name: str) -> tuple[list[str], list[str]]:
     """The parts of a role that a fresh stage reads in each step, and those that size a bridge.
 
     >>> from torch import nn

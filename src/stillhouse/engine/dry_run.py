@@ -53,7 +53,7 @@ def _run_node(node: Node, signals: Signals, seed: int) -> str | None:
     return None
 
 
-def _head_problem(node: Node, signals: Mapping[str, Tensor]) -> str | None:
+def head_problem(node: Node, signals: Mapping[str, Tensor]) -> str | None:
     """An embedding is the input of the head: the head must give the logits from it."""
     embedding, logits = f"{node.name}.{EMBEDDING}", f"{node.name}.{LOGITS}"
     if not isinstance(node, Role) or embedding not in signals or EMBEDDING in node.aliases:
@@ -130,7 +130,7 @@ def dry_run(
                 node.open(parts[node.name])
                 if isinstance(node, Role):
                     node.watch()
-                found = _run_node(node, signals, seed) or _head_problem(node, signals)
+                found = _run_node(node, signals, seed) or head_problem(node, signals)
                 problems += [found] if found else []
             asked = [_term_problem(term, signals, seed) for term in stage.terms()]
             asked += [

@@ -10,6 +10,7 @@ from stillhouse.data.batches import BatchSource
 from stillhouse.data.loaders import Data, batches_of
 from stillhouse.engine.checkpoint import Checkpoint
 from stillhouse.engine.evaluate import Scores, evaluate, examine
+from stillhouse.engine.objective import Objective
 from stillhouse.engine.platform import Platform, open_platform
 from stillhouse.engine.seeding import seeded
 from stillhouse.engine.stage import Stage
@@ -65,7 +66,8 @@ class Fitted:
     """What a fit gives: weights of the last and of the best epoch, and the history.
 
     The best epoch is the one with the best value of the task's metric on validation data, of the
-    first measure (the earliest of equals); without validation it is the last.
+    first measure (the earliest of equals); without validation it is the last. The objective is
+    closed; it can be opened again.
     """
 
     last: Weights
@@ -73,6 +75,7 @@ class Fitted:
     best_epoch: int
     history: list[dict[str, Any]]
     seconds: float
+    objective: Objective
 
 
 def fit(
@@ -220,6 +223,7 @@ class _Run:
             self.progress.best_epoch or self.progress.epoch,
             self.history,
             self.progress.seconds,
+            self.trainer.objective,
         )
 
     def _good_enough(self) -> bool:

@@ -4,7 +4,8 @@ Our own fit, checks, balance, scoring, caching and synthesis use exactly this, a
 loop; `torch.compile` and ``DistributedDataParallel`` wrap it as a whole.
 """
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -17,7 +18,7 @@ from stillhouse.engine.graph import Graph
 from stillhouse.engine.nodes import Ema, Role
 from stillhouse.engine.signals import BATCH, Signals, owner
 from stillhouse.engine.terms import OverTraining, Term
-from stillhouse.engine.wiring import UpdatePlan, Wiring, wire
+from stillhouse.engine.wiring import UpdatePlan, Wiring, measuring_also, wire
 from stillhouse.errors import WiringError
 
 Weights = dict[str, dict[str, Tensor]]
@@ -211,7 +212,7 @@ class Objective(nn.Module):
         self.autocast = autocast
         self.progress = 0.0
         self._flags = Flags(stage.modules())
-        self._is_open = False
+        self._is_open = True  # from here on there is something to put back
         try:
             self.wiring: Wiring = wire(stage, batch, seed=seed)
             self._compose()
@@ -262,13 +263,33 @@ class Objective(nn.Module):
     # -- open and closed ---------------------------------------------------------------------
 
     def reopen(self) -> None:
-        """Put the hooks on and set flags: learners in train mode, all others frozen."""
-        for node in self.wiring.nodes:
-            node.open([name for name in self.wiring.parts[node.name] if name])
+        """Put the hooks on and set flags: learners in train mode, all others frozen.
+
+        An objective that was closed is as it was then; nothing is checked or sized again.
+        """
+        if not self._is_open:
+            self._flags = Flags(self.stage.modules())
         self._is_open = True
+        self._listen()
         self._frozen.freeze()
         self.train()
         self.set_progress(self.progress)
+
+    def _listen(self) -> None:
+        for node in self.wiring.nodes:
+            node.open([name for name in self.wiring.parts[node.name] if name])
+
+    @contextmanager
+    def measuring_also(self, reads: Iterable[str]) -> Iterator[None]:
+        """Within the block, what is run to measure the stage gives these signals, too."""
+        before = self.wiring
+        try:
+            self.wiring = measuring_also(before, reads)
+            self._listen()
+            yield
+        finally:
+            self.wiring = before
+            self._listen()
 
     def close(self) -> None:
         """Take the hooks off and put the flags of all modules back."""

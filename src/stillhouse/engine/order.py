@@ -46,12 +46,17 @@ def nodes_behind(stage: Graph, signals: Iterable[str]) -> tuple[Node, ...]:
     return tuple(found.values())
 
 
-def parts_of(stage: Graph, nodes: Iterable[Node]) -> dict[str, tuple[str, ...]]:
-    """Which parts of each node these nodes, the terms, measures and diagnostics read."""
+def parts_of(
+    stage: Graph, nodes: Iterable[Node], also: Iterable[str] = ()
+) -> dict[str, tuple[str, ...]]:
+    """Which parts of each node these nodes, the terms, measures and diagnostics read.
+
+    ``also`` are further signals that somebody wants.
+    """
     running = list(nodes)
     signals = [need for node in running for need in node.needs]
     signals += [read for term in stage.terms() for read in term.reads]
-    signals += [*stage.measures.values(), *reads_of(stage.diagnostics)]
+    signals += [*stage.measures.values(), *reads_of(stage.diagnostics), *also]
     parts: dict[str, dict[str, None]] = {node.name: {} for node in running}
     for signal in signals:
         if owner(signal) in parts:

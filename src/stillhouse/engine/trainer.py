@@ -167,28 +167,32 @@ class Trainer:
 
 @contextmanager
 def opened(
-    stage: Stage, train: BatchSource, settings: Settings, platform: Platform
+    stage: Stage | Objective, train: BatchSource, settings: Settings, platform: Platform
 ) -> Iterator[Objective]:
     """The objective of a stage on a platform; afterwards devices, layouts and flags are as before.
+
+    An objective that was closed is opened again as it was: nothing is checked or sized.
 
     Raises:
         WiringError: the stage does not fit together (before anything was changed).
     """
-    stage = stage.completed(facts_of(train))
-    homes = Homes(stage.modules())
+    known = stage if isinstance(stage, Objective) else None
+    graph = stage.stage if isinstance(stage, Objective) else stage.completed(facts_of(train))
+    homes = Homes(graph.modules())
     try:
         homes.place(platform.device, channels_last=settings.channels_last)
-        with (
-            Objective(
-                stage,
+        if known is None:
+            known = Objective(
+                graph,
                 train.sample(),
                 seed=settings.seed,
                 epochs=settings.epochs,
                 autocast=platform.autocast_dtype,
-            ) as objective,
-            thread_budget(train.loading, platform),
-        ):
-            yield objective
+            )
+        else:
+            known.reopen()
+        with known, thread_budget(train.loading, platform):
+            yield known
     finally:
         homes.restore()
 

@@ -4,8 +4,8 @@ Two passes: rules (declarations only), then a dry run (every needed node once). 
 their problems at once, with the names of signals.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -46,6 +46,19 @@ class Wiring:
         """All nodes that are run at all."""
         planned = [node for plan in self.updates for node in (*plan.outside, *plan.inside)]
         return tuple(dict.fromkeys([*planned, *self.measuring]))
+
+
+def measuring_also(wiring: Wiring, reads: Iterable[str]) -> Wiring:
+    """The same wiring, whose measuring gives these signals, too; nothing is run.
+
+    Raises:
+        WiringError: the reads go in a circle.
+    """
+    stage, wanted = wiring.stage, tuple(reads)
+    watched = [*stage.measures.values(), *reads_of(stage.diagnostics), *wanted]
+    measuring = order_nodes(stage, watched)
+    nodes = dict.fromkeys([*wiring.nodes, *measuring])
+    return replace(wiring, measuring=measuring, parts=parts_of(stage, nodes, wanted))
 
 
 def wire(stage: Graph, batch: Mapping[str, Tensor], *, seed: int = 0) -> Wiring:

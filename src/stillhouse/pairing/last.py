@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from stillhouse.bridges.shapes import as_map
 from stillhouse.engine.facts import Facts
-from stillhouse.engine.flags import Flags
+from stillhouse.engine.listen import listen
 from stillhouse.engine.signals import EMBEDDING
 from stillhouse.engine.stage import Stage
 from stillhouse.errors import ModelError, WiringError
@@ -69,19 +69,7 @@ def heard_of_teacher(stage: Stage, parts: list[str], facts: Facts) -> list[Tenso
         WiringError: the teacher is cached, or has no such tap.
     """
     role, image = looked_at(stage, "teacher", facts)
-    problems = [problem for problem in map(role.problem, parts) if problem]
-    if problems:
-        raise WiringError(f"stage '{stage.name}'", problems)
-    flags = Flags([role.module])
-    try:
-        role.module.eval()
-        role.open(parts)
-        role.watch()
-        with torch.no_grad():
-            heard = role.run({role.reads[0]: image})
-    finally:
-        role.close()
-        flags.restore()
+    heard = listen(role, parts, {role.reads[0]: image})
     return [heard[f"teacher.{part}"] for part in parts]
 
 

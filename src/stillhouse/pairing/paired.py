@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.engine.facts import Facts
+from stillhouse.engine.graph import Graph
 from stillhouse.engine.nodes import Role
 from stillhouse.engine.order import order_nodes
 from stillhouse.engine.signals import Signals
@@ -98,7 +99,7 @@ def looked_at(stage: Stage, name: str, facts: Facts) -> tuple[Role, Tensor]:
     return node, shown(stage, node, facts.sample(LOOKED_AT))
 
 
-def shown(stage: Stage, role: Role, batch: Mapping[str, Tensor]) -> Tensor:
+def shown(stage: Graph, role: Role, batch: Mapping[str, Tensor]) -> Tensor:
     """What a role reads of this batch, on the device where its module is."""
     device = next((p.device for p in role.module.parameters()), torch.device("cpu"))
     known: Signals = {name: value.to(device) for name, value in batch.items()}

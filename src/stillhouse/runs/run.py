@@ -208,7 +208,7 @@ def train_group(job: Job, teacher: TrainedTeacher | None, seeds: tuple[int, ...]
     transfer = source = likeness = module = None
     if teacher is not None:
         module = teacher.module
-        likeness = likeness_to(teacher.teacher.alone(module), job.data)
+        likeness = likeness_to(teacher.opens, job.data)
         job = replace(job, student=job.student.out_of(module))
         job.student.check_smaller(trained=True)
         if job.recipe.transfer is not None:

@@ -39,5 +39,5 @@ def test_one_epoch_is_read_once_whoever_asks(tmp_path: Path, monkeypatch) -> Non
     job = prepare(make_recipe(RECIPE), tmp_path / "run")
     trained, held_out = Teachers(job).trained(0), HeldOutScores()
     first = score_teacher(job, trained, held_out)
-    monkeypatch.setattr("stillhouse.runs.judging.scoring.accuracies", None)
+    monkeypatch.setattr("stillhouse.runs.judging.scoring.scores_on", None)
     assert score_teacher(job, trained, held_out).test == first.test

@@ -4,21 +4,28 @@ The teacher's embedding of the validation rows is computed once, by the live tea
 all students and controls that are compared with it.
 """
 
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from stillhouse.cache import nodes_before
-from stillhouse.cache.passes import Pass, running
+from stillhouse.cache.passes import running
 from stillhouse.data.batches import Batches
 from stillhouse.diagnostics.representations import head_cosine, linear_cka, mean_cosine
 from stillhouse.engine.diagnostics import Diagnostic, read_off
+from stillhouse.engine.dry_run import head_problem
 from stillhouse.engine.evaluate import gather
+from stillhouse.engine.graph import Graph
+from stillhouse.engine.listen import listen
 from stillhouse.engine.nodes import Role
+from stillhouse.engine.objective import Objective
 from stillhouse.engine.signals import EMBEDDING
 from stillhouse.engine.stage import Stage
-from stillhouse.errors import CacheError, ModelError, WiringError
+from stillhouse.engine.trainer import Settings, opened
+from stillhouse.errors import ModelError, WiringError
+from stillhouse.pairing.paired import shown
 from stillhouse.records.files import Reading
 from stillhouse.runs.job.data import JobData
 from stillhouse.runs.training.stage_run import LAST, StageRun
@@ -50,15 +57,16 @@ class Likeness:
         more = [diagnostic for diagnostic in self._diagnostics(stage) if diagnostic.name not in own]
         return replace(stage, diagnostics=[*stage.diagnostics, *more])
 
-    def of(self, stage: Stage) -> dict[str, Reading]:
+    def of(self, trained: Stage | Objective) -> dict[str, Reading]:
         """The same numbers for the product of a stage with the weights that it has."""
+        stage = _stage(trained)
         diagnostics = self._diagnostics(stage)
         if not diagnostics:
             return {}
-        seen = _embedding(stage, self.data, self.validation)
+        seen = _embedding(trained, self.data, self.validation)
         return read_off(diagnostics, {_read(stage): seen})
 
-    def _diagnostics(self, stage: Stage) -> list[Diagnostic]:
+    def _diagnostics(self, stage: Graph) -> list[Diagnostic]:
         width = _width(stage, self.data)
         if width is None:
             return []
@@ -75,16 +83,16 @@ class Likeness:
         return diagnostics
 
 
-def likeness_to(teacher: Stage, data: JobData) -> Likeness | None:
+def likeness_to(teacher: Stage | Objective, data: JobData) -> Likeness | None:
     """Look at a teacher once; its stage keeps it and includes its own form of the image.
 
     None without a validation table, and for a teacher whose head cannot be found or whose embedding
     is not [B, width].
     """
-    validation = data.validation
-    if validation is None or _width(teacher, data) is None:
+    validation, stage = data.validation, _stage(teacher)
+    if validation is None or _width(stage, data) is None:
         return None
-    seen, head = _embedding(teacher, data, validation), _head_weight(teacher.role(teacher.keeps))
+    seen, head = _embedding(teacher, data, validation), _head_weight(stage.role(stage.keeps))
     return Likeness(data, validation, seen, head)
 
 
@@ -97,31 +105,39 @@ def diagnostics_of(run: StageRun, likeness: Likeness | None) -> dict[str, Readin
     if run.diagnostics or likeness is None:
         return run.diagnostics
     run.module(LAST)
-    return likeness.of(run.training.stage)
+    return likeness.of(run.opens)
 
 
-def _read(stage: Stage) -> str:
+def _stage(trained: Stage | Objective) -> Graph:
+    return trained.stage if isinstance(trained, Objective) else trained
+
+
+def _read(stage: Graph) -> str:
     return f"{stage.keeps}.{EMBEDDING}"
 
 
-def _running(stage: Stage, data: JobData) -> AbstractContextManager[Pass]:
-    """The product of a stage, by itself: no other node is run or sized."""
+def _embedding(trained: Stage | Objective, data: JobData, rows: Batches) -> Tensor:
+    """The embedding of the rows that diagnostics see, [rows, width]."""
+    stage = _stage(trained)
+    read, train, platform = _read(stage), data.train(0), data.platform
+    if isinstance(trained, Objective):
+        with opened(trained, train, Settings(), platform) as known, known.measuring_also([read]):
+            return gather(known, [read], rows, platform)[read]
     role = stage.role(stage.keeps)
     before = nodes_before(stage, role.name)
-    return running(role, [EMBEDDING], data.train(0), data.platform, before)
+    with running(role, [EMBEDDING], train, platform, before) as work:
+        return gather(work.objective, [read], rows, platform)[read]
 
 
-def _embedding(stage: Stage, data: JobData, rows: Batches) -> Tensor:
-    """The embedding of the rows that diagnostics see, [rows, width]."""
-    with _running(stage, data) as work:
-        return gather(work.objective, [_read(stage)], rows, data.platform)[_read(stage)]
-
-
-def _width(stage: Stage, data: JobData) -> int | None:
+def _width(stage: Graph, data: JobData) -> int | None:
     """Width of the product's embedding; None when it has none or is no vector per sample."""
-    with suppress(CacheError, ModelError, WiringError), _running(stage, data) as work:
-        embedding = work.objective.wiring.seen[_read(stage)]
-        return embedding.shape[1] if embedding.ndim == 2 else None
+    role = stage.role(stage.keeps)
+    with suppress(ModelError, WiringError), torch.no_grad():
+        image = shown(stage, role, data.train(0).sample())
+        seen = listen(role, [EMBEDDING], {role.reads[0]: image})
+        embedding = seen[_read(stage)]
+        if embedding.ndim == 2 and head_problem(role, seen) is None:
+            return embedding.shape[1]
     return None
 
 

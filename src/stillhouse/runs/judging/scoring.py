@@ -6,6 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
+from stillhouse.engine.objective import Objective
 from stillhouse.engine.stage import Stage
 from stillhouse.errors import RunError
 from stillhouse.records.files import Reading
@@ -59,7 +60,7 @@ class HeldOutScores:
     def __init__(self) -> None:
         self._known: dict[tuple[Path, str], dict[str, float]] = {}
 
-    def of(self, run: StageRun, stage: Stage) -> Shares:
+    def of(self, run: StageRun, stage: Stage | Objective) -> Shares:
         """Accuracies of a finished training, on its stage or on one of its product alone."""
         # The best epoch first: the stage is left with the weights of the last.
         asked = {which: (run.directory, LAST if run.best_epoch == run.epochs else which)
@@ -80,10 +81,9 @@ def score_teacher(job: Job, trained: TrainedTeacher, test: HeldOutScores) -> Sco
     """A teacher, or whom it comes from, with its scores_on."""
     role, run, module = trained.teacher.role, trained.run, trained.module
     if run is not None:
-        # A method may measure more of its stage; a teacher is scored as what it is by itself.
-        plain = trained.teacher.section.method is None
-        stage = run.training.stage if plain else trained.teacher.alone(module)
-        return Scored(role, trained.seed, module, run, test.of(run, stage), _validation(run))
+        return Scored(
+            role, trained.seed, module, run, test.of(run, trained.opens), _validation(run)
+        )
     stage, own = trained.teacher.alone(module), {"student": module.state_dict()}
     settings = job.settings(job.recipe.seeds[0])
     (found,) = scores_on(stage, settings, job.data, job.data.test, [own])
@@ -106,7 +106,7 @@ def score_student(
     """
     stage = run.training.stage
     diagnostics = diagnostics_of(run, likeness)
-    shares = test.of(run, stage)
+    shares = test.of(run, run.opens)
     forms, rows = scored_forms(run)
     return Scored(
         run.training.role,

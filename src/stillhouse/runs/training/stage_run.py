@@ -12,6 +12,7 @@ from torch import nn
 from stillhouse.data.batches import Batches
 from stillhouse.engine.evaluate import evaluate
 from stillhouse.engine.fit import CHECKPOINT, Fitted, fit
+from stillhouse.engine.objective import Objective
 from stillhouse.engine.seeding import seeded
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Settings, Weights, opened
@@ -33,7 +34,7 @@ class StageRun:
         training: what was asked for; its stage is the one that was trained.
         keeps: the node that is its product.
         seconds: of training, without loading and scoring.
-        reused: whether it was found finished.
+        objective: that was fitted, closed; None where it was found finished.
     """
 
     training: Training
@@ -42,7 +43,17 @@ class StageRun:
     epochs: int
     seconds: float
     history: list[dict[str, Any]]
-    reused: bool
+    objective: Objective | None = None
+
+    @property
+    def reused(self) -> bool:
+        """Whether it was found finished."""
+        return self.objective is None
+
+    @property
+    def opens(self) -> Stage | Objective:
+        """What is opened to measure it: the objective that was fitted, or else the stage."""
+        return self.training.stage if self.objective is None else self.objective
 
     @property
     def directory(self) -> Path:
@@ -131,7 +142,7 @@ def train(training: Training) -> StageRun:
             len(fitted.history),
             fitted.seconds,
             fitted.history,
-            reused=False,
+            fitted.objective,
         )
     finally:
         lock.release()
@@ -220,19 +231,22 @@ def _finished(training: Training) -> StageRun | None:
         done.epochs,
         done.seconds,
         list(done.history),
-        reused=True,
     )
 
 
 def scores_on(
-    stage: Stage, settings: Settings, data: JobData, table: Batches, weights: Iterable[Weights]
+    stage: Stage | Objective,
+    settings: Settings,
+    data: JobData,
+    table: Batches,
+    weights: Iterable[Weights],
 ) -> list[dict[str, float]]:
     """The task's metric of each measure of a stage, for one set of weights after the other.
 
     The stage is left with the last of them.
     """
     settings, train = replace(settings, compile=False), data.train(settings.seed)
-    metric = stage.task.metric.name
+    metric = data.task.metric.name
     with seeded(settings.seed, "fit"), opened(stage, train, settings, data.platform) as objective:
         found = []
         for each in weights:

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from stillhouse.engine.objective import Objective
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Settings
 from stillhouse.recipes.networks import each_student_its_own
@@ -37,6 +38,13 @@ class TrainedTeacher:
     seed: int
     module: nn.Module
     run: StageRun | None = None
+
+    @property
+    def opens(self) -> Stage | Objective:
+        """What is opened to look at it by itself; a method may measure more of its stage."""
+        if self.run is None or self.teacher.section.method is not None:
+            return self.teacher.alone(self.module)
+        return self.run.opens
 
 
 class Teachers:
