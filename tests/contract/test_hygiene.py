@@ -24,11 +24,7 @@ by_name = {"ids": lambda loss: loss.__name__}
 FORMULAS = [("student", "teacher"), ("student", "label"), ("student", "teacher", "label")]
 """What a formula of the catalogue takes by position."""
 CARD = r"^\| `(\w+)`( \[\])? \|[^|]+\|[^|]+\|[^|]+\|$"
-<<<<<<< HEAD
-"""The row of a loss: its name, [] where it gives one value for the batch, three more columns."""
-=======
 """The row of a loss: name, [] where it gives one value for the batch, three more columns."""
->>>>>>> methods
 
 
 def doc(member: Callable[..., object]) -> str:
