@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from stillhouse.engine.stage import Stage
+from stillhouse.engine.task import Task
 from stillhouse.errors import RecipeError
 from stillhouse.recipes import load_study, make_recipe, make_study
 from stillhouse.recipes.choices import IMPORT
@@ -24,6 +25,7 @@ def distill(
     peers: int | Sequence[str | nn.Module | Callable[[], nn.Module]] | None = None,
     student_input: Mapping[str, Any] | None = None,
     method: str | Mapping[str, Any] | Callable[..., Stage] = "kd",
+    task: str | Task = "classification",
     out: str | Path,
     epochs: int = 30,
     seeds: int | Sequence[int] = 3,
@@ -50,6 +52,8 @@ def distill(
             {'size': 224, 'channels': 3, 'mean': [...], 'std': [...]}.
         method: a name ('stillhouse ls methods') or {'name': ..., setting: ...}. In place of a name
             a function of your own that gives a Stage, or where it is: 'python:mine:largest'.
+        task: what the labels mean: a name, a `stillhouse.Task` of your own, or where one is:
+            'python:mine:Depth'.
         out: the directory of the run; the same call goes on with it or finds it finished.
         epochs, seeds: the budget; 3 seeds are 0, 1 and 2.
         transform, eval_transform: functions of one image that give a float tensor, instead of the
@@ -73,6 +77,7 @@ def distill(
             "teacher": None if teacher is None else _with_input(_named(teacher), teacher_input),
             **_peers(peers),
             "method": _placed(method),
+            "task": task if isinstance(task, str) else _place(type(task)),
             "epochs": epochs,
             "seeds": seeds if isinstance(seeds, int) else list(seeds),
             **settings,
@@ -87,6 +92,7 @@ def distill(
         transform=transform,
         eval_transform=eval_transform,
         method=_function(method),
+        task=None if isinstance(task, str) else task,
     )
     job = prepare(
         recipe,
@@ -150,9 +156,14 @@ def _placed(method: Any) -> Any:
     function = _function(method)
     if function is None:
         return method
-    module, name = (getattr(function, key, "own") for key in ("__module__", "__qualname__"))
     settings = method if isinstance(method, Mapping) else {}
-    return {**settings, "name": f"{IMPORT}{module}:{name}"}
+    return {**settings, "name": _place(function)}
+
+
+def _place(known: Any) -> str:
+    """How a recipe calls what was given as an object: where it is."""
+    module, name = (getattr(known, key, "own") for key in ("__module__", "__qualname__"))
+    return f"{IMPORT}{module}:{name}"
 
 
 def _peers(peers: Any) -> dict[str, Any]:
