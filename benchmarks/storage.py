@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from result_files import ROOT, keep
-from stillhouse.cli.progress import Plain
+from stillhouse.cli.progress import LineProgress
 from stillhouse.recipes import load_recipe
 from stillhouse.runs.run import prepare, run
 from views import RECIPE, interval, runs_of
@@ -29,7 +29,9 @@ STORAGES = {
 def arm(name: str, settings: list[str], out: Path) -> dict[str, Any]:
     folder = out / ("views-8" if name == "float32" else f"views-8-{name.replace(', ', '-')}")
     recipe = load_recipe(RECIPE, ["data.views=8", *settings])
-    outcome = run(prepare(recipe, folder.with_name(folder.name.replace(" ", "")), watcher=Plain()))
+    outcome = run(
+        prepare(recipe, folder.with_name(folder.name.replace(" ", "")), watcher=LineProgress())
+    )
     state = {name: value.clone() for name, value in outcome.student.state_dict().items()}
     return {
         "state": state,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from result_files import ROOT, keep
-from stillhouse.cli.progress import Plain
+from stillhouse.cli.progress import LineProgress
 from stillhouse.diagnostics.spread import spread
 from stillhouse.engine.fit import METRICS
 from stillhouse.recipes import load_recipe
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--views", default="4")
     arguments = parser.parse_args()
     recipe = load_recipe(RECIPE, [f"data.views={arguments.views}"])
-    outcome = run(prepare(recipe, arguments.out, watcher=Plain()))
+    outcome = run(prepare(recipe, arguments.out, watcher=LineProgress()))
     cache = outcome.scores["teacher_served"]["seconds"]
     seeds = []
     for seed in recipe.seeds:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from result_files import ROOT, keep, picture
-from stillhouse.cli.progress import Plain
+from stillhouse.cli.progress import LineProgress
 from stillhouse.diagnostics.spread import spread
 from stillhouse.recipes import load_recipe
 from stillhouse.runs.run import prepare, run
@@ -33,7 +33,7 @@ def interval(values: list[float]) -> dict[str, float | None]:
 
 def arm(views: str, out: Path) -> dict[str, Any]:
     recipe = load_recipe(RECIPE, [f"data.views={views}"])
-    outcome = run(prepare(recipe, out / f"views-{views}", watcher=Plain()))
+    outcome = run(prepare(recipe, out / f"views-{views}", watcher=LineProgress()))
     scores = outcome.scores
     students = runs_of(scores, "student")
     return {

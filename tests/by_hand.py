@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from stillhouse.data.batches import Batches
 from stillhouse.engine.facts import facts_of
-from stillhouse.engine.fit import Fitted, fit
+from stillhouse.engine.fit import FitResult, fit
 from stillhouse.engine.optimisers import constant, sgd
 from stillhouse.engine.platform import open_platform
 from stillhouse.engine.seeding import StepSeeds
@@ -43,7 +43,7 @@ def equals_by_hand(
     optimizers: Sequence[Callable[..., torch.optim.Optimizer]] = (),
     rate: Callable[[int], float] | None = None,
     validation: Batches | None = None,
-) -> tuple[Stage, Fitted]:
+) -> tuple[Stage, FitResult]:
     """Train a stage, and copies of its modules by hand: all must end with the same weights.
 
     Args:
@@ -123,7 +123,7 @@ def trained(
     epochs: int = EPOCHS,
     validation: Batches | None = None,
     **settings: Any,
-) -> Fitted:
+) -> FitResult:
     """The stage trained by the engine, on the CPU in float32."""
     fixed = {"seed": SEED, "optimizer": sgd(RATE), "schedule": constant(), "channels_last": False}
     platform = open_platform(device="cpu", precision="fp32")

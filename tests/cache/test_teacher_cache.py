@@ -11,7 +11,7 @@ from tiny import tiny_net
 
 from stillhouse.cache import Storage, TeacherCache, open_cache, passes_left, record
 from stillhouse.data.batches import Batches
-from stillhouse.engine.fit import Silent
+from stillhouse.engine.fit import NullObserver
 from stillhouse.engine.nodes import Role
 from stillhouse.engine.platform import Platform
 from stillhouse.errors import CacheError
@@ -37,7 +37,7 @@ class Stopped(Exception):  # noqa: N818
     pass
 
 
-class StopAfter(Silent):
+class StopAfter(NullObserver):
     def __init__(self, shards: int) -> None:
         self.left = shards
 
@@ -128,7 +128,7 @@ def test_more_views_and_more_signals_are_added_to_what_is_there(
 def test_two_runs_want_the_same_one(train: Batches, platform: Platform, tmp_path: Path) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
-    class Slow(Silent):
+    class Slow(NullObserver):
         def step(self, images: int) -> None:
             begun.set()
             go_on.wait(30)

@@ -111,7 +111,7 @@ def test_a_log_hears_of_long_caches(capsys, monkeypatch) -> None:
 
     clock = iter([0.0, 10.0, 70.0, 70.0, 80.0])
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
-    plain = progress.Plain()
+    plain = progress.LineProgress()
     plain.begin("record teacher", 400, 10)
     plain.step(4096)
     plain.step(4096)

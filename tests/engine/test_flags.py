@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from stillhouse.data.batches import Batches
 from stillhouse.engine.evaluate import evaluate
-from stillhouse.engine.fit import Silent, fit
-from stillhouse.engine.flags import Flags, Frozen, Learning
+from stillhouse.engine.fit import NullObserver, fit
+from stillhouse.engine.flags import Flags, Frozen, LearningParameters
 from stillhouse.engine.nodes import Bridge, Role
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.stage import Stage, Update
@@ -20,7 +20,7 @@ from stillhouse.functional import cross_entropy
 from stillhouse.methods import kd, th_kd
 
 
-class Watching(Silent):
+class Watching(NullObserver):
     """Calls a function after each step."""
 
     def __init__(self, look) -> None:
@@ -246,7 +246,7 @@ def test_restoring_leaves_tensors_that_are_no_leaves_alone() -> None:
 def test_only_players_collect_gradients() -> None:
     one, two = nn.Linear(2, 2), nn.Linear(2, 2)
     two.bias.requires_grad_(False)
-    playing = Learning([one, two])
+    playing = LearningParameters([one, two])
     playing.enter([two])
     assert [p.requires_grad for p in (*one.parameters(), *two.parameters())] == [
         False, False, True, False,

@@ -9,7 +9,7 @@ from tiny import tiny_net
 from torch import Tensor, nn
 
 from stillhouse.data.batches import Batches
-from stillhouse.engine.fit import Silent, fit
+from stillhouse.engine.fit import NullObserver, fit
 from stillhouse.engine.nodes import Bridge, Ema, Role
 from stillhouse.engine.optimisers import constant, cosine, multi_step, sgd
 from stillhouse.engine.platform import Platform
@@ -217,7 +217,7 @@ def test_learned_pixels_learn_through_a_frozen_role(train: Batches, platform: Pl
         [Update("pixels", [term])], measures={}, keeps="pixels",
     )  # fmt: skip
 
-    class NoGradients(Silent):
+    class NoGradients(NullObserver):
         def step(self, images: int) -> None:
             assert all(p.grad is None for p in teacher.parameters())
 

@@ -18,7 +18,7 @@ from tiny import tiny_net
 from torch import Tensor, nn
 
 from stillhouse.data.batches import Batches
-from stillhouse.engine.fit import Silent, fit
+from stillhouse.engine.fit import NullObserver, fit
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.terms import Term
@@ -26,7 +26,7 @@ from stillhouse.engine.trainer import Settings, training
 from stillhouse.methods import kd, plain
 
 
-class Watch(Silent):
+class Watch(NullObserver):
     """Calls a function after each step."""
 
     def __init__(self, look: Any) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from stillhouse.errors import RunError
 from stillhouse.records.metric import ACCURACY, MINUS, Metric
-from stillhouse.records.run import Epoch, EpochScores, Serving, Settled, StageRecord, TrainedRun
+from stillhouse.records.run import Epoch, EpochScores, Serving, StageNotes, StageRecord, TrainedRun
 
 SERVING = Serving(cached=True, why="it pays", views=8, bytes=1024, seconds=6.5, students=3)
 PERPLEXITY = Metric(name="perplexity", unit="", scale=1.0, higher_is_better=False)
@@ -66,7 +66,7 @@ def test_records_are_frozen_and_hold_no_nan() -> None:
 def test_what_is_damaged_is_said(text: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "settled.json").write_text(text)
     with pytest.raises(RunError, match=rf"settled\.json is damaged: .*{said}.*; delete it"):
-        Settled.read(tmp_path / "settled.json")
+        StageNotes.read(tmp_path / "settled.json")
 
 
 @pytest.mark.parametrize("schema", [0, 2, "1", None])

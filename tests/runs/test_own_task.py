@@ -1,4 +1,4 @@
-"""A task of one's own goes from a recipe to a verdict and a report, and no file of ours names it."""
+"""A task of one's own goes from a recipe to a verdict and a report; no file of ours names it."""
 
 import json
 import re

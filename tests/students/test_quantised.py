@@ -5,7 +5,7 @@ import torch
 from tiny import tiny_net
 from torch import Tensor, nn
 
-from stillhouse.engine.fit import Silent, fit
+from stillhouse.engine.fit import NullObserver, fit
 from stillhouse.engine.heads import find_head
 from stillhouse.engine.optimisers import adamw
 from stillhouse.engine.platform import Platform
@@ -162,7 +162,7 @@ def test_a_student_distilled_by_kd_keeps_its_accuracy_in_int8(platform: Platform
     assert not is_quantised(unrounded(student))
 
 
-class Stop(Silent):
+class Stop(NullObserver):
     """Ends a fit from outside after some steps."""
 
     def __init__(self, after: int) -> None:

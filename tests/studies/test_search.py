@@ -134,7 +134,7 @@ def test_a_killed_search_goes_on_with_the_same_trials(tmp_path: Path) -> None:
     assert best[0] == best[1]
 
 
-class Heard(SilentWatcher):
+class MapOutput(SilentWatcher):
     def __init__(self) -> None:
         self.said: list[str] = []
 
@@ -147,7 +147,7 @@ def test_when_all_were_tried_it_ends(tmp_path: Path, monkeypatch) -> None:
     plain = space.Block((1, 2), (4, 8, 4), space.BLOCKS["plain"].name)
     monkeypatch.setattr(space, "BLOCKS", {"plain": plain})
     monkeypatch.setattr(trials, "PATIENCE", 2)
-    said = Heard()
+    said = MapOutput()
     found = run_search(asked(tmp_path / "search", 100, epochs=1, watcher=said))
     assert sorted(one.model for one in found) == [
         "convnet-4", "convnet-4-8", "convnet-8", "convnet-8-16"

@@ -17,7 +17,7 @@ from stillhouse.bridges.heads import match_width as match_width
 from stillhouse.bridges.heads import mixture as mixture
 from stillhouse.bridges.inference import MixtureHead as MixtureHead
 from stillhouse.bridges.inference import MixtureOfOutputs as MixtureOfOutputs
-from stillhouse.bridges.inference import Tapped as Tapped
+from stillhouse.bridges.inference import TailModel as TailModel
 from stillhouse.bridges.inference import folded as folded
 from stillhouse.bridges.inference import joined as joined
 from stillhouse.bridges.inference import with_head as with_head

@@ -197,7 +197,7 @@ class MixtureOfOutputs(nn.Module):
         return self._mix(given[own], given[other])
 
 
-class Tapped(nn.Module):
+class TailModel(nn.Module):
     """A model that goes on elsewhere from a tap: ``tail(tap(image))``.
 
     Args:

@@ -24,7 +24,7 @@ from stillhouse.cache.teacher_cache import (
     writing_alone,
 )
 from stillhouse.data.batches import Batches
-from stillhouse.engine.fit import Observer, Silent
+from stillhouse.engine.fit import NullObserver, Observer
 from stillhouse.engine.nodes import Node, Role
 from stillhouse.engine.platform import Platform
 from stillhouse.errors import CacheError
@@ -125,7 +125,7 @@ def record(
             platform.wait()  # all have seen the same shards before the first new one
             if platform.main:
                 check_room(directory, _bytes(missing, held))
-            _write_all(work, held, missing, observer or Silent())
+            _write_all(work, held, missing, observer or NullObserver())
             platform.wait()
             cache = open_cache(directory, identity, parts, views, storage=storage, shapes=shapes)
             spot_check(work, cache, storage)

@@ -88,7 +88,7 @@ class Bars:
         self._progress.stop()
 
 
-class Plain:
+class LineProgress:
     """Lines for a log: at most one per ten seconds, and one at the end of each stage."""
 
     def __init__(self) -> None:

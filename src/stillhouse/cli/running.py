@@ -16,7 +16,7 @@ def run_recipe(
     """Prepare, run, print."""
     from rich.console import Console
 
-    from stillhouse.cli.progress import Bars, Plain
+    from stillhouse.cli.progress import Bars, LineProgress
     from stillhouse.cli.table import print_outcome
     from stillhouse.engine.platform import open_platform
     from stillhouse.runs.job.watcher import SilentWatcher
@@ -25,7 +25,7 @@ def run_recipe(
     console = Console(highlight=False)
     watcher: Watcher = SilentWatcher()
     if not quiet and open_platform(device=recipe.device).main:
-        watcher = Bars(console) if sys.stdout.isatty() else Plain()
+        watcher = Bars(console) if sys.stdout.isatty() else LineProgress()
     watcher.say(recipe.title)
     job = prepare(recipe, out, shared=shared, allow_imports=allow_imports, watcher=watcher)
     try:

@@ -41,7 +41,7 @@ def search(
     """
     from rich.console import Console
 
-    from stillhouse.cli.progress import Bars, Plain
+    from stillhouse.cli.progress import Bars, LineProgress
     from stillhouse.errors import RecipeError
     from stillhouse.recipes import is_study, override, read_yaml
     from stillhouse.runs.job.watcher import SilentWatcher, Watcher
@@ -54,7 +54,7 @@ def search(
     console = Console(highlight=False)
     watcher: Watcher = SilentWatcher()
     if not quiet:
-        watcher = Bars(console) if sys.stdout.isatty() else Plain()
+        watcher = Bars(console) if sys.stdout.isatty() else LineProgress()
     wanted = Search(
         values=override(values, settings or []),
         budget=Budget(parameters, latency_ms),

@@ -17,7 +17,7 @@ def run_a_study(
     """Prepare, run, print a line per arm and the table at the end."""
     from rich.console import Console
 
-    from stillhouse.cli.progress import Bars, Plain
+    from stillhouse.cli.progress import Bars, LineProgress
     from stillhouse.cli.study_table import print_study
     from stillhouse.engine.platform import open_platform
     from stillhouse.runs.job.watcher import SilentWatcher
@@ -28,7 +28,7 @@ def run_a_study(
     main = open_platform(device=next(iter(study.arms.values())).device).main
     watcher: Watcher = SilentWatcher()
     if not quiet and main:
-        watcher = Bars(console) if sys.stdout.isatty() else Plain()
+        watcher = Bars(console) if sys.stdout.isatty() else LineProgress()
     watcher.say(study.title)
 
     def done(entry: Mapping[str, Any]) -> None:

@@ -29,7 +29,7 @@ def synthesize(
     """Make images from a trained classifier alone; a recipe takes the directory as its data."""
     from rich.console import Console
 
-    from stillhouse.cli.progress import Bars, Plain
+    from stillhouse.cli.progress import Bars, LineProgress
     from stillhouse.models import build_model, load_weights
     from stillhouse.recipes import override
     from stillhouse.report import write_transfer_report
@@ -46,7 +46,7 @@ def synthesize(
     console = Console(highlight=False)
     watcher: Watcher = SilentWatcher()
     if not quiet:
-        watcher = Bars(console) if sys.stdout.isatty() else Plain()
+        watcher = Bars(console) if sys.stdout.isatty() else LineProgress()
     try:
         made = make(
             teacher, method=maker, count=count, image_shape=sides, out=out, seed=seed,

@@ -28,7 +28,7 @@ class Samples(Protocol):
 
 
 @runtime_checkable
-class Fingerprinted(Protocol):
+class HasFingerprint(Protocol):
     """A dataset that can say what it holds without reading every image."""
 
     def fingerprint(self) -> str:
@@ -250,7 +250,7 @@ class SampleTable:
         digest.update(f"{len(self.dataset)} {len(self)}".encode())
         digest.update(_bytes(self.labels))
         digest.update(_bytes(self.rows))
-        if isinstance(self.dataset, Fingerprinted):
+        if isinstance(self.dataset, HasFingerprint):
             digest.update(self.dataset.fingerprint().encode())
         elif len(self):
             for i in (0, len(self) - 1):

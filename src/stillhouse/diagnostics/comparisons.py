@@ -12,7 +12,7 @@ LEAST = 3
 
 
 @dataclass(frozen=True)
-class Paired:
+class PairedDifference:
     """Paired differences: their mean, its 95 % t-interval and two-sided p; None for one pair."""
 
     mean: float
@@ -22,7 +22,7 @@ class Paired:
     count: int
 
 
-def paired_t(differences: Sequence[float], *, step: float | None = None) -> Paired | None:
+def paired_t(differences: Sequence[float], *, step: float | None = None) -> PairedDifference | None:
     """The paired t-test; None without a pair.
 
     t = mean / (s / sqrt(n)); p = P(|T| >= |t|) with n - 1 degrees of freedom; the interval is
@@ -46,20 +46,20 @@ def paired_t(differences: Sequence[float], *, step: float | None = None) -> Pair
         return None
     mean, count = statistics.fmean(differences), len(differences)
     if count == 1:
-        return Paired(mean, None, None, None, 1)
+        return PairedDifference(mean, None, None, None, 1)
     least = 0.0 if step is None else step / math.sqrt(6)
     error = max(statistics.stdev(differences), least) / math.sqrt(count)
     from scipy.stats import t
 
     half = float(t.ppf(0.975, count - 1)) * error
     if error == 0:
-        return Paired(mean, mean, mean, 1.0 if mean == 0 else 0.0, count)
-    return Paired(
+        return PairedDifference(mean, mean, mean, 1.0 if mean == 0 else 0.0, count)
+    return PairedDifference(
         mean, mean - half, mean + half, float(2 * t.sf(abs(mean / error), count - 1)), count
     )
 
 
-def corrected(family: Sequence[Paired | None]) -> list[float | None]:
+def corrected(family: Sequence[PairedDifference | None]) -> list[float | None]:
     """The corrected p of each comparison; those of fewer than three pairs have none, and count not.
 
     >>> corrected([paired_t([0.01, 0.02, 0.03]), paired_t([0.01, 0.03]), None])[1:]
@@ -87,7 +87,7 @@ def holm(p: Sequence[float | None]) -> list[float | None]:
     return corrected
 
 
-def judged(found: Paired | None, p: float | None, *, level: float = LEVEL) -> str:
+def judged(found: PairedDifference | None, p: float | None, *, level: float = LEVEL) -> str:
     """What may be said of a comparison, by its corrected p.
 
     >>> judged(paired_t([0.01, 0.02, 0.03]), 0.0742)

@@ -39,7 +39,7 @@ class Diagnostic:
     reads: tuple[str, ...] = ()
 
 
-class Gathered:
+class RowGatherer:
     """The first rows of some signals, kept batch by batch while somebody goes through a table.
 
     Of several processes each gathers from its own share of the rows, which is a fair sample of

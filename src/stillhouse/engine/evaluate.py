@@ -7,7 +7,7 @@ import torch
 
 from stillhouse.data.batches import BatchSource
 from stillhouse.engine.composite import run_outside
-from stillhouse.engine.diagnostics import Gathered, read_off, reads_of
+from stillhouse.engine.diagnostics import RowGatherer, read_off, reads_of
 from stillhouse.engine.objective import Objective
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.signals import Signals
@@ -28,7 +28,7 @@ def evaluate(objective: Objective, table: BatchSource, platform: Platform) -> Sc
         is the label, and "loss", the mean cross-entropy in nats.
     """
     with _eval_mode(objective), torch.inference_mode():
-        return _scores(objective, table, platform, Gathered(()))
+        return _scores(objective, table, platform, RowGatherer(()))
 
 
 def examine(
@@ -36,7 +36,7 @@ def examine(
 ) -> tuple[Scores, dict[str, Reading]]:
     """Score as `evaluate` does, and read the diagnostics off the same pass."""
     diagnostics = objective.stage.diagnostics
-    gathered = Gathered(reads_of(diagnostics))
+    gathered = RowGatherer(reads_of(diagnostics))
     with _eval_mode(objective), torch.no_grad():
         with torch.inference_mode():
             scores = _scores(objective, table, platform, gathered)
@@ -50,7 +50,7 @@ def gather(
 
     Each must be read by a measure or a diagnostic of the stage.
     """
-    gathered = Gathered(reads)
+    gathered = RowGatherer(reads)
     with _eval_mode(objective), torch.inference_mode():
         for batch in table.once():
             gathered.add(measured(objective, batch, platform))
@@ -81,7 +81,7 @@ def measured(objective: Objective, batch: Signals, platform: Platform) -> Signal
 
 
 def _scores(
-    objective: Objective, table: BatchSource, platform: Platform, gathered: Gathered
+    objective: Objective, table: BatchSource, platform: Platform, gathered: RowGatherer
 ) -> Scores:
     task, measures = objective.stage.task, objective.stage.measures
     further = {label: {n: m.to(platform.device) for n, m in task.further().items()}

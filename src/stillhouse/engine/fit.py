@@ -35,7 +35,7 @@ class Observer(Protocol):
         """An epoch ended; the record is a line of metrics.jsonl."""
 
 
-class Silent:
+class NullObserver:
     """An observer that says nothing."""
 
     def begin(self, stage: str, steps: int, done: int) -> None:
@@ -62,7 +62,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FitResult:
     """What a fit gives: weights of the last and of the best epoch, and the history.
 
     The best epoch is the one with the best value of the task's metric on validation data, of the
@@ -91,7 +91,7 @@ def fit(
     identity: str = "",
     about: Mapping[str, Any] | None = None,
     observer: Observer | None = None,
-) -> Fitted:
+) -> FitResult:
     """Train a stage for its budget, or go on where a stopped fit was.
 
     Args:
@@ -151,7 +151,7 @@ def fit(
         training(stage, learnt, settings, platform) as trainer,
     ):
         place = Path(directory) if directory else None
-        run = _Run(trainer, scored, place, identity, about or {}, observer or Silent())
+        run = _Run(trainer, scored, place, identity, about or {}, observer or NullObserver())
         return run.through()
 
 
@@ -196,7 +196,7 @@ class _Run:
         self._saved_at = time.monotonic()
         self._kept = "no checkpoint was written yet"
 
-    def through(self) -> Fitted:
+    def through(self) -> FitResult:
         """All epochs that are left.
 
         Raises:
@@ -208,7 +208,7 @@ class _Run:
         except NonFiniteLoss as error:
             raise error.kept(self._kept) from None
 
-    def _epochs(self) -> Fitted:
+    def _epochs(self) -> FitResult:
         done = self.progress.epoch * self.trainer.per_epoch + self.progress.step
         name = str(self.about.get("stage", self.stage.name))
         self.observer.begin(name, self.settings.last_epoch * self.trainer.per_epoch, done)
@@ -217,7 +217,7 @@ class _Run:
         if self.settings.until_metric is not None and not self._good_enough():
             raise RunError(self._never(self.settings.until_metric))
         last = self.trainer.objective.weights()
-        return Fitted(
+        return FitResult(
             last,
             self.progress.best or last,
             self.progress.best_epoch or self.progress.epoch,

@@ -55,7 +55,7 @@ class Frozen:
                 part.training = False
 
 
-class Learning:
+class LearningParameters:
     """Which parameters collect gradients in an update, when a stage has several updates."""
 
     def __init__(self, learners: Iterable[nn.Module]) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from stillhouse.engine.composite import Composite, run_outside
 from stillhouse.engine.facts import batch_signals, lacking
-from stillhouse.engine.flags import Flags, Frozen, Learning
+from stillhouse.engine.flags import Flags, Frozen, LearningParameters
 from stillhouse.engine.graph import Graph
 from stillhouse.engine.nodes import Ema, Role
 from stillhouse.engine.signals import BATCH, Signals, owner
@@ -84,7 +84,7 @@ class UpdateObjective(nn.Module):
         self,
         plan: UpdatePlan,
         frozen: Frozen,
-        learning: Learning | None,
+        learning: LearningParameters | None,
         learnt: Set[int],
         autocast: torch.dtype | None,
     ) -> None:
@@ -242,7 +242,7 @@ class Objective(nn.Module):
         self._frozen.freeze()
         trained = [*self.learners.values(), *losses.values()]
         several = len(self.wiring.updates) > 1
-        self._learning = Learning(self.learners.values()) if several else None
+        self._learning = LearningParameters(self.learners.values()) if several else None
         kept_out = {id(p) for frozen in parts for p in frozen.parameters()}
         self._learnt = {
             id(p) for module in trained for p in module.parameters()

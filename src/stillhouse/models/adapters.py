@@ -6,13 +6,13 @@ from typing import Any
 from torch import nn
 
 from stillhouse.errors import MissingExtra, ModelError, nearest
-from stillhouse.models.family import Ask
+from stillhouse.models.family import ModelRequest
 
 TORCHVISION_CLASSES = 1000
 """Of all its default weights for classification."""
 
 
-def build_timm(found: re.Match[str], ask: Ask) -> nn.Module:
+def build_timm(found: re.Match[str], ask: ModelRequest) -> nn.Module:
     """`timm:resnet18`, or `timm:resnet18:pretrained` for the weights that timm offers.
 
     Any number of channels that timm can build; it folds pretrained stems to fit them.
@@ -43,7 +43,7 @@ def build_timm(found: re.Match[str], ask: Ask) -> nn.Module:
     return _module(network)
 
 
-def build_torchvision(found: re.Match[str], ask: Ask) -> nn.Module:
+def build_torchvision(found: re.Match[str], ask: ModelRequest) -> nn.Module:
     """`torchvision:resnet18`, or `torchvision:resnet18:pretrained` for its default weights.
 
     Pretrained networks come with 1000 classes; for another number their last linear layer is
@@ -94,7 +94,7 @@ def comes_trained(name: str, classes: int) -> bool:
     return found is not None and found.num_classes == classes
 
 
-def _fit_head(network: nn.Module, ask: Ask) -> None:
+def _fit_head(network: nn.Module, ask: ModelRequest) -> None:
     linears = [name for name, layer in network.named_modules() if isinstance(layer, nn.Linear)]
     if not linears:
         raise ModelError(
@@ -107,14 +107,14 @@ def _fit_head(network: nn.Module, ask: Ask) -> None:
         network.set_submodule(linears[-1], fresh)
 
 
-def _unknown(ask: Ask, package: str, architecture: str, known: list[str]) -> ModelError:
+def _unknown(ask: ModelRequest, package: str, architecture: str, known: list[str]) -> ModelError:
     return ModelError(
         f"model '{ask.name}': {package} has no model '{architecture}'; "
         f"{nearest(architecture, known)}"
     )
 
 
-def _three_channels(ask: Ask) -> ModelError:
+def _three_channels(ask: ModelRequest) -> ModelError:
     return ModelError(
         f"'{ask.name}' takes images of 3 channels, asked for {ask.channels}; repeat the channel "
         "in the data, or take a network of this package such as 'resnet20'"

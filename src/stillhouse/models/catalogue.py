@@ -4,7 +4,7 @@ from torch import nn
 
 from stillhouse.errors import ModelError, nearest
 from stillhouse.models.adapters import build_timm, build_torchvision
-from stillhouse.models.family import NUMBER, Ask, Family
+from stillhouse.models.family import NUMBER, Family, ModelRequest
 from stillhouse.models.lenet import build_lenet
 from stillhouse.models.mobilenet import build_mobilenet_v2
 from stillhouse.models.plain import build_convnet, build_mlp
@@ -143,7 +143,7 @@ def build_model(
     for what, number in (("classes", classes), ("channels", channels), ("size", size)):
         if number is not None and number < 1:
             raise ModelError(f"model '{name}': {what} is {number}; give a number of at least 1")
-    ask = Ask(name, classes, channels, size)
+    ask = ModelRequest(name, classes, channels, size)
     for family in MODEL_FAMILIES:
         found = family.match(name)
         if found is not None:

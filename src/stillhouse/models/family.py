@@ -12,7 +12,7 @@ NUMBER = "[1-9][0-9]{0,3}"
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class ModelRequest:
     """What the caller of `build_model` asked for.
 
     Args:
@@ -46,7 +46,7 @@ class Family:
 
     pattern: str
     examples: tuple[str, ...]
-    build: Callable[[re.Match[str], Ask], nn.Module]
+    build: Callable[[re.Match[str], ModelRequest], nn.Module]
     paper: str
     line: str
 

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stillhouse.errors import ModelError
-from stillhouse.models.family import Ask
+from stillhouse.models.family import ModelRequest
 
 SIDE = 32
 # Digits of 28x28 get a border of 2, as in the paper.
@@ -79,7 +79,7 @@ def _wrong_size(name: str, height: int, width: int) -> str:
     )
 
 
-def build_lenet(found: re.Match[str], ask: Ask) -> nn.Module:
+def build_lenet(found: re.Match[str], ask: ModelRequest) -> nn.Module:
     """`lenet5` or `lenet5_half`; a size that cannot work is refused here already."""
     if ask.size is not None and ask.size not in (SIDE, PADDED_SIDE):
         raise ModelError(_wrong_size(f"'{ask.name}'", ask.size, ask.size))

@@ -4,7 +4,7 @@ import re
 
 from torch import Tensor, nn
 
-from stillhouse.models.family import Ask
+from stillhouse.models.family import ModelRequest
 from stillhouse.models.init import he_normal_
 
 # Channels at full width, blocks, stride of the first block.
@@ -103,6 +103,6 @@ class MobileNetV2(nn.Module):
         return logits
 
 
-def build_mobilenet_v2(_: re.Match[str], ask: Ask) -> nn.Module:
+def build_mobilenet_v2(_: re.Match[str], ask: ModelRequest) -> nn.Module:
     """`mobilenet_v2`: half width, expansion 6."""
     return MobileNetV2(classes=ask.classes, channels=ask.channels)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from stillhouse.errors import ModelError
-from stillhouse.models.family import Ask
+from stillhouse.models.family import ModelRequest
 from stillhouse.models.init import he_normal_
 
 
@@ -99,12 +99,12 @@ class MLP(nn.Module):
         return logits
 
 
-def build_convnet(found: re.Match[str], ask: Ask) -> nn.Module:
+def build_convnet(found: re.Match[str], ask: ModelRequest) -> nn.Module:
     """`convnet-8-16-32`: any widths."""
     return ConvNet(_widths(found), classes=ask.classes, channels=ask.channels)
 
 
-def build_mlp(found: re.Match[str], ask: Ask) -> nn.Module:
+def build_mlp(found: re.Match[str], ask: ModelRequest) -> nn.Module:
     """`mlp-64-32`: any widths; needs the size of the images."""
     if ask.size is None:
         raise ModelError(

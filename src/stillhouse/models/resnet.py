@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stillhouse.errors import ModelError
-from stillhouse.models.family import Ask
+from stillhouse.models.family import ModelRequest
 from stillhouse.models.init import he_normal_
 
 Widths = tuple[int, int, int, int]
@@ -134,19 +134,19 @@ def _stage(blocks: int, inputs: int, outputs: int, *, stride: int) -> nn.Sequent
     return nn.Sequential(BasicBlock(inputs, outputs, stride=stride), *rest)
 
 
-def build_resnet(found: re.Match[str], ask: Ask) -> nn.Module:
+def build_resnet(found: re.Match[str], ask: ModelRequest) -> nn.Module:
     """`resnet20`: the widths of the paper, 16-16-32-64."""
     widths = (16, 16, 32, 64)
     return ResNet(int(found["depth"]), widths, classes=ask.classes, channels=ask.channels)
 
 
-def build_resnet_x4(found: re.Match[str], ask: Ask) -> nn.Module:
+def build_resnet_x4(found: re.Match[str], ask: ModelRequest) -> nn.Module:
     """`resnet8x4`: stages four times as wide and a stem twice as wide, 32-64-128-256."""
     widths = (32, 64, 128, 256)
     return ResNet(int(found["depth"]), widths, classes=ask.classes, channels=ask.channels)
 
 
-def build_resnet_of_width(found: re.Match[str], ask: Ask) -> nn.Module:
+def build_resnet_of_width(found: re.Match[str], ask: ModelRequest) -> nn.Module:
     """`resnet8w16`: any depth 6n + 2 and any first width w, w-w-2w-4w."""
     width = int(found["width"])
     widths = (width, width, 2 * width, 4 * width)

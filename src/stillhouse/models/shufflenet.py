@@ -5,7 +5,7 @@ import re
 import torch
 from torch import Tensor, nn
 
-from stillhouse.models.family import Ask
+from stillhouse.models.family import ModelRequest
 
 
 def shuffle_channels(x: Tensor, groups: int) -> Tensor:
@@ -225,7 +225,7 @@ def _split_stage(units: int, inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(DownUnit(inputs, outputs), *rest)
 
 
-def build_shufflenet(found: re.Match[str], ask: Ask) -> nn.Module:
+def build_shufflenet(found: re.Match[str], ask: ModelRequest) -> nn.Module:
     """`shufflenet_v1` or `shufflenet_v2`."""
     chosen = {"1": ShuffleNetV1, "2": ShuffleNetV2}[found["version"]]
     return chosen(classes=ask.classes, channels=ask.channels)

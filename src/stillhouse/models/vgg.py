@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from stillhouse.models.family import Ask
+from stillhouse.models.family import ModelRequest
 from stillhouse.models.init import he_normal_
 
 STAGE_WIDTHS = (64, 128, 256, 512, 512)
@@ -81,6 +81,6 @@ def _stage(convolutions: int, inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def build_vgg(found: re.Match[str], ask: Ask) -> nn.Module:
+def build_vgg(found: re.Match[str], ask: ModelRequest) -> nn.Module:
     """`vgg13`: one of the five depths."""
     return VGG(CONVOLUTIONS[found[0]], classes=ask.classes, channels=ask.channels)

@@ -5,7 +5,7 @@ import re
 from torch import Tensor, nn
 
 from stillhouse.errors import ModelError
-from stillhouse.models.family import Ask
+from stillhouse.models.family import ModelRequest
 from stillhouse.models.transformer import Block, Tokens
 
 PATCH = 4
@@ -127,7 +127,7 @@ def _check(size: int, patch: int, width: int, heads: int) -> None:
         )
 
 
-def build_vit(found: re.Match[str], ask: Ask) -> nn.Module:
+def build_vit(found: re.Match[str], ask: ModelRequest) -> nn.Module:
     """`vit-192-6-3`: width, depth, heads; `deit-`: with a distillation token; `-p8`: the patch."""
     if ask.size is None:
         raise ModelError(

@@ -5,7 +5,7 @@ import re
 from torch import Tensor, nn
 
 from stillhouse.errors import ModelError
-from stillhouse.models.family import Ask
+from stillhouse.models.family import ModelRequest
 from stillhouse.models.init import he_normal_
 
 
@@ -103,7 +103,7 @@ def _stage(blocks: int, inputs: int, outputs: int, *, stride: int) -> nn.Sequent
     return nn.Sequential(PreactivationBlock(inputs, outputs, stride=stride), *rest)
 
 
-def build_wide_resnet(found: re.Match[str], ask: Ask) -> nn.Module:
+def build_wide_resnet(found: re.Match[str], ask: ModelRequest) -> nn.Module:
     """`wrn_40_2`: any depth 6n + 4 and any widening factor."""
     depth, factor = int(found["depth"]), int(found["factor"])
     return WideResNet(depth, factor, classes=ask.classes, channels=ask.channels)

@@ -16,7 +16,7 @@ ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SiLU, nn.GE
 
 
 @dataclass(frozen=True)
-class Heard:
+class MapOutput:
     """A map that a batch norm gives, that an activation takes, or that one of the taps gives."""
 
     tap: str
@@ -47,7 +47,7 @@ def unactivated(module: nn.Module, image: Tensor, taps: Sequence[str]) -> tuple[
     return tuple(_before(tap, heard) or tap for tap in taps)
 
 
-def _before(tap: str, heard: list[Heard]) -> str | None:
+def _before(tap: str, heard: list[MapOutput]) -> str | None:
     places = [at for at, one in enumerate(heard) if one.asked and one.tap == tap]
     if not places:
         return None
@@ -58,18 +58,18 @@ def _before(tap: str, heard: list[Heard]) -> str | None:
     return next((one.tap for one in reversed(before) if _stands_for(one, end)), None)
 
 
-def _stands_for(one: Heard, end: Heard) -> bool:
+def _stands_for(one: MapOutput, end: MapOutput) -> bool:
     same = not one.asked and one.value.shape == end.value.shape
     return same and bool((one.value < 0).any())
 
 
-def _listen(module: nn.Module, image: Tensor, taps: Sequence[str]) -> list[Heard]:
+def _listen(module: nn.Module, image: Tensor, taps: Sequence[str]) -> list[MapOutput]:
     """What can be tapped, in the order of the run; each tensor once, and once more as asked."""
-    heard: list[tuple[Heard, int]] = []
+    heard: list[tuple[MapOutput, int]] = []
     runs: Counter[tuple[str, bool]] = Counter()
     handles: list[Any] = []
 
-    def note(one: Heard) -> None:
+    def note(one: MapOutput) -> None:
         runs[one.tap, one.asked] += 1
         known = any(one.value is other.value for other, _ in heard if not other.asked)
         if one.asked or not known:
@@ -78,13 +78,13 @@ def _listen(module: nn.Module, image: Tensor, taps: Sequence[str]) -> list[Heard
     def listen(name: str, part: nn.Module) -> None:
         def taken(_: nn.Module, args: tuple[Any, ...]) -> None:
             if args and _is_map(args[0]):
-                note(Heard(f"{name}:in", args[0]))
+                note(MapOutput(f"{name}:in", args[0]))
 
         def given(_: nn.Module, __: tuple[Any, ...], output: Any) -> None:
             if isinstance(part, NORMS) and _is_map(output):
-                note(Heard(name, output, normed=True))
+                note(MapOutput(name, output, normed=True))
             if name in taps and _is_map(output):
-                note(Heard(name, output, asked=True))
+                note(MapOutput(name, output, asked=True))
 
         if isinstance(part, ACTIVATIONS):
             handles.append(part.register_forward_pre_hook(taken))

@@ -290,7 +290,7 @@ class StageRecord(RecordFile):
     sha256: dict[str, str]
 
 
-class Settled(RecordFile):
+class StageNotes(RecordFile):
     """settled.json: what was settled while a student's stage was composed, in words."""
 
     AGAIN: ClassVar[str] = "delete it"

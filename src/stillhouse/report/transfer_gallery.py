@@ -16,7 +16,7 @@ COLOURS = 128
 
 
 @dataclass(frozen=True)
-class Shown:
+class GalleryPair:
     """An impression and the training image nearest to it; pictures as data: addresses."""
 
     picture: str
@@ -33,7 +33,7 @@ class Row:
 
     name: str
     images: int
-    shown: tuple[Shown, ...]
+    shown: tuple[GalleryPair, ...]
 
 
 def gallery_rows(gallery: Gallery | None) -> tuple[Row, ...]:
@@ -41,7 +41,7 @@ def gallery_rows(gallery: Gallery | None) -> tuple[Row, ...]:
     if gallery is None:
         return ()
     facts = gallery.facts
-    found: dict[int, list[Shown]] = {number: [] for number in facts.shown}
+    found: dict[int, list[GalleryPair]] = {number: [] for number in facts.shown}
     for place, one in enumerate(facts.impressions):
         found.setdefault(one.given, []).append(_shown(gallery, place, one))
     return tuple(
@@ -50,15 +50,15 @@ def gallery_rows(gallery: Gallery | None) -> tuple[Row, ...]:
     )
 
 
-def _shown(gallery: Gallery, place: int, one: Impression) -> Shown:
+def _shown(gallery: Gallery, place: int, one: Impression) -> GalleryPair:
     names = gallery.facts.classes
     about = f"image {one.row}: {names[one.given]}"
     if one.asked is not None and one.asked != one.given:
         about += f", asked for {names[one.asked]}"
     picture, confidence = picture_address(gallery.impression[place]), f"{one.confidence:.2f}"
     if gallery.nearest is None or one.label is None or one.likeness is None:
-        return Shown(picture, about, confidence)
-    return Shown(
+        return GalleryPair(picture, about, confidence)
+    return GalleryPair(
         picture,
         about,
         confidence,

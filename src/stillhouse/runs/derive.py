@@ -18,7 +18,7 @@ from stillhouse.runs.job.derived import check_smaller, rebuild
 from stillhouse.runs.job.networks import Network
 from stillhouse.runs.judging.costs import as_data, layers_told
 from stillhouse.runs.judging.program import export
-from stillhouse.students import Derived, Measures, conditions, measured, thinner
+from stillhouse.students import DerivedModel, Measures, conditions, measured, thinner
 
 WEIGHTS, PROGRAM = "student.safetensors", "student.pt2"
 
@@ -40,7 +40,7 @@ class Pair:
     names: tuple[str, str]
     image_shape: tuple[int, int, int]
     section: RebuiltSection | ThinnerSection
-    layers: Derived | None
+    layers: DerivedModel | None
 
     def measures(self) -> list[Measures]:
         """Of teacher and student, measured side by side."""

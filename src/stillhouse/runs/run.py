@@ -36,7 +36,7 @@ from stillhouse.runs.judging.products import write_products
 from stillhouse.runs.judging.scores import describe_run
 from stillhouse.runs.judging.scoring import (
     HeldOutScores,
-    Scored,
+    ScoredModel,
     score_at_start,
     score_student,
     score_teacher,
@@ -232,7 +232,7 @@ def train_group(job: Job, teacher: TrainedTeacher | None, seeds: tuple[int, ...]
 
 def _judge(
     job: Job, teachers: Teachers, groups: Sequence[Group], held_out: HeldOutScores
-) -> list[Scored]:
+) -> list[ScoredModel]:
     """All models of the run by the test set: teachers first, then controls and students."""
     scored = [score_teacher(job, trained, held_out) for trained in teachers.all()]
     for group in groups:
@@ -248,7 +248,7 @@ def _at_start(group: Group) -> float | None:
     return score_at_start(group.job, group.job.recipe.seeds[0])
 
 
-def _student(scored: Sequence[Scored]) -> StageRun:
+def _student(scored: Sequence[ScoredModel]) -> StageRun:
     run = student_of(scored).run
     if run is None:
         raise RunError("the student was not trained")
@@ -258,7 +258,7 @@ def _student(scored: Sequence[Scored]) -> StageRun:
 def _write(
     job: Job,
     first: Group,
-    scored: Sequence[Scored],
+    scored: Sequence[ScoredModel],
     scores: Scores,
     at_start: float | None,
 ) -> None:

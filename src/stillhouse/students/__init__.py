@@ -1,7 +1,7 @@
 """Ways to make a student out of a teacher: thinner, factorised, pruned, compact convolutions."""
 
 from stillhouse.students.depthwise import depthwise
-from stillhouse.students.derived import Change, Derived, Kept
+from stillhouse.students.derived import Change, DerivedModel, UnchangedLayer
 from stillhouse.students.fresh import fresh_
 from stillhouse.students.low_rank import low_rank
 from stillhouse.students.measures import Measures, conditions, measured
@@ -10,9 +10,9 @@ from stillhouse.students.thinner import thinner
 
 __all__ = [
     "Change",
-    "Derived",
-    "Kept",
+    "DerivedModel",
     "Measures",
+    "UnchangedLayer",
     "conditions",
     "depthwise",
     "fresh_",

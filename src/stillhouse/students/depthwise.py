@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stillhouse.students.derived import Became, Derived, classifier, rebuilt
+from stillhouse.students.derived import DerivedModel, Replacement, classifier, rebuilt
 
 
-def depthwise(teacher: nn.Module, *, keep: Sequence[str] | None = None) -> Derived:
+def depthwise(teacher: nn.Module, *, keep: Sequence[str] | None = None) -> DerivedModel:
     """A copy of a network with each k x k convolution as depthwise and pointwise one.
 
     ``W[o, i] ~ pointwise[o, i] * depthwise[i]``: of each input channel, the closest such product
@@ -35,7 +35,7 @@ def depthwise(teacher: nn.Module, *, keep: Sequence[str] | None = None) -> Deriv
     (Change(path='2', before=4640, after=688, how='depthwise 3x3 and pointwise'),)
     """
 
-    def decide(layer: nn.Conv2d) -> Became | str:
+    def decide(layer: nn.Conv2d) -> Replacement | str:
         m, n, *sides = layer.weight.shape
         if sides == [1, 1]:
             return "1x1 already"
@@ -43,7 +43,7 @@ def depthwise(teacher: nn.Module, *, keep: Sequence[str] | None = None) -> Deriv
             return "depthwise already"
         if layer.in_channels * sides[0] * sides[1] + m * n >= layer.weight.numel():
             return "two layers would not be smaller"
-        return Became(separate(layer), f"depthwise {sides[0]}x{sides[1]} and pointwise")
+        return Replacement(separate(layer), f"depthwise {sides[0]}x{sides[1]} and pointwise")
 
     first = (path for path, part in teacher.named_modules() if isinstance(part, nn.Conv2d) and path)
     default = (*(path for path, _ in zip(first, range(1), strict=False)), *classifier(teacher))

@@ -27,7 +27,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class UnchangedLayer:
     """A layer that a derivation is about and left as it is, and why."""
 
     path: str
@@ -35,16 +35,16 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Derived:
+class DerivedModel:
     """A network that was made out of another one, which stays as it was."""
 
     module: nn.Module
     changes: tuple[Change, ...] = ()
-    kept: tuple[Kept, ...] = ()
+    kept: tuple[UnchangedLayer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Became:
+class Replacement:
     """What one layer becomes, and how that is said."""
 
     module: nn.Module
@@ -54,13 +54,13 @@ class Became:
 WHOLE = (nn.MultiheadAttention, nn.TransformerEncoderLayer)
 """Modules that read the weights of their layers past the layers, in their fused form."""
 
-Decide = Callable[[Any], "Became | str"]
+Decide = Callable[[Any], "Replacement | str"]
 """Of one layer: what it becomes, or why it is kept."""
 
 
 def rebuilt(
     module: nn.Module, kinds: tuple[type[nn.Module], ...], decide: Decide, keep: Sequence[str]
-) -> Derived:
+) -> DerivedModel:
     """A copy of a network with some of its layers replaced.
 
     A layer that has more than one path is replaced once, at all of them. Kept are layers at or
@@ -98,12 +98,12 @@ def rebuilt(
         names = aliases[id(layer)]
         found = _spared(names, layer, kinds, keep, owners, read_inside) or decide(layer)
         if isinstance(found, str):
-            kept.append(Kept(path, found))
+            kept.append(UnchangedLayer(path, found))
         else:
             new[layer] = found.module.train(layer.training)
             made.set_submodule(path, new[layer])
             changes.append(Change(path, numbers(layer), numbers(found.module), found.how))
-    return Derived(made, tuple(changes), tuple(kept))
+    return DerivedModel(made, tuple(changes), tuple(kept))
 
 
 def check_paths(module: nn.Module, paths: Sequence[str]) -> None:

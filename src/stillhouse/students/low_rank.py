@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.errors import ModelError
-from stillhouse.students.derived import Became, Derived, classifier, rebuilt
+from stillhouse.students.derived import DerivedModel, Replacement, classifier, rebuilt
 
 Scheme = Literal["channel", "spatial"]
 
@@ -26,7 +26,7 @@ def low_rank(
     energy: float | None = None,
     scheme: Scheme = "channel",
     keep: Sequence[str] | None = None,
-) -> Derived:
+) -> DerivedModel:
     """A copy of a network with each Linear and Conv2d factorised; one of three says how far.
 
     A layer that would not have fewer weights is kept, and so are grouped convolutions: what was
@@ -60,7 +60,7 @@ def low_rank(
     """
     _check(rank, ratio, energy)
 
-    def decide(layer: nn.Linear | nn.Conv2d) -> Became | str:
+    def decide(layer: nn.Linear | nn.Conv2d) -> Replacement | str:
         if isinstance(layer, nn.Conv2d) and layer.groups > 1:
             return f"its {layer.groups} groups make it thin already"
         matrix = as_matrix(layer, scheme)
@@ -73,7 +73,7 @@ def low_rank(
             wanted = rank_of_energy(torch.linalg.svdvals(matrix), energy or 1.0)
         if wanted * cost >= matrix.numel():
             return f"rank {wanted} of {full} would not be smaller"
-        return Became(factorise(layer, wanted, scheme=scheme), f"rank {wanted} of {full}")
+        return Replacement(factorise(layer, wanted, scheme=scheme), f"rank {wanted} of {full}")
 
     kinds = (nn.Linear, nn.Conv2d)
     return rebuilt(teacher, kinds, decide, classifier(teacher) if keep is None else keep)

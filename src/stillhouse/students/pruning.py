@@ -9,12 +9,19 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.errors import MissingExtra, ModelError
-from stillhouse.students.derived import Change, Derived, Kept, check_paths, classifier, numbers
+from stillhouse.students.derived import (
+    Change,
+    DerivedModel,
+    UnchangedLayer,
+    check_paths,
+    classifier,
+    numbers,
+)
 
 
 def prune(
     teacher: nn.Module, image: Tensor, *, ratio: float, keep: Sequence[str] | None = None
-) -> Derived:
+) -> DerivedModel:
     """A copy of a network with a share of the channels of each layer, those of the largest weights.
 
     Layers that must agree in their channels (both sides of a shortcut, a batch norm behind a
@@ -79,7 +86,7 @@ def prune(
     for name, parameter in made.named_parameters():
         parameter.requires_grad_(needs.get(name, True))
     changes, kept = _compared(teacher, made, keep)
-    return Derived(made.train(teacher.training), changes, kept)
+    return DerivedModel(made.train(teacher.training), changes, kept)
 
 
 def _check_narrowest(teacher: nn.Module, ratio: float, keep: Sequence[str]) -> None:
@@ -105,7 +112,7 @@ def _outputs(module: nn.Module, image: Tensor) -> tuple[int, ...]:
 
 def _compared(
     teacher: nn.Module, made: nn.Module, keep: Sequence[str]
-) -> tuple[tuple[Change, ...], tuple[Kept, ...]]:
+) -> tuple[tuple[Change, ...], tuple[UnchangedLayer, ...]]:
     changes, kept = [], []
     for path, layer in teacher.named_modules():
         if not isinstance(layer, nn.Linear | nn.Conv2d):
@@ -117,7 +124,7 @@ def _compared(
             changes.append(Change(path, numbers(layer), numbers(there), how))
         else:
             why = "asked for" if path in keep else "torch-pruning leaves it as it is"
-            kept.append(Kept(path, why))
+            kept.append(UnchangedLayer(path, why))
     return tuple(changes), tuple(kept)
 
 

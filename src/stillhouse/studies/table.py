@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from stillhouse.diagnostics.comparisons import Paired, corrected, judged, paired_t
+from stillhouse.diagnostics.comparisons import PairedDifference, corrected, judged, paired_t
 from stillhouse.diagnostics.spread import spread
 from stillhouse.recipes.networks import titled
 from stillhouse.recipes.study import Study
@@ -141,8 +141,8 @@ def _compared(
 ) -> tuple[Arm, ...]:
     """The arms with their gains over control and over one arm; each family is corrected."""
     last = {arm.name: _last_by_seed(arm.runs) for arm in arms}
-    over_control: dict[str, Paired | None] = {}
-    over_arm: dict[str, Paired | None] = {}
+    over_control: dict[str, PairedDifference | None] = {}
+    over_arm: dict[str, PairedDifference | None] = {}
     for arm in arms:
         name, mine = arm.name, last[arm.name]
         # Test values are multiples of one image.
@@ -158,7 +158,7 @@ def _compared(
     )
 
 
-def _comparisons(family: Mapping[str, Paired | None]) -> dict[str, Comparison | None]:
+def _comparisons(family: Mapping[str, PairedDifference | None]) -> dict[str, Comparison | None]:
     """Each comparison with its p corrected for all of the family."""
     by_name = zip(family.items(), corrected(list(family.values())), strict=True)
     return {name: _said(found, p_holm) for (name, found), p_holm in by_name}
@@ -169,7 +169,7 @@ def _same_test(study: Study, name: str, other: str) -> bool:
     return all(getattr(mine, key) == getattr(theirs, key) for key in SAME_TEST)
 
 
-def _said(found: Paired | None, p_holm: float | None) -> Comparison | None:
+def _said(found: PairedDifference | None, p_holm: float | None) -> Comparison | None:
     if found is None:
         return None
     said = {key: value for key, value in asdict(found).items() if key != "count"}

@@ -13,7 +13,7 @@ from torch import nn
 from stillhouse.data.augment import Augment
 from stillhouse.data.batches import Batches
 from stillhouse.data.tables import FloatTable
-from stillhouse.engine.fit import Silent, fit
+from stillhouse.engine.fit import NullObserver, fit
 from stillhouse.engine.nodes import Bridge, Node, Role
 from stillhouse.engine.optimisers import adamw, constant
 from stillhouse.engine.stage import Stage, Update
@@ -194,7 +194,7 @@ def snapshot_steps(steps: int, count: int) -> list[int]:
     return [-(-steps * (count + number) // (2 * count)) for number in range(1, count + 1)]
 
 
-class Snapshots(Silent):
+class Snapshots(NullObserver):
     """An observer of a fit that writes its snapshots, all but the last: that is the fit's result.
 
     It hears of a step before a checkpoint can hold it. So a fit that is stopped, and goes on from

@@ -26,7 +26,7 @@ from stillhouse.data.sources.synthesis import (
     read_file,
 )
 from stillhouse.data.tables import FloatTable
-from stillhouse.engine.fit import Observer, Silent
+from stillhouse.engine.fit import NullObserver, Observer
 from stillhouse.engine.platform import Precision, open_platform
 from stillhouse.errors import DataError, RecipeError
 from stillhouse.models import weights_fingerprint
@@ -123,7 +123,7 @@ def synthesize(
         asked = _asked(maker, frozen, count, seed, names, tested)
         with store.claimed(folder, asked):
             _write_test(folder, tested)
-            _make_all(maker, frozen, folder, count, seed, observer or Silent())
+            _make_all(maker, frozen, folder, count, seed, observer or NullObserver())
             return Synthesis(folder, _finish(maker, frozen, folder, asked, count))
 
 

@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from stillhouse.cache import Replay, cached_parts, needed, record, replay_problems
 from stillhouse.engine.evaluate import Scores, evaluate
 from stillhouse.engine.facts import facts_of
-from stillhouse.engine.fit import Fitted, Observer, Silent, fit
+from stillhouse.engine.fit import FitResult, NullObserver, Observer, fit
 from stillhouse.engine.layout import Homes
 from stillhouse.engine.nodes import Role
 from stillhouse.engine.objective import UpdateObjective, Weights
@@ -36,7 +36,7 @@ class FitStopped(Exception):  # noqa: N818  (an event of the trial, not an error
     """The fit was stopped on purpose."""
 
 
-class StopAtStep(Silent):
+class StopAtStep(NullObserver):
     """Stops a fit at a step; notes how many steps were made before it."""
 
     def __init__(self, at: int) -> None:
@@ -118,10 +118,10 @@ class TrialRun:
     stage: Stage
     student_before: Snapshot
     teacher_before: Snapshot
-    fitted: Fitted | None = None
+    fitted: FitResult | None = None
 
     @property
-    def result(self) -> Fitted:
+    def result(self) -> FitResult:
         """What the fit gave. Raises StillhouseError before it is done."""
         if self.fitted is None:
             raise StillhouseError("this trial was not trained yet")

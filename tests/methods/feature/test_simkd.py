@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from by_hand import Batch, Nets, equals_by_hand, frozen, of_toy, same, trained
 from torch import Tensor, nn
 
-from stillhouse.bridges import Tapped
+from stillhouse.bridges import TailModel
 from stillhouse.engine.facts import facts_of
 from stillhouse.errors import ModelError, WiringError
 from stillhouse.methods import simkd
@@ -63,9 +63,9 @@ def test_the_product_is_a_model_by_itself() -> None:
 
 def test_a_model_goes_on_from_any_tap() -> None:
     net, image = untaught(4).eval(), toy_batches().sample()["batch.image"]
-    assert torch.equal(Tapped(net, "fc:in", nn.Identity())(image), last(net, image).mean((2, 3)))
+    assert torch.equal(TailModel(net, "fc:in", nn.Identity())(image), last(net, image).mean((2, 3)))
     with pytest.raises(ModelError, match="no place to go on from: ToyNet has no module 'don'"):
-        Tapped(net, "don", nn.Identity())
+        TailModel(net, "don", nn.Identity())
 
 
 def test_vectors_serve_as_maps_of_one_position() -> None:

@@ -1,1 +1,1 @@
-"""Where data comes from: one file per source, each gives a `Found`; `find` tells which is meant."""
+"""Where data comes from: a file per source, each gives `SourceSplits`; `find` picks the source."""

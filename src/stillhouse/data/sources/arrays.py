@@ -7,8 +7,8 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 
-from stillhouse.data.sources.found import Found
 from stillhouse.data.sources.labels import number_labels
+from stillhouse.data.sources.splits import SourceSplits
 from stillhouse.data.tables import ImageTable
 from stillhouse.errors import DataError
 
@@ -19,7 +19,7 @@ NAMES = {
 }
 
 
-def read_arrays(path: Path) -> Found:
+def read_arrays(path: Path) -> SourceSplits:
     """Read `train_images`/`train_labels`, `x_train`/`y_train` or `images`/`labels` and the like.
 
     The same with `val` and `test`; images are uint8 `[N, H, W]` or `[N, H, W, C]`, labels `[N]` or
@@ -48,7 +48,7 @@ def read_arrays(path: Path) -> Found:
                 f"{list(shapes['train'])}; all must have one size"
             )
     parts = {s: ImageTable(torch.from_numpy(images[s]), labels[s]) for s in images}
-    return Found(path.stem, parts, classes)
+    return SourceSplits(path.stem, parts, classes)
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:

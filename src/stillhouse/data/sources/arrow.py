@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from stillhouse.data.sources.columns import Columns, has_bytes, is_text
-from stillhouse.data.sources.found import Found
 from stillhouse.data.sources.labels import number_labels
 from stillhouse.data.sources.pictures import IN_MEMORY, picture_tables
+from stillhouse.data.sources.splits import SourceSplits
 from stillhouse.errors import DataError
 
 
@@ -28,7 +28,7 @@ class Piece:
 
 def found_in_arrow(
     name: str, splits: Mapping[str, Sequence[Piece]], *, open_paths: bool = False
-) -> Found:
+) -> SourceSplits:
     """Number the labels and decode the images of these splits.
 
     Args:
@@ -47,7 +47,7 @@ def found_in_arrow(
     labels, classes = number_labels(
         raw, lambda split, row: images[split].where(row), _class_names(everything)
     )
-    return Found(name, picture_tables(images, labels), classes)
+    return SourceSplits(name, picture_tables(images, labels), classes)
 
 
 class ArrowImages:

@@ -3,11 +3,11 @@
 import numpy as np
 import torch
 
-from stillhouse.data.sources.found import Found
+from stillhouse.data.sources.splits import SourceSplits
 from stillhouse.data.tables import ImageTable
 
 
-def read_digits() -> Found:
+def read_digits() -> SourceSplits:
     """Read the digits; their values 0..16 become 0..255, rounded.
 
     >>> len(read_digits().parts["train"])
@@ -18,4 +18,6 @@ def read_digits() -> Found:
     digits = load_digits()
     pixels = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]
     table = ImageTable(torch.from_numpy(pixels), torch.from_numpy(digits.target.astype(np.int64)))
-    return Found("digits", {"train": table}, tuple(str(name) for name in digits.target_names))
+    return SourceSplits(
+        "digits", {"train": table}, tuple(str(name) for name in digits.target_names)
+    )

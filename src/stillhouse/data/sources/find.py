@@ -7,10 +7,10 @@ from typing import Any
 from stillhouse.data.sources.arrays import read_arrays
 from stillhouse.data.sources.digits import read_digits
 from stillhouse.data.sources.folder import read_folder
-from stillhouse.data.sources.found import Found
 from stillhouse.data.sources.hub import read_hub, read_loaded
 from stillhouse.data.sources.labels import natural
 from stillhouse.data.sources.parquet import parquet_files, read_parquet
+from stillhouse.data.sources.splits import SourceSplits
 from stillhouse.data.sources.synthesis import is_synthesis, read_synthesis
 from stillhouse.data.sources.torch_datasets import read_datasets
 from stillhouse.errors import DataError, nearest
@@ -39,7 +39,7 @@ def source_names() -> tuple[tuple[str, str], ...]:
     return SOURCES
 
 
-def find(source: Any, image: str | None, label: str | None, allow_download: bool) -> Found:
+def find(source: Any, image: str | None, label: str | None, allow_download: bool) -> SourceSplits:
     """Recognise and read a source.
 
     Raises:
@@ -55,7 +55,7 @@ def find(source: Any, image: str | None, label: str | None, allow_download: bool
 
 def _find_named(
     source: str | Path, image: str | None, label: str | None, allow_download: bool
-) -> Found:
+) -> SourceSplits:
     path = Path(source).expanduser()
     if source == "digits":
         _refuse_columns("digits", image, label)

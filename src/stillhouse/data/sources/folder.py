@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from stillhouse.data.sources.found import SPLITS, Found
 from stillhouse.data.sources.labels import natural, number_labels
 from stillhouse.data.sources.parquet import OTHER_NAMES
 from stillhouse.data.sources.pictures import picture_tables
+from stillhouse.data.sources.splits import SPLITS, SourceSplits
 from stillhouse.errors import DataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm")
@@ -44,7 +44,7 @@ class FileImages:
         return digest.hexdigest()
 
 
-def read_folder(folder: Path) -> Found:
+def read_folder(folder: Path) -> SourceSplits:
     """Read images whose label is the name of their folder; classes are in natural order.
 
     Differs from torchvision's ImageFolder: classes `2` and `10` come in this order. Images may be
@@ -66,7 +66,7 @@ def read_folder(folder: Path) -> Found:
         images[split] = FileImages(paths, folder)
         raw[split] = np.array(names, dtype=object)
     labels, classes = number_labels(raw, lambda split, row: images[split].where(row))
-    return Found(folder.resolve().name, picture_tables(images, labels), classes)
+    return SourceSplits(folder.resolve().name, picture_tables(images, labels), classes)
 
 
 def _splits(folder: Path) -> dict[str, Path]:

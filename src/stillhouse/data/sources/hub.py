@@ -5,12 +5,12 @@ from typing import Any
 
 from stillhouse.data.sources.arrow import Piece, found_in_arrow
 from stillhouse.data.sources.columns import choose_columns
-from stillhouse.data.sources.found import SPLITS, Found
 from stillhouse.data.sources.parquet import OTHER_NAMES
+from stillhouse.data.sources.splits import SPLITS, SourceSplits
 from stillhouse.errors import DataError
 
 
-def read_hub(name: str, image: str | None, label: str | None) -> Found:
+def read_hub(name: str, image: str | None, label: str | None) -> SourceSplits:
     """Load `org/name` with `datasets.load_dataset`; it is downloaded once and read from its cache.
 
     The splits train, validation (val, valid, dev) and test are taken, others are left.
@@ -32,7 +32,7 @@ def read_hub(name: str, image: str | None, label: str | None) -> Found:
     return read_loaded(name, loaded, image, label)
 
 
-def read_loaded(name: str, loaded: Any, image: str | None, label: str | None) -> Found:
+def read_loaded(name: str, loaded: Any, image: str | None, label: str | None) -> SourceSplits:
     """Read a `datasets.Dataset` or `DatasetDict`; its memory-mapped tables are not copied.
 
     Raises:

@@ -6,8 +6,8 @@ from typing import Any
 
 from stillhouse.data.sources.arrow import Piece, found_in_arrow
 from stillhouse.data.sources.columns import choose_columns
-from stillhouse.data.sources.found import SPLITS, Found
 from stillhouse.data.sources.labels import natural
+from stillhouse.data.sources.splits import SPLITS, SourceSplits
 from stillhouse.errors import DataError
 
 OTHER_NAMES = {"val": "validation", "valid": "validation", "dev": "validation"}
@@ -23,7 +23,7 @@ def parquet_files(folder: Path) -> list[Path]:
     return []
 
 
-def read_parquet(source: Path, image: str | None, label: str | None) -> Found:
+def read_parquet(source: Path, image: str | None, label: str | None) -> SourceSplits:
     """Read parquet files; the split is the start of the file's name.
 
     `train-00000-of-00002.parquet`, `test.parquet`, `validation-*`, `val-*`; where no name starts

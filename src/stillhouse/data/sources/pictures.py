@@ -24,7 +24,7 @@ BLOCK = 256  # images that one thread decodes in one go
 THREADED_AREA = 96 * 96  # pixels; below, threads wait for the interpreter longer than they decode
 
 
-class Encoded(Protocol):
+class EncodedImages(Protocol):
     """Encoded images by row."""
 
     def __len__(self) -> int: ...
@@ -45,7 +45,7 @@ class Encoded(Protocol):
 class DecodedOnRead:
     """A map-style dataset over encoded images: gives `(PIL image, label)`, decoded on each read."""
 
-    def __init__(self, encoded: Encoded, labels: Tensor, mode: str) -> None:
+    def __init__(self, encoded: EncodedImages, labels: Tensor, mode: str) -> None:
         self.encoded, self.labels, self.mode = encoded, labels, mode
 
     def __len__(self) -> int:
@@ -60,7 +60,9 @@ class DecodedOnRead:
         return f"{self.mode} {self.encoded.fingerprint()}"
 
 
-def picture_tables(parts: Mapping[str, Encoded], labels: Mapping[str, Tensor]) -> dict[str, Table]:
+def picture_tables(
+    parts: Mapping[str, EncodedImages], labels: Mapping[str, Tensor]
+) -> dict[str, Table]:
     """Decode the images of all splits: in memory if all have one size, on each read otherwise.
 
     Grey images (with or without alpha) stay grey where all are grey; otherwise all become RGB;
@@ -103,7 +105,7 @@ class _Colour(Exception):  # noqa: N818  (an event, not an error)
     """There is colour behind a first image that is grey."""
 
 
-def _decode_all(encoded: Encoded, size: tuple[int, int], channels: int) -> np.ndarray:
+def _decode_all(encoded: EncodedImages, size: tuple[int, int], channels: int) -> np.ndarray:
     width, height = size
     images = np.empty((len(encoded), height, width, channels), dtype=np.uint8)
     mode = "L" if channels == 1 else "RGB"
@@ -129,7 +131,7 @@ def _decode_all(encoded: Encoded, size: tuple[int, int], channels: int) -> np.nd
     return images
 
 
-def _mode_of_all(parts: Mapping[str, Encoded]) -> str:
+def _mode_of_all(parts: Mapping[str, EncodedImages]) -> str:
     """Read every header: RGB as soon as one image has colour."""
     for part in parts.values():
         for row in range(len(part)):
@@ -138,7 +140,7 @@ def _mode_of_all(parts: Mapping[str, Encoded]) -> str:
     return "L"
 
 
-def _open(encoded: Encoded, row: int) -> "Image":
+def _open(encoded: EncodedImages, row: int) -> "Image":
     """Read the header only, unless the image must be turned."""
     from PIL import Image, ImageOps
 
@@ -159,7 +161,7 @@ def _open(encoded: Encoded, row: int) -> "Image":
     return picture
 
 
-def _converted(picture: "Image", mode: str, encoded: Encoded, row: int) -> "Image":
+def _converted(picture: "Image", mode: str, encoded: EncodedImages, row: int) -> "Image":
     """Decode; palettes with alpha go by RGBA because the direct way warns."""
     try:
         if mode == "RGB" and "transparency" in picture.info:
@@ -171,7 +173,7 @@ def _converted(picture: "Image", mode: str, encoded: Encoded, row: int) -> "Imag
         raise _damaged(encoded, row, error) from error
 
 
-def _damaged(encoded: Encoded, row: int, error: Exception) -> DataError:
+def _damaged(encoded: EncodedImages, row: int, error: Exception) -> DataError:
     return DataError(
         f"{encoded.where(row)}: the image cannot be read ({_first_line(error)}); it is damaged, "
         f"cut short, or not one of {', '.join(FORMATS)}. Replace it or leave it out"

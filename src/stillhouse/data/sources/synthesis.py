@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stillhouse.data.sources.found import Found
+from stillhouse.data.sources.splits import SourceSplits
 from stillhouse.data.tables import FloatTable
 from stillhouse.errors import DataError
 from stillhouse.records.sealed import Place, SealedFiles
@@ -70,7 +70,7 @@ def is_synthesis(folder: Path) -> bool:
     return (folder / ASKED).is_file() or (folder / MANIFEST).is_file()
 
 
-def read_synthesis(folder: Path) -> Found:
+def read_synthesis(folder: Path) -> SourceSplits:
     """Read a finished synthesis: `train`, and `test` where real images were stored with it.
 
     The label of a synthetic image is the class that the teacher gives it, not the class that was
@@ -94,7 +94,7 @@ def read_synthesis(folder: Path) -> Found:
     parts = {"train": _table(sealed(folder, ROWS), files[ROWS], shape, len(classes))}
     if files[TEST]:
         parts["test"] = _table(sealed(folder, TEST), files[TEST], shape, len(classes))
-    return Found(folder.resolve().name, parts, classes)
+    return SourceSplits(folder.resolve().name, parts, classes)
 
 
 def _table(

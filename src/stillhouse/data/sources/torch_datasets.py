@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stillhouse.data.sources.found import Found
 from stillhouse.data.sources.labels import number_labels
+from stillhouse.data.sources.splits import SourceSplits
 from stillhouse.data.tables import Samples, SampleTable
 from stillhouse.errors import DataError
 
 
-def read_datasets(given: Sequence[Any]) -> Found:
+def read_datasets(given: Sequence[Any]) -> SourceSplits:
     """Read one dataset, `(train, test)` or `(train, validation, test)`.
 
     Images are left to be read when needed. Labels are needed now: they are taken from the
@@ -41,7 +41,7 @@ def read_datasets(given: Sequence[Any]) -> Found:
         split: SampleTable(dataset, labels[split], torch.arange(len(dataset)))
         for split, dataset in datasets.items()
     }
-    return Found(type(given[0]).__name__, parts, classes)
+    return SourceSplits(type(given[0]).__name__, parts, classes)
 
 
 def _labels(split: str, dataset: Any) -> np.ndarray:

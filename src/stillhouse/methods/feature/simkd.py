@@ -8,7 +8,7 @@ from typing import Annotated
 from annotated_types import Ge
 from torch import nn
 
-from stillhouse.bridges.inference import Tapped
+from stillhouse.bridges.inference import TailModel
 from stillhouse.bridges.maps import PositionMean, at_smaller_size, bottleneck
 from stillhouse.engine.facts import Facts
 from stillhouse.engine.nodes import Bridge, Role
@@ -123,6 +123,6 @@ def _products(
         if projected.module is None or tap is None:
             raise WiringError("simkd", ["the bridge 'projected' was not sized yet; train it first"])
         tail = nn.Sequential(projected.module, PositionMean(), teacher.head_module())
-        return Tapped(student.module, tap, tail)
+        return TailModel(student.module, tap, tail)
 
     return {INFERENCE: whole}

@@ -22,7 +22,7 @@ from stillhouse.recipes.networks import StudentSection
 from stillhouse.runs.job.data import JobData
 from stillhouse.runs.job.networks import Network, make_network
 from stillhouse.runs.job.teacher import Teacher
-from stillhouse.students import Derived, depthwise, fresh_, low_rank, prune, thinner
+from stillhouse.students import DerivedModel, depthwise, fresh_, low_rank, prune, thinner
 
 FORM = 1
 """Of what derivations do: raised when the same settings come to give another network."""
@@ -35,7 +35,7 @@ def rebuild(
     *,
     head: str | None = None,
     seed: int = 0,
-) -> Derived:
+) -> DerivedModel:
     """What a section makes of a teacher, which stays as it is; from its weights, or fresh ones.
 
     Args:
@@ -68,7 +68,9 @@ def rebuild(
     return made
 
 
-def _check_runs(made: Derived, section: RebuiltSection, image_shape: tuple[int, int, int]) -> None:
+def _check_runs(
+    made: DerivedModel, section: RebuiltSection, image_shape: tuple[int, int, int]
+) -> None:
     """A network may read the weight of a layer past the layer, which is another one now."""
     module, flags = made.module, Flags([made.module])
     first = next(module.parameters(), torch.zeros(()))
@@ -86,7 +88,7 @@ def _check_runs(made: Derived, section: RebuiltSection, image_shape: tuple[int, 
         flags.restore()
 
 
-def check_smaller(made: Derived, section: DerivedSection, teacher: str) -> None:
+def check_smaller(made: DerivedModel, section: DerivedSection, teacher: str) -> None:
     """Make sure that something of a teacher became smaller.
 
     Raises:
@@ -116,7 +118,7 @@ class DerivedNetwork(Network):
     teacher: Teacher
     image_shape: tuple[int, int, int]
     parent: nn.Module | None = None
-    derived: Derived | None = None
+    derived: DerivedModel | None = None
 
     def out_of(self, teacher: nn.Module | None) -> "DerivedNetwork":
         """The student of this teacher, rebuilt once; without one it stays open."""

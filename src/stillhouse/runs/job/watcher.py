@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from stillhouse.engine.fit import Observer, Silent
+from stillhouse.engine.fit import NullObserver, Observer
 
 
 class Watcher(Observer, Protocol):
@@ -18,7 +18,7 @@ class Watcher(Observer, Protocol):
         """Of a study: how many of its students are done."""
 
 
-class SilentWatcher(Silent):
+class SilentWatcher(NullObserver):
     """Says nothing."""
 
     def say(self, text: str) -> None:

@@ -12,12 +12,12 @@ from stillhouse.records.run import COSTS, Costs, LayerChange, LayerKept, Network
 from stillhouse.runs.job.derived import DerivedNetwork
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.judging.scores import first_label
-from stillhouse.runs.judging.scoring import Scored, student_of
+from stillhouse.runs.judging.scoring import ScoredModel, student_of
 from stillhouse.runs.training.stage_run import LAST
-from stillhouse.students import Derived, Measures, conditions, measured
+from stillhouse.students import DerivedModel, Measures, conditions, measured
 
 
-def write_costs(job: Job, scored: Sequence[Scored], at_start: float | None) -> None:
+def write_costs(job: Job, scored: Sequence[ScoredModel], at_start: float | None) -> None:
     """Measure teacher and student once and write it beside the run; times are not taken twice.
 
     Args:
@@ -34,9 +34,9 @@ def write_costs(job: Job, scored: Sequence[Scored], at_start: float | None) -> N
 
 def _costs(
     job: Job,
-    first: Scored,
+    first: ScoredModel,
     teacher: nn.Module,
-    scored: Sequence[Scored],
+    scored: Sequence[ScoredModel],
     at_start: float | None,
 ) -> Costs:
     device, shape = job.data.platform.device, job.data.image_shape
@@ -70,7 +70,7 @@ def _shape_of_teacher(job: Job) -> tuple[int, int, int]:
     return own.channels or channels, own.size or height, own.size or width
 
 
-def layers_told(made: Derived) -> dict[str, Any]:
+def layers_told(made: DerivedModel) -> dict[str, Any]:
     """What became of the layers, as fields of their record."""
     return {
         "changes": tuple(LayerChange(**asdict(change)) for change in made.changes),

@@ -20,17 +20,17 @@ from stillhouse.records.run import (
 from stillhouse.records.run import TransferSet as TransferSetRecord
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.judging.integers import integer_bytes
-from stillhouse.runs.judging.scoring import Scored
+from stillhouse.runs.judging.scoring import ScoredModel
 from stillhouse.runs.judging.verdict import judge
 from stillhouse.runs.training.transfer import TransferSet
 
 
-def first_label(scored: Scored) -> str:
+def first_label(scored: ScoredModel) -> str:
     """The inference that a model is judged by."""
     return next(iter(scored.test))
 
 
-def verdict_of(job: Job, scored: Sequence[Scored]) -> Verdict:
+def verdict_of(job: Job, scored: Sequence[ScoredModel]) -> Verdict:
     """Paired over seeds, on the test metric of the last epoch."""
     last = {
         (one.role, one.seed): one.test[first_label(one)]["last"]
@@ -45,7 +45,7 @@ def verdict_of(job: Job, scored: Sequence[Scored]) -> Verdict:
     return judge(job.method.name, student, control, metric=metric, images=images)
 
 
-def _run(one: Scored) -> TrainedRun:
+def _run(one: ScoredModel) -> TrainedRun:
     label, run = first_label(one), one.run
     heads = {name: EpochScores(**scores) for name, scores in one.test.items() if name != label}
     validated = one.heads_validation.items()
@@ -65,7 +65,7 @@ def _run(one: Scored) -> TrainedRun:
     )
 
 
-def _models(job: Job, scored: Sequence[Scored]) -> tuple[ModelRecord, ...]:
+def _models(job: Job, scored: Sequence[ScoredModel]) -> tuple[ModelRecord, ...]:
     sections: dict[str, ModelSection] = {each.role: each.section for each in job.teachers}
     sections |= dict.fromkeys(("control", "student"), job.student.section)
     rows: dict[str, ModelRecord] = {}
@@ -134,7 +134,7 @@ def _data(job: Job) -> DataRecord:
 
 def describe_run(
     job: Job,
-    scored: Sequence[Scored],
+    scored: Sequence[ScoredModel],
     sets: Sequence[TransferSet],
     served: Serving | None,
     seconds: float,

@@ -18,7 +18,7 @@ from stillhouse.runs.training.teachers import TrainedTeacher, given_score
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredModel:
     """One model of the run with its scores_on.
 
     Args:
@@ -46,7 +46,7 @@ class Scored:
     heads_validation: Shares = field(default_factory=dict)
 
 
-def student_of(scored: Iterable[Scored]) -> Scored:
+def student_of(scored: Iterable[ScoredModel]) -> ScoredModel:
     """The first student of a run, whose weights are the run's product."""
     for one in scored:
         if one.role == "student":
@@ -77,11 +77,11 @@ class HeldOutScores:
         }
 
 
-def score_teacher(job: Job, trained: TrainedTeacher, test: HeldOutScores) -> Scored:
+def score_teacher(job: Job, trained: TrainedTeacher, test: HeldOutScores) -> ScoredModel:
     """A teacher, or whom it comes from, with its scores_on."""
     role, run, module = trained.teacher.role, trained.run, trained.module
     if run is not None:
-        return Scored(
+        return ScoredModel(
             role, trained.seed, module, run, test.of(run, trained.opens), _validation(run)
         )
     stage, own = trained.teacher.alone(module), {"student": module.state_dict()}
@@ -90,12 +90,12 @@ def score_teacher(job: Job, trained: TrainedTeacher, test: HeldOutScores) -> Sco
     both = {"last": found["student"], "best": found["student"]}
     known = given_score(job, trained)
     validation: dict[str, float | None] = {"last": known, "best": known}
-    return Scored(role, trained.seed, module, None, {"student": both}, validation)
+    return ScoredModel(role, trained.seed, module, None, {"student": both}, validation)
 
 
 def score_student(
     run: StageRun, teacher: nn.Module | None, likeness: Likeness | None, test: HeldOutScores
-) -> Scored:
+) -> ScoredModel:
     """A control or a student with its scores_on, by every inference that it has.
 
     Args:
@@ -108,7 +108,7 @@ def score_student(
     diagnostics = diagnostics_of(run, likeness)
     shares = test.of(run, run.opens)
     forms, rows = scored_forms(run)
-    return Scored(
+    return ScoredModel(
         run.training.role,
         run.training.settings.seed,
         stage.role(run.keeps).module,

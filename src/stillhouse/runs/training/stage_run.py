@@ -11,7 +11,7 @@ from torch import nn
 
 from stillhouse.data.batches import Batches
 from stillhouse.engine.evaluate import evaluate
-from stillhouse.engine.fit import CHECKPOINT, Fitted, fit
+from stillhouse.engine.fit import CHECKPOINT, FitResult, fit
 from stillhouse.engine.objective import Objective
 from stillhouse.engine.seeding import seeded
 from stillhouse.engine.stage import Stage
@@ -19,7 +19,7 @@ from stillhouse.engine.trainer import Settings, Weights, opened
 from stillhouse.errors import RunError
 from stillhouse.records.files import Reading, save_tensors
 from stillhouse.records.fingerprint import file_hash
-from stillhouse.records.run import SETTLED, STAGE, Settled, StageRecord
+from stillhouse.records.run import SETTLED, STAGE, StageNotes, StageRecord
 from stillhouse.runs.job.data import JobData
 from stillhouse.runs.training.training import Training
 
@@ -97,7 +97,7 @@ class StageRun:
             RunError: the file is damaged.
         """
         path = self.directory / SETTLED
-        return Settled.read(path).notes if path.exists() else {}
+        return StageNotes.read(path).notes if path.exists() else {}
 
 
 def product_file(directory: Path, keeps: str, which: str) -> Path:
@@ -148,7 +148,7 @@ def train(training: Training) -> StageRun:
         lock.release()
 
 
-def _fit(training: Training) -> Fitted:
+def _fit(training: Training) -> FitResult:
     data, settings, stage = training.job.data, training.settings, training.stage
     _note(training)
     return fit(
@@ -174,10 +174,10 @@ def _note(training: Training) -> None:
     for what, said in notes.items():
         training.job.watcher.say(f"{what}: {said}")
     if notes and training.job.data.platform.main:
-        Settled(notes=dict(notes)).write(training.directory / SETTLED)
+        StageNotes(notes=dict(notes)).write(training.directory / SETTLED)
 
 
-def _keep(training: Training, fitted: Fitted) -> None:
+def _keep(training: Training, fitted: FitResult) -> None:
     """Write the products, then the mark that says it is done, then drop the checkpoint."""
     directory, keeps = training.directory, training.stage.keeps
     about = {key: str(value) for key, value in _about(training).items()}

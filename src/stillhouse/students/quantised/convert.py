@@ -9,7 +9,7 @@ from stillhouse.errors import ModelError
 from stillhouse.models import load_weights
 from stillhouse.models.resnet import NARROW, SkippingPointwise
 from stillhouse.students.quantised.integer import IntegerLayer
-from stillhouse.students.quantised.layers import Convolving, Quantised, QuantisedConv2d
+from stillhouse.students.quantised.layers import ConvolutionPlan, Quantised, QuantisedConv2d
 from stillhouse.students.quantised.network import replaced, rounding_layers
 
 
@@ -115,7 +115,7 @@ def _plain(layer: Quantised) -> nn.Module:
     if isinstance(layer, QuantisedConv2d):
         kind = (
             SkippingPointwise
-            if Convolving.of(layer).skips and layer.in_channels < NARROW
+            if ConvolutionPlan.of(layer).skips and layer.in_channels < NARROW
             else nn.Conv2d
         )
         made: nn.Conv2d | nn.Linear = kind(

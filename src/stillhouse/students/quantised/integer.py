@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stillhouse.students.quantised.layers import Convolving, Quantised, QuantisedConv2d
+from stillhouse.students.quantised.layers import ConvolutionPlan, Quantised, QuantisedConv2d
 from stillhouse.students.quantised.rounding import input_codes, weight_codes, weight_steps
 
 EXACT_FLOAT32 = 2**24
@@ -41,7 +41,7 @@ class IntegerLayer(nn.Module):
         super().__init__()
         channels = layer.weight.shape[0]
         self.bits = layer.bits
-        self.conv = Convolving.of(layer) if isinstance(layer, QuantisedConv2d) else None
+        self.conv = ConvolutionPlan.of(layer) if isinstance(layer, QuantisedConv2d) else None
         self.register_buffer("weight", torch.zeros(layer.weight.shape, dtype=torch.int8))
         self.register_buffer("scale", torch.ones(channels))
         self.register_buffer("bias", torch.zeros(channels))

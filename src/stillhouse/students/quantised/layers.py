@@ -14,7 +14,7 @@ from stillhouse.students.quantised.rounding import (
 
 
 @dataclass(frozen=True)
-class Convolving:
+class ConvolutionPlan:
     """How a convolution goes over its input; of many strided 1x1 ones most pixels are never read.
 
     Those are left out first: cheaper, and out of reach of a fault of oneDNN (`SkippingPointwise`).
@@ -27,7 +27,7 @@ class Convolving:
     groups: int
 
     @classmethod
-    def of(cls, conv: nn.Conv2d) -> "Convolving":
+    def of(cls, conv: nn.Conv2d) -> "ConvolutionPlan":
         """The settings of a convolution."""
         return cls(conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups)
 
@@ -139,7 +139,7 @@ class QuantisedConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolution of rounded input with rounded weights."""
-        going = Convolving.of(self)
+        going = ConvolutionPlan.of(self)
         return going.over(self.input_range(going.read(input)), self.rounded(), self.bias)
 
     def rounded(self) -> Tensor:

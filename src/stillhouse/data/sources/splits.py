@@ -9,7 +9,7 @@ SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
-class Found:
+class SourceSplits:
     """The splits that a source has of its own: always `train`, maybe `validation` and `test`."""
 
     name: str
