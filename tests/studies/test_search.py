@@ -49,7 +49,7 @@ def asked(out: Path, trials: int, **more) -> Search:
 
 
 def told(found: list[Candidate]) -> list[tuple]:
-    return [(one.model, one.outcome, one.accuracy) for one in found]
+    return [(one.model, one.outcome, one.validation) for one in found]
 
 
 @pytest.fixture
@@ -63,17 +63,17 @@ def no_test(monkeypatch) -> None:
 @pytest.mark.usefixtures("no_test")
 def test_the_best_student_under_a_budget(tmp_path: Path) -> None:
     out, heard = tmp_path / "search", []
-    found = run_search(asked(out, 4), heard.append)
+    found = run_search(asked(out, 4), lambda one, _: heard.append(one))
     trained = [one for one in found if one.outcome == "trained"]
     assert len(trained) == 4
     assert all(one.parameters <= 6000 for one in trained)
-    shares = [one.accuracy for one in trained]
+    shares = [one.validation for one in trained]
     assert shares == sorted(shares, reverse=True)
     assert sorted(told(heard)) == sorted(told(found))
     for one in trained:
         stage = json.loads((out / f"trials/{one.model}/student/seed0/stage.json").read_text())
         assert stage["epochs"] == 2, "a quarter of the recipe's"
-        assert stage["history"][-1]["validation"]["student"]["accuracy"] == one.accuracy
+        assert stage["history"][-1]["validation"]["student"]["accuracy"] == one.validation
     (teacher,) = (tmp_path / "shared").iterdir()
     assert json.loads((teacher / "stage.json").read_text())["epochs"] == 8, "its whole training"
 

@@ -47,7 +47,7 @@ class Watcher:
     def step(self, images: int) -> None:
         self.batches += 1
 
-    def epoch(self, record) -> None: ...
+    def epoch(self, record, metric) -> None: ...
 
 
 def test_a_killed_synthesis_goes_on_and_ends_with_the_same_bits(

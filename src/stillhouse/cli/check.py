@@ -45,11 +45,11 @@ def check(recipe: RecipeFile, settings: Set = None, allow_imports: AllowImports 
 
 
 def _teacher_line(found: "Preflight") -> str:
-    if found.teacher_accuracy is None:
+    if found.teacher_score is None:
         return (
             "teacher: no weights given; it will be trained first, so its terms are untrained here"
         )
-    return f"teacher: validation accuracy {100 * found.teacher_accuracy:.2f} %"
+    return f"teacher: validation {found.teacher_score}"
 
 
 def _print_tables(console: "Console", found: "Preflight") -> None:

@@ -14,6 +14,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from stillhouse.records.metric import Metric
+
 LINE_EVERY = 10.0
 """Least seconds between plain lines, so that a log stays readable."""
 
@@ -21,9 +23,9 @@ STEPS_EVERY = 60.0
 """Seconds after which a log says how far a long epoch or caching a teacher is."""
 
 
-def _accuracy(record: Mapping[str, Any]) -> str:
+def _validation(record: Mapping[str, Any], metric: Metric) -> str:
     scores = list(record["validation"].values())
-    return f"validation {100 * scores[0]['accuracy']:.2f} %" if scores else ""
+    return f"validation {metric.with_unit(scores[0][metric.name])}" if scores else ""
 
 
 class Bars:
@@ -52,14 +54,14 @@ class Bars:
         if self._task is not None:
             self._progress.advance(self._task)
 
-    def epoch(self, record: Mapping[str, Any]) -> None:
-        """Show rate and validation accuracy."""
+    def epoch(self, record: Mapping[str, Any], metric: Metric) -> None:
+        """Show rate and the metric on validation."""
         if self._task is not None:
             self._progress.update(
                 self._task,
                 description=f"{record['stage']} seed {record.get('seed', 0)}",
                 rate=f"{record['images_per_second']:,.0f} img/s",
-                note=_accuracy(record),
+                note=_validation(record, metric),
             )
 
     def say(self, text: str) -> None:
@@ -109,7 +111,7 @@ class LineProgress:
             self._last = time.monotonic()
             print(f"{self._stage}: step {self._done:,} of {self._steps:,}", flush=True)
 
-    def epoch(self, record: Mapping[str, Any]) -> None:
+    def epoch(self, record: Mapping[str, Any], metric: Metric) -> None:
         """A line, if it is time or the stage is done."""
         done = record["step"] >= self._steps
         if not done and time.monotonic() - self._last < LINE_EVERY:
@@ -118,7 +120,9 @@ class LineProgress:
         rate = f"{record['images_per_second']:,.0f} images/s"
         print(
             f"{record['stage']} seed {record.get('seed', 0)}: epoch {record['epoch']}, "
-            + ", ".join(filter(None, [f"loss {record['loss']:.4f}", _accuracy(record), rate])),
+            + ", ".join(
+                filter(None, [f"loss {record['loss']:.4f}", _validation(record, metric), rate])
+            ),
             flush=True,
         )
 

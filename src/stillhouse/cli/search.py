@@ -12,6 +12,7 @@ from stillhouse.cli.options import AllowImports, Quiet, RecipeFile, Set, Shared
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from stillhouse.records.metric import Metric
     from stillhouse.studies.trials import Candidate
 
 
@@ -36,17 +37,19 @@ def search(
 ) -> None:
     """Search width, depth and kind of block of the student, by short distillations.
 
-    Students over the budget are refused before they learn. The others are compared by validation
-    accuracy; the test set is never read. The best one is written as a recipe for 'stillhouse run'.
+    Students over the budget are refused before they learn. The others are compared by the task's
+    metric on validation; the test set is never read. The best one is written as a recipe for
+    'stillhouse run'.
     """
     from rich.console import Console
 
     from stillhouse.cli.progress import Bars, LineProgress
     from stillhouse.errors import RecipeError
     from stillhouse.recipes import is_study, override, read_yaml
+    from stillhouse.records.study import TrialList
     from stillhouse.runs.job.watcher import SilentWatcher, Watcher
     from stillhouse.students.space import Budget
-    from stillhouse.studies.search import RECIPE, Search, run_search
+    from stillhouse.studies.search import RECIPE, TABLE, Search, run_search
 
     values = read_yaml(recipe)
     if is_study(values):
@@ -66,11 +69,11 @@ def search(
         watcher=watcher,
     )
 
-    def done(one: "Candidate") -> None:
+    def done(one: "Candidate", metric: "Metric") -> None:
         if isinstance(watcher, Bars):
             watcher.clear()
         if not quiet:
-            watcher.say(candidate_line(one))
+            watcher.say(candidate_line(one, metric))
 
     try:
         found = run_search(wanted, done)
@@ -79,40 +82,43 @@ def search(
             watcher.stop()
     if not console.is_terminal:
         console.width = max(console.width, 100)
+    metric = TrialList.read(wanted.out / TABLE).task.metric
     console.print("")
-    console.print(candidate_table(found))
+    console.print(candidate_table(found, metric))
     refused = sum(one.outcome == "refused" for one in found)
-    trained = [one for one in found if one.accuracy is not None]
+    trained = [one for one in found if one.validation is not None]
     console.print(f"{len(trained)} trained, {refused} refused by the budget before they learnt")
     if trained:
         console.print(f"best: stillhouse run {wanted.out / RECIPE}", markup=False)
 
 
-def candidate_line(one: "Candidate") -> str:
+def candidate_line(one: "Candidate", metric: "Metric") -> str:
     """What became of one candidate.
 
     >>> from stillhouse.studies.trials import Candidate
-    >>> candidate_line(Candidate(3, "resnet8w4", "trained", 5178, 0.61, 0.9))
-    'trial 3: resnet8w4, 5,178 parameters, 0.61 ms: validation 90.00 %'
+    >>> from stillhouse.records.metric import ACCURACY
+    >>> candidate_line(Candidate(3, "resnet8w4", "trained", 5178, 0.61, 0.9), ACCURACY)
+    'trial 3: resnet8w4, 5,178 parameters, 0.61 ms: validation 90.00%'
     """
     time = "" if one.milliseconds is None else f", {one.milliseconds:.2f} ms"
     became = f"{one.outcome} ({one.why})"
-    if one.accuracy is not None:
-        became = f"validation {100 * one.accuracy:.2f} %"
+    if one.validation is not None:
+        became = f"validation {metric.with_unit(one.validation)}"
     return f"trial {one.number}: {one.model}, {one.parameters:,} parameters{time}: {became}"
 
 
-def candidate_table(found: "Sequence[Candidate]") -> "Table":
+def candidate_table(found: "Sequence[Candidate]", metric: "Metric") -> "Table":
     """Trained candidates, best first; those that were refused are not in it."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
+    validation = f"validation {metric.unit}".strip()
     for title, side in (("trial", "right"), ("model", "left"), ("parameters", "right"),
-                        ("ms", "right"), ("validation", "right")):  # fmt: skip
+                        ("ms", "right"), (validation, "right")):  # fmt: skip
         table.add_column(title, justify=side, no_wrap=True)  # type: ignore[arg-type]
     for one in found:
         if one.outcome != "refused":
             time = "" if one.milliseconds is None else f"{one.milliseconds:.2f}"
-            accuracy = one.outcome if one.accuracy is None else f"{100 * one.accuracy:.2f}"
-            table.add_row(str(one.number), one.model, f"{one.parameters:,}", time, accuracy)
+            value = one.outcome if one.validation is None else metric.shown(one.validation)
+            table.add_row(str(one.number), one.model, f"{one.parameters:,}", time, value)
     return table

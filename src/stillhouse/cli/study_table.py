@@ -15,10 +15,10 @@ AGAINST = {"helps": "better", "hurts": "worse"}
 
 
 def study_score_table(record: StudyRecord) -> Table:
-    """Arms and controls by mean test accuracy; in percent, gains in points."""
+    """Arms and controls by the mean of their test metric; gains in its unit."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("arm", overflow="fold")
-    table.add_column("test last", no_wrap=True)
+    table.add_column(f"test last {record.metric.unit}".strip(), no_wrap=True)
     for title in ("over its control", "corrected") if record.controlled else ():
         table.add_column(title)
     if record.against:
@@ -72,17 +72,20 @@ def print_study(console: Console, directory: Path) -> None:
             1 for a in record.arms if a.over_against and a.over_against.p_holm is not None
         ),
     }
+    metric = record.metric
+    in_points = f" in {metric.difference_unit}" if metric.difference_unit else ""
+    measured = f"Mean {metric.name} over seeds" + (f" in {metric.unit}" if metric.unit else "")
     compared = " and ".join(f"{count} {what}" for what, count in families.items() if count)
     if compared:
         console.print(
-            "Mean over seeds in percent, gains in points with the 95 % interval of one comparison "
-            "alone. Helps, hurts, better, worse: beyond chance after correcting for all "
+            f"{measured}, gains{in_points} with the 95 % interval of one comparison alone. "
+            "Helps, hurts, better, worse: beyond chance after correcting for all "
             f"comparisons of a kind, {compared} (paired t-test, Holm, 5 %).",
             markup=False,
         )
     else:
         console.print(
-            "Mean over seeds in percent; with fewer than three seeds, or nothing to compare with, "
+            f"{measured}; with fewer than three seeds, or nothing to compare with, "
             "nothing is judged."
         )
     if not record.finished:

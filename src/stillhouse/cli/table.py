@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.table import Table
 
 from stillhouse.diagnostics.spread import spread
+from stillhouse.records.metric import Metric
+from stillhouse.report.wording import interval
 
 if TYPE_CHECKING:
     from stillhouse.runs.run import Outcome
@@ -14,17 +16,15 @@ if TYPE_CHECKING:
 STYLES = {"helps": "bold green", "hurts": "bold red"}
 
 
-def percent(values: Sequence[float | None]) -> str:
-    """Mean in percent, with the half-width of its 95 % interval over seeds.
+def over_seeds(values: Sequence[float | None], metric: Metric) -> str:
+    """Mean of a metric without its unit, and the half-width of its 95 % interval over seeds.
 
-    >>> percent([0.5]), percent([0.5, 0.6, 0.7])
+    >>> from stillhouse.records.metric import ACCURACY
+    >>> over_seeds([0.5], ACCURACY), over_seeds([0.5, 0.6, 0.7], ACCURACY)
     ('50.00', '60.00 ± 24.84')
     """
     found = spread(values)
-    if found is None:
-        return "-"
-    half = "" if found.half is None else f" ± {100 * found.half:.2f}"
-    return f"{100 * found.mean:.2f}{half}"
+    return "-" if found is None else interval(found, metric)
 
 
 def _seconds(runs: Sequence[Mapping[str, Any]]) -> str:
@@ -35,16 +35,20 @@ def _seconds(runs: Sequence[Mapping[str, Any]]) -> str:
 
 
 def score_table(scores: Mapping[str, Any]) -> Table:
-    """Teacher, control and student: accuracies in percent over seeds, size, seconds per run."""
+    """Teacher, control and student: the metric over seeds, size, seconds per run."""
+    metric = Metric.model_validate(scores["task"]["metric"])
+    unit = metric.unit and f" {metric.unit}"
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("", "model", "val last", "val best", "test last", "test best"):
-        table.add_column(title, no_wrap=True)
+    table.add_column("", no_wrap=True)
+    table.add_column("model", no_wrap=True)
+    for title in ("val last", "val best", "test last", "test best"):
+        table.add_column(title + unit, no_wrap=True)
     for title in ("parameters", "MB", "s/run"):
         table.add_column(title, justify="right", no_wrap=True)
     for model in scores["models"]:
         runs = model["runs"]
         cells = [
-            percent([run[split][which] for run in runs])
+            over_seeds([run[split][which] for run in runs], metric)
             for split in ("validation", "test")
             for which in ("last", "best")
         ]
@@ -52,7 +56,9 @@ def score_table(scores: Mapping[str, Any]) -> Table:
         table.add_row(model["role"], model["model"], *cells, *size)
         for head in runs[0].get("heads", {}):
             cells = [
-                percent([run[split][head][which] for run in runs]) if split in runs[0] else ""
+                over_seeds([run[split][head][which] for run in runs], metric)
+                if split in runs[0]
+                else ""
                 for split in ("heads_validation", "heads")
                 for which in ("last", "best")
             ]

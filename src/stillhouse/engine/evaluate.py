@@ -11,6 +11,7 @@ from stillhouse.engine.diagnostics import RowGatherer, read_off, reads_of
 from stillhouse.engine.objective import Objective
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.signals import Signals
+from stillhouse.engine.task import Task
 from stillhouse.records.files import Reading
 
 Scores = dict[str, dict[str, float]]
@@ -19,13 +20,48 @@ Scores = dict[str, dict[str, float]]
 LABEL = "batch.label"
 
 
+class RunningScores:
+    """The task's metrics of one output, batch by batch; of several processes together.
+
+    >>> import torch
+    >>> from stillhouse.engine.platform import open_platform
+    >>> from stillhouse.engine.task import CLASSIFICATION
+    >>> scores = RunningScores(CLASSIFICATION, open_platform(device="cpu"))
+    >>> scores.add(torch.tensor([[2.0, 0.0], [2.0, 0.0]]), torch.tensor([0, 1]))
+    >>> scores.compute()["accuracy"]
+    0.5
+    """
+
+    def __init__(self, task: Task, platform: Platform) -> None:
+        self._task, self._platform = task, platform
+        self._further = {n: m.to(platform.device) for n, m in task.further().items()}
+        self._sums: dict[str, torch.Tensor] = {}
+        self._rows = torch.zeros(1, device=platform.device)
+
+    def add(self, output: torch.Tensor, label: torch.Tensor) -> None:
+        """Take in a batch."""
+        for name, values in self._task.rows(output, label).items():
+            before = self._sums.get(name, torch.zeros((), device=self._rows.device))
+            self._sums[name] = before + values.sum()
+        for metric in self._further.values():
+            metric.update(self._task.predict(output), label)
+        self._rows += len(label)
+
+    def compute(self) -> dict[str, float]:
+        """Means over all rows (`Task.rows`), and what is more than a mean (`Task.further`)."""
+        rows, total = self._platform.sum(self._rows), self._platform.sum
+        return {
+            **{name: float(total(values) / rows) for name, values in self._sums.items()},
+            **{name: float(metric.compute()) for name, metric in self._further.items()},
+        }
+
+
 def evaluate(objective: Objective, table: BatchSource, platform: Platform) -> Scores:
     """Score each measured signal in eval mode; the flags of all modules are as before.
 
     Returns:
         label -> the task's metrics: means over the rows (`Task.rows`) and what is more than a mean
-        (`Task.further`). Of a classification: "accuracy", the share of rows whose largest logit
-        is the label, and "loss", the mean cross-entropy in nats.
+        (`Task.further`).
     """
     with _eval_mode(objective), torch.inference_mode():
         return _scores(objective, table, platform, RowGatherer(()))
@@ -84,26 +120,10 @@ def _scores(
     objective: Objective, table: BatchSource, platform: Platform, gathered: RowGatherer
 ) -> Scores:
     task, measures = objective.stage.task, objective.stage.measures
-    further = {label: {n: m.to(platform.device) for n, m in task.further().items()}
-               for label in measures}  # fmt: skip
-    totals: dict[str, dict[str, torch.Tensor]] = {label: {} for label in measures}
-    rows = torch.zeros(1, device=platform.device)
+    running = {label: RunningScores(task, platform) for label in measures}
     for batch in table.once():
         known = measured(objective, batch, platform)
-        label = known[LABEL]
-        for name, signal in measures.items():
-            output, sums = known[signal], totals[name]
-            for metric, values in task.rows(output, label).items():
-                sums[metric] = sums.get(metric, torch.zeros((), device=rows.device)) + values.sum()
-            for more in further[name].values():
-                more.update(task.predict(output), label)
-        rows += len(label)
+        for label, signal in measures.items():
+            running[label].add(known[signal], known[LABEL])
         gathered.add(known)
-    count = platform.sum(rows)
-    return {
-        label: {
-            **{name: float(platform.sum(total) / count) for name, total in sums.items()},
-            **{name: float(more.compute()) for name, more in further[label].items()},
-        }
-        for label, sums in totals.items()
-    }
+    return {label: each.compute() for label, each in running.items()}

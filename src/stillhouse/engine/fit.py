@@ -17,6 +17,7 @@ from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Settings, Trainer, Weights, opened, training
 from stillhouse.errors import NonFiniteLoss, RunError, WiringError
 from stillhouse.records.files import Lines, Reading
+from stillhouse.records.metric import Metric
 
 CHECKPOINT = "checkpoint.pt"
 METRICS = "metrics.jsonl"
@@ -31,8 +32,8 @@ class Observer(Protocol):
     def step(self, images: int) -> None:
         """One optimiser step was made, with so many images."""
 
-    def epoch(self, record: Mapping[str, Any]) -> None:
-        """An epoch ended; the record is a line of metrics.jsonl."""
+    def epoch(self, record: Mapping[str, Any], metric: Metric) -> None:
+        """An epoch ended; the record is a line of metrics.jsonl, the metric is the task's."""
 
 
 class NullObserver:
@@ -44,7 +45,7 @@ class NullObserver:
     def step(self, images: int) -> None:
         """Nothing."""
 
-    def epoch(self, record: Mapping[str, Any]) -> None:
+    def epoch(self, record: Mapping[str, Any], metric: Metric) -> None:
         """Nothing."""
 
 
@@ -272,7 +273,7 @@ class _Run:
             stepper.meter.reset()
         if self._due() and progress.epoch < self.settings.last_epoch:
             self._save()
-        self.observer.epoch(record)
+        self.observer.epoch(record, self.metric)
 
     def _record(self, rate: float) -> dict[str, Any]:
         """Validate, note the best epoch, and describe the epoch."""

@@ -4,7 +4,7 @@ Sections nest: a teacher may take its classifier from a network that is trained 
 from a teacher of its own. So a chain of stages is written as what it is made of.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from stillhouse.methods import METHODS
 from stillhouse.recipes.choices import choices, is_own
+from stillhouse.records.metric import Metric
 
 GENERATION = 1000
 """Between the seed of a student and that of its own teacher, so that they never start alike."""
@@ -92,19 +93,49 @@ class StudentSection(ModelSection):
 
 
 class UntilSection(Section):
-    """A snapshot of a training: after an epoch, or once a validation accuracy is reached.
+    """A snapshot of a training: after an epoch, or once the task's metric reaches a value.
 
+    The metric is asked for by its name, as in ``{accuracy: 0.15}``, and read on validation data.
     The schedule stays that of the whole training.
     """
 
     epoch: Count | None = None
-    accuracy: Share | None = None
+    metric: str | None = None
+    value: float | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping) or set(given) <= {"epoch", "metric", "value"}:
+            return given
+        if len(given) > 1:
+            raise ValueError("say one: {epoch: 1} or a metric such as {accuracy: 0.15}")
+        ((name, value),) = given.items()
+        return {"metric": name, "value": value}
 
     @model_validator(mode="after")
     def _one(self) -> "UntilSection":
-        if (self.epoch is None) == (self.accuracy is None):
-            raise ValueError("say one: {epoch: 1} or {accuracy: 0.15} (a share, not percent)")
+        if (self.metric is None) != (self.value is None) or (self.epoch is None) == (
+            self.metric is None
+        ):
+            raise ValueError("say one: {epoch: 1} or a metric such as {accuracy: 0.15}")
         return self
+
+    def objection(self, metric: Metric) -> str | None:
+        """What is wrong with the value that is waited for; None where nothing is."""
+        if self.metric is None or self.value is None:
+            return None
+        if self.metric != metric.name:
+            return (
+                f"until.{self.metric}: this task is measured by {metric.name}; say until: "
+                f"{{{metric.name}: VALUE}}, or {{epoch: 1}}"
+            )
+        if metric.share and not 0 < self.value <= 1:
+            return (
+                f"until.{self.metric} is {self.value:g}; it is a share, not percent: greater than "
+                "0, at most 1"
+            )
+        return None
 
 
 class TeacherSection(ModelSection):

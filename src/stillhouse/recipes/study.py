@@ -32,7 +32,7 @@ class Study:
         arms: the recipe of each arm, by name.
         settings: what each arm says of its own, as dotted keys.
         rivals: the arms of which the best on validation is compared with all others; or none.
-        axis: 'teacher' (its test accuracy) or a dotted key, or None.
+        axis: 'teacher' (its test metric) or a dotted key, or None.
         swept: the dotted keys of the sweep.
         values: the study as it was written, with overrides.
     """

@@ -104,25 +104,26 @@ class TermLine:
 
 @dataclass(frozen=True)
 class Preflight:
-    """What `stillhouse check` prints."""
+    """What `stillhouse check` prints; ``teacher_score``: of a given teacher, on validation."""
 
     signals: tuple[tuple[str, str], ...]
     terms: tuple[TermLine, ...]
     steps_per_epoch: int
-    teacher_accuracy: float | None
+    teacher_score: str | None
     teacher_plan: str | None
 
 
 def preflight(job: Job) -> Preflight:
     """Dry-run the student's stage; the teacher, when it comes trained, is evaluated first."""
     seed, given = job.recipe.seeds[0], False
-    teacher = accuracy = plan = None
+    teacher = scored = plan = None
     if job.teacher is not None:
         facts, teacher = job.teacher, job.teacher.make(seed)
         given = facts.given
         job = replace(job, student=job.student.out_of(teacher))
         if given:
-            accuracy = given_score(job, TrainedTeacher(facts, seed, teacher))
+            value, metric = given_score(job, TrainedTeacher(facts, seed, teacher)), job.task.metric
+            scored = value if value is None else f"{metric.name} {metric.with_unit(value)}"
     job = stand_in(job)
     if teacher is not None and job.method.needs_teacher:
         planner = Planner(job, teacher, job.recipe.seeds, trained=given)
@@ -134,7 +135,7 @@ def preflight(job: Job) -> Preflight:
         signals = tuple((name, shape_text(t)) for name, t in objective.wiring.seen.items())
         batches = list(islice(train.epoch(0), BATCHES))
         lines = [line for update in objective.updates for line in _terms(update, batches, trainer)]
-        return Preflight(signals, tuple(lines), trainer.per_epoch, accuracy, plan)
+        return Preflight(signals, tuple(lines), trainer.per_epoch, scored, plan)
 
 
 def _terms(update: UpdateObjective, batches: Sequence[Signals], trainer: Trainer) -> list[TermLine]:

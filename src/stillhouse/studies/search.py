@@ -1,7 +1,7 @@
 """A search for a student: our families under a budget, each candidate a short distillation.
 
-All candidates share the recipe's one teacher and its data. They are compared by the validation
-accuracy of their last epoch; the test set is never read.
+All candidates share the recipe's one teacher and its data. They are compared by the task's metric
+on validation after their last epoch; the test set is never read.
 """
 
 import json
@@ -20,7 +20,7 @@ from stillhouse.recipes.networks import ModelSection
 from stillhouse.recipes.schema import Recipe, resolved
 from stillhouse.records.claim import Claim
 from stillhouse.records.files import write_text
-from stillhouse.records.metric import TaskRecord
+from stillhouse.records.metric import Metric, TaskRecord
 from stillhouse.records.study import Trial as TrialRecord
 from stillhouse.records.study import TrialList
 from stillhouse.runs.directory import same_run
@@ -90,7 +90,9 @@ class Search:
         return max(1, recipe.epochs // SHORT) if self.epochs is None else self.epochs
 
 
-def run_search(search: Search, done: Callable[[Candidate], None] | None = None) -> list[Candidate]:
+def run_search(
+    search: Search, done: Callable[[Candidate, Metric], None] | None = None
+) -> list[Candidate]:
     """Try candidates until so many were trained, or none is left; best first.
 
     Writes search.json after each, and best.yaml, a recipe with the best student, ready to be run.
@@ -99,7 +101,7 @@ def run_search(search: Search, done: Callable[[Candidate], None] | None = None) 
 
     Args:
         search: what is searched.
-        done: hears of each candidate that was tried now.
+        done: hears of each candidate that was tried now, with the metric of its value.
 
     Raises:
         MissingExtra: Optuna is not installed.
@@ -122,7 +124,7 @@ def run_search(search: Search, done: Callable[[Candidate], None] | None = None) 
             attempt.settle(trial, trials.noted_time(trial.model))
             _write(search, trials, attempt.task)
             if done is not None:
-                done(trials.known()[trial.model])
+                done(trials.known()[trial.model], attempt.task.metric)
         return _write(search, trials, attempt.task)
 
 
@@ -141,7 +143,7 @@ class _Attempt:
         if self._data.validation is None or recipe.transfer is not None:
             raise RecipeError(
                 "search",
-                ["candidates are chosen by validation accuracy, and there are no validation data; "
+                ["candidates are chosen on validation, and there are no validation data; "
                  "give data.validation, and no transfer"],
             )  # fmt: skip
         self.task = self._data.task.record
@@ -166,12 +168,12 @@ class _Attempt:
             trial.refused(objection)
             return
         try:
-            trial.trained(self._accuracy(trial.model))
+            trial.trained(self._validation(trial.model))
         except NonFiniteLoss as error:
             trial.diverged(str(error))
 
-    def _accuracy(self, model: str) -> float:
-        """Validation accuracy of a short distillation of this student."""
+    def _validation(self, model: str) -> float:
+        """The metric on validation of a short distillation of this student."""
         search = self._search
         recipe = search.recipe(model)
         job = prepare(
@@ -187,10 +189,10 @@ class _Attempt:
             self._teachers = Teachers(job)
         teacher = self._teachers.trained(seed)
         (run,) = train_group(_short(job, search.short(recipe)), teacher, (seed,)).runs
-        accuracy = run.validation(LAST)
-        if accuracy is None:
-            raise RunError(f"{run.directory} has no validation accuracy")
-        return accuracy
+        value = run.validation(LAST)
+        if value is None:
+            raise RunError(f"{run.directory} has no value on validation")
+        return value
 
 
 def _short(job: Job, epochs: int) -> Job:
@@ -212,25 +214,26 @@ def _short(job: Job, epochs: int) -> Job:
 
 
 def best_first(known: Mapping[str, Candidate]) -> list[Candidate]:
-    """Trained candidates by accuracy (of equals the smaller one), then the others by number."""
-    trained = [one for one in known.values() if one.accuracy is not None]
-    rest = [one for one in known.values() if one.accuracy is None]
-    trained.sort(key=lambda one: (-(one.accuracy or 0.0), one.parameters, one.number))
+    """Trained candidates by their metric (of equals the smaller one), then the others by number."""
+    trained = [one for one in known.values() if one.validation is not None]
+    rest = [one for one in known.values() if one.validation is None]
+    trained.sort(key=lambda one: (-(one.validation or 0.0), one.parameters, one.number))
     return [*trained, *rest]
 
 
 def _write(search: Search, trials: Trials, task: TaskRecord) -> list[Candidate]:
     """search.json and, once something was trained, the recipe of the best."""
-    ranked = best_first(trials.known())
+    ranked, metric = best_first(trials.known()), task.metric
     listed = tuple(_trial(one) for one in ranked)
     TrialList(task=task, trials=listed).write(search.out / TABLE)
     best = next((one for one in ranked if one.outcome == TRAINED), None)
-    if best is not None and best.accuracy is not None:
+    if best is not None and best.validation is not None:
         recipe = search.recipe(best.model)
         count = sum(one.outcome == TRAINED for one in ranked)
         said = (
-            f"# The best of {count} students by validation accuracy ({100 * best.accuracy:.2f} %) "
-            f"after {search.short(recipe)} epochs:\n# {best.parameters:,} parameters"
+            f"# The best of {count} students by validation {metric.name} "
+            f"({metric.with_unit(best.validation)}) after {search.short(recipe)} epochs:\n"
+            f"# {best.parameters:,} parameters"
         )
         said += "" if best.milliseconds is None else f", {best.milliseconds:.2f} ms an image"
         plain = json.loads(json.dumps(search.with_student(best.model), default=str))
@@ -240,8 +243,7 @@ def _write(search: Search, trials: Trials, task: TaskRecord) -> list[Candidate]:
 
 
 def _trial(one: Candidate) -> TrialRecord:
-    told = {key: value for key, value in asdict(one).items() if key != "accuracy"}
-    return TrialRecord(validation=one.accuracy, **told)
+    return TrialRecord(**asdict(one))
 
 
 def _asked(search: Search, recipe: Recipe) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from stillhouse.errors import (
     StillhouseError,
 )
 from stillhouse.recipes.study import Study, by_arm
+from stillhouse.records.metric import Metric
 from stillhouse.records.run import SCORES
 from stillhouse.records.study import TABLE, Arm
 from stillhouse.report import write_study_report
@@ -230,9 +231,9 @@ class StudentCounter:
         self.stage, self._steps = stage, steps
         self._watcher.begin(stage, steps, done)
 
-    def epoch(self, record: Mapping[str, Any]) -> None:
+    def epoch(self, record: Mapping[str, Any], metric: Metric) -> None:
         """Count a student that is done."""
-        self._watcher.epoch(record)
+        self._watcher.epoch(record, metric)
         if self.stage == STUDENT and record["step"] >= self._steps:
             self._done += 1
             self.overall(self._done, self._total)

@@ -145,8 +145,8 @@ def _compared(
     over_arm: dict[str, PairedDifference | None] = {}
     for arm in arms:
         name, mine = arm.name, last[arm.name]
-        # Test values are multiples of one image.
-        step = 1 / scores[name].data.test if name in scores and scores[name].data.test else None
+        rows = scores[name].data.test if name in scores else None
+        step = 1 / rows if rows and metric.share else None  # a share is a multiple of one row
         alone = differences(mine, _last_by_seed(arm.controls), metric)
         over_control[name] = paired_t(alone, step=step)
         if against is not None and against != name and _same_test(study, name, against):

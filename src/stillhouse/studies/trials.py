@@ -15,7 +15,7 @@ from stillhouse.errors import MissingExtra, RunError
 from stillhouse.students.space import choices, suggest
 
 STUDY = "students"
-OUTCOME = "outcome"
+OUTCOME, VALIDATION = "outcome", "validation"
 TRAINED, REFUSED, DIVERGED, AGAIN = "trained", "refused", "diverged", "again"
 """What became of a trial; ``again``: its model had been tried."""
 PATIENCE = 20
@@ -30,7 +30,8 @@ class Candidate:
     Args:
         number: of the trial, from 0.
         outcome: trained, refused or diverged.
-        accuracy: on validation, of the last epoch; None where it was not trained to the end.
+        validation: the metric on validation, of the last epoch; None where it was not trained
+            to the end.
         why: what was said of a refused or diverged one.
     """
 
@@ -39,7 +40,7 @@ class Candidate:
     outcome: str
     parameters: int
     milliseconds: float | None
-    accuracy: float | None
+    validation: float | None
     why: str = ""
 
 
@@ -80,8 +81,8 @@ class Trials:
         for trial in self._study.get_trials(deepcopy=False, states=(states.RUNNING,)):
             if OUTCOME not in trial.user_attrs:
                 self._study.tell(trial.number, state=states.FAIL)
-            elif "accuracy" in trial.user_attrs:  # killed between its outcome and its end
-                self._study.tell(trial.number, trial.user_attrs["accuracy"])
+            elif VALIDATION in trial.user_attrs:  # killed between its outcome and its end
+                self._study.tell(trial.number, trial.user_attrs[VALIDATION])
             else:
                 self._study.tell(trial.number, state=states.PRUNED)
 
@@ -97,7 +98,7 @@ class Trials:
                 one.user_attrs[OUTCOME],
                 one.user_attrs["parameters"],
                 one.user_attrs.get("milliseconds"),
-                one.user_attrs.get("accuracy"),
+                one.user_attrs.get(VALIDATION),
                 one.user_attrs.get("why", ""),
             )
             for one in self._settled()
@@ -152,22 +153,22 @@ class Trial:
         """Its training failed."""
         self._end(DIVERGED, None, why)
 
-    def trained(self, accuracy: float) -> None:
-        """It learnt, and has this validation accuracy."""
-        self._end(TRAINED, accuracy, "")
+    def trained(self, validation: float) -> None:
+        """It learnt, and has this value on validation."""
+        self._end(TRAINED, validation, "")
 
     def again(self, before: Candidate) -> None:
         """It was tried before: the same comes out."""
-        self._end(AGAIN, before.accuracy, "")
+        self._end(AGAIN, before.validation, "")
 
-    def _end(self, outcome: str, accuracy: float | None, why: str) -> None:
-        for key, value in (("accuracy", accuracy), ("why", why or None), (OUTCOME, outcome)):
+    def _end(self, outcome: str, validation: float | None, why: str) -> None:
+        for key, value in ((VALIDATION, validation), ("why", why or None), (OUTCOME, outcome)):
             if value is not None:
                 self._trial.set_user_attr(key, value)
-        if accuracy is None:
+        if validation is None:
             self._study.tell(self._trial, state=self._pruned)
         else:
-            self._study.tell(self._trial, accuracy)
+            self._study.tell(self._trial, validation)
 
 
 def _address(file: Path) -> str:

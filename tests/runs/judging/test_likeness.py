@@ -16,6 +16,7 @@ from stillhouse.methods import kd, plain, projector_logsum
 from stillhouse.recipes.schema import DataSection
 from stillhouse.runs.job.data import JobData, open_data
 from stillhouse.runs.judging.likeness import Likeness, likeness_to
+from stillhouse.students.quantised import quantised
 
 
 def images(count: int) -> list[tuple[np.ndarray, int]]:
@@ -118,6 +119,17 @@ def test_only_what_can_be_compared_is_compared(rows: JobData) -> None:
     for other in (Conv(), Positions(), Last()):
         assert names(tiny_net(4), other, rows) == []
         assert names(other, tiny_net(4), rows) == []
+
+
+def test_looking_at_a_student_that_rounds_changes_nothing_of_it(rows: JobData) -> None:
+    """Its head is run once more by itself; in train mode that would move the range of its input."""
+    student = quantised(tiny_net(4, 1), torch.zeros(1, 3, 8, 8)).train()
+    before = {key: value.clone() for key, value in student.state_dict().items()}
+    likeness = likeness_to(plain(tiny_net(4, 3)), rows)
+    watched = likeness.with_diagnostics(plain(student))
+    assert "embedding_cka" in [diagnostic.name for diagnostic in watched.diagnostics]
+    assert all(torch.equal(value, before[key]) for key, value in student.state_dict().items())
+    assert student.training
 
 
 def test_a_method_keeps_its_own_diagnostics(rows: JobData) -> None:

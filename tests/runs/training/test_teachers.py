@@ -139,7 +139,6 @@ def test_classifiers_that_do_not_fit_are_told_before_anything_is_trained(tmp_pat
         ({"teacher": {"model": LARGE, "weights": "w.pt", "seed": "student"}}, "seed: student says"),
         ({"teacher": {"model": LARGE, "weights": "w.pt", "epochs": 3}}, "epochs says nothing"),
         ({"teacher": {"model": LARGE, "until": {"epoch": 50}}}, "until.epoch is 50 of 30 epochs"),
-        ({"teacher": {"model": LARGE, "until": {"accuracy": 0}}}, "greater than 0"),
         (
             {"teacher": {"model": LARGE, "head": {"model": SMALL, "seed": "student"}}},
             "give it seed: student too",
@@ -167,6 +166,13 @@ def prepared(out: Path, **settings):
 
 
 def test_what_cannot_be_done_is_told_before_anything_is_trained(tmp_path: Path) -> None:
+    for until, said in (
+        ({"accuracy": 0}, r"until\.accuracy is 0; it is a share.*greater than 0"),
+        ({"accuracy": 85}, r"until\.accuracy is 85; it is a share, not percent"),
+        ({"acuracy": 0.5}, r"until\.acuracy: this task is measured by accuracy"),
+    ):
+        with pytest.raises(RecipeError, match=said):
+            prepared(tmp_path / "run", teacher={"model": LARGE, "until": until})
     with pytest.raises(RecipeError, match=r"read from validation data; give data\.validation"):
         prepared(
             tmp_path / "run",

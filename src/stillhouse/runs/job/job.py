@@ -178,7 +178,7 @@ class Job:
         )
 
     def _budget_identity(self, settings: Settings) -> dict[str, Any]:
-        until = {"epoch": settings.until_epoch, "accuracy": settings.until_metric}
+        until = {"epoch": settings.until_epoch, "metric": settings.until_metric}
         platform = self.data.platform
         return {
             **({} if set(until.values()) == {None} else {"until": until}),

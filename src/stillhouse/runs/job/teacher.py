@@ -133,7 +133,7 @@ def make_teacher(
 
     Raises:
         RecipeError: it comes trained and the recipe says how it is to be trained; or it waits for a
-            validation accuracy and there are no validation data.
+            value on validation that cannot come.
     """
 
     def before(inner: TeacherSection | None, role: str) -> Teacher | None:
@@ -152,9 +152,13 @@ def make_teacher(
     if network.given and asked:
         said = f"'{section.model}' comes trained, so {asked[0]} says nothing; leave it out"
         raise RecipeError(role, [said])
-    if section.until is not None and section.until.accuracy is not None and not data.validation:
-        said = "until.accuracy is read from validation data; give data.validation, or until.epoch"
-        raise RecipeError(role, [said])
+    if section.until is not None and section.until.metric is not None:
+        objection = section.until.objection(data.task.metric)
+        if objection is None and not data.validation:
+            read = f"until.{section.until.metric} is read from validation data"
+            objection = f"{read}; give data.validation, or until.epoch"
+        if objection is not None:
+            raise RecipeError(role, [objection])
     return Teacher(
         section,
         network,

@@ -23,7 +23,7 @@ def write_costs(job: Job, scored: Sequence[ScoredModel], at_start: float | None)
     Args:
         job: as the first student saw it.
         scored: teachers and students.
-        at_start: test accuracy of that student before it learnt anything.
+        at_start: the test metric of that student before it learnt anything.
     """
     first, path = student_of(scored), job.out / COSTS
     if not isinstance(job.recipe.student, DerivedSection) or first.teacher is None:

@@ -7,11 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.data.batches import Batches
+from stillhouse.engine.evaluate import RunningScores
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.signals import LOGITS, named_outputs
+from stillhouse.engine.task import Task
 from stillhouse.errors import ModelError
 from stillhouse.models import describe
 from stillhouse.records.files import save_tensors
+from stillhouse.runs.job.data import JobData
 from stillhouse.runs.job.networks import behind
 from stillhouse.runs.judging.program import write_program
 from stillhouse.runs.training.stage_run import BEST, LAST, StageRun
@@ -22,11 +25,11 @@ INT8, FLOAT = "int8", "float"
 """The same weights run on integers, and without any rounding."""
 
 Shares = dict[str, dict[str, float]]
-"""Accuracies by inference, then by epoch: ``{"student": {"last": 0.9, "best": 0.9}}``."""
+"""The task's metric by inference, then by epoch: ``{"student": {"last": 0.9, "best": 0.9}}``."""
 
 
 def scored_forms(run: StageRun) -> tuple[Shares, Shares]:
-    """Accuracies of a student or control that rounds on integers and in float; else empty.
+    """The metric of a student or control that rounds on integers and in float; else empty.
 
     Returns:
         On the test set, and on validation where its training had one.
@@ -46,39 +49,34 @@ def scored_forms(run: StageRun) -> tuple[Shares, Shares]:
         for which in (LAST, BEST)
     }
     rows = data.validation if run.validation(LAST) is not None else None
-    known = {} if rows is None else _shares(ready, rows, data.platform)
-    return _shares(ready, data.test, data.platform), known
+    known = {} if rows is None else _values(ready, rows, data)
+    return _values(ready, data.test, data), known
 
 
 def _forms(trained: nn.Module) -> dict[str, nn.Module]:
     return {INT8: converted(trained), FLOAT: unrounded(trained)}
 
 
-def _shares(
-    forms: Mapping[str, Mapping[str, nn.Module]], table: Batches, platform: Platform
-) -> Shares:
-    """Accuracies on a table: label -> 'last' or 'best' -> share."""
+def _values(forms: Mapping[str, Mapping[str, nn.Module]], table: Batches, data: JobData) -> Shares:
+    """The metric on a table: label -> 'last' or 'best' -> value."""
     labels = dict.fromkeys(label for made in forms.values() for label in made)
     return {
-        label: {which: accuracy(made[label], table, platform) for which, made in forms.items()}
+        label: {
+            which: value(made[label], table, data.task, data.platform)
+            for which, made in forms.items()
+        }
         for label in labels
     }
 
 
-def accuracy(module: nn.Module, table: Batches, platform: Platform) -> float:
-    """The share of rows that a network gets right, in full precision whatever the run's is."""
-    counts = torch.zeros(2, device=platform.device)
+def value(module: nn.Module, table: Batches, task: Task, platform: Platform) -> float:
+    """The task's metric of a network on a table, in full precision whatever the run's is."""
+    scores = RunningScores(task, platform)
     module = module.to(platform.device).eval()
     with torch.inference_mode():
         for batch in table.once():
-            logits, label = (
-                named_outputs(module(batch["batch.image"]))[LOGITS],
-                batch["batch.label"],
-            )
-            counts[0] += (logits.argmax(1) == label).sum()
-            counts[1] += len(label)
-    right, rows = platform.sum(counts).tolist()
-    return float(right / rows)
+            scores.add(named_outputs(module(batch["batch.image"]))[LOGITS], batch["batch.label"])
+    return scores.compute()[task.metric.name]
 
 
 def integer_bytes(module: nn.Module) -> dict[str, int]:

@@ -17,6 +17,7 @@ from stillhouse.diagnostics.representations import head_cosine, linear_cka, mean
 from stillhouse.engine.diagnostics import Diagnostic, read_off
 from stillhouse.engine.dry_run import head_problem
 from stillhouse.engine.evaluate import gather
+from stillhouse.engine.flags import Flags
 from stillhouse.engine.graph import Graph
 from stillhouse.engine.listen import listen
 from stillhouse.engine.nodes import Role
@@ -132,12 +133,18 @@ def _embedding(trained: Stage | Objective, data: JobData, rows: Batches) -> Tens
 def _width(stage: Graph, data: JobData) -> int | None:
     """Width of the product's embedding; None when it has none or is no vector per sample."""
     role = stage.role(stage.keeps)
-    with suppress(ModelError, WiringError), torch.no_grad():
-        image = shown(stage, role, data.train(0).sample())
-        seen = listen(role, [EMBEDDING], {role.reads[0]: image})
-        embedding = seen[_read(stage)]
-        if embedding.ndim == 2 and head_problem(role, seen) is None:
-            return embedding.shape[1]
+    flags = Flags([role.module])
+    try:
+        # The head is run once more by itself: in train mode it would move what it has of buffers.
+        role.module.eval()
+        with suppress(ModelError, WiringError), torch.no_grad():
+            image = shown(stage, role, data.train(0).sample())
+            seen = listen(role, [EMBEDDING], {role.reads[0]: image})
+            embedding = seen[_read(stage)]
+            if embedding.ndim == 2 and head_problem(role, seen) is None:
+                return embedding.shape[1]
+    finally:
+        flags.restore()
     return None
 
 

@@ -19,19 +19,19 @@ from stillhouse.runs.training.teachers import TrainedTeacher, given_score
 
 @dataclass(frozen=True)
 class ScoredModel:
-    """One model of the run with its scores_on.
+    """One model of the run with its scores.
 
     Args:
         role, seed: what tables call it.
         module: its network.
         run: its training; None of a given teacher.
-        test: scores_on on the test set; the inference that it is judged by comes first.
+        test: scores on the test set; the inference that it is judged by comes first.
         validation: of that inference, by epoch.
         teacher: the trained teacher of a student, if it had one.
         diagnostics: on validation, by the weights of the last epoch; of students and controls
             beside a teacher.
         notes: what was settled while its stage was composed, such as pairs of layers.
-        heads_validation: validation scores_on of inferences beside the first, where known.
+        heads_validation: validation scores of inferences beside the first, where known.
     """
 
     role: str
@@ -61,7 +61,7 @@ class HeldOutScores:
         self._known: dict[tuple[Path, str], dict[str, float]] = {}
 
     def of(self, run: StageRun, stage: Stage | Objective) -> Shares:
-        """Accuracies of a finished training, on its stage or on one of its product alone."""
+        """The metric of a finished training, on its stage or on one of its product alone."""
         # The best epoch first: the stage is left with the weights of the last.
         asked = {which: (run.directory, LAST if run.best_epoch == run.epochs else which)
                  for which in (BEST, LAST)}  # fmt: skip
@@ -78,7 +78,7 @@ class HeldOutScores:
 
 
 def score_teacher(job: Job, trained: TrainedTeacher, test: HeldOutScores) -> ScoredModel:
-    """A teacher, or whom it comes from, with its scores_on."""
+    """A teacher, or whom it comes from, with its scores."""
     role, run, module = trained.teacher.role, trained.run, trained.module
     if run is not None:
         return ScoredModel(
@@ -96,7 +96,7 @@ def score_teacher(job: Job, trained: TrainedTeacher, test: HeldOutScores) -> Sco
 def score_student(
     run: StageRun, teacher: nn.Module | None, likeness: Likeness | None, test: HeldOutScores
 ) -> ScoredModel:
-    """A control or a student with its scores_on, by every inference that it has.
+    """A control or a student with its scores, by every inference that it has.
 
     Args:
         run: its training.
@@ -123,7 +123,7 @@ def score_student(
 
 
 def score_at_start(job: Job, seed: int) -> float:
-    """Test accuracy of a student as it was made out of its teacher, before it learnt anything."""
+    """The test metric of a student as it was made out of its teacher, before it learnt anything."""
     student = job.student.make(seed)
     stage, own = job.control_stage(student), {"student": student.state_dict()}
     (found,) = scores_on(stage, job.settings(seed), job.data, job.data.test, [own])

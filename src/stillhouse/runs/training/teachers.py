@@ -150,7 +150,7 @@ def _settings(job: Job, teacher: Teacher, seed: int) -> Settings:
     settings = job.settings(seed, teacher.section.epochs, compile=recipe.compile is True)
     if until is None:
         return settings
-    return replace(settings, until_epoch=until.epoch, until_metric=until.accuracy)
+    return replace(settings, until_epoch=until.epoch, until_metric=until.value)
 
 
 def given_score(job: Job, trained: TrainedTeacher) -> float | None:
