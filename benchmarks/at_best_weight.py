@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stillhouse.diagnostics.comparisons import paired_t
-from stillhouse.diagnostics.spread import spread
+from stillhouse.diagnostics.significance import paired_t, spread
 
 RESULTS = Path(__file__).parent / "results"
 WEIGHT = "method.weight"

@@ -25,13 +25,13 @@ import torch
 from torch import Tensor
 
 from stillhouse.engine.platform import open_platform
-from stillhouse.functional import chunks, cross_entropy, decoupled_kl, kl, rkd_angle
+from stillhouse.functional import cross_entropy, decoupled_kl, kl, numerics, rkd_angle
 from stillhouse.records.environment import environment
 
 LOSSES = {loss.__name__: loss for loss in (cross_entropy, kl, decoupled_kl, rkd_angle)}
 CASES = [(name, rows, 128_000) for name in list(LOSSES)[:3] for rows in (64, 256)]
 CASES += [("rkd_angle", 512, 512)]
-FORMS = {"in pieces": chunks.CHUNK, "in one piece": 2**62}
+FORMS = {"in pieces": numerics.CHUNK, "in one piece": 2**62}
 GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536"}
 """For glibc: blocks from 64 KiB on go back to the system when they are freed."""
 RESULTS = Path(__file__).parent / "results"
@@ -57,7 +57,7 @@ def resident(what: str) -> int:
 
 def measure(name: str, rows: int, width: int, form: str, rounds: int) -> dict[str, object]:
     """One run for memory, then some for time (none: 0)."""
-    chunks.CHUNK = FORMS[form]
+    numerics.CHUNK = FORMS[form]
     step_of(name, 8, 16)()  # code and thread pools are loaded
     step = step_of(name, rows, width)
     before = resident("VmRSS")

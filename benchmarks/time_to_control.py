@@ -13,7 +13,7 @@ from typing import Any
 
 from result_files import ROOT, keep
 from stillhouse.cli.progress import LineProgress
-from stillhouse.diagnostics.spread import spread
+from stillhouse.diagnostics.significance import spread
 from stillhouse.engine.fit import METRICS
 from stillhouse.recipes import load_recipe
 from stillhouse.records.files import Lines

@@ -12,7 +12,7 @@ from typing import Any
 
 from result_files import ROOT, keep, picture
 from stillhouse.cli.progress import LineProgress
-from stillhouse.diagnostics.spread import spread
+from stillhouse.diagnostics.significance import spread
 from stillhouse.recipes import load_recipe
 from stillhouse.runs.run import prepare, run
 

@@ -4,7 +4,7 @@ import itertools
 import random
 from typing import Any
 
-from stillhouse.diagnostics.comparisons import holm, judged, paired_t
+from stillhouse.diagnostics.significance import holm, judged, paired_t
 from stillhouse.records.metric import CLASSIFICATION
 from stillhouse.records.study import StudyTable
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from stillhouse.functional import chunks, cross_entropy, decoupled_kl, kl, rkd_angle, rkd_distance
+from stillhouse.functional import cross_entropy, decoupled_kl, kl, numerics, rkd_angle, rkd_distance
 
 Loss = Callable[..., Tensor]
 
@@ -31,7 +31,7 @@ class Made(TorchDispatchMode):
         self.operations.add(func._overloadpacket.__name__)
         for x in (x for x in tree_leaves(made) if isinstance(x, Tensor)):
             self.sizes.append(x.numel())
-            if x.numel() > chunks.CHUNK:
+            if x.numel() > numerics.CHUNK:
                 self.large.add(x.data_ptr())
             self._watch(x.untyped_storage())
         self.most = max(self.most, sum(self.alive.values()))
@@ -56,8 +56,8 @@ def test_no_tensor_over_many_classes_is_larger_than_a_chunk(loss: Loss, dtype: t
     assert gradient.dtype == dtype
     assert "_log_softmax_backward_data" in made.operations, "backward was watched too"
     assert made.large == {gradient.data_ptr()}
-    assert sum(size > chunks.CHUNK for size in made.sizes) == 1, "made once, written in place"
-    assert max(size for size in made.sizes if size <= chunks.CHUNK) == 37 * 20_000, "an eighth"
+    assert sum(size > numerics.CHUNK for size in made.sizes) == 1, "made once, written in place"
+    assert max(size for size in made.sizes if size <= numerics.CHUNK) == 37 * 20_000, "an eighth"
 
 
 @pytest.mark.parametrize("loss", [cross_entropy, kl, decoupled_kl])
@@ -73,7 +73,7 @@ def test_all_that_is_alive_at_once_is_the_logits_twice(loss: Loss) -> None:
 
 @pytest.mark.parametrize("loss", [cross_entropy, kl, decoupled_kl])
 def test_a_chunk_does_not_grow_with_the_batch(loss: Loss, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chunks, "CHUNK", 30_000)
+    monkeypatch.setattr(numerics, "CHUNK", 30_000)
     for rows, pieces in {16: 2, 24: 3, 64: 3}.items():
         student, teacher = (torch.randn(rows, 10_000) for _ in range(2))
         label = torch.arange(rows)
@@ -91,7 +91,7 @@ def test_no_tensor_over_pairs_is_larger_than_a_chunk(
 ) -> None:
     """Of 32 embeddings of 48 numbers; in one piece there are 32 * 32 * 48."""
     student, teacher = torch.randn(32, 48, requires_grad=True), torch.randn(32, 48)
-    monkeypatch.setattr(chunks, "CHUNK", 4 * 32 * 48)
+    monkeypatch.setattr(numerics, "CHUNK", 4 * 32 * 48)
     with Made() as made:
         torch.autograd.grad(loss(student, teacher), student)
     assert made.large == set()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stillhouse.functional import chunks, correlation_gap, neighbour_products
+from stillhouse.functional import correlation_gap, neighbour_products, numerics
 
 Rows = list[list[float]]
 
@@ -76,7 +76,7 @@ def test_pieces_give_the_value_and_gradient_of_the_whole(monkeypatch: pytest.Mon
         return value.detach(), torch.autograd.grad(value, student)[0]
 
     whole = both()
-    monkeypatch.setattr(chunks, "CHUNK", 20)
+    monkeypatch.setattr(numerics, "CHUNK", 20)
     for mine, wanted in zip(both(), whole, strict=True):
         torch.testing.assert_close(mine, wanted, rtol=1e-5, atol=1e-7)
 

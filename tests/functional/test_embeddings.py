@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stillhouse.functional import chunks, contrastive, cosine_distance, normalised_l2
+from stillhouse.functional import contrastive, cosine_distance, normalised_l2, numerics
 from stillhouse.functional.embeddings import _contrast
 
 Row = list[float]
@@ -86,8 +86,8 @@ def test_contrastive_knows_chance_and_the_match() -> None:
 
 def test_contrastive_in_pieces_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     (student, teacher), found = pair(), []
-    for chunk in (chunks.CHUNK, 8):
-        monkeypatch.setattr(chunks, "CHUNK", chunk)
+    for chunk in (numerics.CHUNK, 8):
+        monkeypatch.setattr(numerics, "CHUNK", chunk)
         mine = student.clone().requires_grad_()
         value = contrastive(mine, teacher)
         found.append((value.detach(), *torch.autograd.grad(value, mine)))

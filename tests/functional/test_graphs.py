@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from stillhouse.functional import chunks, edge_gap, shift_gap
-from stillhouse.functional.graphs import _edge_gaps, _largest
+from stillhouse.functional import edge_gap, numerics, shift_gap
+from stillhouse.functional.relations import _edge_gaps, _largest
 
 Rows = list[list[float]]
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -92,12 +92,12 @@ def test_gradients_agree_with_finite_differences_in_float64(
     chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of what lies under the cast to float32, in one piece and in several."""
-    monkeypatch.setattr(chunks, "CHUNK", chunk)
+    monkeypatch.setattr(numerics, "CHUNK", chunk)
     student, teacher = (drawn(n, 5, 3).double() for n in (0, 1))
     student.requires_grad_()
 
     def edges(x: Tensor) -> Tensor:
-        return chunks.by_anchors(
+        return numerics.by_anchors(
             _edge_gaps, x, teacher, _largest(x), _largest(teacher), width=5 * 3
         )
 
@@ -111,7 +111,7 @@ def test_pieces_give_the_value_and_gradient_of_the_whole(monkeypatch: pytest.Mon
         return value.detach(), torch.autograd.grad(value, student)[0]
 
     whole = both()
-    monkeypatch.setattr(chunks, "CHUNK", 100)
+    monkeypatch.setattr(numerics, "CHUNK", 100)
     for mine, wanted in zip(both(), whole, strict=True):
         torch.testing.assert_close(mine, wanted, rtol=1e-5, atol=1e-7)
 

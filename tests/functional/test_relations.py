@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stillhouse.functional import chunks, rkd_angle, rkd_distance
+from stillhouse.functional import numerics, rkd_angle, rkd_distance
 from stillhouse.functional.relations import _angle_gaps, _distance_gaps, _distances
 
 Rows = list[list[float]]
@@ -136,16 +136,16 @@ def test_gradients_agree_with_finite_differences_in_float64(
     chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of what lies under the cast to float32, in one piece and in several."""
-    monkeypatch.setattr(chunks, "CHUNK", chunk)
+    monkeypatch.setattr(numerics, "CHUNK", chunk)
     student, teacher = (embeddings(n, 4).double() for n in (0, 1))
     student.requires_grad_()
 
     def angle(x: Tensor) -> Tensor:
-        return chunks.by_anchors(_angle_gaps, x, teacher, width=16)
+        return numerics.by_anchors(_angle_gaps, x, teacher, width=16)
 
     def distance(x: Tensor) -> Tensor:
-        unit = chunks.by_anchors(lambda at, x: _distances(at, x).sum(), x, width=16) / 12
-        return chunks.by_anchors(_distance_gaps, x, teacher, unit, torch.ones(1), width=16)
+        unit = numerics.by_anchors(lambda at, x: _distances(at, x).sum(), x, width=16) / 12
+        return numerics.by_anchors(_distance_gaps, x, teacher, unit, torch.ones(1), width=16)
 
     assert torch.autograd.gradcheck(angle, student)
     assert torch.autograd.gradcheck(distance, student)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stillhouse.functional import chunks, cosine_kernel_kl, similarity_gap
+from stillhouse.functional import cosine_kernel_kl, numerics, similarity_gap
 from stillhouse.functional.similarities import _kernel_kl, _row_gaps
 
 Rows = list[list[float]]
@@ -96,7 +96,7 @@ def test_gradients_agree_with_finite_differences_in_float64(
     chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of what lies under the cast to float32, in one piece and in several."""
-    monkeypatch.setattr(chunks, "CHUNK", chunk)
+    monkeypatch.setattr(numerics, "CHUNK", chunk)
     student, teacher = (drawn(n, 5, 3).double() for n in (0, 1))
     student, teacher = (torch.nn.functional.normalize(x) for x in (student, teacher))
     student.requires_grad_()
@@ -105,7 +105,7 @@ def test_gradients_agree_with_finite_differences_in_float64(
         def formula(anchors: slice, s: Tensor, t: Tensor) -> Tensor:
             return _kernel_kl(anchors, s, t, eps=1e-7)
 
-        return chunks.by_anchors(formula, x * 0.9, teacher, width=5)
+        return numerics.by_anchors(formula, x * 0.9, teacher, width=5)
 
     assert torch.autograd.gradcheck(kernels, student)
 
@@ -120,7 +120,7 @@ def test_pieces_give_the_value_and_gradient_of_the_whole(
         return value.detach(), torch.autograd.grad(value, student)[0]
 
     whole = both()
-    monkeypatch.setattr(chunks, "CHUNK", 20)
+    monkeypatch.setattr(numerics, "CHUNK", 20)
     for mine, wanted in zip(both(), whole, strict=True):
         torch.testing.assert_close(mine, wanted, rtol=1e-5, atol=1e-7)
 

@@ -40,7 +40,7 @@ def composed(name: str, settings: dict[str, object]) -> Stage:
     others = [taught(6)] if method.needs_teacher else [[untaught(6)]] if method.needs_peers else []
     stage = method.build(untaught(4), *others, **settings).completed(facts_of(toy_batches()))
     wire(stage, toy_batches().sample())
-    return stage
+    return stage.with_labelled_terms()
 
 
 def drawn(stage: Stage) -> Iterator[str]:

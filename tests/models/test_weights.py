@@ -1,3 +1,5 @@
+"""Weights from files and what is refused; how large a network is."""
+
 import pickle
 from pathlib import Path
 
@@ -7,7 +9,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from stillhouse.errors import WeightsError
-from stillhouse.models import build_model, load_weights, weights_fingerprint
+from stillhouse.models import ModelSize, build_model, describe, load_weights, weights_fingerprint
 
 
 def network(seed: int, **asked: int) -> nn.Module:
@@ -169,3 +171,18 @@ def test_loading_keeps_layout_and_identity(source, target, tmp_path):
     load_weights(target, tmp_path / "w.safetensors")
     assert target.layer2.conv.weight is weight
     assert weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_bytes_hold_buffers_and_parameters_do_not():
+    # weight, bias, mean, variance of 4 floats each and one 8-byte counter
+    assert describe(nn.BatchNorm2d(4)) == ModelSize(parameters=8, bytes=4 * 4 * 4 + 8)
+
+
+def test_precision_counts():
+    assert describe(nn.Linear(3, 2).half()) == ModelSize(parameters=8, bytes=16)
+
+
+def test_shared_weights_count_once():
+    first, second = nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False)
+    second.weight = first.weight
+    assert describe(nn.Sequential(first, second)) == ModelSize(parameters=16, bytes=64)

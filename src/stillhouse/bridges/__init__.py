@@ -1,18 +1,17 @@
 """Bridges: modules that derive one signal from others."""
 
-from stillhouse.bridges.critics import Critic as Critic
+from stillhouse.bridges.cross_layer import Fusion as Fusion
+from stillhouse.bridges.cross_layer import flow as flow
+from stillhouse.bridges.cross_layer import layer_shift as layer_shift
+from stillhouse.bridges.cross_layer import reviewer as reviewer
 from stillhouse.bridges.ensembles import best_logits as best_logits
 from stillhouse.bridges.ensembles import least_logits as least_logits
 from stillhouse.bridges.ensembles import linear_logits as linear_logits
 from stillhouse.bridges.ensembles import mean_logits as mean_logits
 from stillhouse.bridges.ensembles import mean_of_softmaxes as mean_of_softmaxes
-from stillhouse.bridges.exits import ExitBranch as ExitBranch
-from stillhouse.bridges.exits import classifier as classifier
-from stillhouse.bridges.factors import factor_decoder as factor_decoder
-from stillhouse.bridges.factors import factor_encoder as factor_encoder
-from stillhouse.bridges.flows import flow as flow
-from stillhouse.bridges.generators import ChannelMask as ChannelMask
-from stillhouse.bridges.generators import masked_generator as masked_generator
+from stillhouse.bridges.heads import Critic as Critic
+from stillhouse.bridges.heads import ExitBranch as ExitBranch
+from stillhouse.bridges.heads import classifier as classifier
 from stillhouse.bridges.heads import match_width as match_width
 from stillhouse.bridges.heads import mixture as mixture
 from stillhouse.bridges.inference import MixtureHead as MixtureHead
@@ -23,9 +22,13 @@ from stillhouse.bridges.inference import joined as joined
 from stillhouse.bridges.inference import with_head as with_head
 from stillhouse.bridges.inputs import InputAdapter as InputAdapter
 from stillhouse.bridges.maps import AtSize as AtSize
+from stillhouse.bridges.maps import ChannelMask as ChannelMask
 from stillhouse.bridges.maps import PositionMean as PositionMean
 from stillhouse.bridges.maps import at_smaller_size as at_smaller_size
 from stillhouse.bridges.maps import bottleneck as bottleneck
+from stillhouse.bridges.maps import factor_decoder as factor_decoder
+from stillhouse.bridges.maps import factor_encoder as factor_encoder
+from stillhouse.bridges.maps import masked_generator as masked_generator
 from stillhouse.bridges.maps import mean_network as mean_network
 from stillhouse.bridges.maps import regressor as regressor
 from stillhouse.bridges.maps import smaller_size as smaller_size
@@ -39,13 +42,10 @@ from stillhouse.bridges.normalisation import Whiten as Whiten
 from stillhouse.bridges.normalisation import normaliser as normaliser
 from stillhouse.bridges.projectors import embedder as embedder
 from stillhouse.bridges.projectors import projector as projector
-from stillhouse.bridges.reviews import Fusion as Fusion
-from stillhouse.bridges.reviews import reviewer as reviewer
 from stillhouse.bridges.shapes import Connector as Connector
 from stillhouse.bridges.shapes import as_map as as_map
 from stillhouse.bridges.shapes import map_shape as map_shape
 from stillhouse.bridges.shapes import resized as resized
-from stillhouse.bridges.shifts import layer_shift as layer_shift
 from stillhouse.bridges.tails import shuffled as shuffled
 from stillhouse.bridges.tails import tail_of as tail_of
 from stillhouse.bridges.tails import with_tap as with_tap

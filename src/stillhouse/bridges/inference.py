@@ -209,7 +209,7 @@ class TailModel(nn.Module):
         ModelError: the model has no module at that tap.
 
     >>> model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4))
-    >>> Tapped(model, "0", nn.Linear(3, 5))(torch.ones(1, 2)).shape
+    >>> TailModel(model, "0", nn.Linear(3, 5))(torch.ones(1, 2)).shape
     torch.Size([1, 5])
     """
 

@@ -1,8 +1,12 @@
-"""Layers on feature maps: regressors, bottlenecks and generators that end in a teacher's width."""
+"""Convolutions on feature maps: regressors, bottlenecks, masked generators, encoders of factors."""
 
+import torch
 from torch import Size, Tensor, nn
 
 from stillhouse.bridges.shapes import as_map, map_shape, resized
+
+SLOPE = 0.1
+"""Of the leaky ReLUs, as in the benchmark of CRD."""
 
 
 class AtSize(nn.Module):
@@ -118,10 +122,6 @@ def regressor(mine: Size, theirs: Size, *, relu: bool = True) -> AtSize:
     return AtSize(nn.Sequential(*layers[: None if relu else -1]), None)
 
 
-def _normed(conv: nn.Conv2d) -> list[nn.Module]:
-    return [conv, nn.BatchNorm2d(conv.out_channels), nn.ReLU()]
-
-
 class PositionMean(nn.Module):
     """The mean over positions: a map as a vector.
 
@@ -136,3 +136,95 @@ class PositionMean(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Average."""
         return x.mean((2, 3))
+
+
+class ChannelMask(nn.Module):
+    """In training, sets channels of each example to 0 at random; in eval mode none.
+
+    The others stay as they are: dropout would make them larger.
+
+    Args:
+        share: of the channels that are set to 0, in 0..1.
+
+    Shapes:
+        forward: [B, C, H, W] -> the same.
+
+    >>> ChannelMask(1.0)(torch.ones(1, 2, 1, 1)).flatten().tolist()
+    [0.0, 0.0]
+    """
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mask."""
+        if not self.training:
+            return x
+        kept = torch.rand(*x.shape[:2], 1, 1, device=x.device) >= self.share
+        return x * kept
+
+    def extra_repr(self) -> str:
+        """Its share."""
+        return f"share={self.share}"
+
+
+def masked_generator(mine: Size, theirs: Size, *, share: float) -> AtSize:
+    """Align, mask, generate: a 1x1 convolution where widths differ, then two 3x3 convolutions.
+
+    ReLU between the two; both keep the width and have a bias, as the first has.
+
+    Args:
+        mine, theirs: shapes of the two features.
+        share: of the channels that the mask sets to 0.
+
+    Shapes:
+        forward: like ``mine`` -> [B, C, H, W] of ``theirs``.
+
+    >>> net = masked_generator(Size([2, 4, 8, 8]), Size([2, 6, 4, 4]), share=0.15)
+    >>> [type(part).__name__ for part in net.layers], net(torch.zeros(2, 4, 8, 8)).shape[1:]
+    (['Conv2d', 'ChannelMask', 'Conv2d', 'ReLU', 'Conv2d'], torch.Size([6, 4, 4]))
+    """
+    before, (_, width, *size) = map_shape(mine)[1], map_shape(theirs)
+    align = nn.Identity() if before == width else nn.Conv2d(before, width, 1)
+    layers = [
+        align,
+        ChannelMask(share),
+        nn.Conv2d(width, width, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(width, width, 3, padding=1),
+    ]
+    return AtSize(nn.Sequential(*layers), (size[0], size[1]))
+
+
+def factor_encoder(width: int, factors: int, *, norm: bool = False) -> nn.Sequential:
+    """Three 3x3 convolutions from a map to its factors: a translator, or half a paraphraser.
+
+    >>> import torch
+    >>> factor_encoder(6, 3)(torch.zeros(2, 6, 4, 4)).shape
+    torch.Size([2, 3, 4, 4])
+    """
+    steps = [(width, width), (width, factors), (factors, factors)]
+    layers = [part for a, b in steps for part in _layer(nn.Conv2d(a, b, 3, padding=1), b, norm)]
+    return nn.Sequential(*layers)
+
+
+def factor_decoder(factors: int, width: int, *, norm: bool = False) -> nn.Sequential:
+    """Three transposed 3x3 convolutions from factors back to the map.
+
+    >>> import torch
+    >>> factor_decoder(3, 6)(torch.zeros(2, 3, 4, 4)).shape
+    torch.Size([2, 6, 4, 4])
+    """
+    steps = [(factors, factors), (factors, width), (width, width)]
+    made = [(nn.ConvTranspose2d(a, b, 3, padding=1), b) for a, b in steps]
+    return nn.Sequential(*(part for layer, b in made for part in _layer(layer, b, norm)))
+
+
+def _normed(conv: nn.Conv2d) -> list[nn.Module]:
+    return [conv, nn.BatchNorm2d(conv.out_channels), nn.ReLU()]
+
+
+def _layer(convolution: nn.Module, width: int, norm: bool) -> list[nn.Module]:
+    middle: list[nn.Module] = [nn.BatchNorm2d(width)] if norm else []
+    return [convolution, *middle, nn.LeakyReLU(SLOPE)]

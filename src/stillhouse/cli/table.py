@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from stillhouse.diagnostics.spread import spread
+from stillhouse.diagnostics.significance import spread
 from stillhouse.records.metric import Metric
 from stillhouse.report.wording import interval
 

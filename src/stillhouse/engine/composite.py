@@ -14,7 +14,7 @@ from stillhouse.engine.layout import breaks_channels_last
 from stillhouse.engine.nodes import Node
 from stillhouse.engine.signals import Signals
 from stillhouse.engine.wiring import UpdatePlan
-from stillhouse.functional.precision import full, without_autocast
+from stillhouse.functional.numerics import full, without_autocast
 
 CPU = torch.device("cpu")
 

@@ -45,7 +45,7 @@ class RowGatherer:
     Of several processes each gathers from its own share of the rows, which is a fair sample of
     them; what is written is what the main process saw.
 
-    >>> kept = Gathered(["x"], rows=3)
+    >>> kept = RowGatherer(["x"], rows=3)
     >>> for batch in torch.arange(6.0).split(2):
     ...     kept.add({"x": batch})
     >>> kept.signals()["x"].tolist(), kept.full

@@ -16,7 +16,7 @@ from stillhouse.engine.heads import find_head
 from stillhouse.engine.signals import EMBEDDING, LOGITS, Signals, as_names, named_outputs
 from stillhouse.engine.taps import Taps, tap_problem
 from stillhouse.errors import ModelError, WiringError
-from stillhouse.functional.precision import full, without_autocast
+from stillhouse.functional.numerics import full, without_autocast
 
 
 class Node(ABC):

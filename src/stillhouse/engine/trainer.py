@@ -56,6 +56,14 @@ class Settings:
         """The epoch after which it ends at the latest."""
         return min(self.epochs, self.until_epoch or self.epochs)
 
+    def steps_per_epoch(self, train: BatchSource) -> int:
+        """How many steps an epoch of these batches has. Raises WiringError where it has none."""
+        steps = len(train) // self.accumulate
+        if steps < 1:
+            said = f"accumulate {self.accumulate} is more than the {len(train)} batches of an epoch"
+            raise WiringError("settings", [f"{said}; lower it or the batch size"])
+        return steps
+
     def __post_init__(self) -> None:
         for name in ("epochs", "accumulate"):
             if getattr(self, name) < 1:
@@ -81,13 +89,7 @@ class Trainer:
         self.objective = objective
         self.settings = settings
         self.platform = platform
-        self.per_epoch = len(train) // settings.accumulate
-        if self.per_epoch < 1:
-            raise WiringError(
-                "settings",
-                [f"accumulate {settings.accumulate} is more than the {len(train)} batches of an "
-                 "epoch; lower it or the batch size"],
-            )  # fmt: skip
+        self.per_epoch = settings.steps_per_epoch(train)
         self.steps_in_all = self.per_epoch * settings.epochs
         self.images_per_step = train.batch_size * settings.accumulate
         self._train = train

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stillhouse.errors import RecipeError, nearest
-from stillhouse.functional.precision import without_autocast
+from stillhouse.functional.numerics import without_autocast
 
 Form = Literal["maps", "whole"]
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stillhouse.functional.chunks import by_rows
+from stillhouse.functional.numerics import by_rows
 
 NEVER = torch.finfo(torch.float32).min
 """The logit of a class that is left out."""

@@ -6,8 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stillhouse.functional.chunks import by_anchors
-from stillhouse.functional.directions import directions
+from stillhouse.functional.numerics import by_anchors
+
+SAME = 1e-12
+"""An embedding shorter than this has no direction: its cosine with anything is 0."""
 
 
 def cosine_distance(student: Tensor, teacher: Tensor) -> Tensor:
@@ -86,6 +88,22 @@ def contrastive(student: Tensor, teacher: Tensor, *, temperature: float = 0.07) 
     formula = partial(_contrast, temperature=temperature)
     mine, theirs = directions(student), directions(teacher)
     return by_anchors(formula, mine, theirs, width=len(theirs)) / len(mine)
+
+
+def directions(x: Tensor) -> Tensor:
+    """Each row divided by its length, in float32; a row without direction stays what it is.
+
+    Shapes:
+        [B, ...] -> [B, D], flattened.
+
+    >>> import torch
+    >>> directions(torch.tensor([[0.0, 2.0], [0.0, 0.0]])).tolist()
+    [[0.0, 1.0], [0.0, 0.0]]
+    """
+    rows = x.flatten(1).float()
+    lengths: Tensor = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    # Divided by 1 where there is no direction: by a tiny number its gradient would be huge.
+    return rows / lengths.masked_fill(lengths <= SAME, 1.0)
 
 
 def _contrast(anchors: slice, student: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:

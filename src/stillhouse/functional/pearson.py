@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stillhouse.functional.chunks import by_rows
+from stillhouse.functional.numerics import by_rows
 
 FLAT = 1e-6
 """Of the largest probability: a row or column that varies by less is constant."""

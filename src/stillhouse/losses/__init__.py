@@ -7,8 +7,8 @@ makes a loss known: its import below.
 from torch import nn
 
 from stillhouse.losses.gaussian import GaussianNLL as GaussianNLL
-from stillhouse.losses.memory_contrast import MemoryContrast as MemoryContrast
-from stillhouse.losses.past import PastPredictions as PastPredictions
+from stillhouse.losses.memory import MemoryContrast as MemoryContrast
+from stillhouse.losses.memory import PastPredictions as PastPredictions
 
 LOSSES: tuple[type[nn.Module], ...] = tuple(
     value for _name, value in sorted(globals().items()) if isinstance(value, type)

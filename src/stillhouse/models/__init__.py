@@ -4,8 +4,7 @@ from stillhouse.models.adapters import comes_trained
 from stillhouse.models.catalogue import MODEL_FAMILIES, build_model, model_names
 from stillhouse.models.ensemble import Ensemble
 from stillhouse.models.family import Family
-from stillhouse.models.size import ModelSize, describe
-from stillhouse.models.weights import load_weights
+from stillhouse.models.weights import ModelSize, describe, load_weights
 from stillhouse.records.fingerprint import weights_fingerprint
 
 __all__ = [

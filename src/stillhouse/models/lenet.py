@@ -36,7 +36,7 @@ class LeNet5(nn.Module):
     Differs from the paper: ReLU and max pooling without weights, all maps connected, a linear
     classifier, as in the distillation literature.
 
-    >>> from stillhouse.models.size import describe
+    >>> from stillhouse.models.weights import describe
     >>> describe(LeNet5(classes=10, channels=1)).parameters
     61706
     >>> describe(LeNet5(classes=10, channels=1, maps=(3, 8))).parameters

@@ -5,7 +5,7 @@ import re
 from torch import Tensor, nn
 
 from stillhouse.models.family import ModelRequest
-from stillhouse.models.init import he_normal_
+from stillhouse.models.weights import he_normal_
 
 # Channels at full width, blocks, stride of the first block.
 STAGES = ((16, 1, 1), (24, 2, 1), (32, 3, 2), (64, 4, 2), (96, 3, 1), (160, 3, 2), (320, 1, 1))
@@ -64,7 +64,7 @@ class MobileNetV2(nn.Module):
     of ReLU6, a 1x1 convolution also where nothing is expanded (stage 1), no dropout.
     Differs from the benchmark's code: no ReLU works in place.
 
-    >>> from stillhouse.models.size import describe
+    >>> from stillhouse.models.weights import describe
     >>> describe(MobileNetV2(classes=100)).parameters
     812836
     """

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from stillhouse.errors import ModelError
 from stillhouse.models.family import ModelRequest
-from stillhouse.models.init import he_normal_
+from stillhouse.models.weights import he_normal_
 
 
 class ConvNet(nn.Module):
@@ -28,7 +28,7 @@ class ConvNet(nn.Module):
 
     Paper: none; the shape is this house's own.
 
-    >>> from stillhouse.models.size import describe
+    >>> from stillhouse.models.weights import describe
     >>> describe(ConvNet([4, 8, 64], classes=10, channels=1)).parameters
     5734
     """
@@ -71,7 +71,7 @@ class MLP(nn.Module):
 
     Paper: none. He initialisation in the hidden layers: N(0, 2 / inputs of the layer), bias 0.
 
-    >>> from stillhouse.models.size import describe
+    >>> from stillhouse.models.weights import describe
     >>> describe(MLP(64, [32, 16], classes=10)).parameters
     2778
     """

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from stillhouse.errors import ModelError
 from stillhouse.models.family import ModelRequest
-from stillhouse.models.init import he_normal_
+from stillhouse.models.weights import he_normal_
 
 Widths = tuple[int, int, int, int]
 NARROW = 16
@@ -97,7 +97,7 @@ class ResNet(nn.Module):
     global pooling adapts to the input (there: 8x8 windows, the same for 32x32 images) and no
     ReLU works in place, so that what a tap has seen stays as it was.
 
-    >>> from stillhouse.models.size import describe
+    >>> from stillhouse.models.weights import describe
     >>> describe(ResNet(20, (16, 16, 32, 64), classes=100)).parameters
     278324
     """

@@ -143,7 +143,7 @@ class ShuffleNetV1(nn.Module):
     pooling. Initialisation is PyTorch's default, as there. Differs from the benchmark's code:
     global pooling adapts to the input (there: 4x4 windows).
 
-    >>> from stillhouse.models.size import describe
+    >>> from stillhouse.models.weights import describe
     >>> describe(ShuffleNetV1(classes=100)).parameters
     949258
     """
@@ -187,7 +187,7 @@ class ShuffleNetV2(nn.Module):
     pooling. Initialisation is PyTorch's default, as there. Differs from the benchmark's code:
     global pooling adapts to the input (there: 4x4 windows).
 
-    >>> from stillhouse.models.size import describe
+    >>> from stillhouse.models.weights import describe
     >>> describe(ShuffleNetV2(classes=100)).parameters
     1355528
     """

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from stillhouse.models.family import ModelRequest
-from stillhouse.models.init import he_normal_
+from stillhouse.models.weights import he_normal_
 
 STAGE_WIDTHS = (64, 128, 256, 512, 512)
 CONVOLUTIONS = {
@@ -41,7 +41,7 @@ class VGG(nn.Module):
     pixels (there: exactly 64), the ReLU that ends a stage belongs to the stage, and no ReLU
     works in place.
 
-    >>> from stillhouse.models.size import describe
+    >>> from stillhouse.models.weights import describe
     >>> describe(VGG(CONVOLUTIONS["vgg8"], classes=100)).parameters
     3965028
     """

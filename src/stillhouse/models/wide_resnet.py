@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from stillhouse.errors import ModelError
 from stillhouse.models.family import ModelRequest
-from stillhouse.models.init import he_normal_
+from stillhouse.models.weights import he_normal_
 
 
 class PreactivationBlock(nn.Module):
@@ -65,7 +65,7 @@ class WideResNet(nn.Module):
     Differs from the authors' code: no dropout (as in the CRD benchmark), and no ReLU works in
     place.
 
-    >>> from stillhouse.models.size import describe
+    >>> from stillhouse.models.weights import describe
     >>> describe(WideResNet(16, 2, classes=100)).parameters
     703284
     """

@@ -1,6 +1,5 @@
 """Pairing: which layers of two networks belong together, for any pair of networks."""
 
-from stillhouse.pairing.boundaries import before_relu
 from stillhouse.pairing.last import (
     check_pooled,
     check_rectified,
@@ -9,10 +8,9 @@ from stillhouse.pairing.last import (
     with_last_maps,
 )
 from stillhouse.pairing.levels import Level, heard_maps, levels
-from stillhouse.pairing.match import in_order, likeness, nearness, propose
+from stillhouse.pairing.match import ProposedPair, in_order, likeness, nearness, proposals, propose
 from stillhouse.pairing.paired import Pair, Pairs, looked_at, paired, shown
-from stillhouse.pairing.proposal import ProposedPair, proposals
-from stillhouse.pairing.unactivated import unactivated
+from stillhouse.pairing.preactivations import before_relu, unactivated
 
 __all__ = [
     "Level",

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from stillhouse.diagnostics.spread import spread
+from stillhouse.diagnostics.significance import spread
 from stillhouse.records.files import Reading
 from stillhouse.records.metric import MINUS
 from stillhouse.records.run import TrainedRun

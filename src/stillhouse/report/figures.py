@@ -6,7 +6,7 @@ Figures are pure functions of a record; None where the run has nothing to draw.
 import math
 from typing import Any
 
-from stillhouse.diagnostics.spread import spread
+from stillhouse.diagnostics.significance import spread
 from stillhouse.records.metric import Metric
 from stillhouse.report.curves import Curve, validation_curve
 from stillhouse.report.record import RunRecord

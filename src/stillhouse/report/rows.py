@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from stillhouse.diagnostics.spread import spread
+from stillhouse.diagnostics.significance import spread
 from stillhouse.records.metric import NOTHING, Metric
 from stillhouse.records.run import Costs, EpochScores, ModelRecord, NetworkCosts, TrainedRun
 from stillhouse.report.record import RunRecord

@@ -6,7 +6,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
-from stillhouse.diagnostics.spread import Spread
+from stillhouse.diagnostics.significance import Spread
 from stillhouse.records.metric import Metric
 from stillhouse.records.study import Arm
 from stillhouse.report.study_figures import control_level, error_bars

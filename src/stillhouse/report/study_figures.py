@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stillhouse.diagnostics.spread import Spread
+from stillhouse.diagnostics.significance import Spread
 from stillhouse.records.metric import Metric
 from stillhouse.records.run import SeedScores
 from stillhouse.report.study_record import StudyRecord, tested

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from stillhouse.diagnostics.spread import spread
+from stillhouse.diagnostics.significance import spread
 from stillhouse.report.study_record import StudyRecord, settings_of, tested
 from stillhouse.report.theme import COLOURS, rgba
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from stillhouse.diagnostics.spread import Spread, spread
+from stillhouse.diagnostics.significance import Spread, spread
 from stillhouse.errors import RunError
 from stillhouse.records.metric import Metric
 from stillhouse.records.run import SeedScores

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
-from stillhouse.diagnostics.spread import Spread, spread
+from stillhouse.diagnostics.significance import Spread, spread
 from stillhouse.records.metric import NOTHING, Metric
 from stillhouse.records.run import SeedScores
 from stillhouse.records.study import Arm, Comparison

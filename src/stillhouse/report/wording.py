@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 
-from stillhouse.diagnostics.spread import Spread
+from stillhouse.diagnostics.significance import Spread
 from stillhouse.records.metric import NOTHING, Metric
 
 TIMES = "\u00d7"

@@ -7,7 +7,7 @@ teacher and student against that of the control.
 
 from dataclasses import dataclass
 
-from stillhouse.diagnostics.spread import spread
+from stillhouse.diagnostics.significance import spread
 from stillhouse.records.run import ModelRecord
 from stillhouse.report.record import RunRecord
 from stillhouse.report.wording import compared, duration, percent, times

@@ -77,7 +77,7 @@ def rebuilt(
         ModelError: a path of ``keep`` is not there.
 
     >>> net = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
-    >>> made = rebuilt(net, (nn.Linear,), lambda _: Became(nn.Identity(), "nothing"), keep=["1"])
+    >>> made = rebuilt(net, (nn.Linear,), lambda _: Replacement(nn.Identity(), "nothing"), keep=["1"])
     >>> made.changes, made.kept
     ((Change(path='0', before=20, after=0, how='nothing'),), (Kept(path='1', why='asked for'),))
     """

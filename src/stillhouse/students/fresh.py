@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from stillhouse.engine.seeding import seeded
 from stillhouse.errors import ModelError
-from stillhouse.models.init import he_normal_
+from stillhouse.models.weights import he_normal_
 
 
 def fresh_(module: nn.Module, *, seed: int) -> None:

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from stillhouse.engine.flags import Flags
 from stillhouse.engine.seeding import seeded
-from stillhouse.models.size import describe
+from stillhouse.models.weights import describe
 
 Shape = tuple[int, int, int]
 

@@ -13,8 +13,8 @@ from stillhouse.models.family import Family
 from stillhouse.models.lenet import build_lenet
 from stillhouse.models.plain import build_convnet, build_mlp
 from stillhouse.models.resnet import build_resnet, build_resnet_of_width, build_resnet_x4
-from stillhouse.models.size import describe
 from stillhouse.models.vgg import build_vgg
+from stillhouse.models.weights import describe
 from stillhouse.models.wide_resnet import build_wide_resnet
 
 Ladder = Sequence[str]

@@ -6,8 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from stillhouse.diagnostics.comparisons import PairedDifference, corrected, judged, paired_t
-from stillhouse.diagnostics.spread import spread
+from stillhouse.diagnostics.significance import (
+    PairedDifference,
+    corrected,
+    judged,
+    paired_t,
+    spread,
+)
 from stillhouse.recipes.networks import titled
 from stillhouse.recipes.study import Study
 from stillhouse.records.metric import ACCURACY, CLASSIFICATION, Metric

@@ -13,7 +13,7 @@ from stillhouse.bridges import TailModel
 from stillhouse.engine.facts import facts_of
 from stillhouse.errors import ModelError, WiringError
 from stillhouse.methods import simkd
-from stillhouse.runs.program import export
+from stillhouse.runs.judging.program import export
 from stillhouse.testing.toy import ToyNet, taught, toy_batches, untaught
 
 

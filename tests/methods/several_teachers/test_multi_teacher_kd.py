@@ -9,7 +9,7 @@ from stillhouse.engine.nodes import Bridge
 from stillhouse.engine.platform import open_platform
 from stillhouse.engine.trainer import Settings, training
 from stillhouse.errors import ModelError, WiringError
-from stillhouse.functional.ensembles import confidence_shares, ensemble_kl
+from stillhouse.functional.logits import confidence_shares, ensemble_kl
 from stillhouse.methods import kd, multi_teacher_kd
 from stillhouse.models import Ensemble
 from stillhouse.testing import check_method

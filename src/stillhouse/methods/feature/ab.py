@@ -7,8 +7,8 @@ from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.functional import boundary_gap
 from stillhouse.methods.maps import connector, plain_map, signals_of, with_more
-from stillhouse.methods.phases import STAGE_ONE, afterwards, at_first
 from stillhouse.methods.roles import as_role, as_teacher, label_term
+from stillhouse.methods.schedules import STAGE_ONE, afterwards, at_first
 from stillhouse.methods.settings import Positive, Share, Weight, checked
 from stillhouse.pairing import Pair, Pairs, before_relu, paired
 

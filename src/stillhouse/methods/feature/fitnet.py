@@ -13,8 +13,8 @@ from stillhouse.engine.terms import Weight as TermWeight
 from stillhouse.errors import RecipeError
 from stillhouse.functional import kl, mse
 from stillhouse.methods.maps import plain_map, signals_of, with_more
-from stillhouse.methods.phases import STAGE_ONE, afterwards, at_first
 from stillhouse.methods.roles import as_role, as_teacher, label_term
+from stillhouse.methods.schedules import STAGE_ONE, afterwards, at_first
 from stillhouse.methods.settings import Positive, Share, Weight, checked
 from stillhouse.pairing import Pair, Pairs, paired
 

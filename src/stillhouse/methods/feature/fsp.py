@@ -2,15 +2,15 @@
 
 from torch import nn
 
-from stillhouse.bridges.flows import flow
+from stillhouse.bridges.cross_layer import flow
 from stillhouse.engine.nodes import Bridge, Node
 from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.errors import RecipeError
 from stillhouse.functional import mse
 from stillhouse.methods.maps import signals_of, widener, with_more
-from stillhouse.methods.phases import STAGE_ONE, afterwards, at_first
 from stillhouse.methods.roles import as_role, as_teacher, label_term
+from stillhouse.methods.schedules import STAGE_ONE, afterwards, at_first
 from stillhouse.methods.settings import Share, Weight, checked
 from stillhouse.pairing import Pair, Pairs, paired
 

@@ -7,15 +7,15 @@ from typing import Annotated, Literal
 from annotated_types import Gt, Le
 from torch import Size, nn
 
-from stillhouse.bridges.factors import factor_decoder, factor_encoder
+from stillhouse.bridges.maps import factor_decoder, factor_encoder
 from stillhouse.engine.nodes import Bridge, Node
 from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.engine.terms import Weight as TermWeight
 from stillhouse.functional import factor_gap, mse
 from stillhouse.methods.maps import one_size, plain_map, signals_of, with_more
-from stillhouse.methods.phases import STAGE_ONE, afterwards
 from stillhouse.methods.roles import as_role, as_teacher, label_term
+from stillhouse.methods.schedules import STAGE_ONE, afterwards
 from stillhouse.methods.settings import Share, Weight, checked
 from stillhouse.pairing import Pair, Pairs, paired
 

@@ -5,7 +5,7 @@ from functools import partial
 
 from torch import nn
 
-from stillhouse.bridges.generators import masked_generator
+from stillhouse.bridges.maps import masked_generator
 from stillhouse.bridges.shapes import as_map
 from stillhouse.engine.nodes import Bridge, Node
 from stillhouse.engine.stage import Stage, Update

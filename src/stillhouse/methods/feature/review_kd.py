@@ -5,7 +5,7 @@ from functools import partial
 
 from torch import nn
 
-from stillhouse.bridges.reviews import Fusion, reviewer
+from stillhouse.bridges.cross_layer import Fusion, reviewer
 from stillhouse.bridges.shapes import as_map
 from stillhouse.engine.nodes import Bridge, Node
 from stillhouse.engine.signals import EMBEDDING

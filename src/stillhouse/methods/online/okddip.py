@@ -18,7 +18,7 @@ from stillhouse.methods.online.cohort import (
     mean_ensemble,
     measures_of,
 )
-from stillhouse.methods.online.rampup import sigmoid_rampup
+from stillhouse.methods.schedules import sigmoid_rampup
 from stillhouse.methods.settings import Positive, Share, Weight, checked
 
 NARROWING = 8

@@ -14,8 +14,8 @@ from stillhouse.engine.terms import Term
 from stillhouse.errors import ModelError
 from stillhouse.functional import kl
 from stillhouse.methods.online.branches import Gate, Grafts, gated_sum
-from stillhouse.methods.online.rampup import sigmoid_rampup
 from stillhouse.methods.roles import label_term
+from stillhouse.methods.schedules import sigmoid_rampup
 from stillhouse.methods.settings import Positive, Share, Weight, checked
 from stillhouse.pairing import levels, shown
 

@@ -18,8 +18,8 @@ from stillhouse.methods.online.cohort import (
     measures_of,
     term_of,
 )
-from stillhouse.methods.online.rampup import sigmoid_rampup
 from stillhouse.methods.roles import label_term
+from stillhouse.methods.schedules import sigmoid_rampup
 from stillhouse.methods.settings import Positive, Share, Weight, checked
 
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from stillhouse.bridges.shifts import layer_shift
+from stillhouse.bridges.cross_layer import layer_shift
 from stillhouse.engine.nodes import Bridge, Node
 from stillhouse.engine.signals import EMBEDDING
 from stillhouse.engine.stage import Stage, Update

@@ -10,7 +10,7 @@ from stillhouse.engine.nodes import Bridge, Node, Role
 from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.errors import WiringError
-from stillhouse.functional.ensembles import confidence_shares, ensemble_kl
+from stillhouse.functional.logits import confidence_shares, ensemble_kl
 from stillhouse.methods.roles import as_teacher, label_term
 from stillhouse.methods.settings import Positive, Weight, checked
 from stillhouse.models import Ensemble

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from stillhouse.diagnostics.comparisons import paired_t
+from stillhouse.diagnostics.significance import paired_t
 from stillhouse.records.metric import ACCURACY, Metric
 from stillhouse.records.run import Verdict
 

@@ -60,7 +60,7 @@ def quantised(
         raise ModelError(
             "torch's TransformerEncoderLayer reads the weights of its layers past them, so their "
             "rounding would be skipped; write the block with layers that are called, as in "
-            "stillhouse.models.transformer.Block"
+            "stillhouse.models.vit.Block"
         )
     if bits not in BITS:
         raise ModelError(f"bits is {bits}; integers of {BITS[0]} to {BITS[-1]} bits are known")

@@ -1,17 +1,17 @@
-"""Formulas in pieces: large intermediates are made chunk by chunk and made again in backward.
+"""How a formula is evaluated: in full precision, and large intermediates piece by piece.
 
 `by_rows` is for losses over many classes, one value per row; `by_anchors` for losses that relate
-all examples, one sum in all. Gradients are exact: the same formula, differentiated piece by piece.
+all examples, one sum in all. Both make intermediates chunk by chunk and again in backward.
+Gradients are exact: the same formula, differentiated piece by piece.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
-
-from stillhouse.functional.precision import without_autocast
 
 CHUNK = 2**22
 """Values that a piece may hold: 16 MiB in float32. What holds no more is never cut."""
@@ -21,6 +21,28 @@ MANY = 10_000
 """Columns from which rows are cut; of fewer, a formula is always evaluated as it is."""
 
 Formula = Callable[..., Tensor]
+
+
+def full(value: Tensor) -> Tensor:
+    """Half precision as float32; anything else as it is.
+
+    >>> full(torch.ones(2, dtype=torch.bfloat16)).dtype, full(torch.tensor(3)).dtype
+    (torch.float32, torch.int64)
+    """
+    return value.float() if value.dtype in (torch.bfloat16, torch.float16) else value
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """A context in which products are in the precision of their factors.
+
+    >>> x = torch.ones(1, 1)
+    >>> with torch.autocast("cpu", torch.bfloat16), without_autocast(x.device):
+    ...     print((x @ x).dtype)
+    torch.float32
+    """
+    if torch.compiler.is_compiling() or torch.amp.is_autocast_available(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
 
 
 def by_rows(formula: Formula, student: Tensor, *others: Tensor) -> Tensor:

@@ -10,17 +10,17 @@ from torch import Tensor
 
 from stillhouse.engine.terms import Term
 from stillhouse.functional import (
-    chunks,
     cross_entropy,
     decoupled_kl,
     inter_class_correlation,
     kl,
     normalised_kl,
+    numerics,
     rkd_angle,
     rkd_distance,
     standardised_kl,
 )
-from stillhouse.functional.chunks import by_anchors, by_rows
+from stillhouse.functional.numerics import by_anchors, by_rows
 
 WITH_TEACHER_AND_LABEL = [decoupled_kl, normalised_kl]
 OVER_CLASSES = [
@@ -38,13 +38,13 @@ Loss = Callable[..., Tensor]
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of twelve values: two rows of five classes."""
-    monkeypatch.setattr(chunks, "CHUNK", 12)
-    monkeypatch.setattr(chunks, "MANY", 4)
-    monkeypatch.setattr(chunks, "PIECES", 1)
+    monkeypatch.setattr(numerics, "CHUNK", 12)
+    monkeypatch.setattr(numerics, "MANY", 4)
+    monkeypatch.setattr(numerics, "PIECES", 1)
 
 
 def whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chunks, "CHUNK", 10**12)
+    monkeypatch.setattr(numerics, "CHUNK", 10**12)
 
 
 def inputs_of(loss: Loss, rows: int = 7, classes: int = 5, **kind: Any) -> list[Tensor]:
@@ -100,7 +100,7 @@ def test_losses_over_classes_are_the_same_in_pieces(
     loss: Loss, chunk: int, monkeypatch: pytest.MonkeyPatch, tiny: None
 ) -> None:
     """Rows of five: one at a time, also when a row is larger than a chunk; two; all but two."""
-    monkeypatch.setattr(chunks, "CHUNK", chunk)
+    monkeypatch.setattr(numerics, "CHUNK", chunk)
     pieces = with_gradients(loss, *inputs_of(loss))
     whole(monkeypatch)
     for mine, wanted in zip(pieces, with_gradients(loss, *inputs_of(loss)), strict=True):
@@ -122,11 +122,11 @@ def test_losses_over_many_classes_are_the_same_in_pieces(
 def test_relational_losses_are_the_same_in_pieces(
     loss: Loss, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chunks, "PIECES", 1)
+    monkeypatch.setattr(numerics, "PIECES", 1)
     inputs = inputs_of(loss, 9, 4)
     wanted = with_gradients(loss, *inputs)
     for chunk in (1, 2 * 81, 5 * 81):
-        monkeypatch.setattr(chunks, "CHUNK", chunk)
+        monkeypatch.setattr(numerics, "CHUNK", chunk)
         for mine, theirs in zip(with_gradients(loss, *inputs), wanted, strict=True):
             torch.testing.assert_close(mine, theirs, rtol=1e-6, atol=1e-7)
 

@@ -1,13 +1,57 @@
-"""Bridges that review: a student's map joined with what its deeper layers made of theirs."""
+"""Between layers of one network: flow matrices, shifts, the fusion of a map with a deeper one."""
 
 import torch
 import torch.nn.functional as F
 from torch import Size, Tensor, nn
 
-from stillhouse.bridges.shapes import as_map, map_shape
+from stillhouse.bridges.shapes import as_map, map_shape, resized
 
 WIDEST = 512
 """No map is fused with more channels."""
+
+
+def flow(early: Tensor, late: Tensor) -> Tensor:
+    """The flow matrix of two maps: ``G_ij = mean_n early_i(n) late_j(n)`` over positions n.
+
+    Of two sizes the larger map is averaged to the smaller one.
+
+    Shapes:
+        early, late: features that count as maps (`as_map`) of C and D channels; returns [B, C, D].
+
+    Paper: Yim et al., "A Gift from Knowledge Distillation", CVPR 2017, equation 1.
+
+    >>> import torch
+    >>> flow(torch.tensor([[[[1.0, 3.0]]]]), torch.tensor([[[[2.0, 4.0]]]])).item()
+    7.0
+    """
+    maps = as_map(early), as_map(late)
+    height, width = (min(x.shape[side] for x in maps) for side in (2, 3))
+    # Plain memory first: a cached map and a live one in channels_last then give the same bits.
+    a, b = (resized(x.contiguous(), (height, width)).flatten(2) for x in maps)
+    return a @ b.mT / (height * width)
+
+
+def layer_shift(early: Tensor, late: Tensor) -> Tensor:
+    """The later feature minus the earlier one, as vectors: ``mean(late) - mean(early)``.
+
+    Means are over positions. The wider of the two is brought to the width of the other by means
+    over neighbouring channels (pairs of them, where a network doubles its width).
+
+    Shapes:
+        early, late: [B, D], [B, N, D] or [B, C, H, W]; returns [B, the smaller width], float32.
+
+    Paper: Liu et al., "Knowledge Distillation via Instance Relationship Graph", CVPR 2019.
+
+    Differs from the authors' code: theirs compares layers of one width only.
+
+    >>> import torch
+    >>> layer_shift(torch.tensor([[1.0, 5.0]]), torch.tensor([[2.0, 4.0, 6.0, 8.0]])).tolist()
+    [[2.0, 2.0]]
+    """
+    # Contiguous, so that a cached map and a live one (channels last) are summed in one order.
+    before, after = (as_map(x).float().contiguous().mean((2, 3)) for x in (early, late))
+    width = min(before.shape[1], after.shape[1])
+    return _narrowed(after, width) - _narrowed(before, width)
 
 
 class Fusion(nn.Module):
@@ -64,3 +108,7 @@ def reviewer(fused: Size, theirs: Size) -> nn.Module:
 
 def _nearest(x: Tensor, size: Size) -> Tensor:
     return x if x.shape[2:] == size else F.interpolate(x, (size[0], size[1]), mode="nearest")
+
+
+def _narrowed(x: Tensor, width: int) -> Tensor:
+    return x if x.shape[1] == width else F.adaptive_avg_pool1d(x[:, None], width)[:, 0]
