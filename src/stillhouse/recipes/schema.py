@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
-from stillhouse.cache.codec import DType, Storage
+from stillhouse.cache.storage import DType, Storage
 from stillhouse.engine.optimisers import adamw, constant, cosine, multi_step, one_cycle, sgd
 from stillhouse.engine.platform import Precision
 from stillhouse.engine.task import CLASSIFICATION, find_task
