@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from stillhouse.methods import METHODS
-from stillhouse.recipes import contenders
+from stillhouse.recipes import arms
 
 SMALL = ["--set", "data.limit=128", "--set", "precision=fp32", "--set", "compile=false"]
 PAIR = ["--data", "digits", "--teacher", "convnet-8", "--student", "convnet-4"]
@@ -54,13 +54,13 @@ def test_all_leaves_out_what_does_not_fit_and_says_why(
 ) -> None:
     """A student of one resolution has no two levels for a flow, nor an early exit."""
     few = [each for each in METHODS if each.name in ("plain", "kd", "dkd", "fsp", "byot")]
-    monkeypatch.setattr(contenders, "METHODS", few)
+    monkeypatch.setattr(arms, "METHODS", few)
     said = command("compare", "all", *PAIR, *BUDGET, *SMALL, "-o", tmp_path / "c", "--check")
     assert said.code == 0, said.err
     assert "left out: fsp: a flow leads from one pair of layers to the next" in said.out
     assert "left out: byot: ConvNet works at one resolution" in said.out
     assert "all 6 arms fit together" in said.out, "kd, its four other settings, and dkd"
-    monkeypatch.setattr(contenders, "METHODS", few[3:])
+    monkeypatch.setattr(arms, "METHODS", few[3:])
     none = command("compare", "all", *PAIR, "--no-tune", *SMALL, "-o", tmp_path / "c", "--check")
     assert none.code == 2
 

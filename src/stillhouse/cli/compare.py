@@ -72,7 +72,7 @@ def _names(
     """The methods that are meant; of all, those that fit these networks, and a word on the rest."""
     from rich.console import Console
 
-    from stillhouse.recipes.contenders import ALL, all_methods
+    from stillhouse.recipes.arms import ALL, all_methods
     from stillhouse.studies.arms import fitting_methods
 
     if methods != [ALL]:
@@ -87,7 +87,7 @@ def _names(
 
 def _contenders(names: list[str], *, tune: bool, balanced: bool) -> dict[str, Any]:
     """The keys of the study: the methods, and settings of KD of which the best is compared with."""
-    from stillhouse.recipes.contenders import TUNED_KD, contender_name
+    from stillhouse.recipes.arms import TUNED_KD, contender_name
 
     if not tune:
         return {"methods": names}

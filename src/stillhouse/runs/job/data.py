@@ -17,8 +17,7 @@ from stillhouse.engine.platform import Platform
 from stillhouse.engine.task import CLASSIFICATION, Task
 from stillhouse.engine.threads import chosen_workers
 from stillhouse.errors import DataError, RecipeError
-from stillhouse.recipes.augment import AugmentSection
-from stillhouse.recipes.schema import DataSection
+from stillhouse.recipes.data import AugmentSection, DataSection
 from stillhouse.records.code import code_identity
 
 LEAST_STD = 1 / 255
