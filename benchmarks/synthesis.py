@@ -24,7 +24,7 @@ from result_files import keep, median_ratio
 from stillhouse.engine.platform import open_platform
 from stillhouse.models import build_model, load_weights
 from stillhouse.synthesis import make_maker, synthesize
-from stillhouse.synthesis.noise import uniform_noise
+from stillhouse.synthesis.inputs import uniform_noise
 from stillhouse.synthesis.teacher import frozen_teacher
 
 SHAPE = (1, 32, 32)

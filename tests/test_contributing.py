@@ -112,8 +112,8 @@ def test_the_suite_takes_both(followed: Path) -> None:
     """All that polices catalogues, cards and listings, and all that is tried of these two."""
     python = [step.path for step in STEPS if step.path.endswith(".py")]
     where = ["tests/contract", "tests/methods/test_networks.py", "tests/test_readme.py"]
-    where += ["tests/recipes/test_contenders.py", "tests/recipes/test_load.py", *python]
-    chosen = " or ".join((LOSS, METHOD, "test_hygiene", "card", "test_contenders"))
+    where += ["tests/recipes/test_arms.py", "tests/recipes/test_load.py", *python]
+    chosen = " or ".join((LOSS, METHOD, "test_hygiene", "card", "test_arms"))
     said = run(followed, "pytest", "-n", "0", "-v", "-p", "no:cacheprovider", *where, "-k", chosen)
     for tried in (
         f"tests/contract/test_losses.py::test_the_catalogue_keeps_the_contract[{LOSS}] PASSED",

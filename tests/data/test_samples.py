@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stillhouse.data.augment import Augment
 from stillhouse.data.batches import Batches
-from stillhouse.data.samples import image_to_tensor
+from stillhouse.data.image_operations import image_to_tensor
 from stillhouse.data.tables import ImageTable, SampleTable
 from stillhouse.errors import DataError
 

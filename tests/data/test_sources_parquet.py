@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from stillhouse.data.sources.parquet import read_parquet
+from stillhouse.data.sources.hugging_face import read_parquet
 from stillhouse.data.tables import SampleTable
 from stillhouse.errors import DataError
 

@@ -72,7 +72,7 @@ def test_adi_finds_images_on_which_the_student_disagrees(
 
 def test_stages_are_wired_by_the_engine(norm_net: nn.Module, platform: Platform) -> None:
     """Synthesis is a Stage: a bridge of pixels learns through a frozen role."""
-    from stillhouse.synthesis.bridges import ConstantBatch, ParameterBatch
+    from stillhouse.synthesis.inputs import ConstantBatch, ParameterBatch
 
     maker = make_maker("deep_inversion")
     assert isinstance(maker, Inversion)

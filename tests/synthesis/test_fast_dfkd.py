@@ -17,7 +17,7 @@ from stillhouse.models import load_weights, weights_fingerprint
 from stillhouse.synthesis import Maker, make_maker, store, synthesize
 from stillhouse.synthesis.fast_dfkd import GeneratorAdaptation
 from stillhouse.synthesis.generator import Generator
-from stillhouse.synthesis.noise import gaussian_noise
+from stillhouse.synthesis.inputs import gaussian_noise
 from stillhouse.synthesis.session import Session
 
 SMALL = {"name": "fast_dfkd", "inner": 3, "warmup": 1, "student_steps": 4, "batch": 8,

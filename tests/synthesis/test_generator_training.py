@@ -15,7 +15,7 @@ from stillhouse.models import load_weights, weights_fingerprint
 from stillhouse.synthesis import make_maker, synthesize
 from stillhouse.synthesis.generator import Generator
 from stillhouse.synthesis.generator_training import GeneratorTraining
-from stillhouse.synthesis.noise import gaussian_noise
+from stillhouse.synthesis.inputs import gaussian_noise
 from stillhouse.synthesis.priors import gap, imbalance, inactivity, one_hot
 from stillhouse.synthesis.teacher import frozen_teacher
 

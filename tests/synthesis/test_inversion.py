@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from stillhouse.data.sources.synthesis import ROWS, present, read_file
 from stillhouse.engine.platform import Platform
 from stillhouse.synthesis import Maker, make_maker, synthesize
+from stillhouse.synthesis.inputs import uniform_noise
 from stillhouse.synthesis.maker import ImageBatch, Request
-from stillhouse.synthesis.noise import uniform_noise
 from stillhouse.synthesis.priors import target_kl
 from stillhouse.synthesis.targets import Targets
 from stillhouse.synthesis.teacher import frozen_teacher

@@ -11,7 +11,7 @@ from stillhouse.engine.platform import Platform
 from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.errors import NonFiniteLoss, WiringError
-from stillhouse.synthesis.bridges import ConstantBatch, ParameterBatch
+from stillhouse.synthesis.inputs import ConstantBatch, ParameterBatch
 from stillhouse.synthesis.session import Session
 from stillhouse.synthesis.teacher import frozen_teacher
 

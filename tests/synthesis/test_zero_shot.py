@@ -12,7 +12,7 @@ from stillhouse.data.sources.synthesis import ROWS, present, read_file
 from stillhouse.engine.platform import Platform
 from stillhouse.errors import RecipeError
 from stillhouse.synthesis import make_maker, synthesize
-from stillhouse.synthesis.noise import uniform_noise
+from stillhouse.synthesis.inputs import uniform_noise
 from stillhouse.synthesis.targets import one_hot_targets
 from stillhouse.synthesis.teacher import frozen_teacher
 from stillhouse.synthesis.zero_shot import REFERENCE, stretch

@@ -4,12 +4,17 @@
 `replay_problems` says whether a stage can do with it, `size_of` what it will take.
 """
 
-from stillhouse.cache.codec import LOSSLESS, Storage
-from stillhouse.cache.need import Need, cached_parts, needed, nodes_before, replay_problems
 from stillhouse.cache.record import passes_left, record
-from stillhouse.cache.replay import Replay
-from stillhouse.cache.room import check_room, in_words, room_in, size_of
+from stillhouse.cache.replay import (
+    Need,
+    Replay,
+    cached_parts,
+    needed,
+    nodes_before,
+    replay_problems,
+)
 from stillhouse.cache.spot_check import batch_problem
+from stillhouse.cache.storage import LOSSLESS, Storage, check_room, in_words, room_in, size_of
 from stillhouse.cache.teacher_cache import TeacherCache, check_directory, open_cache
 
 __all__ = [

@@ -9,11 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stillhouse.cache.codec import LOSSLESS, Storage
 from stillhouse.cache.passes import Pass, running
-from stillhouse.cache.room import check_room
 from stillhouse.cache.shards import Shards, Spot
 from stillhouse.cache.spot_check import spot_check
+from stillhouse.cache.storage import LOSSLESS, Storage, check_room
 from stillhouse.cache.teacher_cache import (
     CLAIM,
     TeacherCache,

@@ -9,7 +9,7 @@ from pathlib import Path
 from safetensors import safe_open
 from torch import Tensor
 
-from stillhouse.cache.codec import VALUE, Storage
+from stillhouse.cache.storage import VALUE, Storage
 from stillhouse.errors import CacheError
 from stillhouse.records.sealed import Place, SealedFiles, mapped, words_about
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from stillhouse.cache.codec import LOSSLESS, Storage
 from stillhouse.cache.passes import Pass, running
+from stillhouse.cache.storage import LOSSLESS, Storage
 from stillhouse.cache.teacher_cache import TeacherCache
 from stillhouse.data.batches import Batches
 from stillhouse.engine.nodes import Node, Role

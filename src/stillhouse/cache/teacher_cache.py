@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stillhouse.cache.codec import LOSSLESS, Storage
 from stillhouse.cache.shards import Shards
+from stillhouse.cache.storage import LOSSLESS, Storage
 from stillhouse.errors import CacheError
 from stillhouse.records.claim import Claim
 from stillhouse.records.files import remove_unfinished, write_json

@@ -1,4 +1,4 @@
-"""The command ``stillhouse``: one file per subcommand; nothing heavy is imported early."""
+"""The command ``stillhouse``: its subcommands, of which none imports anything heavy early."""
 
 from stillhouse.cli.app import main
 

@@ -7,12 +7,8 @@ import typer
 
 from stillhouse.cli import (
     check,
-    compare,
     derive,
     distill,
-    listing,
-    report,
-    resume,
     run,
     search,
     show,
@@ -30,14 +26,14 @@ app = typer.Typer(
     epilog="An error shows its traceback with --debug.",
 )
 app.command("distill")(distill.distill)
-app.command("compare")(compare.compare)
+app.command("compare")(distill.compare)
 app.command("run")(run.run)
 app.command("check")(check.check)
-app.command("ls")(listing.listing)
+app.command("ls")(show.listing)
 app.command("show")(show.show)
 app.command("taps")(taps.taps)
-app.command("report")(report.report)
-app.command("resume")(resume.resume)
+app.command("report")(show.report)
+app.command("resume")(run.resume)
 app.command("search")(search.search)
 app.command("synthesize")(synthesize.synthesize)
 app.command("derive")(derive.derive)

@@ -1,5 +1,6 @@
-"""``stillhouse distill``: the main job from options alone."""
+"""``stillhouse distill`` and ``stillhouse compare``: a run and a study that options describe."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,7 +31,7 @@ def distill(
     quiet: Quiet = False,
 ) -> None:
     """Distil a teacher into a student, with its control, over seeds; ends with a verdict."""
-    from stillhouse.cli.running import run_recipe
+    from stillhouse.cli.run import run_recipe
     from stillhouse.recipes import make_recipe, override
 
     values: dict[str, Any] = {
@@ -50,3 +51,93 @@ def distill(
         raise typer.BadParameter("--teacher-weights needs --teacher MODEL, the network they fit")
     recipe = make_recipe(override(values, settings or []), where="distill")
     run_recipe(recipe, out, shared=shared, allow_imports=allow_imports, quiet=quiet)
+
+
+def compare(
+    methods: Annotated[
+        list[str], typer.Argument(help="Names ('stillhouse ls methods'), or all.", metavar="METHOD")
+    ],
+    out: Out,
+    recipe: Annotated[
+        Path | None, typer.Option(help="A recipe with data, networks and budget; or say them here.")
+    ] = None,
+    data: Annotated[str | None, typer.Option(help="digits, a folder, a .npz, a hub name.")] = None,
+    teacher: Annotated[str | None, typer.Option(help="The large model.")] = None,
+    student: Annotated[str | None, typer.Option(help="The small model.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training data.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="How many; 3 or more give words.")] = None,
+    tune: Annotated[
+        bool, typer.Option("--tune/--no-tune", help="Compare with KD at its best of five settings.")
+    ] = True,
+    settings: Set = None,
+    shared: Shared = None,
+    check: Annotated[bool, typer.Option(help="Only check that all arms fit together.")] = False,
+    allow_imports: AllowImports = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compare methods: one teacher, one control, equal budgets; ends in a table, best first.
+
+    Each method is paired with the control and with plain KD, which is tuned on validation over
+    five settings. The same command goes on where it was stopped.
+    """
+    from stillhouse.cli.studying import check_study, run_a_study
+    from stillhouse.recipes import make_study, override_study, read_yaml
+
+    given = {"teacher": teacher, "student": student, "epochs": epochs, "seeds": seeds}
+    given["data"] = data
+    values: dict[str, Any] = {} if recipe is None else _recipe(recipe, read_yaml(recipe))
+    values |= {key: value for key, value in given.items() if value is not None}
+    values = override_study(values, settings or [])
+    taught = values.get("teacher") is not None
+    names = _names(methods, values, out, taught=taught, allow_imports=allow_imports)
+    values |= _contenders(names, tune=tune and taught, balanced=values.get("balance") is not None)
+    study = make_study(values, where="compare")
+    if check:
+        check_study(study, out, allow_imports=allow_imports)
+        return
+    run_a_study(study, out, shared=shared, allow_imports=allow_imports, quiet=quiet)
+
+
+def _recipe(path: Path, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What a recipe says beside its method; a study has arms of its own."""
+    from stillhouse.errors import RecipeError
+    from stillhouse.recipes.study import OWN_KEYS
+
+    own = [key for key in OWN_KEYS if key in values and key != "title"]
+    if own:
+        said = f"it is a study (it has '{own[0]}'), whose arms compare would replace"
+        raise RecipeError(str(path), [f"{said}; run it: stillhouse run {path}"])
+    return {key: value for key, value in values.items() if key not in ("method", "title")}
+
+
+def _names(
+    methods: list[str], values: dict[str, Any], out: Path, *, taught: bool, allow_imports: bool
+) -> list[str]:
+    """The methods that are meant; of all, those that fit these networks, and a word on the rest."""
+    from rich.console import Console
+
+    from stillhouse.recipes.arms import ALL, all_methods
+    from stillhouse.studies.arms import fitting_methods
+
+    if methods != [ALL]:
+        return methods
+    names = all_methods(teacher=taught)
+    fit, unfit = fitting_methods(values, names, out, allow_imports=allow_imports)
+    console = Console(highlight=False, soft_wrap=True)
+    for name, why in unfit.items():
+        console.print(f"left out: {name}: {why}", markup=False)
+    return fit
+
+
+def _contenders(names: list[str], *, tune: bool, balanced: bool) -> dict[str, Any]:
+    """The keys of the study: the methods, and settings of KD of which the best is compared with."""
+    from stillhouse.recipes.arms import TUNED_KD, contender_name
+
+    if not tune:
+        return {"methods": names}
+    if "kd" not in names:
+        names = ["kd", *names]
+    # Balanced, all weights of KD would be one run; the opponent keeps the weights it is tuned over.
+    own = {"balance": None} if balanced else {}
+    rivals = {contender_name(each): {"method": dict(each), **own} for each in TUNED_KD}
+    return {"methods": names, "arms": rivals, "against": ["kd", *rivals]}

@@ -1,11 +1,16 @@
-"""``stillhouse run``: the main job from a recipe."""
+"""``stillhouse run`` and ``stillhouse resume``: a recipe or a study, begun or gone on with."""
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stillhouse.cli.options import AllowImports, Quiet, RecipeFile, Set, Shared
+
+if TYPE_CHECKING:
+    from stillhouse.recipes import Recipe
+    from stillhouse.runs.job.watcher import Watcher
 
 
 def run(
@@ -19,7 +24,6 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Run a recipe or a study, or go on with it; ends with a table and a verdict."""
-    from stillhouse.cli.running import run_recipe
     from stillhouse.cli.studying import run_a_study
     from stillhouse.recipes import is_study, load_recipe, load_study, read_yaml
 
@@ -30,3 +34,51 @@ def run(
         return
     loaded = load_recipe(recipe, settings or [])
     run_recipe(loaded, folder, shared=shared, allow_imports=allow_imports, quiet=quiet)
+
+
+def resume(
+    directory: Annotated[Path, typer.Argument(help="The directory of the run or study.")],
+    shared: Shared = None,
+    allow_imports: AllowImports = False,
+    quiet: Quiet = False,
+) -> None:
+    """Go on with a stopped run; a finished one shows its table again."""
+    from stillhouse.cli.studying import run_a_study
+    from stillhouse.recipes import load_study, make_recipe
+    from stillhouse.runs.directory import read_resolved
+    from stillhouse.studies.directory import STUDY, is_study_directory
+
+    if is_study_directory(directory):
+        study = load_study(directory / STUDY)
+        run_a_study(study, directory, shared=shared, allow_imports=allow_imports, quiet=quiet)
+        return
+    recipe = make_recipe(read_resolved(directory), where=str(directory))
+    run_recipe(recipe, directory, shared=shared, allow_imports=allow_imports, quiet=quiet)
+
+
+def run_recipe(
+    recipe: "Recipe", out: Path, *, shared: Path | None, allow_imports: bool, quiet: bool
+) -> None:
+    """Prepare, run, print."""
+    from rich.console import Console
+
+    from stillhouse.cli.progress import Bars, LineProgress
+    from stillhouse.cli.table import print_outcome
+    from stillhouse.engine.platform import open_platform
+    from stillhouse.runs.job.watcher import SilentWatcher
+    from stillhouse.runs.run import prepare
+    from stillhouse.runs.run import run as run_job
+
+    console = Console(highlight=False)
+    watcher: Watcher = SilentWatcher()
+    if not quiet and open_platform(device=recipe.device).main:
+        watcher = Bars(console) if sys.stdout.isatty() else LineProgress()
+    watcher.say(recipe.title)
+    job = prepare(recipe, out, shared=shared, allow_imports=allow_imports, watcher=watcher)
+    try:
+        outcome = run_job(job)
+    finally:
+        if isinstance(watcher, Bars):
+            watcher.stop()
+    if job.data.platform.main:
+        print_outcome(console, outcome)

@@ -1,10 +1,86 @@
-"""``stillhouse show``: the resolved recipe, or the table of a study."""
+"""``stillhouse ls``, ``show`` and ``report``: what there is, and what a recipe or a run says."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from stillhouse.cli.options import RecipeFile, Set
+
+Rows = list[tuple[str, str]]
+Groups = dict[str, Rows]
+"""Rows by what they have in common; those under "" by nothing."""
+
+
+def listing(
+    what: Annotated[str | None, typer.Argument(help="models, methods, losses or data.")] = None,
+) -> None:
+    """List models, methods by family, losses and data sources, one line each."""
+    from stillhouse.errors import RecipeError, nearest
+
+    rooms: dict[str, Callable[[], Groups]] = {
+        "methods": _methods,
+        "losses": _losses,
+        "models": _models,
+        "data": _data,
+    }
+    if what is not None and what not in rooms:
+        raise RecipeError("ls", [f"no list '{what}'; {nearest(what, rooms)}"])
+    for name in [what] if what else rooms:
+        _print(name, rooms[name]())
+
+
+def _print(title: str, groups: Groups) -> None:
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    console.print(Text(title, style="bold underline"))
+    for group, rows in groups.items():
+        if group:
+            console.print(Text(f"\n{group}", style="underline"))
+        for name, line in rows:
+            console.print(Text(name, style="bold"))
+            console.print(Padding(Text(line.replace("``", "")), (0, 0, 0, 4)))
+    console.print("")
+
+
+def _methods() -> Groups:
+    from stillhouse.methods import METHODS
+
+    families: Groups = {}
+    for method in METHODS:
+        row = (method.name, f"{method.line} {method.paper}".strip())
+        families.setdefault(method.family, []).append(row)
+    return families
+
+
+def _losses() -> Groups:
+    import inspect
+
+    from stillhouse import functional, losses
+
+    rooms = (functional.LOSSES, losses.LOSSES)
+    found = [(loss.__name__, inspect.getdoc(loss) or "") for room in rooms for loss in room]
+    return {"": [(name, text.splitlines()[0]) for name, text in found]}
+
+
+def _models() -> Groups:
+    from stillhouse.models import MODEL_FAMILIES
+
+    rows = [
+        (", ".join(family.examples), f"{family.line} {family.paper}".strip())
+        for family in MODEL_FAMILIES
+    ]
+    return {"": rows}
+
+
+def _data() -> Groups:
+    from stillhouse.data.load import source_names
+
+    return {"": list(source_names())}
 
 
 def show(recipe: RecipeFile, settings: Set = None) -> None:
@@ -31,3 +107,22 @@ def _show_table(directory: Path) -> None:
     from stillhouse.cli.study_table import print_study
 
     print_study(Console(highlight=False), directory)
+
+
+def report(
+    directory: Annotated[
+        Path, typer.Argument(help="The directory of the run, study or transfer set.")
+    ],
+) -> None:
+    """Write report.html from the files of a run, a study or a transfer set."""
+    from stillhouse.data.sources.synthesis import is_synthesis
+    from stillhouse.report import write_report, write_study_report, write_transfer_report
+    from stillhouse.studies.directory import is_study_directory
+
+    if is_study_directory(directory):
+        write = write_study_report
+    elif is_synthesis(directory):
+        write = write_transfer_report
+    else:
+        write = write_report
+    typer.echo(write(directory))

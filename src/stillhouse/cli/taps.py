@@ -68,7 +68,7 @@ def _images(data: str | None, shape: tuple[int, int, int]) -> "Tensor":
 
     from stillhouse.engine.platform import open_platform
     from stillhouse.errors import RecipeError
-    from stillhouse.recipes.schema import DataSection
+    from stillhouse.recipes.data import DataSection
     from stillhouse.runs.job.data import open_data
 
     if data is None:

@@ -7,8 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stillhouse.data.affine import random_affine
-from stillhouse.data.blur import random_blur
+from stillhouse.data.image_operations import random_affine, random_blur
 from stillhouse.data.views import uniform, uniforms
 
 # Each random choice of a sample draws under its own number, so that one option never moves another.

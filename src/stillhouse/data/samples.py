@@ -11,21 +11,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from stillhouse.data.augment import Augment
+from stillhouse.data.image_operations import image_to_tensor
 from stillhouse.data.tables import ImageTable, Table
 from stillhouse.data.views import LOOKUP, PLAIN_VIEW, lookup, sample_seeds
 from stillhouse.errors import DataError
-
-
-def image_to_tensor(image: Any) -> Tensor:
-    """A PIL image or an array as uint8 [H, W, C]; a tensor [C, H, W] or [H, W] as it is, moved.
-
-    >>> image_to_tensor(np.zeros((2, 3), dtype=np.uint8)).shape
-    torch.Size([2, 3, 1])
-    """
-    if isinstance(image, Tensor):
-        return image[..., None] if image.ndim == 2 else image.permute(1, 2, 0)
-    array = torch.from_numpy(np.array(image))
-    return array[..., None] if array.ndim == 2 else array
 
 
 class _Views(Dataset[tuple[Tensor, Any, int]]):

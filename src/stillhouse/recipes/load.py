@@ -8,8 +8,8 @@ import yaml
 from pydantic import BaseModel, Tag, ValidationError
 
 from stillhouse.errors import RecipeError, nearest
+from stillhouse.recipes.data import TransferSection
 from stillhouse.recipes.schema import Recipe
-from stillhouse.recipes.transfer import TransferSection
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

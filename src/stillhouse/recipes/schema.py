@@ -6,14 +6,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
-from stillhouse.cache.codec import DType, Storage
+from stillhouse.cache.storage import DType, Storage
 from stillhouse.engine.optimisers import adamw, constant, cosine, multi_step, one_cycle, sgd
 from stillhouse.engine.platform import Precision
 from stillhouse.engine.task import CLASSIFICATION, find_task
 from stillhouse.errors import RecipeError
 from stillhouse.methods import METHODS
-from stillhouse.recipes.augment import AugmentSection, augment_words
 from stillhouse.recipes.choices import IMPORT, choices, is_own
+from stillhouse.recipes.data import DataSection, TransferSection
 from stillhouse.recipes.derive import Student, objection
 from stillhouse.recipes.networks import (
     GENERATION,
@@ -28,27 +28,9 @@ from stillhouse.recipes.networks import (
     titled,
 )
 from stillhouse.recipes.peers import Peers, beside, peers_problem, with_peers
-from stillhouse.recipes.transfer import TransferSection
 
 OPTIMIZERS = (sgd, adamw)
 SCHEDULES = (cosine, multi_step, one_cycle, constant)
-
-
-class DataSection(Section):
-    """Where samples come from and how they are split and shown."""
-
-    source: str
-    image: str | None = None
-    label: str | None = None
-    validation: float | int = 0.1
-    test: float | int = 0.2
-    limit: Count | None = None
-    split_seed: int = 0
-    view_seed: int = 0
-    views: Count | Literal["auto", "live"] = "auto"
-    augment: Annotated[AugmentSection | Literal["auto"], BeforeValidator(augment_words)] = "auto"
-    size: Count | None = None
-    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
 
 
 class BalanceSection(Section):

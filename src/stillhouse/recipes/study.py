@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import RecipeError, nearest
-from stillhouse.recipes.contenders import method_arms
+from stillhouse.recipes.arms import method_arms, sweep_arms
 from stillhouse.recipes.load import make_recipe, read_setting, read_yaml
 from stillhouse.recipes.merge import arm_values, expanded, flat, merged, named
 from stillhouse.recipes.schema import Recipe, resolved
-from stillhouse.recipes.sweep import sweep_arms
 
 ARMS, METHODS, SWEEP = "arms", "methods", "sweep"
 OWN_KEYS = ("title", ARMS, METHODS, SWEEP, "against", "axis")

@@ -15,7 +15,7 @@ from stillhouse.engine.platform import open_platform
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.task import Task
 from stillhouse.errors import RunError
-from stillhouse.recipes.augment import AugmentSection
+from stillhouse.recipes.data import AugmentSection
 from stillhouse.recipes.derive import DerivedSection
 from stillhouse.recipes.schema import Recipe, resolved
 from stillhouse.records.environment import environment

@@ -77,9 +77,12 @@ def rebuilt(
         ModelError: a path of ``keep`` is not there.
 
     >>> net = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
-    >>> made = rebuilt(net, (nn.Linear,), lambda _: Replacement(nn.Identity(), "nothing"), keep=["1"])
-    >>> made.changes, made.kept
-    ((Change(path='0', before=20, after=0, how='nothing'),), (Kept(path='1', why='asked for'),))
+    >>> nothing = Replacement(nn.Identity(), "nothing")
+    >>> made = rebuilt(net, (nn.Linear,), lambda _: nothing, keep=["1"])
+    >>> made.changes
+    (Change(path='0', before=20, after=0, how='nothing'),)
+    >>> made.kept
+    (UnchangedLayer(path='1', why='asked for'),)
     """
     check_paths(module, keep)
     made = copy.deepcopy(module)

@@ -18,8 +18,8 @@ from stillhouse.data.load import Splits, load
 from stillhouse.data.tables import FloatTable, ImageTable
 from stillhouse.errors import DataError
 from stillhouse.methods.settings import Positive, checked
+from stillhouse.synthesis.inputs import gaussian_noise, uniform_noise
 from stillhouse.synthesis.maker import ImageBatch, MakeBatch, Maker, Request
-from stillhouse.synthesis.noise import gaussian_noise, uniform_noise
 from stillhouse.synthesis.teacher import FrozenTeacher
 
 
@@ -87,7 +87,7 @@ def real(*, table: FloatTable) -> Sampling:
     Args:
         table: the images as the teacher takes them.
 
-    >>> from stillhouse.synthesis.noise import gaussian_noise
+    >>> from stillhouse.synthesis.inputs import gaussian_noise
     >>> images = gaussian_noise(0, torch.arange(3), (8, 8, 1))
     >>> real(table=FloatTable(images, torch.zeros(3, dtype=torch.int64))).name
     'real'

@@ -6,10 +6,9 @@ from typing import Any
 
 from stillhouse.errors import RecipeError, nearest
 from stillhouse.synthesis.baselines import noise_gaussian, noise_uniform, real, unrelated
-from stillhouse.synthesis.dafl import dafl
 from stillhouse.synthesis.deep_inversion import adi, deep_inversion
-from stillhouse.synthesis.dfad import dfad
 from stillhouse.synthesis.fast_dfkd import fast_dfkd
+from stillhouse.synthesis.generator_methods import dafl, dfad
 from stillhouse.synthesis.maker import Maker
 from stillhouse.synthesis.zero_shot import (
     class_impressions,

@@ -9,7 +9,7 @@ from stillhouse.engine.optimisers import adamw
 from stillhouse.engine.terms import Term
 from stillhouse.methods.settings import Positive, Weight, checked
 from stillhouse.models import weights_fingerprint
-from stillhouse.synthesis.bridges import RandomShift
+from stillhouse.synthesis.inputs import RandomShift
 from stillhouse.synthesis.inversion import Inversion
 from stillhouse.synthesis.priors import (
     agreement,

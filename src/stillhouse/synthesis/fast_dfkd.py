@@ -21,10 +21,9 @@ from stillhouse.synthesis.adaptation import (
     MetaGenerator,
     MetaRule,
 )
-from stillhouse.synthesis.bridges import RandomShift
 from stillhouse.synthesis.generator import new_generator
+from stillhouse.synthesis.inputs import RandomShift, gaussian_noise
 from stillhouse.synthesis.maker import ImageBatch, MakeBatch, Maker, Request
-from stillhouse.synthesis.noise import gaussian_noise
 from stillhouse.synthesis.priors import (
     MovingNormDistance,
     adversarial_kl,

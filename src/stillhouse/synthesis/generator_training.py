@@ -22,10 +22,9 @@ from stillhouse.engine.trainer import Settings
 from stillhouse.errors import RecipeError
 from stillhouse.models import load_weights
 from stillhouse.records.files import save_tensors
-from stillhouse.synthesis.bridges import RandomLatent
 from stillhouse.synthesis.generator import new_generator
+from stillhouse.synthesis.inputs import RandomLatent, gaussian_noise
 from stillhouse.synthesis.maker import ImageBatch, MakeBatch, Maker, Request
-from stillhouse.synthesis.noise import gaussian_noise
 from stillhouse.synthesis.student import STUDENT, STUDENT_FILE, new_student, student_identity
 from stillhouse.synthesis.teacher import FrozenTeacher
 

@@ -18,9 +18,14 @@ from stillhouse.engine.signals import Signals
 from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.errors import WiringError
-from stillhouse.synthesis.bridges import ConstantBatch, ParameterBatch, RandomShift
+from stillhouse.synthesis.inputs import (
+    ConstantBatch,
+    ParameterBatch,
+    RandomShift,
+    gaussian_noise,
+    uniform_noise,
+)
 from stillhouse.synthesis.maker import ImageBatch, MakeBatch, Maker, Request
-from stillhouse.synthesis.noise import gaussian_noise, uniform_noise
 from stillhouse.synthesis.priors import target_kl
 from stillhouse.synthesis.session import Session
 from stillhouse.synthesis.targets import Targets

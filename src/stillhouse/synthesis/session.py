@@ -39,7 +39,7 @@ class Session:
     >>> from stillhouse.engine.platform import open_platform
     >>> from stillhouse.engine.stage import Update
     >>> from stillhouse.engine.terms import Term
-    >>> from stillhouse.synthesis.bridges import ParameterBatch
+    >>> from stillhouse.synthesis.inputs import ParameterBatch
     >>> pixels = ParameterBatch(torch.zeros(1, 1))
     >>> near_one = Term("near_one", lambda x: (x - 1).square().mean(1), ["pixels"])
     >>> stage = Stage("images", [Bridge("pixels", pixels, "batch.index")],

@@ -13,7 +13,7 @@ from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.functional import kl
 from stillhouse.models import build_model, weights_fingerprint
-from stillhouse.synthesis.bridges import RandomShift
+from stillhouse.synthesis.inputs import RandomShift
 from stillhouse.synthesis.session import Session
 from stillhouse.synthesis.teacher import FrozenTeacher
 

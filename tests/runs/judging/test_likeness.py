@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import stillhouse as sh
 from stillhouse.methods import kd, plain, projector_logsum
-from stillhouse.recipes.schema import DataSection
+from stillhouse.recipes.data import DataSection
 from stillhouse.runs.job.data import JobData, open_data
 from stillhouse.runs.judging.likeness import Likeness, likeness_to
 from stillhouse.students.quantised import quantised

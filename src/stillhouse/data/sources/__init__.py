@@ -1,1 +1,1 @@
-"""Where data comes from: a file per source, each gives `SourceSplits`; `find` picks the source."""
+"""Where data comes from: a file per kind of source, each gives `SourceSplits`; `find` chooses."""

@@ -1,4 +1,4 @@
-"""A .npz file with arrays of images and labels."""
+"""Arrays of images and labels: a .npz file, and the digits of scikit-learn."""
 
 import zlib
 from pathlib import Path
@@ -7,8 +7,7 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 
-from stillhouse.data.sources.labels import number_labels
-from stillhouse.data.sources.splits import SourceSplits
+from stillhouse.data.sources.labelled_splits import SourceSplits, number_labels
 from stillhouse.data.tables import ImageTable
 from stillhouse.errors import DataError
 
@@ -99,4 +98,20 @@ def _how_to_bytes(images: np.ndarray) -> str:
     return (
         f"They lie in {images.min():.4g}..{images.max():.4g}: undo the normalisation, scale to "
         "0..255, round, and save astype('uint8')"
+    )
+
+
+def read_digits() -> SourceSplits:
+    """Read the digits; their values 0..16 become 0..255, rounded.
+
+    >>> len(read_digits().parts["train"])
+    1797
+    """
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    pixels = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]
+    table = ImageTable(torch.from_numpy(pixels), torch.from_numpy(digits.target.astype(np.int64)))
+    return SourceSplits(
+        "digits", {"train": table}, tuple(str(name) for name in digits.target_names)
     )

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from stillhouse.data.sources.columns import Columns, has_bytes, is_text
-from stillhouse.data.sources.labels import number_labels
+from stillhouse.data.sources.labelled_splits import SourceSplits, number_labels
 from stillhouse.data.sources.pictures import IN_MEMORY, picture_tables
-from stillhouse.data.sources.splits import SourceSplits
 from stillhouse.errors import DataError
 
 

@@ -4,13 +4,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from stillhouse.data.sources.arrays import read_arrays
-from stillhouse.data.sources.digits import read_digits
+from stillhouse.data.sources.arrays import read_arrays, read_digits
 from stillhouse.data.sources.folder import read_folder
-from stillhouse.data.sources.hub import read_hub, read_loaded
-from stillhouse.data.sources.labels import natural
-from stillhouse.data.sources.parquet import parquet_files, read_parquet
-from stillhouse.data.sources.splits import SourceSplits
+from stillhouse.data.sources.hugging_face import parquet_files, read_hub, read_loaded, read_parquet
+from stillhouse.data.sources.labelled_splits import SourceSplits, natural
 from stillhouse.data.sources.synthesis import is_synthesis, read_synthesis
 from stillhouse.data.sources.torch_datasets import read_datasets
 from stillhouse.errors import DataError, nearest

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stillhouse.data.sources.labels import natural, number_labels
-from stillhouse.data.sources.parquet import OTHER_NAMES
+from stillhouse.data.sources.hugging_face import OTHER_NAMES
+from stillhouse.data.sources.labelled_splits import SPLITS, SourceSplits, natural, number_labels
 from stillhouse.data.sources.pictures import picture_tables
-from stillhouse.data.sources.splits import SPLITS, SourceSplits
 from stillhouse.errors import DataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm")

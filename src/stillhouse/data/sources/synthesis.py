@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stillhouse.data.sources.splits import SourceSplits
+from stillhouse.data.sources.labelled_splits import SourceSplits
 from stillhouse.data.tables import FloatTable
 from stillhouse.errors import DataError
 from stillhouse.records.sealed import Place, SealedFiles

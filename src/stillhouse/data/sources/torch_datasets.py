@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stillhouse.data.sources.labels import number_labels
-from stillhouse.data.sources.splits import SourceSplits
+from stillhouse.data.sources.labelled_splits import SourceSplits, number_labels
 from stillhouse.data.tables import Samples, SampleTable
 from stillhouse.errors import DataError
 

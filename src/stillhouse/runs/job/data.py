@@ -10,16 +10,14 @@ from torch import Tensor
 
 from stillhouse.data.augment import Augment
 from stillhouse.data.batches import Batches
+from stillhouse.data.image_operations import image_to_tensor, resize_table
 from stillhouse.data.load import Splits, load
-from stillhouse.data.resize import resize_table
-from stillhouse.data.samples import image_to_tensor
 from stillhouse.data.tables import FloatTable, ImageTable
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.task import CLASSIFICATION, Task
 from stillhouse.engine.threads import chosen_workers
 from stillhouse.errors import DataError, RecipeError
-from stillhouse.recipes.augment import AugmentSection
-from stillhouse.recipes.schema import DataSection
+from stillhouse.recipes.data import AugmentSection, DataSection
 from stillhouse.records.code import code_identity
 
 LEAST_STD = 1 / 255

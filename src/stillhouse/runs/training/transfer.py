@@ -14,8 +14,7 @@ from stillhouse.data.batches import Batches
 from stillhouse.data.sources.synthesis import ROWS, present, read_synthesis
 from stillhouse.data.tables import FloatTable, RepeatedTable
 from stillhouse.errors import RecipeError
-from stillhouse.recipes.augment import AugmentSection
-from stillhouse.recipes.transfer import ADI, REAL, TransferSection
+from stillhouse.recipes.data import ADI, REAL, AugmentSection, TransferSection
 from stillhouse.records.fingerprint import fingerprint
 from stillhouse.runs.job.data import JobData
 from stillhouse.runs.job.job import Job

@@ -13,8 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stillhouse.students.quantised.layers import ConvolutionPlan, Quantised, QuantisedConv2d
-from stillhouse.students.quantised.rounding import input_codes, weight_codes, weight_steps
+from stillhouse.students.quantised.layers import (
+    ConvolutionPlan,
+    Quantised,
+    QuantisedConv2d,
+    input_codes,
+    weight_codes,
+    weight_steps,
+)
 
 EXACT_FLOAT32 = 2**24
 

@@ -49,7 +49,7 @@ def quantised(
         ModelError: nothing in it can be rounded, a layer is of a kind that only looks like a known
             one, ``keep`` names what is not there, or it does not take such an image.
 
-    Papers: see `stillhouse.students.quantised.rounding`.
+    Papers: see `stillhouse.students.quantised.layers`.
 
     >>> import torch
     >>> net = quantised(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), torch.zeros(1, 1, 2, 2))

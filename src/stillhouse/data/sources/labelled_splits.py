@@ -1,7 +1,8 @@
-"""Labels: from what a source says (names or numbers) to 0..C-1, with every check on the way."""
+"""What a source gives: a table for each split that it names, with labels checked and numbered."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -9,7 +10,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stillhouse.data.tables import Table
 from stillhouse.errors import DataError, nearest
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class SourceSplits:
+    """The splits that a source has of its own: always `train`, maybe `validation` and `test`."""
+
+    name: str
+    parts: Mapping[str, Table]
+    classes: tuple[str, ...]
+
 
 Where = Callable[[str, int], str]  # (split, row) -> the file and row, for messages
 

@@ -3,7 +3,7 @@ import re
 import numpy as np
 import pytest
 
-from stillhouse.data.sources.labels import natural, number_labels
+from stillhouse.data.sources.labelled_splits import natural, number_labels
 from stillhouse.errors import DataError
 
 

@@ -1,16 +1,79 @@
-"""The transfer set of a recipe: images made from the teacher alone, which the student learns on."""
+"""What a student learns on: data, how they are augmented, or a transfer set.
+
+A transfer set is images made from the teacher alone, or some of the real ones without their labels.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, create_model, model_validator
 
-from stillhouse.recipes.augment import AugmentSection, augment_words
+from stillhouse.errors import nearest
 from stillhouse.recipes.choices import choice_of, choices
 from stillhouse.recipes.networks import Count, Section
 from stillhouse.synthesis import SYNTHESES, adi, deep_inversion
 
 ADI, REAL = "adi", "real"
+
+Pixels = Annotated[int, Field(ge=0)]
+
+USUAL: dict[str, Any] = {
+    "crop": 4, "flip": True, "cutout": 8, "rotate": 15.0, "shift": 4.0, "scale": 1.2,
+    "blur": 1.5, "fade": 0.2,
+}  # fmt: skip
+"""What a word of a list stands for."""
+
+
+class AugmentSection(Section):
+    """Augmentation of training images, see `data.augment.Augment`.
+
+    ``crop``, ``cutout``, ``shift``, ``blur``: pixels; ``rotate``: degrees; ``scale``, ``fade``:
+    factors.
+    """
+
+    crop: Pixels = 0
+    flip: bool = False
+    cutout: Pixels = 0
+    rotate: Annotated[float, Field(ge=0, le=180)] = 0.0
+    shift: Annotated[float, Field(ge=0)] = 0.0
+    scale: Annotated[float, Field(ge=1)] = 1.0
+    blur: Annotated[float, Field(ge=0)] = 0.0
+    fade: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+
+def augment_words(value: Any) -> Any:
+    """``[crop, flip]`` is short for ``{crop: 4, flip: true}``; ``none`` for all off.
+
+    >>> augment_words(["flip", "rotate"])
+    {'flip': True, 'rotate': 15.0}
+    """
+    if value == "none":
+        return {}
+    names = [value] if isinstance(value, str) and value != "auto" else value
+    if isinstance(names, list):
+        unknown = [name for name in names if name not in USUAL]
+        if unknown:
+            raise ValueError(f"no augmentation '{unknown[0]}'; {nearest(str(unknown[0]), USUAL)}")
+        return {name: USUAL[name] for name in names}
+    return value
+
+
+class DataSection(Section):
+    """Where samples come from and how they are split and shown."""
+
+    source: str
+    image: str | None = None
+    label: str | None = None
+    validation: float | int = 0.1
+    test: float | int = 0.2
+    limit: Count | None = None
+    split_seed: int = 0
+    view_seed: int = 0
+    views: Count | Literal["auto", "live"] = "auto"
+    augment: Annotated[AugmentSection | Literal["auto"], BeforeValidator(augment_words)] = "auto"
+    size: Count | None = None
+    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
+
 
 if TYPE_CHECKING:
     from stillhouse.recipes.choices import Choice

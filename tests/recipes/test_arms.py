@@ -5,7 +5,7 @@ import pytest
 from stillhouse.errors import RecipeError
 from stillhouse.methods import METHODS
 from stillhouse.recipes import make_study
-from stillhouse.recipes.contenders import TUNED_KD, contender_name, method_arms
+from stillhouse.recipes.arms import TUNED_KD, contender_name, method_arms
 
 COMMON = {"data": "digits", "teacher": "resnet20", "student": "resnet8"}
 

@@ -1,7 +1,9 @@
+"""Noise is a function of seed, row and pixel; a shift loses no pixel."""
+
 import pytest
 import torch
 
-from stillhouse.synthesis.noise import gaussian_noise, uniform_noise
+from stillhouse.synthesis.inputs import RandomShift, gaussian_noise, uniform_noise
 
 
 @pytest.mark.parametrize("noise", [uniform_noise, gaussian_noise])
@@ -22,3 +24,12 @@ def test_the_moments_are_those_of_the_distributions() -> None:
     assert float(normal.var()) == pytest.approx(1.0, rel=0.02)
     assert float((normal**4).mean()) == pytest.approx(3.0, rel=0.05)
     assert bool(torch.isfinite(normal).all())
+
+
+def test_shifting_moves_pixels_and_loses_none() -> None:
+    torch.manual_seed(0)
+    image = torch.arange(32.0).view(1, 1, 4, 8)
+    seen = {tuple(RandomShift(0.5)(image).flatten().tolist()) for _ in range(40)}
+    assert len(seen) > 10
+    assert all(sorted(one) == sorted(image.flatten().tolist()) for one in seen)
+    assert torch.equal(RandomShift(0.0, flip=False)(image), image)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from stillhouse.data.resize import resize_table
+from stillhouse.data.image_operations import resize_table
 from stillhouse.data.tables import ImageTable, SampleTable
 from stillhouse.errors import DataError
 

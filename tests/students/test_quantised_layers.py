@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from stillhouse.students.quantised.layers import InputRange
-from stillhouse.students.quantised.rounding import (
+from stillhouse.students.quantised.layers import (
+    InputRange,
     input_codes,
     input_grid,
     weight_codes,

@@ -1,0 +1,168 @@
+"""Operations on images: turned, resized and shifted; blurred; as tensors; brought to one size."""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stillhouse.data.tables import ImageTable, Table
+from stillhouse.data.views import uniform, uniforms
+from stillhouse.errors import DataError
+
+
+def affine(images: Tensor, *, angle: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """Turn, resize and shift images about their middle, bilinear; what comes from outside is 0.
+
+    Args:
+        images: float [B, C, H, W].
+        angle: [B] radians, counter-clockwise as seen.
+        scale: [B]; 2.0 shows everything twice as large.
+        shift: [B, 2] pixels to the right and down.
+
+    Shapes:
+        images: [B, C, H, W] to the same.
+
+    >>> dot = torch.zeros(1, 1, 3, 3)
+    >>> dot[0, 0, 1, 2] = 1.0  # right of the middle
+    >>> quarter = torch.tensor([math.pi / 2])
+    >>> up = affine(dot, angle=quarter, scale=torch.ones(1), shift=torch.zeros(1, 2))
+    >>> up[0, 0].round().int().tolist()
+    [[0, 1, 0], [0, 0, 0], [0, 0, 0]]
+    """
+    height, width = images.shape[-2:]
+    across, down = (
+        torch.arange(side, device=images.device) - (side - 1) / 2 for side in (width, height)
+    )
+    # Where each pixel of the result comes from: the inverse of turn, resize, shift.
+    x = across[None, None, :] - shift[:, 0, None, None]
+    y = down[None, :, None] - shift[:, 1, None, None]
+    cosine, sine = (part[:, None, None] for part in (angle.cos() / scale, angle.sin() / scale))
+    from_x, from_y = cosine * x - sine * y, sine * x + cosine * y
+    grid = torch.stack([2 * from_x / width, 2 * from_y / height], -1)
+    return F.grid_sample(images, grid.to(images.dtype), mode="bilinear", align_corners=False)
+
+
+def random_affine(
+    images: Tensor,
+    *,
+    seed: int,
+    index: Tensor,
+    view: int,
+    draws: tuple[int, int, int, int],
+    rotate: float = 0.0,
+    shift: float = 0.0,
+    scale: float = 1.0,
+) -> Tensor:
+    """The affine view of each image, a pure function of (seed, index, view).
+
+    Args:
+        images: float [B, C, H, W].
+        seed, index, view: see `views.uniform`; index is [B].
+        draws: numbers of the draws for angle, scale, shift to the right, shift down.
+        rotate: largest angle to either side, degrees.
+        shift: largest shift to each side, pixels.
+        scale: largest factor; drawn between ``1 / scale`` and ``scale``, uniform in its logarithm.
+    """
+    drawn = (2 * uniforms(seed, index, view, draws) - 1).unbind()
+    return affine(
+        images,
+        angle=drawn[0] * math.radians(rotate),
+        scale=torch.exp(drawn[1] * math.log(scale)),
+        shift=torch.stack([drawn[2], drawn[3]], 1) * shift,
+    )
+
+
+REACH = 2.5
+"""Standard deviations after which the Gaussian is cut."""
+LEAST = 1e-2
+"""Pixels; a narrower Gaussian is one pixel."""
+
+
+def blur(images: Tensor, sigma: Tensor, *, most: float) -> Tensor:
+    """Blur images by a Gaussian, row by row and column by column; edges go on as they end.
+
+    ``w(d) = exp(-d^2 / (2 sigma^2)) / sum``, for d up to 2.5 times the widest sigma.
+
+    Args:
+        images: float [B, C, H, W].
+        sigma: [B] pixels.
+        most: the widest sigma that there may be: how far the Gaussians reach.
+
+    Shapes:
+        images: [B, C, H, W] to the same.
+
+    >>> dot = torch.zeros(1, 1, 5, 5)
+    >>> dot[0, 0, 2, 2] = 1.0
+    >>> blurred = blur(dot, torch.tensor([0.5]), most=0.5)
+    >>> [round(value, 2) for value in blurred[0, 0, 2].tolist()]
+    [0.0, 0.08, 0.62, 0.08, 0.0]
+    """
+    count, channels, height, width = images.shape
+    reach = min(math.ceil(REACH * most), height - 1, width - 1)
+    steps = torch.arange(-reach, reach + 1, device=images.device)
+    weights = torch.exp(-(steps**2) / (2 * sigma.clamp_min(LEAST)[:, None] ** 2))
+    weights = (weights / weights.sum(1, keepdim=True)).repeat_interleave(channels, 0)
+    planes = images.reshape(1, count * channels, height, width)
+    planes = F.pad(planes, (reach, reach, reach, reach), mode="replicate")
+    for kernel in (weights[:, None, None, :], weights[:, None, :, None]):
+        planes = F.conv2d(planes, kernel.to(images.dtype), groups=count * channels)
+    return planes.reshape(count, channels, height, width)
+
+
+def random_blur(
+    images: Tensor, *, seed: int, index: Tensor, view: int, draw: int, most: float
+) -> Tensor:
+    """Blur each image by a sigma in 0..most, a pure function of (seed, index, view)."""
+    return blur(images, uniform(seed, index, view, draw) * most, most=most)
+
+
+def image_to_tensor(image: Any) -> Tensor:
+    """A PIL image or an array as uint8 [H, W, C]; a tensor [C, H, W] or [H, W] as it is, moved.
+
+    >>> image_to_tensor(np.zeros((2, 3), dtype=np.uint8)).shape
+    torch.Size([2, 3, 1])
+    """
+    if isinstance(image, Tensor):
+        return image[..., None] if image.ndim == 2 else image.permute(1, 2, 0)
+    array = torch.from_numpy(np.array(image))
+    return array[..., None] if array.ndim == 2 else array
+
+
+def resize_table(table: Table, size: int) -> ImageTable:
+    """Each image scaled so that its shorter side is ``size``, then cut to the centre square.
+
+    Bilinear with antialiasing (Pillow), the usual preparation for evaluation at a resolution.
+
+    >>> table = ImageTable(torch.zeros(2, 4, 6, 3, dtype=torch.uint8), torch.tensor([0, 1]))
+    >>> resize_table(table, 8).images.shape
+    torch.Size([2, 8, 8, 3])
+    """
+    images = [_square(table, row, size) for row in range(len(table))]
+    shapes = sorted({tuple(image.shape) for image in images})
+    if len(shapes) > 1:
+        raise DataError(f"images differ in channels after resizing: {shapes}; make them all RGB")
+    return ImageTable(torch.stack(images), table.labels)
+
+
+def _square(table: Table, row: int, size: int) -> Tensor:
+    from PIL import Image
+
+    if isinstance(table, ImageTable):
+        pixels = table.images[row]
+    else:
+        pixels = image_to_tensor(table.read(row))
+    if pixels.dtype != torch.uint8:
+        raise DataError("data.size resizes pixels (uint8); this dataset gives floats: resize there")
+    array = pixels.numpy()
+    image = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
+    width, height = image.size
+    scale = size / min(width, height)
+    wide, high = max(round(width * scale), size), max(round(height * scale), size)
+    image = image.resize((wide, high), Image.Resampling.BILINEAR)
+    left, top = (wide - size) // 2, (high - size) // 2
+    return image_to_tensor(
+        np.asarray(image.crop((left, top, left + size, top + size)))
+    ).contiguous()
