@@ -156,7 +156,7 @@ def test_when_all_were_tried_it_ends(tmp_path: Path, monkeypatch) -> None:
 
 
 def test_a_student_that_diverges_is_one_of_the_trials(tmp_path: Path, monkeypatch) -> None:
-    attempt = searching._Attempt._accuracy
+    attempt = searching._Attempt._validation
 
     def fails(self, model: str) -> float:
         if self.first:
@@ -165,7 +165,7 @@ def test_a_student_that_diverges_is_one_of_the_trials(tmp_path: Path, monkeypatc
         return attempt(self, model)
 
     monkeypatch.setattr(searching._Attempt, "first", True, raising=False)
-    monkeypatch.setattr(searching._Attempt, "_accuracy", fails)
+    monkeypatch.setattr(searching._Attempt, "_validation", fails)
     found = run_search(asked(tmp_path / "search", 2))
     assert sorted(one.outcome for one in found if one.outcome != "refused") == [
         "diverged", "trained"
