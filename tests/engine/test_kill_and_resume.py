@@ -25,7 +25,7 @@ from stillhouse.data.augment import Augment
 from stillhouse.data.batches import Batches
 from stillhouse.data.tables import ImageTable
 from stillhouse.records.files import save_tensors
-from stillhouse.engine.fit import Silent, fit
+from stillhouse.engine.fit import NullObserver, fit
 from stillhouse.engine.nodes import Ema, Role
 from stillhouse.engine.optimisers import one_cycle, sgd
 from stillhouse.engine.platform import open_platform
@@ -44,7 +44,7 @@ stage = th_kd(student, teacher, form="paper", alpha=0.3)
 mean = Ema("mean", stage.role("student"), decay=0.9)
 stage = Stage(stage.name, [*stage.nodes, mean], stage.updates, stage.measures)
 
-class Slow(Silent):
+class Slow(NullObserver):
     def step(self, images):
         time.sleep(step_seconds)
         print("step", flush=True)
