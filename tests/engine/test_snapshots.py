@@ -60,7 +60,7 @@ def test_accuracy_stops_at_the_first_epoch_that_reaches_it(
 
 
 def test_accuracy_that_never_comes(train: Batches, platform: Platform, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"waited for 100\.00 %.* in 4 epochs; ask for less"):
+    with pytest.raises(RunError, match=r"waited for 100\.00%.* in 4 epochs; ask for less"):
         fit(
             plain(tiny_net(4, 1)),
             train,

@@ -241,7 +241,7 @@ class _Run:
         values = [self._headline(record["validation"]) for record in self.history]
         best = max(values) if self.metric.higher_is_better else min(values)
         who, metric = self.about.get("stage", self.stage.name), self.metric
-        wanted, reached = (f"{metric.shown(v)} {metric.unit}".strip() for v in (target, best))
+        wanted, reached = metric.with_unit(target), metric.with_unit(best)
         return (
             f"{who}: waited for {wanted} of validation {metric.name} and reached {reached} in "
             f"{len(self.history)} epochs; ask for less or give it more epochs"

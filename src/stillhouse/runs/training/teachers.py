@@ -171,8 +171,7 @@ def _mention(job: Job, trained: TrainedTeacher) -> None:
     if share is None:
         return
     metric, guessing = job.task.metric, job.task.guessing(job.data.classes)
-    said = f"{metric.name} {metric.shown(share)} {metric.unit}".rstrip()
-    job.watcher.say(f"teacher: validation {said}")
+    job.watcher.say(f"teacher: validation {metric.name} {metric.with_unit(share)}")
     wanted_poor = trained.teacher.section.until is not None
     if guessing is not None and share < CHANCE_FACTOR * guessing and not wanted_poor:
         job.watcher.warn(
