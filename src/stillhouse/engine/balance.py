@@ -12,13 +12,14 @@ from torch import nn
 from stillhouse.data.batches import BatchSource
 from stillhouse.engine.facts import facts_of
 from stillhouse.engine.gradients import gradient_norms
-from stillhouse.engine.objective import Objective, UpdateObjective
+from stillhouse.engine.objective import Objective
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.seeding import seeded
 from stillhouse.engine.signals import Signals
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.terms import OverTraining, Term, Weight
 from stillhouse.engine.trainer import Settings, opened
+from stillhouse.engine.update_objective import UpdateObjective
 from stillhouse.errors import WiringError
 
 MOMENTS = (0.0, 0.25, 0.5, 0.75, 1.0)

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import nn
 
-from stillhouse.engine.objective import UpdateObjective
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.signals import Signals
+from stillhouse.engine.update_objective import UpdateObjective
 
 
 def gradient_norms(

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from stillhouse.engine.meter import Meter
-from stillhouse.engine.objective import Output, UpdateObjective
 from stillhouse.engine.optimisers import OptimizerFactory, ScheduleFactory
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.signals import Signals
+from stillhouse.engine.update_objective import Output, UpdateObjective
 
 
 class Stepper:

@@ -10,16 +10,16 @@ from torch import Tensor
 from stillhouse.cache import cached_parts
 from stillhouse.engine.balance import check_balance
 from stillhouse.engine.gradients import gradient_norms
-from stillhouse.engine.objective import UpdateObjective
 from stillhouse.engine.signals import Signals, shape_text
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Trainer, opened
+from stillhouse.engine.update_objective import UpdateObjective
 from stillhouse.errors import RecipeError, WiringError
 from stillhouse.recipes.networks import ancestors, each_student_its_own
 from stillhouse.runs.job.heads import watching_head
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.networks import check_apart
-from stillhouse.runs.training.serving import TEACHER, Planner, need_of
+from stillhouse.runs.training.serving_plan import TEACHER, Planner, need_of
 from stillhouse.runs.training.teachers import Teachers, TrainedTeacher, given_score
 from stillhouse.runs.training.transfer import check_transfer, stand_in
 

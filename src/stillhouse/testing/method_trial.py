@@ -17,12 +17,13 @@ from stillhouse.engine.facts import facts_of
 from stillhouse.engine.fit import FitResult, NullObserver, Observer, fit
 from stillhouse.engine.layout import Homes
 from stillhouse.engine.nodes import Role
-from stillhouse.engine.objective import UpdateObjective, Weights
+from stillhouse.engine.objective import Weights
 from stillhouse.engine.platform import Platform, open_platform
 from stillhouse.engine.seeding import StepSeeds
 from stillhouse.engine.signals import Signals, part
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Settings, opened
+from stillhouse.engine.update_objective import UpdateObjective
 from stillhouse.errors import StillhouseError
 from stillhouse.testing.contract import positional
 from stillhouse.testing.toy import taught, toy_batches, untaught

@@ -17,9 +17,9 @@ from stillhouse.recipes import make_recipe
 from stillhouse.runs.job.watcher import SilentWatcher
 from stillhouse.runs.preflight import check
 from stillhouse.runs.run import prepare
-from stillhouse.runs.training import serving
+from stillhouse.runs.training import serving_plan
 from stillhouse.runs.training.forecast import Times, forecast
-from stillhouse.runs.training.serving import Planner
+from stillhouse.runs.training.serving_plan import Planner
 
 RECIPE = {
     "data": {"source": "digits", "limit": 200},
@@ -183,7 +183,7 @@ def test_images_are_timed_apart_from_the_teacher(tmp_path: Path, monkeypatch) ->
         return torch.as_tensor(np.array(image)).float().permute(2, 0, 1) / 255
 
     seen = []
-    asked = serving.time_steps
+    asked = serving_plan.time_steps
 
     def timed(*given) -> Times:
         with monkeypatch.context() as stopped:
@@ -191,7 +191,7 @@ def test_images_are_timed_apart_from_the_teacher(tmp_path: Path, monkeypatch) ->
             seen.append(asked(*given))
         return seen[0]
 
-    monkeypatch.setattr(serving, "time_steps", timed)
+    monkeypatch.setattr(serving_plan, "time_steps", timed)
     distil(tmp_path / "a", transform=slow, eval_transform=slow)
     assert seen == [Times(step=16.0, teacher=0.0, batch=16.0)]
 
