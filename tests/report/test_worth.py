@@ -103,4 +103,4 @@ def test_a_cached_teacher_is_told_and_its_cache_counted(made):
     found = worth(read_run(made.write()))
     assert found.cost == pytest.approx((20.1 + 6.0 / 3 + 12.0) / 10.0)
     assert found.sentences[-1].startswith("Teacher: cached once, 8 views")
-    assert found.sentences[-1].endswith("TeacherCache took 6.0 s, shared by all students.")
+    assert found.sentences[-1].endswith("Caching it took 6.0 s, shared by all students.")

@@ -131,7 +131,7 @@ def _served(record: RunRecord) -> str:
         return ""
     sentence = served.why[:1].upper() + served.why[1:] + "."
     if served.cached and served.seconds:
-        sentence += f" TeacherCache took {duration(served.seconds)}, shared by all students."
+        sentence += f" Caching it took {duration(served.seconds)}, shared by all students."
     return sentence
 
 
