@@ -13,7 +13,7 @@ from stillhouse.errors import DataError, ModelError, RecipeError
 from stillhouse.recipes import make_recipe
 from stillhouse.runs.run import Objects, prepare, run
 
-BUDGET = {"epochs": 3, "batch": 20, "precision": "fp32", "compile": False,
+BUDGET = {"epochs": 3, "batch": 20, "precision": "fp32",
           "optimizer": {"name": "sgd", "lr": 0.02}}  # fmt: skip
 
 

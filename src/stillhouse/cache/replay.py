@@ -143,7 +143,7 @@ class Replay(Node):
         if views[-1] >= self.cache.views or views[0] < 0:
             raise CacheError(
                 f"'{self.name}' was cached for views 0..{self.cache.views - 1}, but view "
-                f"{int(views[-1])} was shown; record more views or set data.views: "
+                f"{int(views[-1])} was shown; cache more views or set data.views: "
                 f"{self.cache.views}"
             )
         given = {}

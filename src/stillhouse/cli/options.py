@@ -19,7 +19,10 @@ Shared = Annotated[
 ]
 AllowImports = Annotated[
     bool,
-    typer.Option("--allow-imports", help="Allow models named python:PACKAGE:FUNCTION."),
+    typer.Option(
+        "--allow-imports",
+        help="Allow code of your own, named python:MODULE:NAME (networks, methods, tasks).",
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only the table and the verdict.")]
 

@@ -35,7 +35,7 @@ def run_a_study(
         if isinstance(watcher, Bars):
             watcher.clear()
         if not quiet:
-            console.print(arm_line(entry), markup=False, soft_wrap=True)
+            console.print(arm_line(entry, prepared.metric), markup=False, soft_wrap=True)
 
     try:
         prepared = prepare_study(

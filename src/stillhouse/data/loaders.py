@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import DataLoader, IterableDataset, default_collate
 
 from stillhouse.data.augment import Augment
 from stillhouse.data.batches import EVALUATION_BATCH, Batches, BatchSource, Order
@@ -87,6 +87,8 @@ class DatasetBatches:
         if not len(dataset):
             raise DataError("the dataset has no rows, so there is nothing to serve")
         self.dataset, self.order_seed, self.device = dataset, seed, device
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise DataError(f"batch_size is {batch_size!r}; it is a whole number, at least 1")
         self.batch_size = min(batch_size, len(dataset))
         self.rank, self.world = rank, world
         if self.batch_size % world:
@@ -149,6 +151,11 @@ class LoaderBatches:
         self, loader: DataLoader[Any], seed: int, device: torch.device, world: int = 1
     ) -> None:
         self.loader, self.order_seed, self.device, self.world = loader, seed, device, world
+        if isinstance(loader.dataset, IterableDataset) and not hasattr(loader.dataset, "__len__"):
+            raise DataError(
+                "the DataLoader reads an IterableDataset without a length, so nobody knows how "
+                "long an epoch is; give the dataset a __len__, or use your own loop: stage.open"
+            )
         if not len(loader):
             raise DataError("the DataLoader has no batches, so there is nothing to serve")
 

@@ -85,7 +85,26 @@ def _measure_problem(
     if signal not in signals:
         return _missing_problem(f"measure '{label}'", signal, signals)
     problem, shape = task.output_problem(signals[signal]), shape_text(signals[signal])
-    return f"measure '{label}' scores {problem}, but '{signal}' is {shape}" if problem else None
+    if problem:
+        return f"measure '{label}' scores {problem}, but '{signal}' is {shape}"
+    return _metric_problem(task, signals[signal], signals.get(f"{BATCH}.label"))
+
+
+def _metric_problem(task: Task, output: Tensor, label: Tensor | None) -> str | None:
+    """The headline metric of a task must be among what it measures."""
+    if label is None or task.metric.name in task.further():
+        return None
+    try:
+        there = list(task.rows(output, label))
+    except Exception as error:
+        return f"task '{task.name}' cannot score the first batch: {_said(error)}"
+    if task.metric.name in there:
+        return None
+    known = ", ".join([*there, *task.further()]) or "nothing"
+    return (
+        f"task '{task.name}' is measured by '{task.metric.name}', and its rows and further give "
+        f"{known}"
+    )
 
 
 def _term_problem(term: Term, signals: Mapping[str, Tensor], seed: int) -> str | None:

@@ -6,6 +6,7 @@ known when a method is called, all of it when a first batch is there.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -123,5 +124,10 @@ def batch_signals(
     >>> list(batch_signals(torch.zeros(2), None, {"index": torch.arange(2)}))
     ['batch.image', 'batch.index']
     """
-    given = {"image": image, "label": label, **others}
+    given: dict[str, Any] = {"image": image, "label": label, **others}
+    for name, value in given.items():
+        if value is not None and not isinstance(value, Tensor):
+            said = f"'{name}' is {type(value).__name__}; a batch is tensors: (images, labels), and "
+            said += "whatever else by its name"
+            raise WiringError("batch", [said])
     return {f"{BATCH}.{name}": value for name, value in given.items() if value is not None}

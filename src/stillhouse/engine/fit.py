@@ -10,13 +10,16 @@ from stillhouse.data.batches import BatchSource
 from stillhouse.data.loaders import Data, batches_of
 from stillhouse.engine.checkpoint import Checkpoint
 from stillhouse.engine.evaluate import Scores, evaluate, examine
+from stillhouse.engine.graph import Graph
 from stillhouse.engine.objective import Objective
 from stillhouse.engine.platform import Platform, open_platform
 from stillhouse.engine.seeding import seeded
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Settings, Trainer, Weights, opened, training
 from stillhouse.errors import NonFiniteLoss, RunError, WiringError
+from stillhouse.records.code import code_identity
 from stillhouse.records.files import Lines, Reading
+from stillhouse.records.fingerprint import fingerprint
 from stillhouse.records.metric import Metric
 
 CHECKPOINT = "checkpoint.pt"
@@ -101,12 +104,15 @@ def fit(
             our tables or `Batches`.
         validation: likewise; scored after each epoch, and diagnostics are read off it.
         epochs: passes over the training data, instead of those of the settings.
-        batch_size: of a Dataset or a table; a DataLoader and `Batches` have their own.
+        batch_size: of a Dataset or a table; a DataLoader and `Batches` have their own. Each epoch
+            shows as many whole batches as there are, in a new order; the rows that are left over in
+            one epoch come in another.
         settings: budget and rules; `Settings()` where they are left out.
         platform: device, precision, processes; chosen by what is there where it is left out.
         directory: for checkpoints and metrics.jsonl; None keeps both in memory only.
         identity: fingerprint of everything that decides the result; a checkpoint of another one is
-            refused.
+            refused. Where it is left out, it is made of the stage, the settings and the number of
+            batches.
         about: added to each line of metrics.
         observer: hears of steps and epochs.
 
@@ -130,6 +136,12 @@ def fit(
     >>> len(fitted.history), sorted(fitted.history[-1]["validation"]["student"])
     (2, ['accuracy', 'loss'])
     """
+    given: object = stage
+    if not isinstance(given, Stage):
+        said = f"a fit trains a stage, what a method gives; this is {given!r:.60}"
+        raise WiringError("fit", [said])
+    if train is None:
+        raise WiringError("fit", ["there are no training data; give a Dataset or a DataLoader"])
     settings = settings or Settings()
     if epochs is not None:
         settings = replace(settings, epochs=epochs)
@@ -152,7 +164,8 @@ def fit(
         training(stage, learnt, settings, platform) as trainer,
     ):
         place = Path(directory) if directory else None
-        run = _Run(trainer, scored, place, identity, about or {}, observer or NullObserver())
+        known = identity or _identity(trainer.objective.stage, settings, len(learnt))
+        run = _Run(trainer, scored, place, known, about or {}, observer or NullObserver())
         return run.through()
 
 
@@ -168,6 +181,38 @@ def score(
     with seeded(settings.seed, "fit"), opened(stage, train, settings, platform) as objective:
         objective.load_weights(weights)
         return evaluate(objective, table, platform)
+
+
+def _identity(stage: Graph, settings: Settings, batches: int) -> str:
+    """What tells one fit from another where nobody says: never the weights that it begins with."""
+
+    def of(function: Any) -> str:
+        known = function if hasattr(function, "__qualname__") else type(function)
+        return f"{known.__module__}.{known.__qualname__}"
+
+    shares = (0.0, 0.1, 0.5, 1.0)
+    terms = [
+        [
+            term.name,
+            of(term.loss),
+            term.reads,
+            sorted((k, of(v) if callable(v) else repr(v)) for k, v in term.options.items()),
+            [term.weight_at(share * settings.epochs, float(settings.epochs)) for share in shares],
+        ]
+        for term in stage.terms()
+    ]
+    nodes = [
+        [n.name, n.reads, of(n.module), [list(v.shape) for v in n.module.state_dict().values()]]
+        if n.module is not None else [n.name, n.reads]
+        for n in stage.nodes
+    ]  # fmt: skip
+    rules = {
+        name: code_identity(value) if callable(value) else value
+        for name, value in vars(settings).items()
+        if name not in ("checkpoint_seconds", "compile")
+    }
+    told = {"stage": stage.name, "terms": terms, "nodes": nodes, "batches": batches}
+    return fingerprint({**told, "settings": rules})
 
 
 class _Run:
@@ -241,10 +286,11 @@ class _Run:
         values = [self._headline(record["validation"]) for record in self.history]
         best = max(values) if self.metric.higher_is_better else min(values)
         who, metric = self.about.get("stage", self.stage.name), self.metric
+        easier = "less" if metric.higher_is_better else "more"
         wanted, reached = metric.with_unit(target), metric.with_unit(best)
         return (
             f"{who}: waited for {wanted} of validation {metric.name} and reached {reached} in "
-            f"{len(self.history)} epochs; ask for less or give it more epochs"
+            f"{len(self.history)} epochs; ask for {easier} or give it more epochs"
         )
 
     def _epoch(self) -> None:

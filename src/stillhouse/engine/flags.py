@@ -1,12 +1,21 @@
 """Flags of the user's modules: what a stage changes it puts back, also after an exception."""
 
 from collections.abc import Iterable
+from typing import Any
+from weakref import ref
 
 from torch import nn
+from torch.utils.weak import WeakIdKeyDictionary
+
+_HOLDERS: Any = WeakIdKeyDictionary()
+"""Module or parameter -> who holds its flag, in the order in which they came."""
 
 
 class Flags:
     """Train/eval and requires_grad flags of some modules, as they were.
+
+    Several may hold the flags of one module. They may end in any order: after the last one the flag
+    is what it was before the first.
 
     >>> layer = nn.Linear(1, 1)
     >>> flags = Flags([layer])
@@ -20,18 +29,34 @@ class Flags:
         known = list(modules)
         self._training = {m: m.training for root in known for m in root.modules()}
         self._grad = {p: p.requires_grad for root in known for p in root.parameters()}
+        for held in (*self._training, *self._grad):
+            _HOLDERS[held] = [*_HOLDERS.get(held, ()), ref(self)]
 
     def learns(self, parameter: nn.Parameter) -> bool:
         """Whether a parameter collected gradients; one that came later does."""
         return self._grad.get(parameter, True)
 
     def restore(self) -> None:
-        """Put them back."""
-        for module, training in self._training.items():
-            module.training = training
-        for parameter, requires_grad in self._grad.items():
-            if parameter.is_leaf:
-                parameter.requires_grad_(requires_grad)
+        """Put them back; of what is held by one that came later, that one will."""
+        for module in self._training:
+            if self._leave(module, self._training):
+                module.training = self._training[module]
+        for parameter in self._grad:
+            if self._leave(parameter, self._grad) and parameter.is_leaf:
+                parameter.requires_grad_(self._grad[parameter])
+
+    def _leave(self, held: Any, flags: dict[Any, bool]) -> bool:
+        """Whether the flag is to be put back now; else the next holder takes over what it was."""
+        alive = [one for one in _HOLDERS.get(held, ()) if one() is not None]
+        place = next((at for at, one in enumerate(alive) if one() is self), None)
+        if place is None:
+            return False  # was put back before
+        later = [one() for one in alive[place + 1 :]]
+        _HOLDERS[held] = [*alive[:place], *alive[place + 1 :]]
+        if later:
+            mine = later[0]._training if flags is self._training else later[0]._grad
+            mine[held] = flags[held]
+        return not later
 
 
 class Frozen:

@@ -91,6 +91,11 @@ class Role(Node):
         frozen: str | Iterable[str] = (),
     ) -> None:
         super().__init__(name, reads)
+        given: object = module
+        if not isinstance(given, nn.Module):
+            what = given.__name__ if isinstance(given, type) else type(given).__name__
+            said = f"a network is a torch.nn.Module, made and not its class; this is {what}"
+            raise ModelError(f"{name}: {said}")
         self._module = module
         self._head = head
         self.aliases = dict(aliases or {})

@@ -6,7 +6,9 @@ loop; `torch.compile` and ``DistributedDataParallel`` wrap it as a whole.
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from numbers import Real
 from typing import Any
+from weakref import WeakKeyDictionary, ref
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +28,9 @@ Weights = dict[str, dict[str, Tensor]]
 EPOCHS = 240.0
 """The schedule of CRD's CIFAR-100 comparison, for which the papers give warm-ups in epochs."""
 ROUNDING = 1e-9
+
+_OPEN: Any = WeakKeyDictionary()
+"""Node -> the objective that it listens for."""
 
 
 class Objective(nn.Module):
@@ -60,9 +65,11 @@ class Objective(nn.Module):
         super().__init__()
         stage = stage.with_labelled_terms()
         self.stage = stage
-        self.epochs = EPOCHS if epochs is None else float(epochs)
+        self.epochs = _epochs(EPOCHS if epochs is None else epochs)
         self.autocast = autocast
         self.progress = 0.0
+        self.updates: tuple[UpdateObjective, ...] = ()
+        self._take_over()
         self._flags = Flags(stage.modules())
         self._is_open = True  # from here on there is something to put back
         try:
@@ -76,7 +83,9 @@ class Objective(nn.Module):
     def _compose(self) -> None:
         stage, nodes = self.stage, self.wiring.nodes
         learners = set(stage.learners)
-        self.learners = {n.name: n.module for n in nodes if n.name in learners and n.module}
+        self.learners = {
+            n.name: n.module for n in nodes if n.name in learners and n.module is not None
+        }
         self.followers = [node for node in stage.nodes if isinstance(node, Ema)]
         losses = {term.name: term.module for term in stage.terms() if term.module is not None}
         self.nodes = nn.ModuleDict(self.stateful())
@@ -88,7 +97,9 @@ class Objective(nn.Module):
             for frozen in node.frozen_parts()
         ]
         others = [
-            n.module for n in (*nodes, *self.followers) if n.name not in learners and n.module
+            n.module
+            for n in (*nodes, *self.followers)
+            if n.name not in learners and n.module is not None
         ]
         self._frozen = Frozen([*others, *parts])
         self._frozen.freeze()
@@ -120,12 +131,24 @@ class Objective(nn.Module):
         An objective that was closed is as it was then; nothing is checked or sized again.
         """
         if not self._is_open:
+            self._take_over()
             self._flags = Flags(self.stage.modules())
         self._is_open = True
+        for update in self.updates:
+            update.is_open = True
         self._listen()
         self._frozen.freeze()
         self.train()
         self.set_progress(self.progress)
+
+    def _take_over(self) -> None:
+        """A node listens for one objective: another one that has it open is closed."""
+        for node in self.stage.nodes:
+            before = _OPEN.get(node)
+            other = None if before is None else before()
+            if other is not None and other is not self:
+                other.close()
+            _OPEN[node] = ref(self)
 
     def _listen(self) -> None:
         for node in self.wiring.nodes:
@@ -144,11 +167,15 @@ class Objective(nn.Module):
             self._listen()
 
     def close(self) -> None:
-        """Take the hooks off and put the flags of all modules back."""
+        """Take the hooks off and put the flags of all modules back; nothing where that was done."""
+        if not self._is_open:
+            return
         for node in self.stage.nodes:
             node.close()
         self._flags.restore()
         self._is_open = False
+        for update in self.updates:
+            update.is_open = False
 
     def __enter__(self) -> "Objective":
         return self
@@ -161,8 +188,17 @@ class Objective(nn.Module):
         super().train(mode)
         for update in self.updates:
             update.training = mode
-        self._frozen.keep()
+        if self._is_open:
+            self._frozen.keep()
         return self
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """An open objective cannot be copied: its hooks are on these very networks."""
+        said = (
+            "it listens to your networks through hooks, so it can be neither copied nor pickled; "
+        )
+        said += "save objective.state_dict(), or copy the networks and open a stage of them"
+        raise WiringError("objective", [said])
 
     # -- a step ------------------------------------------------------------------------------
 
@@ -206,19 +242,29 @@ class Objective(nn.Module):
                 said += "much of it is done: after_step(progress=step / steps)"
                 raise WiringError(f"stage '{self.stage.name}'", [said])
             progress = self.progress
-        elif not 0.0 <= progress <= 1.0 + ROUNDING:
-            said = f"progress is the share of the training that is done, in 0..1, not {progress}"
-            raise WiringError(f"stage '{self.stage.name}'", [said])
+        else:
+            self._check_share(progress)
         for follower in self.followers:
             if follower.due(self.progress, progress, self.epochs):
                 follower.follow()
         self.set_progress(progress)
 
     def set_progress(self, progress: float) -> None:
-        """Set the weights to those of a share of the training, where one goes on from there."""
+        """Set the weights to those of a share of the training, where one goes on from there.
+
+        Raises:
+            WiringError: it is no number in 0..1.
+        """
+        self._check_share(progress)
         self.progress = progress
         for update in self.updates:
             update.weigh(progress, self.epochs)
+
+    def _check_share(self, progress: Any) -> None:
+        if not isinstance(progress, Real) or not 0.0 <= float(progress) <= 1.0 + ROUNDING:
+            said = "progress is the share of the training that is done, a number in 0..1, "
+            said += f"not {progress!r}"
+            raise WiringError(f"stage '{self.stage.name}'", [said])
 
     @property
     def _follows_training(self) -> bool:
@@ -273,5 +319,12 @@ class Objective(nn.Module):
             if node.module is not None and id(node.module) not in mine:
                 node.module._apply(fn, recurse)
         for update in self.updates:
-            update.scale = fn(update.scale)
+            update.scale = update.scale.to(fn(update.scale).device)
         return self
+
+
+def _epochs(given: Any) -> float:
+    if isinstance(given, Real) and 0 < float(given) < float("inf"):
+        return float(given)
+    said = f"epochs is how long the whole training is, a number above 0, not {given!r}"
+    raise WiringError("objective", [said])

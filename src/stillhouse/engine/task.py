@@ -53,7 +53,7 @@ class Task(ABC):
 
     @abstractmethod
     def rows(self, output: Tensor, label: Tensor, /) -> Mapping[str, Tensor]:
-        """Values of each row whose means are measured, by name, [B] each; 'loss' among them."""
+        """Values of each row whose means are measured, by name, [B] each."""
 
     @abstractmethod
     def predict(self, output: Tensor, /) -> Tensor:

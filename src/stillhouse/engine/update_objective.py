@@ -75,6 +75,7 @@ class UpdateObjective(nn.Module):
         autocast: torch.dtype | None,
     ) -> None:
         super().__init__()
+        self.is_open = True
         self._learnt = learnt
         self.composite = Composite(plan, autocast)
         self.plan = plan
@@ -110,6 +111,9 @@ class UpdateObjective(nn.Module):
                 mapping of signals under their full names. What is given of a frozen node
                 (``teacher.logits``) is not computed again.
         """
+        if not self.is_open:
+            said = "the objective is closed; open the stage again, or call reopen()"
+            raise WiringError(f"update '{self.plan.update.name}'", [said])
         if isinstance(images, Mapping):
             batch = dict(images)
         else:
@@ -121,7 +125,7 @@ class UpdateObjective(nn.Module):
             self.prepare()
         known = self.observe(batch)
         values, seen = self.composite(known)
-        scale = self.scale.to(values.device)
+        scale = self.scale.to(values)
         loss = torch.dot(values, scale)
         return Output(loss, values, scale, self.names, StepSignals(seen))
 
@@ -158,7 +162,7 @@ class UpdateObjective(nn.Module):
 
     def _apply(self, fn: Any, recurse: bool = True) -> "UpdateObjective":
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        self.scale = fn(self.scale)
+        self.scale = self.scale.to(fn(self.scale).device)
         return self
 
 

@@ -3,6 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable
+from numbers import Real
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
 
 from annotated_types import Ge, Gt, Le
@@ -57,7 +58,10 @@ def _problem(hint: Any, value: Any) -> str | None:
     if get_origin(hint) is Literal:
         choices = get_args(hint)
         return None if value in choices else nearest(str(value), choices)
-    for bound in getattr(hint, "__metadata__", ()):
+    bounds = getattr(hint, "__metadata__", ())
+    if any(isinstance(bound, Gt | Ge | Le) for bound in bounds) and not isinstance(value, Real):
+        return f"it must be a number, not {value!r}"
+    for bound in bounds:
         if isinstance(bound, Gt) and not value > bound.gt:
             return f"it must be above {bound.gt}"
         if isinstance(bound, Ge) and not value >= bound.ge:

@@ -24,7 +24,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise RecipeError(str(path), [f"no such recipe; {nearest(str(path), there)}"])
     try:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         said = " ".join(str(error).split())
         raise RecipeError(
             str(path), [f"not a recipe that can be read as plain YAML: {said}"]

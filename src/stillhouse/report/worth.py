@@ -17,7 +17,8 @@ from stillhouse.report.wording import compared, duration, percent, times
 class Worth:
     """Ratios that answer the question; None where the run does not tell.
 
-    ``kept``: student / teacher on the test metric (the other way round where lower is better).
+    ``kept``: student / teacher on the test metric; None where lower is better, of which no share
+    can be kept.
     ``smaller``: teacher / student size. ``cost``: seconds of teacher and student / seconds of the
     control, per run.
     """
@@ -54,7 +55,7 @@ def worth(record: RunRecord) -> Worth:
     """Answer whether the distillation was worth it, as far as the run tells."""
     teacher, student = record.role("teacher"), record.role("student")
     ends = mean_test(student), mean_test(teacher)
-    kept = _ratio(*(ends if record.metric.higher_is_better else ends[::-1]))
+    kept = _ratio(*ends) if record.metric.higher_is_better else None
     smaller = compression(record, student)
     before, alone = _seconds_before(record), mean_seconds(record.role("control"))
     learning = mean_seconds(student)
@@ -112,16 +113,18 @@ def _answer(record: RunRecord, cost: float | None) -> str:
 
 def _stands_in(record: RunRecord, kept: float | None, smaller: float | None) -> str:
     teacher, student = record.role("teacher"), record.role("student")
-    if kept is None or teacher is None or student is None:
+    metric, ends = record.metric, (mean_test(student), mean_test(teacher))
+    if teacher is None or student is None or None in ends:
         return ""
-    metric = record.metric
-    numbers = " against ".join(metric.with_unit(mean_test(each)) for each in (student, teacher))
-    sentence = (
-        f"The student keeps {percent(kept, 1)} of the teacher's test {metric.name} ({numbers})"
-    )
+    mine, its = (metric.with_unit(value) for value in ends)
+    sentence = f"The student's test {metric.name} is {mine}, the teacher's {its}"
+    who = "; the student"
+    if kept is not None:
+        share = f"{percent(kept, 1)} of the teacher's test {metric.name}"
+        sentence, who = f"The student keeps {share} ({mine} against {its})", " and"
     if smaller is None:
         return sentence + "."
-    return sentence + f" and is {compared(smaller, 'smaller', 'larger', 'of the same size')}."
+    return f"{sentence}{who} is {compared(smaller, 'smaller', 'larger', 'of the same size')}."
 
 
 def _served(record: RunRecord) -> str:

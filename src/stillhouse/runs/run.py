@@ -14,7 +14,7 @@ from stillhouse.engine.fit import METRICS
 from stillhouse.engine.platform import open_platform
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.task import Task
-from stillhouse.errors import RunError
+from stillhouse.errors import RecipeError, RunError
 from stillhouse.recipes.data import AugmentSection
 from stillhouse.recipes.derive import DerivedSection
 from stillhouse.recipes.schema import Recipe, resolved
@@ -131,6 +131,8 @@ def prepare(
     student = make_student(
         recipe.student, data, teacher, given.student, allow_imports=allow_imports
     )
+    if shared is not None and shared.exists() and not shared.is_dir():
+        raise RecipeError("shared", [f"{shared} is a file, no directory for teachers and controls"])
     job = Job(
         recipe,
         data,

@@ -48,6 +48,11 @@ class PreparedStudy:
     jobs: Mapping[str, Job]
     watcher: Watcher = field(default_factory=SilentWatcher)
 
+    @property
+    def metric(self) -> Metric:
+        """What its arms are measured by."""
+        return next(iter(self.jobs.values())).task.metric
+
 
 @dataclass(frozen=True)
 class StudyOutcome:
@@ -124,7 +129,7 @@ def run_study(
     """
     study, out, watcher = prepared.study, prepared.out, prepared.watcher
     platform = next(iter(prepared.jobs.values())).data.platform
-    hear = done or (lambda entry: watcher.say(arm_line(entry)))
+    hear = done or (lambda entry: watcher.say(arm_line(entry, prepared.metric)))
     with held(out) if platform.main else nullcontext():
         check_arms({name: (job.out, job.recipe) for name, job in prepared.jobs.items()})
         notes, held_out = _Notes(prepared), HeldOutScores()

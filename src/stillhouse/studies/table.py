@@ -181,10 +181,11 @@ def _said(found: PairedDifference | None, p_holm: float | None) -> Comparison | 
     return Comparison(**said, p_holm=p_holm, word=judged(found, p_holm), seeds=found.count)
 
 
-def arm_line(entry: Mapping[str, Any], metric: Metric = ACCURACY) -> str:
+def arm_line(entry: Mapping[str, Any], metric: Metric) -> str:
     """An arm of study.json in a line, for those who wait.
 
-    >>> arm_line({"name": "kd", "state": "diverged", "message": "term 'kd' is not finite"})
+    >>> told = {"name": "kd", "state": "diverged", "message": "term 'kd' is not finite"}
+    >>> arm_line(told, ACCURACY)
     "kd: diverged (term 'kd' is not finite)"
     """
     if entry["state"] != FINISHED:

@@ -14,7 +14,6 @@ from stillhouse.engine.seeding import seeded
 from stillhouse.engine.signals import LOGITS, named_outputs
 from stillhouse.engine.trainer import training
 from stillhouse.errors import RunError
-from stillhouse.functional import cross_entropy
 from stillhouse.records.files import write_json
 from stillhouse.records.fingerprint import fingerprint
 from stillhouse.runs.job.job import Job
@@ -103,7 +102,7 @@ def _seconds_of_network(job: Job) -> float:
     def step() -> None:
         with torch.autocast(platform.device.type, dtype, enabled=dtype is not None):
             logits = named_outputs(network(batch["batch.image"]))[LOGITS]
-        cross_entropy(logits, batch["batch.label"]).mean().backward()
+        job.task.loss(logits, batch["batch.label"]).mean().backward()
 
     return median_later(seconds_of(step, WARM + TIMED, platform))
 
