@@ -64,12 +64,13 @@ def test_accuracy_that_never_comes(train: Batches, platform: Platform, tmp_path:
         fit(
             plain(tiny_net(4, 1)),
             train,
+            identity="one",
             settings=until(until_metric=1.0),
             platform=platform,
             validation=train,
             directory=tmp_path,
         )
-    assert Checkpoint(tmp_path / CHECKPOINT, "").load(platform.device)["history"]
+    assert Checkpoint(tmp_path / CHECKPOINT, "one").load(platform.device)["history"]
 
 
 def test_accuracy_needs_validation(train: Batches, platform: Platform) -> None:

@@ -13,6 +13,7 @@ from study_of_twelve import study_of_twelve
 from stillhouse.errors import RecipeError, RunError
 from stillhouse.models import build_model
 from stillhouse.recipes import Study, make_study
+from stillhouse.records.metric import ACCURACY
 from stillhouse.report.study_finding import finding
 from stillhouse.report.study_record import read_study
 from stillhouse.report.study_rows import study_rows
@@ -194,7 +195,7 @@ def test_it_is_said_that_the_teacher_diverged(tmp_path: Path) -> None:
     wild = study(arms={"x": None}, against=None, control=False, seeds=1, **WILD)
     table = run_study(prepare_study(wild, tmp_path / "s")).table
     assert arm(table, "x")["stage"] == "teacher"
-    assert arm_line(arm(table, "x")).startswith("x: the teacher diverged (")
+    assert arm_line(arm(table, "x"), ACCURACY).startswith("x: the teacher diverged (")
     page = read_study(tmp_path / "s")
     assert study_rows(page)[0].note.startswith("the teacher diverged: ")
     assert finding(page)[-1] == "The teacher diverged, and so without a number: x."

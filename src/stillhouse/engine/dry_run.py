@@ -92,7 +92,7 @@ def _measure_problem(
 
 def _metric_problem(task: Task, output: Tensor, label: Tensor | None) -> str | None:
     """The headline metric of a task must be among what it measures."""
-    if label is None or task.metric.name in task.further():
+    if label is None or len(label) != len(output) or task.metric.name in task.further():
         return None
     try:
         there = list(task.rows(output, label))
