@@ -14,7 +14,7 @@ from stillhouse.report.diagnostics import Panel, final_runs, other_panels
 from stillhouse.report.figures import early_epochs_hidden, validation_figure
 from stillhouse.report.gains import gain_labels, gains_figure
 from stillhouse.report.likeness import PANELS, by_class, few, heads_figure, likeness_panels
-from stillhouse.report.projector import GAUGES, projector_panels, spectrum_figure
+from stillhouse.report.projector import DIAGNOSTICS, projector_panels, spectrum_figure
 from stillhouse.report.record import RunRecord, read_run
 from stillhouse.report.rows import costs_table, seed_rows, settled, table_rows
 from stillhouse.report.terms import share_figure, share_parts, spans_decades, term_figure
@@ -188,7 +188,7 @@ def _figures(record: RunRecord) -> Mapping[str, Any]:
 
 
 def _others(record: RunRecord) -> tuple[Panel, ...]:
-    return other_panels(record, shown=[*GAUGES, *(diagnostic for diagnostic, _ in PANELS)])
+    return other_panels(record, shown=[*DIAGNOSTICS, *(diagnostic for diagnostic, _ in PANELS)])
 
 
 def embedded(figures: Mapping[str, Any]) -> Mapping[str, "Markup"]:

@@ -11,7 +11,7 @@ from stillhouse.report.theme import COLOURS, mixed, template
 SIGMA, RANK = "projector_singular_values", "projector_effective_rank"
 SMALL, CKA = "projector_share_small", "projector_in_out_cka"
 CORRELATION = "projector_in_out_correlation"
-GAUGES = (SIGMA, RANK, SMALL, CKA, CORRELATION)
+DIAGNOSTICS = (SIGMA, RANK, SMALL, CKA, CORRELATION)
 SHOWN_EPOCHS = 5
 """Spectra in one figure: the first, the last, and some between them."""
 FLOOR = 1e-4
