@@ -184,6 +184,10 @@ def _named(network: Any) -> Any:
     """How a recipe calls a network that was given as an object."""
     if isinstance(network, str | dict | list):
         return network
+    if isinstance(network, Path):
+        said = f"'{network}' is a path, and weights need the network that they are for"
+        asked = f"{{'model': NAME, 'weights': '{network}'}}"
+        raise RecipeError("distill", [f"{said}; give {asked}"])
     if isinstance(network, nn.Module):
         return type(network).__name__
     return getattr(network, "__qualname__", type(network).__name__)

@@ -27,7 +27,8 @@ def test_peers_are_names_sections_or_how_many() -> None:
 def test_what_is_written_out_says_the_same(peers: object) -> None:
     recipe = make_recipe({**DML, "peers": peers})
     written = yaml.safe_load(yaml.safe_dump(resolved(recipe)))
-    assert all(set(each) == {"model", "weights", "head_path"} for each in written["peers"])
+    keys = {"model", "weights", "weights_key", "weights_prefix", "weights_head", "head_path"}
+    assert all(set(each) == keys for each in written["peers"])
     assert make_recipe(written) == recipe
 
 

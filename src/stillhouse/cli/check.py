@@ -8,6 +8,7 @@ from stillhouse.cli.options import AllowImports, RecipeFile, Set
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from stillhouse.runs.job.teacher import Teacher
     from stillhouse.runs.preflight import Preflight
 
 
@@ -17,7 +18,7 @@ def check(recipe: RecipeFile, settings: Set = None, allow_imports: AllowImports 
 
     from stillhouse.cli.studying import check_study
     from stillhouse.recipes import is_study, load_recipe, load_study, read_yaml
-    from stillhouse.runs.preflight import preflight
+    from stillhouse.runs.preflight import preflight, weights_told
     from stillhouse.runs.run import prepare
 
     if is_study(read_yaml(recipe)):
@@ -36,20 +37,23 @@ def check(recipe: RecipeFile, settings: Set = None, allow_imports: AllowImports 
         f"{found.steps_per_epoch} steps per epoch; precision {job.recipe.precision}",
         highlight=False,
     )
+    for line in weights_told(job):
+        console.print(line, markup=False, highlight=False)
     if job.teacher is not None:
-        console.print(_teacher_line(found), highlight=False)
+        console.print(_teacher_line(found, job.teacher), highlight=False)
     if found.teacher_plan is not None:
         console.print(found.teacher_plan, markup=False, highlight=False)
     _print_tables(console, found)
     console.print("[green]the recipe fits together[/]")
 
 
-def _teacher_line(found: "Preflight") -> str:
-    if found.teacher_score is None:
-        return (
-            "teacher: no weights given; it will be trained first, so its terms are untrained here"
-        )
-    return f"teacher: validation {found.teacher_score}"
+def _teacher_line(found: "Preflight", teacher: "Teacher") -> str:
+    if found.teacher_score is not None:
+        return f"teacher: validation {found.teacher_score}"
+    if teacher.given:
+        return "teacher: given; there are no validation images to look at it"
+    why = "no weights given" if teacher.section.weights is None else "its classifier is new"
+    return f"teacher: {why}; it will be trained first, so its terms are untrained here"
 
 
 def _print_tables(console: "Console", found: "Preflight") -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stillhouse.cli.options import AllowImports, image_shape
+from stillhouse.cli.options import AllowImports, WeightsKey, WeightsPrefix, image_shape
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,6 +40,8 @@ def derive(
         list[str] | None, typer.Option(help="A layer that stays as it is; repeatable.")
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="Weights of the teacher.")] = None,
+    weights_key: WeightsKey = None,
+    weights_prefix: WeightsPrefix = None,
     classes: Annotated[int, typer.Option(help="How many classes it tells apart.")] = 10,
     image: Annotated[str, typer.Option(help="Its input: channels,height,width.")] = "3,32,32",
     seed: Annotated[int, typer.Option(help="Of weights that are drawn.")] = 0,
@@ -59,7 +61,12 @@ def derive(
         "keep": keep or None,
     }  # fmt: skip
     student: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
-    source = {"model": teacher, "weights": None if weights is None else str(weights)}
+    source = {
+        "model": teacher,
+        "weights": None if weights is None else str(weights),
+        "weights_key": weights_key,
+        "weights_prefix": weights_prefix,
+    }
     values = {"data": "none", "teacher": source, "student": {"derive": by, **student}}
     recipe = make_recipe(values, where="derive")
     shape = image_shape(image, "derive")

@@ -24,6 +24,14 @@ AllowImports = Annotated[
         help="Allow code of your own, named python:MODULE:NAME (networks, methods, tasks).",
     ),
 ]
+WeightsKey = Annotated[
+    str | None,
+    typer.Option(help="Key of the state dict in the weights file, where several would do."),
+]
+WeightsPrefix = Annotated[
+    str | None,
+    typer.Option(help="Prefix of its names in the weights file, where several would do."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only the table and the verdict.")]
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from stillhouse.cli.options import Quiet, Set
+from stillhouse.cli.options import Quiet, Set, WeightsKey, WeightsPrefix
 
 
 def synthesize(
@@ -15,6 +15,8 @@ def synthesize(
     shape: Annotated[str, typer.Option(help="Of its images: CHANNELS,HEIGHT,WIDTH.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Directory of the transfer set.")],
     count: Annotated[int, typer.Option(help="How many images.")],
+    weights_key: WeightsKey = None,
+    weights_prefix: WeightsPrefix = None,
     classes: Annotated[int, typer.Option(help="How many classes the teacher has.")] = 10,
     method: Annotated[str, typer.Option(help="How to make them.")] = "zero_shot",
     settings: Set = None,
@@ -42,8 +44,10 @@ def synthesize(
     training = None if data is None else training_images(data, sides)
     maker = make_maker({"name": method, **override({}, settings or [])})
     teacher = build_model(model, classes=classes, channels=sides[0], size=sides[1])
-    load_weights(teacher, weights)
+    read = load_weights(teacher, weights, key=weights_key, prefix=weights_prefix)
     console = Console(highlight=False)
+    if not read.whole:
+        console.print(f"teacher: {read}", markup=False)
     watcher: Watcher = SilentWatcher()
     if not quiet:
         watcher = Bars(console) if sys.stdout.isatty() else LineProgress()

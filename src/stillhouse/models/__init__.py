@@ -4,13 +4,15 @@ from stillhouse.models.adapters import comes_trained
 from stillhouse.models.catalogue import MODEL_FAMILIES, build_model, model_names
 from stillhouse.models.ensemble import Ensemble
 from stillhouse.models.family import Family
-from stillhouse.models.weights import ModelSize, describe, load_weights
+from stillhouse.models.weight_files import LoadedWeights, load_weights
+from stillhouse.models.weights import ModelSize, describe
 from stillhouse.records.fingerprint import weights_fingerprint
 
 __all__ = [
     "MODEL_FAMILIES",
     "Ensemble",
     "Family",
+    "LoadedWeights",
     "ModelSize",
     "build_model",
     "comes_trained",

@@ -1,5 +1,7 @@
 """Every model that can be built by name, as one explicit tuple."""
 
+from pathlib import Path
+
 from torch import nn
 
 from stillhouse.errors import ModelError, nearest
@@ -148,6 +150,11 @@ def build_model(
         found = family.match(name)
         if found is not None:
             return family.build(found, ask)
+    if Path(name).expanduser().is_file():
+        raise ModelError(
+            f"'{name}' is a file, no model; say which network its weights are for: "
+            f"{{model: NAME, weights: {name}}}"
+        )
     raise ModelError(
         f"there is no model '{name}'; {nearest(name, model_names())}; "
         "stillhouse.models.model_names() lists all"

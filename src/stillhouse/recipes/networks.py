@@ -6,7 +6,7 @@ from a teacher of its own. So a chain of stages is written as what it is made of
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -71,11 +71,32 @@ class ModelSection(Section):
     """A network by name, and its weights if it has some.
 
     ``head_path`` names the module that gives the logits, where it is not the last Linear.
+    ``weights_key`` and ``weights_prefix`` say which part of the file is meant, where several would
+    do. ``weights_head: new`` takes all but the classifier, which starts fresh and is trained.
     """
 
     model: str
     weights: Path | None = None
+    weights_key: str | None = None
+    weights_prefix: str | None = None
+    weights_head: Literal["file", "new"] = "file"
     head_path: str | None = None
+
+    @model_validator(mode="after")
+    def _of_a_file(self) -> Self:
+        asked = [
+            name
+            for name in ("weights_key", "weights_prefix", "weights_head")
+            if getattr(self, name) not in (None, "file")
+        ]
+        if asked and self.weights is None:
+            raise ValueError(f"{asked[0]} says how a file is read; add weights: FILE")
+        return self
+
+    @property
+    def comes_trained(self) -> bool:
+        """Whether its file holds all that it needs: a new classifier has to be trained."""
+        return self.weights is not None and self.weights_head == "file"
 
 
 class StudentSection(ModelSection):
@@ -173,10 +194,10 @@ class TeacherSection(ModelSection):
     @model_validator(mode="after")
     def _trained_or_given(self) -> "TeacherSection":
         asked = asked_of_training(self)
-        if self.weights is not None and asked:
+        if self.comes_trained and asked:
             raise ValueError(
                 f"it has weights and is not trained here, so {asked[0]} says nothing; leave "
-                "out one of them"
+                "out one of them, or say weights_head: new if it is to be trained on"
             )
         if self.until and self.until.epoch and self.epochs and self.until.epoch > self.epochs:
             raise ValueError(f"until.epoch is {self.until.epoch} and it has {self.epochs} epochs")

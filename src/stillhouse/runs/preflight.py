@@ -90,6 +90,18 @@ def _check_directory_of_cache(job: Job) -> None:
         raise RecipeError("cache.directory", [f"{said}; leave it out, or give one {what}"])
 
 
+def weights_told(job: Job) -> list[str]:
+    """Which parts of weights files are read, a line per network where that has to be said."""
+    seed = job.recipe.seeds[0]
+    networks = [
+        *((teacher.role, teacher.network) for teacher in job.teachers),
+        ("student", job.student),
+        *((f"peer {at}", network) for at, network in enumerate(job.peers.networks, start=1)),
+    ]
+    found = [(role, network.weights_read(seed)) for role, network in networks]
+    return [f"{role}: {read}" for role, read in found if read is not None and not read.whole]
+
+
 @dataclass(frozen=True)
 class TermLine:
     """One term on two batches: its mean, its weight, and its share of the gradient.

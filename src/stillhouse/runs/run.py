@@ -42,7 +42,7 @@ from stillhouse.runs.judging.scoring import (
     score_teacher,
     student_of,
 )
-from stillhouse.runs.preflight import check
+from stillhouse.runs.preflight import check, weights_told
 from stillhouse.runs.training.compiling import settle_compile
 from stillhouse.runs.training.serving import Source, all_together, serve
 from stillhouse.runs.training.stage_run import LAST, StageRun, train
@@ -169,6 +169,8 @@ def run(job: Job, *, held_out: HeldOutScores | None = None) -> Outcome:
     main, began = job.data.platform.main, time.perf_counter()
     identity = resolved(job.recipe), environment(job.data.platform)
     with claimed(job.out, *identity) if main else nullcontext():
+        for line in weights_told(job):
+            job.watcher.say(line)
         teachers = Teachers(job)
         job = replace(job, compiled=settle_compile(stand_in(job)))
         groups = [train_group(job, teachers.trained(seeds[0]), seeds) for seeds in job.groups]

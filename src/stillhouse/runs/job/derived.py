@@ -9,7 +9,7 @@ from torch import nn
 
 from stillhouse.engine.flags import Flags
 from stillhouse.errors import ModelError, RecipeError
-from stillhouse.models import load_weights, weights_fingerprint
+from stillhouse.models import weights_fingerprint
 from stillhouse.recipes.derive import (
     DepthwiseSection,
     DerivedSection,
@@ -20,7 +20,7 @@ from stillhouse.recipes.derive import (
 )
 from stillhouse.recipes.networks import StudentSection
 from stillhouse.runs.job.data import JobData
-from stillhouse.runs.job.networks import Network, make_network
+from stillhouse.runs.job.networks import Network, make_network, read_file
 from stillhouse.runs.job.teacher import Teacher
 from stillhouse.students import DerivedModel, depthwise, fresh_, low_rank, prune, thinner
 
@@ -134,8 +134,7 @@ class DerivedNetwork(Network):
         made = copy.deepcopy(self.derived.module)
         if self.derive.start == "scratch":
             fresh_(made, seed=seed)
-        if self.section.weights is not None:
-            load_weights(made, self.section.weights)
+        read_file(made, self.section)
         return made
 
     def identity(self, seed: int, module: nn.Module | None = None) -> dict[str, Any]:

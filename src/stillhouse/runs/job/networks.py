@@ -15,11 +15,18 @@ import torch
 from torch import nn
 
 from stillhouse.bridges import InputAdapter
+from stillhouse.engine.heads import find_head
 from stillhouse.engine.nodes import Bridge
 from stillhouse.engine.seeding import seeded
 from stillhouse.engine.stage import Stage
-from stillhouse.errors import ModelError, RecipeError
-from stillhouse.models import build_model, comes_trained, load_weights, weights_fingerprint
+from stillhouse.errors import ModelError, RecipeError, WeightsError
+from stillhouse.models import (
+    LoadedWeights,
+    build_model,
+    comes_trained,
+    load_weights,
+    weights_fingerprint,
+)
 from stillhouse.recipes.choices import IMPORT
 from stillhouse.recipes.networks import InputSection, ModelSection, Section, StudentSection
 from stillhouse.recipes.peers import PeerSection, peer_seed
@@ -56,11 +63,17 @@ class Network:
         """
         with seeded(seed, "network"):
             module = self._new()
-        if self.section.weights is not None:
-            load_weights(module, self.section.weights)
+        read_file(module, self.section)
         if self.rounds is None:
             return module
         return quantised(module, torch.zeros(1, self.channels, self.size, self.size))
+
+    def weights_read(self, seed: int) -> LoadedWeights | None:
+        """Which part of its file is read; None where it has none."""
+        if self.section.weights is None:
+            return None
+        with seeded(seed, "network"):
+            return read_file(self._new(), self.section)
 
     def out_of(self, teacher: nn.Module | None) -> "Network":
         """The student of this teacher: itself, unless it is made out of a teacher."""
@@ -81,7 +94,9 @@ class Network:
     @property
     def given(self) -> bool:
         """Whether it comes trained: with a weights file, as a module, or pretrained by name."""
-        if self.section.weights is not None or isinstance(self.source, nn.Module):
+        if self.section.weights is not None:
+            return self.section.comes_trained
+        if isinstance(self.source, nn.Module):
             return True
         return self.source is None and comes_trained(self.section.model, self.classes)
 
@@ -119,6 +134,30 @@ class Network:
             lambda: make(classes=self.classes, channels=self.channels),
             self.section.model.removeprefix(IMPORT),
         )
+
+
+def read_file(module: nn.Module, section: ModelSection) -> LoadedWeights | None:
+    """Copy the weights of a section's file into its network; nothing where it has none.
+
+    Raises:
+        WeightsError: with the role, what was asked and what exists.
+    """
+    if section.weights is None:
+        return None
+    new_head = None
+    if section.weights_head == "new":
+        new_head = section.head_path or find_head(module, who=section.model)
+    try:
+        return load_weights(
+            module,
+            section.weights,
+            key=section.weights_key,
+            prefix=section.weights_prefix,
+            new_head=new_head,
+        )
+    except WeightsError as error:
+        role = type(section).__name__.removesuffix("Section").lower()
+        raise WeightsError(f"{role}: {error}") from error
 
 
 def _made_by(make: Callable[[], nn.Module], name: str) -> nn.Module:

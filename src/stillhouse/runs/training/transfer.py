@@ -188,7 +188,9 @@ def _maker(job: Job, seed: int) -> Maker:
     if name == REAL:
         return make_maker({"name": name, "table": _real_images(job.data)})
     if name == ADI:
-        given = job.student.section.model_copy(update={"weights": settings.pop("weights")})
+        file = {"weights": settings.pop("weights"), "weights_head": "file"}
+        update = {**file, "weights_key": None, "weights_prefix": None}
+        given = job.student.section.model_copy(update=update)
         student = replace(job.student, section=given).make(seed)
         return make_maker({**settings, "student": behind(job.student_input, student)})
     build = next(build for build in SYNTHESES if build.__name__ == name)

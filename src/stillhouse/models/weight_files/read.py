@@ -1,0 +1,134 @@
+"""What is under a path of weights: one file, shards with an index, or a folder with either."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors.torch import load_file
+
+from stillhouse.errors import WeightsError
+from stillhouse.models.weight_files.content import (
+    INDEX,
+    SAFETENSORS,
+    SHARDS,
+    Content,
+    content_of,
+)
+from stillhouse.models.weight_files.pickled import damaged, read_pickled
+
+IN_FOLDER = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+    "diffusion_pytorch_model.safetensors",
+    "open_clip_pytorch_model.bin",
+)
+"""What a folder of the Hugging Face layout calls its weights; the first that is there is read, as
+transformers does, since all of one folder are the same weights."""
+
+
+def read_weights(file: Path) -> object:
+    """What the weights file at a path holds, a folder's file included.
+
+    Raises:
+        WeightsError: there is none, or it is of another kind, damaged, or holds code.
+    """
+    file = weights_in(file)
+    content = looked_at(file)
+    if content.kind is None:
+        raise WeightsError(f"weights file '{file}' {content.what}; {content.remedy}")
+    if content.kind == INDEX:
+        return _shards(file)
+    if content.kind == SAFETENSORS:
+        try:
+            return load_file(file)
+        except Exception as fault:  # a damaged file can make the reader raise anything
+            raise WeightsError(damaged(file, fault)) from fault
+    return read_pickled(file)
+
+
+def weights_in(path: Path) -> Path:
+    """The file itself, or the one that a folder holds.
+
+    Raises:
+        WeightsError: nothing is there, or a folder holds none or several.
+    """
+    if path.is_file():
+        return path
+    if not path.exists():
+        raise WeightsError(f"weights file '{path}' does not exist{_beside(path)}")
+    if not path.is_dir():
+        raise WeightsError(f"weights file '{path}' is no ordinary file; give one")
+    known = next((path / name for name in IN_FOLDER if (path / name).is_file()), None)
+    if known is not None:
+        return known
+    inside = sorted(each for each in path.iterdir() if each.is_file() and each.name[0] != ".")
+    found = [each for each in inside if looked_at(each).kind is not None]
+    if len(found) == 1:
+        return found[0]
+    listed = ", ".join(each.name for each in (found or inside)[:8])
+    what = f"{len(found)} weights files" if found else "no weights file"
+    raise WeightsError(
+        f"weights: folder '{path}' holds {what}{f' ({listed})' if listed else ''}; name the file"
+    )
+
+
+def looked_at(file: Path) -> Content:
+    """What a file is.
+
+    Raises:
+        WeightsError: it cannot be opened.
+    """
+    try:
+        return content_of(file)
+    except OSError as fault:
+        said = fault.strerror or type(fault).__name__
+        raise WeightsError(f"weights file '{file}' cannot be opened: {said}") from fault
+
+
+def _beside(path: Path) -> str:
+    """Files that are there under another ending."""
+    if not path.parent.is_dir():
+        return f"; there is no folder '{path.parent}' either"
+    found = sorted(each.name for each in path.parent.glob(f"{_literal(path.stem)}*"))[:3]
+    return f"; beside it is {', '.join(found)}" if found else ""
+
+
+def _literal(stem: str) -> str:
+    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in stem)
+
+
+def _shards(index: Path) -> Mapping[str, object]:
+    """The tensors of an index, each from the shard that it names."""
+    named = json.loads(index.read_text("utf-8"))[SHARDS]
+    if not isinstance(named, dict) or not named:
+        raise WeightsError(f"weights index '{index}' lists no tensors; copy it again")
+    shards = sorted({str(shard) for shard in named.values()})
+    outside = [shard for shard in shards if Path(shard).name != shard]
+    if outside:
+        raise WeightsError(
+            f"weights index '{index}' names files outside its folder ({outside[0]}), which are "
+            "never read; put the shards beside it"
+        )
+    absent = [shard for shard in shards if not (index.parent / shard).is_file()]
+    if absent:
+        raise WeightsError(
+            f"weights index '{index}': {len(absent)} of {len(shards)} shards are missing "
+            f"({', '.join(absent[:3])}); copy them beside it"
+        )
+    held: dict[str, object] = {}
+    for shard in shards:
+        part = read_weights(index.parent / shard)
+        if not isinstance(part, Mapping):
+            raise WeightsError(f"weights shard '{index.parent / shard}' holds no state dict")
+        held |= {
+            name: part[name] for name, place in named.items() if place == shard and name in part
+        }
+    lost = [name for name in named if name not in held]
+    if lost:
+        raise WeightsError(
+            f"weights index '{index}': {len(lost)} tensors are not in the shards that it names "
+            f"({', '.join(lost[:3])}); copy index and shards again, from one place"
+        )
+    return held
