@@ -2,27 +2,41 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+# A second environment: the newest torch with the packages that networks and files come from.
+ECOSYSTEM := .venv-ecosystem/bin
+ECOSYSTEM_READY := .venv-ecosystem/.ready
 # Two processes of one thread each: the tests are many and small, so threads would only wait.
 SUITE := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
-.PHONY: demo test test-slow check format lint types imports clean
+TORCH_DEPENDENT := tests/engine tests/functional tests/losses tests/students src/stillhouse/engine src/stillhouse/functional
+
+.PHONY: demo test test-ecosystem test-slow check format lint types imports clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $(READY)
 
+$(ECOSYSTEM_READY): pyproject.toml constraints-ecosystem.txt
+	$(PYTHON) -m venv .venv-ecosystem
+	$(ECOSYSTEM)/python -m pip install --quiet --disable-pip-version-check -c constraints-ecosystem.txt -e ".[dev,ecosystem]"
+	touch $(ECOSYSTEM_READY)
+
 demo: $(READY)  ## distil a teacher on the bundled digits, with its control, over three seeds
 	$(BIN)/stillhouse run recipes/digits-kd.yaml -o runs/demo
 
-test: $(READY)  ## all tests but the slow ones
-	$(SUITE)
+test: $(READY)  ## all tests but the slow ones; WITH_COVERAGE=yes measures what they reach
+	$(SUITE) $(if $(WITH_COVERAGE),--cov --cov-report=term --cov-fail-under=85)
+
+# What depends on the version of torch is tried there too: formulas, losses, engine, int8 students.
+test-ecosystem: $(ECOSYSTEM_READY)  ## the newest torch, timm, torchvision, transformers, onnxruntime
+	OMP_NUM_THREADS=1 $(ECOSYSTEM)/python -m pytest -n 2 -m "not slow" $(TORCH_DEPENDENT) tests/ecosystem
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
 
-check: $(READY) lint types imports  ## what CI runs
-	$(SUITE) --cov --cov-report=term --cov-fail-under=85
+check:  ## what CI runs
+	./.ci/run
 
 format: $(READY)
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
@@ -37,4 +51,4 @@ imports: $(READY)
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf .venv build dist *.egg-info .coverage .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-ecosystem build dist *.egg-info .coverage .mypy_cache .ruff_cache .pytest_cache

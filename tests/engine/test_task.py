@@ -56,11 +56,11 @@ def heights() -> torch.utils.data.TensorDataset:
     return torch.utils.data.TensorDataset(x, x @ torch.tensor([1.0, -2.0, 0.5, 0.0, 3.0]))
 
 
-def test_a_task_of_ones_own_is_fitted_and_the_lowest_error_is_the_best(heights) -> None:
+def test_a_task_of_ones_own_is_fitted_and_the_lowest_error_is_the_best(heights, platform) -> None:
     task = Regression()
     stage = plain(nn.Linear(5, 1)).with_task(task)
     rate = lambda p: torch.optim.SGD(p, 0.4)  # noqa: E731  (so large that the error goes up and down)
-    fitted = sh.fit(stage, heights, heights, epochs=6, batch_size=16,
+    fitted = sh.fit(stage, heights, heights, epochs=6, batch_size=16, platform=platform,
                     settings=sh.Settings(optimizer=rate))  # fmt: skip
     errors = [record["validation"]["student"]["RMS error"] for record in fitted.history]
     assert fitted.best_epoch == 1 + errors.index(min(errors))

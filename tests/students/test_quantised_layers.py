@@ -118,3 +118,11 @@ def test_half_precision_is_rounded_in_single() -> None:
     assert made.dtype == torch.float32
     step, _ = grid.grid()
     assert ((made - x.float()).abs() <= step / 2 + 1e-6).all()
+
+
+def test_a_code_at_either_end_of_the_grid_goes_on_learning() -> None:
+    """The gradient of `torch.clamp` at its bounds is 1 in torch 2.13 and 0 in 2.14."""
+    step, zero = torch.tensor(1.0), torch.tensor(2.0)
+    x = torch.tensor([-3.0, -2.0, 0.0, 253.0, 254.0], requires_grad=True)
+    input_codes(x, step, zero, 8).sum().backward()
+    assert x.grad.tolist() == [0.0, 1.0, 1.0, 1.0, 0.0]

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stillhouse.errors import RecipeError, nearest
-from stillhouse.functional.numerics import without_autocast
+from stillhouse.functional.numerics import bounded, without_autocast
 
 Form = Literal["maps", "whole"]
 
@@ -123,7 +123,7 @@ def _selectivity_gap(mine: Tensor, theirs: Tensor) -> Tensor:
         # sum_ij (s_i . s_j)^2 = |S S^T|^2 = |S^T S|^2: the MMD is one distance of two matrices.
         return (mine.mT @ mine / wide_s - theirs.mT @ theirs / wide_t).square().sum((1, 2))
     own, target = _mean_square(mine, mine), _mean_square(theirs, theirs)
-    return (own + target - 2 * _mean_square(mine, theirs)).clamp(min=0.0)
+    return bounded(own + target - 2 * _mean_square(mine, theirs), low=0.0)
 
 
 def _mean_square(a: Tensor, b: Tensor) -> Tensor:

@@ -120,7 +120,7 @@ def boundary_gap(student: Tensor, teacher: Tensor, *, margin: float = 1.0) -> Te
     """
     mine = student.float()
     away = torch.where(teacher > 0, margin - mine, margin + mine)
-    return away.clamp(min=0.0).square().flatten(1).sum(1)
+    return away.relu().square().flatten(1).sum(1)
 
 
 def hierarchical_context(student: Tensor, teacher: Tensor) -> Tensor:

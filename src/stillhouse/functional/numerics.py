@@ -32,6 +32,22 @@ def full(value: Tensor) -> Tensor:
     return value.float() if value.dtype in (torch.bfloat16, torch.float16) else value
 
 
+def bounded(x: Tensor, low: float | None = None, high: float | None = None) -> Tensor:
+    """What `torch.clamp` gives, with gradient 1 from bound to bound and 0 outside.
+
+    At a bound itself clamp's own gradient is 1 in some versions of torch and 0 in others, so
+    nothing that learns may go through it there. nan stays nan.
+
+    >>> x = torch.tensor([-0.5, 0.0, 1.0, 1.5], requires_grad=True)
+    >>> y = bounded(x, 0.0, 1.0)
+    >>> y.sum().backward()
+    >>> y.tolist(), x.grad.tolist()
+    ([0.0, 0.0, 1.0, 1.0], [0.0, 1.0, 1.0, 0.0])
+    """
+    cut = x.detach().clamp(low, high)
+    return torch.where(x == cut, x, cut)
+
+
 def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
     """A context in which products are in the precision of their factors.
 

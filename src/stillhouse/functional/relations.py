@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stillhouse.functional.numerics import by_anchors
+from stillhouse.functional.numerics import bounded, by_anchors
 
 SAME = 1e-12
 """Embeddings nearer than this are one point: no direction leads from one to the other."""
@@ -177,7 +177,7 @@ def _squared(a: Tensor, b: Tensor) -> Tensor:
     # In units of the largest an error of rounding is one of 1e-7, and products of maps are many
     # times faster than differences.
     lengths = a.square().sum(1)[:, None] + b.square().sum(1)
-    return (lengths - 2.0 * a @ b.mT).clamp(min=0.0)
+    return bounded(lengths - 2.0 * a @ b.mT, low=0.0)
 
 
 def _largest(x: Tensor) -> Tensor:

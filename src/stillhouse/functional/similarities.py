@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from stillhouse.functional.embeddings import directions
-from stillhouse.functional.numerics import by_anchors
+from stillhouse.functional.numerics import bounded, by_anchors
 
 
 def similarity_gap(student: Tensor, teacher: Tensor) -> Tensor:
@@ -142,7 +142,7 @@ def _kernel_kl(anchors: slice, student: Tensor, teacher: Tensor, *, eps: float) 
 
 
 def _probabilities(cosines: Tensor) -> Tensor:
-    kernel = (cosines.clamp(-1.0, 1.0) + 1.0) / 2.0
+    kernel = (bounded(cosines, -1.0, 1.0) + 1.0) / 2.0
     return kernel / kernel.sum(1, keepdim=True)
 
 

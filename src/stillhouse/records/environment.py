@@ -49,6 +49,17 @@ def environment(placement: Placement) -> dict[str, Any]:
     }
 
 
+def torch_version() -> str:
+    """The version of torch, part of whatever decides numbers: they differ between versions.
+
+    The build is left out (``+cpu``, ``+cu130``): the device says more.
+
+    >>> "+" in torch_version()
+    False
+    """
+    return torch.__version__.partition("+")[0]
+
+
 def _version(package: str) -> str:
     try:
         return version(package)

@@ -7,6 +7,8 @@ search was killed is asked again.
 
 import logging
 import random
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +60,7 @@ class Trials:
         logging.getLogger("alembic").setLevel(logging.WARNING)
         self._optuna.logging.set_verbosity(self._optuna.logging.WARNING)
         try:
+            _look_inside(file)
             self._storage = self._optuna.storages.RDBStorage(_address(file))
             _without_waiting(self._storage.engine)
             self._study = self._optuna.create_study(
@@ -169,6 +172,13 @@ class Trial:
             self._study.tell(self._trial, state=self._pruned)
         else:
             self._study.tell(self._trial, validation)
+
+
+def _look_inside(file: Path) -> None:
+    """Raise where a file is no database: Optuna would leave its connection open then."""
+    if file.exists():
+        with closing(sqlite3.connect(file)) as connection:
+            connection.execute("PRAGMA schema_version").fetchone()
 
 
 def _address(file: Path) -> str:

@@ -30,6 +30,7 @@ from stillhouse.engine.fit import NullObserver, Observer
 from stillhouse.engine.platform import Precision, open_platform
 from stillhouse.errors import DataError, RecipeError
 from stillhouse.models import weights_fingerprint
+from stillhouse.records.environment import torch_version
 from stillhouse.synthesis import store
 from stillhouse.synthesis.balance import count_rows
 from stillhouse.synthesis.catalogue import make_maker
@@ -149,6 +150,7 @@ def _asked(
         "classes": list(names),
         "seed": seed,
         "precision": teacher.platform.precision,
+        "torch": torch_version(),
         "test": None if tested is None else tested.fingerprint(),
     }
     if maker.coupled or maker.chained:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from stillhouse.engine.terms import Term
 from stillhouse.functional import kl
+from stillhouse.functional.numerics import bounded
 
 
 def soft_cross_entropy(logits: Tensor, target: Tensor, *, temperature: float) -> Tensor:
@@ -34,7 +35,7 @@ def target_kl(logits: Tensor, target: Tensor, *, temperature: float) -> Tensor:
     0.0
     """
     entropy: Tensor = torch.special.entr(target).sum(1)
-    return (soft_cross_entropy(logits, target, temperature=temperature) - entropy).clamp_min(0.0)
+    return bounded(soft_cross_entropy(logits, target, temperature=temperature) - entropy, low=0.0)
 
 
 def total_variation(image: Tensor) -> Tensor:

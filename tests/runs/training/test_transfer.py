@@ -32,6 +32,7 @@ def recipe(**own: Any) -> dict[str, Any]:
         "epochs": 2,
         "seeds": [0],
         "batch": 20,
+        "precision": "fp32",  # as what these tests compute by hand
         "optimizer": {"name": "adamw", "lr": 0.01},
         "transfer": transfer,
         **own,
@@ -55,7 +56,7 @@ def test_a_run_makes_what_synthesize_makes_of_its_teacher(tmp_path: Path) -> Non
     pixels = load("digits", limit=200).train.images.double() / 255
     made = synthesize(
         teacher, method=ZERO_SHOT, count=40, image_shape=(1, 8, 8), out=tmp_path / "by hand",
-        mean=[float(pixels.mean())], std=[float(pixels.std(correction=0))],
+        mean=[float(pixels.mean())], std=[float(pixels.std(correction=0))], precision="fp32",
     )  # fmt: skip
     mine, theirs = (read_synthesis(d).parts["train"] for d in (found, made.directory))
     torch.testing.assert_close(mine.images, theirs.images, atol=1e-5, rtol=1e-5)

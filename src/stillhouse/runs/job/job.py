@@ -21,6 +21,7 @@ from stillhouse.models import weights_fingerprint
 from stillhouse.recipes.choices import OwnChoice
 from stillhouse.recipes.schema import Recipe
 from stillhouse.records.code import code_identity
+from stillhouse.records.environment import torch_version
 from stillhouse.records.fingerprint import fingerprint
 from stillhouse.runs.job.data import JobData
 from stillhouse.runs.job.heads import take_head, with_heads
@@ -192,6 +193,7 @@ class Job:
             "precision": platform.precision,
             "device": platform.device.type,
             "processes": platform.world,
+            "torch": torch_version(),
         }
 
     @property

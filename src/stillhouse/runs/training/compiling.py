@@ -14,6 +14,7 @@ from stillhouse.engine.seeding import seeded
 from stillhouse.engine.signals import LOGITS, named_outputs
 from stillhouse.engine.trainer import training
 from stillhouse.errors import RunError
+from stillhouse.records.environment import torch_version
 from stillhouse.records.files import write_json
 from stillhouse.records.fingerprint import fingerprint
 from stillhouse.runs.job.job import Job
@@ -63,7 +64,7 @@ def _key(job: Job) -> dict[str, Any]:
         "precision": platform.precision,
         "device": platform.device.type,
         "processes": platform.world,
-        "torch": torch.__version__,
+        "torch": torch_version(),
     }
 
 

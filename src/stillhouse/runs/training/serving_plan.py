@@ -30,6 +30,7 @@ from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import opened
 from stillhouse.errors import RecipeError, nearest
 from stillhouse.recipes.schema import CacheSection
+from stillhouse.records.environment import torch_version
 from stillhouse.records.fingerprint import fingerprint
 from stillhouse.records.names import slug
 from stillhouse.records.run import STAGE
@@ -301,6 +302,7 @@ class Planner:
             "batch": data.batch // data.platform.world,
             "precision": data.platform.precision,
             "device": data.platform.device.type,
+            "torch": torch_version(),
         }
 
     def directory(self) -> Path:

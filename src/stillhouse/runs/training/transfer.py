@@ -15,6 +15,7 @@ from stillhouse.data.sources.synthesis import ROWS, present, read_synthesis
 from stillhouse.data.tables import FloatTable, RepeatedTable
 from stillhouse.errors import RecipeError
 from stillhouse.recipes.data import ADI, REAL, AugmentSection, TransferSection
+from stillhouse.records.environment import torch_version
 from stillhouse.records.fingerprint import fingerprint
 from stillhouse.runs.job.data import JobData
 from stillhouse.runs.job.job import Job
@@ -175,6 +176,7 @@ def _mark(job: Job, maker: Maker, teacher: nn.Module, seed: int) -> str:
         "std": job.data.augment.std,
         "seed": seed,
         "precision": job.data.platform.precision,
+        "torch": torch_version(),
     }
     if maker.coupled or maker.chained:
         known |= {"count": _section(job).count, "batch": maker.batch}

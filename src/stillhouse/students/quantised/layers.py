@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from stillhouse.functional.numerics import bounded
+
 LEAST_STEP = torch.finfo(torch.float32).eps
 """Of a channel or an input that is zero throughout: its step must not be zero."""
 
@@ -67,13 +69,13 @@ def input_grid(low: Tensor, high: Tensor, bits: int) -> tuple[Tensor, Tensor]:
 
 
 def input_codes(x: Tensor, step: Tensor, zero: Tensor, bits: int) -> Tensor:
-    """Codes of an input less the code of zero: what is multiplied; gradient 0 outside the grid.
+    """Codes of an input less the code of zero: what is multiplied; gradient 0 outside the grid alone.
 
     >>> step, zero = torch.tensor(0.5), torch.tensor(2.0)
     >>> input_codes(torch.tensor([-9.0, 0.0, 0.6, 200.0]), step, zero, 8).tolist()
     [-2.0, 0.0, 1.0, 253.0]
     """
-    codes = (straight_round(x / step) + zero).clamp(0.0, 2.0**bits - 1.0)
+    codes = bounded(straight_round(x / step) + zero, 0.0, 2.0**bits - 1.0)
     return codes - zero
 
 
