@@ -69,7 +69,7 @@ def input_grid(low: Tensor, high: Tensor, bits: int) -> tuple[Tensor, Tensor]:
 
 
 def input_codes(x: Tensor, step: Tensor, zero: Tensor, bits: int) -> Tensor:
-    """Codes of an input less the code of zero: what is multiplied; gradient 0 outside the grid alone.
+    """Codes of an input less the code of zero: what is multiplied; none outside the grid.
 
     >>> step, zero = torch.tensor(0.5), torch.tensor(2.0)
     >>> input_codes(torch.tensor([-9.0, 0.0, 0.6, 200.0]), step, zero, 8).tolist()
