@@ -55,8 +55,13 @@ def start(
     return process
 
 
-def launch(world: int, script: str, *args: object, beside: Path = HERE) -> None:
-    """As many processes as ``world``, of one group when there are several; all must end well."""
+def launch(
+    world: int, script: str, *args: object, beside: Path = HERE, codes: list[int] | None = None
+) -> None:
+    """As many processes as ``world``, of one group when there are several; all must end well.
+
+    ``codes``: as which they must end instead.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(probe.getsockname()[1])}
@@ -66,4 +71,4 @@ def launch(world: int, script: str, *args: object, beside: Path = HERE) -> None:
     running = [start(script, *args, env={} if alone else env, beside=beside) for env in ranks]
     for process in running:
         process.join(timeout=120)
-    assert [process.exitcode for process in running] == [0] * world
+    assert [process.exitcode for process in running] == (codes or [0] * world)

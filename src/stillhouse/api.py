@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.task import Task
 from stillhouse.errors import RecipeError
+from stillhouse.faults import system_faults
 from stillhouse.recipes import load_study, make_recipe, make_study
 from stillhouse.recipes.choices import IMPORT
 from stillhouse.runs.job.watcher import Watcher
@@ -16,6 +17,7 @@ from stillhouse.runs.run import Objects, Outcome, prepare, run
 from stillhouse.studies.study import StudyOutcome, prepare_study, run_study
 
 
+@system_faults()
 def distill(
     *,
     data: Any,
@@ -105,6 +107,7 @@ def distill(
     return run(job)
 
 
+@system_faults()
 def study(
     recipe: str | Path | Mapping[str, Any],
     *,

@@ -11,6 +11,7 @@ Every message says what was asked, what exists and what to do. The tree::
     |-- RunError         a run directory is in the way, or a checkpoint is damaged
     |-- CacheError       a teacher cache does not belong to this run
     |-- MissingExtra     an optional package is needed
+    |-- SystemFault      a disk, memory, a process or the network failed
     `-- NonFiniteLoss    a term became inf or nan (exit code 1: the input was fine)
 """
 
@@ -81,6 +82,13 @@ class MissingExtra(StillhouseError):  # noqa: N818  (the name says what is missi
             f"{what} needs the package '{package}', which is not installed; "
             f"install it with: pip install 'stillhouse[{extra}]'"
         )
+
+
+class SystemFault(StillhouseError):  # noqa: N818  (a fault of the system, not of the user)
+    """A disk, memory, a process or the network failed; what was finished is kept.
+
+    Made by `stillhouse.faults`; its cause is what was raised.
+    """
 
 
 class NonFiniteLoss(StillhouseError):  # noqa: N818  (an event of the run, not of the input)

@@ -10,6 +10,8 @@ from torch import nn
 
 SCRIPT = """
 import sys
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 import torch
 from test_two_processes import make_stage
@@ -32,7 +34,6 @@ batches = Batches(ImageTable(images, labels), Augment((.5,)*3, (.25,)*3, 1, True
 kind, _, how = sys.argv[2].partition(" ")
 stage = make_stage(kind)
 if how == "cached":
-    from dataclasses import replace
     from stillhouse.cache import Replay, record
     sys.modules["stillhouse.cache.record"].ROWS_PER_SHARD = 8
     batches = replace(batches, views=2)
@@ -44,7 +45,26 @@ settings = Settings(epochs=3, seed=5, optimizer=sgd(0.05), accumulate=int(sys.ar
 if how == "balanced":
     from stillhouse.engine.balance import balanced
     stage = balanced(stage, batches, settings, platform, batches=2)
-fitted = fit(stage, batches, settings=settings, platform=platform, validation=batches)
+if how == "stopped":
+    from stillhouse.engine.fit import NullObserver
+
+    class Stopping(NullObserver):
+        steps = 0
+        def step(self, images):
+            self.steps += 1
+            if self.steps == 8:  # amid the second epoch
+                raise InterruptedError
+    known = {"directory": Path(sys.argv[1]) / "fit" if platform.world > 1 else None}
+    settings = replace(settings, checkpoint_seconds=0.0)
+    if platform.world > 1:
+        with suppress(InterruptedError):
+            fit(make_stage(kind), batches, settings=settings, platform=platform,
+                validation=batches, observer=Stopping(), **known)
+        assert (known["directory"] / "checkpoint.pt").exists()
+        platform.wait()
+else:
+    known = {}
+fitted = fit(stage, batches, settings=settings, platform=platform, validation=batches, **known)
 state = {f"{node}/{key}": v for node, w in fitted.last.items() for key, v in w.items()}
 state["accuracy"] = torch.tensor(fitted.history[-1]["validation"]["student"]["accuracy"])
 state["loss"] = torch.tensor(fitted.history[-1]["loss"])
@@ -134,6 +154,13 @@ def test_two_processes_record_half_each_and_serve_the_same(tmp_path: Path) -> No
     )
     assert len(by_one) == 14  # two views of seven shards: each is there once
     assert by_one == by_two
+
+
+def test_two_processes_that_were_stopped_go_on(tmp_path: Path) -> None:
+    """From the checkpoint of the main process, which each reads onto its own device."""
+    run(tmp_path, "th_kd stopped", 1)
+    run(tmp_path, "th_kd stopped", 2)
+    compare(tmp_path)
 
 
 def test_two_processes_weigh_terms_as_one_does(tmp_path: Path) -> None:

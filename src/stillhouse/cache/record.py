@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -116,18 +115,18 @@ def record(
         raise CacheError(f"{views} views of {list(parts)}: name one view and one signal at least")
     storage = {part: (storage or {}).get(part, LOSSLESS) for part in parts}
     check_directory(directory, identity)
-    with writing_alone(directory, identity, say) if platform.main else nullcontext():
+    with (
+        platform.main_holds(lambda: writing_alone(directory, identity, say)),
+        running(role, parts, train, platform, before) as work,
+    ):
+        held = _begun(work, parts, storage, directory)
+        missing = _missing(held, views)
+        platform.wait()  # all have seen the same shards before the first new one
+        platform.by_main(lambda: check_room(directory, _bytes(missing, held)))
+        _write_all(work, held, missing, observer or NullObserver())
         platform.wait()
-        with running(role, parts, train, platform, before) as work:
-            held = _begun(work, parts, storage, directory)
-            missing = _missing(held, views)
-            platform.wait()  # all have seen the same shards before the first new one
-            if platform.main:
-                check_room(directory, _bytes(missing, held))
-            _write_all(work, held, missing, observer or NullObserver())
-            platform.wait()
-            cache = open_cache(directory, identity, parts, views, storage=storage, shapes=shapes)
-            spot_check(work, cache, storage)
+        cache = open_cache(directory, identity, parts, views, storage=storage, shapes=shapes)
+        spot_check(work, cache, storage)
     return cache
 
 

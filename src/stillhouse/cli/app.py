@@ -1,7 +1,6 @@
-"""The application: its commands, and how errors end it."""
+"""The application: its commands."""
 
 import sys
-import traceback
 
 import typer
 
@@ -15,7 +14,7 @@ from stillhouse.cli import (
     synthesize,
     taps,
 )
-from stillhouse.errors import StillhouseError
+from stillhouse.cli.boundary import guarded
 
 app = typer.Typer(
     name="stillhouse",
@@ -38,25 +37,10 @@ app.command("search")(search.search)
 app.command("synthesize")(synthesize.synthesize)
 app.command("derive")(derive.derive)
 
-INTERRUPTED = 130
-
 
 def main() -> None:
-    """Entry point: a user's mistake is a message and exit code 2, never a traceback."""
+    """Entry point: whatever ends a command is told in a sentence (`cli.boundary`)."""
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
-    sys.argv[1:] = [argument for argument in arguments if argument != "--debug"]
-    try:
-        app()
-    except StillhouseError as error:
-        if debug:
-            traceback.print_exc()
-        print(f"stillhouse: {error}", file=sys.stderr)
-        raise SystemExit(error.exit_code) from None
-    except KeyboardInterrupt:
-        print(
-            "stillhouse: stopped; the same command, or 'stillhouse resume DIR', goes on from the "
-            "last checkpoint",
-            file=sys.stderr,
-        )
-        raise SystemExit(INTERRUPTED) from None
+    sys.argv[1:] = arguments = [argument for argument in arguments if argument != "--debug"]
+    raise SystemExit(guarded(app, arguments, debug=debug))

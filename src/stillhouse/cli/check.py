@@ -1,9 +1,11 @@
 """``stillhouse check``: validate and dry-run a recipe before an epoch is spent."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from stillhouse.cli.options import AllowImports, RecipeFile, Set
+import typer
+
+from stillhouse.cli.options import AllowImports, RecipeFile, Set, Shared
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -12,7 +14,15 @@ if TYPE_CHECKING:
     from stillhouse.runs.preflight import Preflight
 
 
-def check(recipe: RecipeFile, settings: Set = None, allow_imports: AllowImports = False) -> None:
+def check(
+    recipe: RecipeFile,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Of the run to be (default: runs/RECIPE).")
+    ] = None,
+    settings: Set = None,
+    shared: Shared = None,
+    allow_imports: AllowImports = False,
+) -> None:
     """Validate a recipe and dry-run it on two batches; trains nothing, writes nothing."""
     from rich.console import Console
 
@@ -21,12 +31,13 @@ def check(recipe: RecipeFile, settings: Set = None, allow_imports: AllowImports 
     from stillhouse.runs.preflight import preflight, weights_told
     from stillhouse.runs.run import prepare
 
+    folder = out or Path("runs") / recipe.stem
     if is_study(read_yaml(recipe)):
         study = load_study(recipe, settings or [])
-        check_study(study, Path("runs") / recipe.stem, allow_imports=allow_imports)
+        check_study(study, folder, shared=shared, allow_imports=allow_imports)
         return
     loaded = load_recipe(recipe, settings or [])
-    job = prepare(loaded, Path("runs") / recipe.stem, allow_imports=allow_imports)
+    job = prepare(loaded, folder, shared=shared, allow_imports=allow_imports)
     found = preflight(job)
     console = Console()
     console.print(loaded.title, style="bold", markup=False, highlight=False)

@@ -93,7 +93,7 @@ def compare(
     values |= _contenders(names, tune=tune and taught, balanced=values.get("balance") is not None)
     study = make_study(values, where="compare")
     if check:
-        check_study(study, out, allow_imports=allow_imports)
+        check_study(study, out, shared=shared, allow_imports=allow_imports)
         return
     run_a_study(study, out, shared=shared, allow_imports=allow_imports, quiet=quiet)
 

@@ -49,7 +49,7 @@ def run_a_study(
         print_study(console, out)
 
 
-def check_study(study: "Study", out: Path, *, allow_imports: bool) -> None:
+def check_study(study: "Study", out: Path, *, shared: Path | None, allow_imports: bool) -> None:
     """Dry-run every arm; a line for each, and how many trainings there would be."""
     from rich.console import Console
 
@@ -58,7 +58,7 @@ def check_study(study: "Study", out: Path, *, allow_imports: bool) -> None:
     from stillhouse.studies.study import prepare_study
 
     console = Console(highlight=False, soft_wrap=True)
-    prepared = prepare_study(study, out, allow_imports=allow_imports)
+    prepared = prepare_study(study, out, shared=shared, allow_imports=allow_imports)
     console.print(study.title, style="bold", markup=False)
     for name, job in prepared.jobs.items():
         found = preflight(job)

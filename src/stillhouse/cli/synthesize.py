@@ -32,6 +32,7 @@ def synthesize(
     from rich.console import Console
 
     from stillhouse.cli.progress import Bars, LineProgress
+    from stillhouse.engine.platform import open_platform
     from stillhouse.models import build_model, load_weights
     from stillhouse.recipes import override
     from stillhouse.report import write_transfer_report
@@ -41,6 +42,7 @@ def synthesize(
     from stillhouse.synthesis.gallery import training_images
 
     sides = _shape(shape)
+    platform = open_platform(device=device, precision="fp32")
     training = None if data is None else training_images(data, sides)
     maker = make_maker({"name": method, **override({}, settings or [])})
     teacher = build_model(model, classes=classes, channels=sides[0], size=sides[1])
@@ -51,16 +53,18 @@ def synthesize(
     watcher: Watcher = SilentWatcher()
     if not quiet:
         watcher = Bars(console) if sys.stdout.isatty() else LineProgress()
+    if platform.world > 1:
+        watcher.say(f"one of {platform.world} processes makes the images; the others wait")
     try:
         made = make(
             teacher, method=maker, count=count, image_shape=sides, out=out, seed=seed,
-            device=device, observer=watcher,
+            platform=platform, observer=watcher,
         )  # fmt: skip
     finally:
         if isinstance(watcher, Bars):
             watcher.stop()
     console.print(_told(made.directory, made.manifest), markup=False)
-    page = write_transfer_report(made.directory, training=training)
+    page = platform.by_main(lambda: write_transfer_report(made.directory, training=training))
     console.print(f"Report: {page}", markup=False)
 
 

@@ -26,8 +26,9 @@ class Checkpoint:
 
     def save(self, state: dict[str, Any]) -> None:
         """Write it; the file before stays whole until this one is."""
-        with replacing(self.path) as fresh:
-            torch.save({"format": FORMAT, "identity": self.identity, **state}, fresh)
+        with replacing(self.path) as fresh, fresh.open("wb") as file:
+            # Through a file of Python: of its own ones torch does not say what the system said.
+            torch.save({"format": FORMAT, "identity": self.identity, **state}, file)
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
         """What was saved; None when there is no file.

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stillhouse.faults import naming
+
 if TYPE_CHECKING:  # what only reads numbers need not wait for torch
     from torch import Tensor
 
@@ -18,6 +20,9 @@ Reading = float | list[float | None] | None
 def replacing(path: Path) -> Iterator[Path]:
     """A path to write to; it takes the place of ``path`` when the block ends well.
 
+    Raises:
+        OSError: the system has something against it (the disk is full, ...); it names ``path``.
+
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     with replacing(Path(folder) / "a.txt") as fresh:
@@ -28,10 +33,11 @@ def replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        yield fresh
-        with fresh.open("rb+") as written:  # Windows flushes only what is open for writing
-            os.fsync(written.fileno())
-        os.replace(fresh, path)
+        with naming(path, fresh):
+            yield fresh
+            with fresh.open("rb+") as written:  # Windows flushes only what is open for writing
+                os.fsync(written.fileno())
+            os.replace(fresh, path)
     finally:
         fresh.unlink(missing_ok=True)
 
@@ -101,7 +107,7 @@ class Lines:
         """Add one line; after a torn one, on a line of its own."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         line = json.dumps(finite(value), ensure_ascii=False).encode() + b"\n"
-        with self.path.open("a+b") as file:
+        with naming(self.path), self.path.open("a+b") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(size - 1, 0))
             torn = file.read(1) not in (b"", b"\n")

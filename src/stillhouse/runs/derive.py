@@ -14,6 +14,7 @@ from stillhouse.recipes.networks import ModelSection
 from stillhouse.recipes.schema import Recipe
 from stillhouse.records.files import replacing, save_tensors
 from stillhouse.records.run import COSTS, Costs, NetworkCosts
+from stillhouse.records.writable import check_writable
 from stillhouse.runs.job.derived import check_smaller, rebuild
 from stillhouse.runs.job.networks import Network
 from stillhouse.runs.judging.costs import as_data, layers_told
@@ -86,6 +87,7 @@ def check_free(out: Path) -> None:
     """
     if out.exists() and not out.is_dir():
         raise RunError(f"{out} is a file; give a directory (-o)")
+    check_writable(out, "give another directory (-o)")
     there = [name for name in (WEIGHTS, PROGRAM, COSTS) if (out / name).exists()]
     if there:
         raise RunError(f"{out} has {', '.join(there)} already; give another directory (-o)")

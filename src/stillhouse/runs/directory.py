@@ -7,6 +7,7 @@ from typing import Any
 
 from stillhouse.records.claim import Claim
 from stillhouse.records.files import write_json
+from stillhouse.records.writable import check_writable
 
 RESOLVED = "resolved.yaml"
 ENVIRONMENT = "environment.json"
@@ -55,6 +56,16 @@ def claimed(out: Path, recipe: Mapping[str, Any], environment: Mapping[str, Any]
     with CLAIM.hold(out, recipe) as begun:
         write_json(out / ENVIRONMENT, environment)
         yield begun
+
+
+def check_places(out: Path, shared: Path) -> None:
+    """Make sure, before anything is loaded, that a run can write.
+
+    Raises:
+        RunError: to its directory, or to that of teachers and controls.
+    """
+    check_writable(out, CLAIM.elsewhere)
+    check_writable(shared, "choose another directory for teachers and controls (--shared DIR)")
 
 
 def read_resolved(out: Path) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,14 @@ from stillhouse.engine.fit import METRICS
 from stillhouse.engine.platform import open_platform
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.task import Task
-from stillhouse.errors import RecipeError, RunError
+from stillhouse.errors import RunError
 from stillhouse.recipes.data import AugmentSection
 from stillhouse.recipes.derive import DerivedSection
 from stillhouse.recipes.schema import Recipe, resolved
 from stillhouse.records.environment import environment
 from stillhouse.records.files import Lines, write_text
 from stillhouse.records.run import SCORES, Scores
-from stillhouse.runs.directory import claimed
+from stillhouse.runs.directory import check_places, claimed
 from stillhouse.runs.job.data import JobData, open_data
 from stillhouse.runs.job.derived import make_student
 from stillhouse.runs.job.heads import check_kept
@@ -113,7 +112,8 @@ def prepare(
 
     ``data`` are the recipe's, where several runs of one process share what was loaded.
     """
-    given = objects or Objects()
+    given, shared = objects or Objects(), shared or out.resolve().parent / SHARED
+    check_places(out, shared)
     method = chosen_method(recipe, given.method, allow_imports=allow_imports)
     data = data or open_data(
         recipe.data,
@@ -131,15 +131,13 @@ def prepare(
     student = make_student(
         recipe.student, data, teacher, given.student, allow_imports=allow_imports
     )
-    if shared is not None and shared.exists() and not shared.is_dir():
-        raise RecipeError("shared", [f"{shared} is a file, no directory for teachers and controls"])
     job = Job(
         recipe,
         data,
         student,
         teacher,
         method,
-        shared or out.resolve().parent / SHARED,
+        shared,
         out,
         watcher or SilentWatcher(),
         make_peers(recipe.peers or (), given.peers, student, data, allow_imports=allow_imports),
@@ -166,9 +164,9 @@ def run(job: Job, *, held_out: HeldOutScores | None = None) -> Outcome:
         RunError: the directory belongs to another run, or is in use.
         NonFiniteLoss: a term became nan or inf.
     """
-    main, began = job.data.platform.main, time.perf_counter()
+    platform, began = job.data.platform, time.perf_counter()
     identity = resolved(job.recipe), environment(job.data.platform)
-    with claimed(job.out, *identity) if main else nullcontext():
+    with platform.main_holds(lambda: claimed(job.out, *identity)):
         for line in weights_told(job):
             job.watcher.say(line)
         teachers = Teachers(job)
@@ -176,13 +174,14 @@ def run(job: Job, *, held_out: HeldOutScores | None = None) -> Outcome:
         groups = [train_group(job, teachers.trained(seeds[0]), seeds) for seeds in job.groups]
         job.watcher.say("reading the test set, once")
         scored = _judge(job, teachers, groups, held_out or HeldOutScores())
-        spent = sum(one.run.seconds for one in scored if main and one.run and one.run.reused)
+        spent = sum(
+            one.run.seconds for one in scored if platform.main and one.run and one.run.reused
+        )
         sets = [group.transfer for group in groups if group.transfer]
         served = all_together([group.source.record for group in groups if group.source])
         scores = describe_run(job, scored, sets, served, time.perf_counter() - began + spent)
         at_start = _at_start(groups[0])
-        if main:
-            _write(job, groups[0], scored, scores, at_start)
+        platform.by_main(lambda: _write(job, groups[0], scored, scores, at_start))
         return Outcome(job.out, scores.plain(), _student(scored).module(LAST))
 
 

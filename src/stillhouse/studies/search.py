@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from stillhouse.engine.processes import world_asked
 from stillhouse.errors import NonFiniteLoss, RecipeError, RunError
 from stillhouse.models import describe
 from stillhouse.recipes.load import make_recipe
@@ -23,7 +24,7 @@ from stillhouse.records.files import write_text
 from stillhouse.records.metric import Metric, TaskRecord
 from stillhouse.records.study import Trial as TrialRecord
 from stillhouse.records.study import TrialList
-from stillhouse.runs.directory import same_run
+from stillhouse.runs.directory import check_places, same_run
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.networks import make_network
 from stillhouse.runs.job.watcher import SilentWatcher, Watcher
@@ -67,6 +68,11 @@ class Search:
     allow_imports: bool = False
     watcher: Watcher = field(default_factory=SilentWatcher)
 
+    @property
+    def place_of_teacher(self) -> Path:
+        """Where the teacher is kept."""
+        return self.shared or self.out.resolve().parent / SHARED
+
     def recipe(self, model: str) -> Recipe:
         """The recipe with this student. Raises RecipeError where it cannot be searched."""
         return make_recipe(self.with_student(model))
@@ -108,8 +114,11 @@ def run_search(
         RecipeError: the recipe cannot be searched.
         RunError: the directory holds another search, or is in use.
     """
+    if world_asked() > 1:
+        raise RecipeError("search", ["a search runs in one process; start it without launcher"])
     if search.trials < 1:
         raise RecipeError("search", [f"{search.trials} trials; ask for at least 1"])
+    check_places(search.out, search.place_of_teacher)
     first = search.recipe("convnet-4-8")
     with (
         CLAIM.hold(search.out, _asked(search, first)),
@@ -150,8 +159,6 @@ class _Attempt:
         if not self.task.metric.higher_is_better:
             said = f"a search looks for the highest {self.task.metric.name}, and less is better"
             raise RecipeError("search", [said])
-        if self._data.platform.world > 1:
-            raise RecipeError("search", ["a search runs in one process; start it without launcher"])
 
     def settle(self, trial: Trial, noted: float | None) -> None:
         """Measure, refuse or train."""
@@ -179,7 +186,7 @@ class _Attempt:
         job = prepare(
             recipe,
             search.out / "trials" / model,
-            shared=search.shared or search.out.resolve().parent / SHARED,
+            shared=search.place_of_teacher,
             allow_imports=search.allow_imports,
             watcher=search.watcher,
             data=self._data,

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +19,7 @@ from stillhouse.records.metric import Metric
 from stillhouse.records.run import SCORES
 from stillhouse.records.study import TABLE, Arm
 from stillhouse.report import write_study_report
+from stillhouse.runs.directory import check_places
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.watcher import SilentWatcher, Watcher
 from stillhouse.runs.judging.scoring import HeldOutScores
@@ -87,6 +87,7 @@ def prepare_study(
     """
     watcher = watcher or SilentWatcher()
     shared = shared or out.resolve().parent / SHARED
+    check_places(out, shared)
     data, directories = (
         SharedData(allow_imports=allow_imports),
         arm_directories(out, study.arms, noted_folders(out)),
@@ -130,14 +131,11 @@ def run_study(
     study, out, watcher = prepared.study, prepared.out, prepared.watcher
     platform = next(iter(prepared.jobs.values())).data.platform
     hear = done or (lambda entry: watcher.say(arm_line(entry, prepared.metric)))
-    with held(out) if platform.main else nullcontext():
+    with platform.main_holds(lambda: held(out)):
         check_arms({name: (job.out, job.recipe) for name, job in prepared.jobs.items()})
         notes, held_out = _Notes(prepared), HeldOutScores()
         platform.wait()  # all have read what was there before anything is written
-        table: dict[str, Any] = {}
-        if platform.main:
-            write_study(out, study.values)
-            table = notes.write()
+        table = platform.by_main(lambda: notes.begin(study)) or {}
         students = [len(job.recipe.seeds) for job in prepared.jobs.values()]
         for position, (name, job) in enumerate(prepared.jobs.items(), start=1):
             watcher.say(f"arm {position} of {len(prepared.jobs)}: {name}")
@@ -148,8 +146,8 @@ def run_study(
                 continue
             counter = StudentCounter(job.watcher, before, sum(students))
             notes.states[name] = _run_arm(name, job, notes.marks[name], counter, held_out)
+            table = platform.by_main(notes.write) or {}
             if platform.main:
-                table = notes.write()
                 hear(next(entry for entry in table["arms"] if entry["name"] == name))
         watcher.overall(sum(students), sum(students))
         return StudyOutcome(out, table)
@@ -188,6 +186,11 @@ class _Notes:
             name: _state(known.get(name), job, self.marks[name])
             for name, job in prepared.jobs.items()
         }
+
+    def begin(self, study: Study) -> dict[str, Any]:
+        """Keep the study as it was asked for, and what is known of its arms."""
+        write_study(self._prepared.out, study.values)
+        return self.write()
 
     def write(self) -> dict[str, Any]:
         """Rewrite study.json."""

@@ -17,6 +17,7 @@ from stillhouse.data.sources.synthesis import (
     IMAGE,
     LABEL,
     LOGITS,
+    MANIFEST,
     ROWS,
     SECONDS,
     STEPS,
@@ -24,13 +25,16 @@ from stillhouse.data.sources.synthesis import (
     TEST,
     present,
     read_file,
+    read_json,
 )
 from stillhouse.data.tables import FloatTable
 from stillhouse.engine.fit import NullObserver, Observer
-from stillhouse.engine.platform import Precision, open_platform
+from stillhouse.engine.platform import Platform, Precision, open_platform
 from stillhouse.errors import DataError, RecipeError
+from stillhouse.faults import system_faults
 from stillhouse.models import weights_fingerprint
 from stillhouse.records.environment import torch_version
+from stillhouse.records.writable import check_writable
 from stillhouse.synthesis import store
 from stillhouse.synthesis.balance import count_rows
 from stillhouse.synthesis.catalogue import make_maker
@@ -69,6 +73,7 @@ class Synthesis:
         return float(self.manifest["images_per_second"])
 
 
+@system_faults()
 def synthesize(
     teacher: nn.Module,
     *,
@@ -83,6 +88,7 @@ def synthesize(
     test: Batches | tuple[Tensor, Tensor] | None = None,
     device: str = "auto",
     precision: Precision = "fp32",
+    platform: Platform | None = None,
     observer: Observer | None = None,
 ) -> Synthesis:
     """Make a transfer set from a trained classifier alone.
@@ -90,6 +96,7 @@ def synthesize(
     The directory is an ordinary data set of float images: a recipe names it as ``data:``. A
     synthesis that was stopped goes on where it was and loses at most the batch in flight; asked for
     more images, it adds to those that are there (unless images of a batch depend on each other).
+    Of several processes the main one makes the images, and the others wait for them.
 
     Args:
         teacher: gives logits; left as it was.
@@ -106,6 +113,7 @@ def synthesize(
         device: where to make them.
         precision: of the teacher while images are made; 'fp32' is exact, 'bf16' is faster where the
             hardware has it. Labels are always made in float32.
+        platform: instead of device and precision, where there is one already.
         observer: hears of batches.
 
     Raises:
@@ -116,16 +124,21 @@ def synthesize(
     """
     maker, folder = make_maker(method), Path(out)
     maker.check_count(count)
-    platform = open_platform(device=device, precision=precision)
-    with frozen_teacher(teacher, image_shape, platform, mean=mean, std=std) as frozen:
+    check_writable(folder, store.CLAIM.elsewhere)
+    platform = platform or open_platform(device=device, precision=precision)
+    with frozen_teacher(teacher, image_shape, platform.alone, mean=mean, std=std) as frozen:
         maker.check(frozen)
         names = _class_names(classes, frozen.classes)
         tested = _test_table(test, frozen)
         asked = _asked(maker, frozen, count, seed, names, tested)
-        with store.claimed(folder, asked):
-            _write_test(folder, tested)
-            _make_all(maker, frozen, folder, count, seed, observer or NullObserver())
-            return Synthesis(folder, _finish(maker, frozen, folder, asked, count))
+
+        def make() -> Mapping[str, Any]:
+            with store.claimed(folder, asked):
+                _write_test(folder, tested)
+                _make_all(maker, frozen, folder, count, seed, observer or NullObserver())
+                return _finish(maker, frozen, folder, asked, count)
+
+        return Synthesis(folder, platform.by_main(make) or read_json(folder / MANIFEST))
 
 
 def _asked(

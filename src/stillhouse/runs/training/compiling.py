@@ -5,6 +5,7 @@ on or when another method joins: it is written down beside the controls that it 
 """
 
 import json
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -34,13 +35,7 @@ def settle_compile(job: Job) -> bool:
     if wanted != "auto":
         return wanted
     path = job.shared / f"compile-{fingerprint(_key(job))}.json"
-    if job.data.platform.main:
-        job.shared.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):  # two runs must not decide differently
-            if not path.exists():
-                with seeded("compile"):
-                    write_json(path, {**_key(job), **_decide(job)})
-    job.data.platform.wait()
+    job.data.platform.by_main(lambda: _settle(job, path))
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         chosen, why = bool(found["compile"]), str(found["why"])
@@ -49,6 +44,15 @@ def settle_compile(job: Job) -> bool:
     if chosen:
         job.watcher.say(f"compiled: {why}")
     return chosen
+
+
+def _settle(job: Job, path: Path) -> None:
+    """Decide, where nobody has."""
+    job.shared.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):  # two runs must not decide differently
+        if not path.exists():
+            with seeded("compile"):
+                write_json(path, {**_key(job), **_decide(job)})
 
 
 def _key(job: Job) -> dict[str, Any]:

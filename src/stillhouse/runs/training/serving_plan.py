@@ -28,12 +28,13 @@ from stillhouse.cache import (
 from stillhouse.engine.signals import LOGITS
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import opened
-from stillhouse.errors import RecipeError, nearest
+from stillhouse.errors import CacheError, RecipeError, nearest
 from stillhouse.recipes.schema import CacheSection
 from stillhouse.records.environment import torch_version
 from stillhouse.records.fingerprint import fingerprint
 from stillhouse.records.names import slug
 from stillhouse.records.run import STAGE
+from stillhouse.records.writable import check_writable
 from stillhouse.runs.job.data import JobData
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.training.forecast import Forecast, Times, forecast, time_steps
@@ -140,6 +141,7 @@ class Planner:
         if directory.resolve() in (self.job.out.resolve(), self.job.shared.resolve()):
             said = f"{directory} holds the run's own files; give the teacher cache one of its own"
             raise RecipeError("cache.directory", [said])
+        check_writable(directory, "choose another (cache.directory)", error=CacheError)
         check_directory(directory, self.identity(), unknown=() if self.trained else ("teacher",))
 
     def plan(self, *, timed: bool = True) -> Plan:

@@ -122,19 +122,13 @@ def train(training: Training) -> StageRun:
     """
     platform, directory = training.job.data.platform, training.directory
     directory.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(directory / ".lock")
-    if platform.main:
-        lock.acquire()
-    try:
-        platform.wait()
+    with platform.main_holds(lambda: FileLock(directory / ".lock")):
         found = _finished(training)
         if found is not None:
             training.job.watcher.say(f"{training.role}: finished before, taken from {directory}")
             return found
         fitted = _fit(training)
-        if platform.main:
-            _keep(training, fitted)
-        platform.wait()
+        platform.by_main(lambda: _keep(training, fitted))
         return StageRun(
             training,
             training.stage.keeps,
@@ -144,8 +138,6 @@ def train(training: Training) -> StageRun:
             fitted.history,
             fitted.objective,
         )
-    finally:
-        lock.release()
 
 
 def _fit(training: Training) -> FitResult:

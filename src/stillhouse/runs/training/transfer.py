@@ -1,7 +1,6 @@
 """The transfer set of a run: made from the trained teacher once, shown to student and control."""
 
 import inspect
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -108,25 +107,22 @@ def make_transfer_set(job: Job, teacher: nn.Module, student_seed: int) -> Transf
     maker = _maker(job, seed)
     directory = job.shared / f"transfer-{maker.name}-seed{seed}-{_mark(job, maker, teacher, seed)}"
     job.shared.mkdir(parents=True, exist_ok=True)
-    with FileLock(directory.with_suffix(".lock")) if platform.main else nullcontext():
-        if platform.main:
-            # A larger set that another arm asked for begins with the same images.
-            there = max((sum(run) for run in present(directory, ROWS)), default=0)
-            synthesize(
-                behind(_teacher(job).input, teacher),
-                method=maker,
-                count=max(section.count, there),
-                image_shape=data.image_shape,
-                out=directory,
-                seed=seed,
-                mean=data.augment.mean,
-                std=data.augment.std,
-                classes=data.splits.classes,
-                device=str(platform.device),
-                precision=platform.precision,
-                observer=job.watcher,
-            )
-        platform.wait()
+    with platform.main_holds(lambda: FileLock(directory.with_suffix(".lock"))):
+        # A larger set that another arm asked for begins with the same images.
+        there = max((sum(run) for run in present(directory, ROWS)), default=0)
+        synthesize(
+            behind(_teacher(job).input, teacher),
+            method=maker,
+            count=max(section.count, there),
+            image_shape=data.image_shape,
+            out=directory,
+            seed=seed,
+            mean=data.augment.mean,
+            std=data.augment.std,
+            classes=data.splits.classes,
+            platform=platform,
+            observer=job.watcher,
+        )
         made = read_synthesis(directory).parts["train"]
         found = read_counts(directory, count=section.count)
     _tell(job, section, found)
@@ -208,8 +204,8 @@ def _real_images(data: JobData) -> FloatTable:
 
 
 def _plain(data: JobData) -> Batches:
-    """The training images, not augmented when they are gone through once."""
-    return replace(data.train(0), transform=data.eval_transform)
+    """All training images in each process, not augmented when they are gone through once."""
+    return replace(data.train(0), transform=data.eval_transform, rank=0, world=1)
 
 
 def _tell(job: Job, section: TransferSection, found: Counts) -> None:
