@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stillhouse.data.augment import Augment
 from stillhouse.data.batches import Batches
-from stillhouse.data.image_operations import image_to_tensor
+from stillhouse.data.pixels import to_pixels
 from stillhouse.data.tables import ImageTable, SampleTable
 from stillhouse.errors import DataError
 
@@ -116,14 +116,14 @@ def test_pictures_one_by_one_equal_the_whole_table() -> None:
     """The fast path and the slow path show the same views."""
     dataset = Pictures()
     slow = Batches(rows_of(dataset), AUGMENT, batch_size=5, view_seed=2)
-    images = torch.stack([image_to_tensor(dataset[19 - row][0]) for row in range(20)])
+    images = torch.stack([to_pixels(dataset[19 - row][0]) for row in range(20)]).permute(0, 2, 3, 1)
     fast = replace(slow, table=ImageTable(images.contiguous(), slow.table.labels))
     for a, b in zip((*slow.epoch(3), *slow.once(7)), (*fast.epoch(3), *fast.once(7)), strict=True):
         assert all(torch.equal(a[name], b[name]) for name in a)
 
 
 def test_normalised_tensors_are_taken_as_they_are() -> None:
-    batches = Batches(rows_of(Floats()), AUGMENT, batch_size=5)
+    batches = Batches(rows_of(Floats()), Augment((0.0,) * 3, (1.0,) * 3), batch_size=5)
     for batch in (*batches.epoch(0), *batches.once()):
         assert batch["batch.image"].shape[1:] == (3, 6, 6)
         assert torch.equal(batch["batch.image"][:, 0, 0, 0], (19 - batch["batch.index"]) / 8)
@@ -134,7 +134,7 @@ def test_normalised_tensors_are_taken_as_they_are() -> None:
     [
         (lambda image: image, r"the transform gave a Image for row \d+; it must give a float"),
         (lambda image: np.zeros(3), "gave a ndarray for row"),
-        (lambda image: image_to_tensor(image), r"gave a torch\.uint8 for row"),
+        (lambda image: to_pixels(image), r"gave a torch\.uint8 for row"),
     ],
 )
 def test_a_transform_that_gives_no_float_tensor_is_refused(transform, said: str) -> None:
@@ -150,12 +150,3 @@ def test_images_of_several_sizes_are_refused(workers: int) -> None:
     said = r"differ in shape \(\[3, 6, 6\], \[3, 6, 7\]\); give a transform that resizes"
     with pytest.raises(DataError, match=said):
         list(batches.epoch(0))
-
-
-def test_tensors_and_pictures_become_height_width_channels() -> None:
-    assert image_to_tensor(torch.zeros(3, 4, 5)).shape == (4, 5, 3)
-    assert image_to_tensor(torch.zeros(4, 5)).shape == (4, 5, 1)
-    grey = image_to_tensor(Image.new("L", (5, 4), 7))
-    assert (grey.shape, grey.dtype, int(grey[0, 0, 0])) == ((4, 5, 1), torch.uint8, 7)
-    colour = image_to_tensor(Image.new("RGB", (5, 4), (1, 2, 3)))
-    assert colour[3, 4].tolist() == [1, 2, 3]

@@ -1,3 +1,7 @@
+import io
+import socket
+import tarfile
+
 import datasets
 import numpy as np
 import pytest
@@ -37,7 +41,7 @@ def hub(monkeypatch):
 
 
 def test_hub_name(hub):
-    splits = load("org/name")
+    splits = load("hf:org/name")
     assert hub == ["org/name"]
     assert splits.name == "org/name"
     assert splits.classes == ("fox", "ant")
@@ -48,7 +52,7 @@ def test_hub_name(hub):
 
 def test_hub_is_asked_only_when_it_may_be(hub, tmp_path, monkeypatch):
     with pytest.raises(DataError, match="not allowed; allow it or give a folder"):
-        load("org/name", allow_download=False)
+        load("hf:org/name", allow_download=False)
     monkeypatch.chdir(tmp_path)
     for name in ("a", "b"):
         (tmp_path / "org" / "name" / name).mkdir(parents=True)
@@ -59,8 +63,8 @@ def test_hub_is_asked_only_when_it_may_be(hub, tmp_path, monkeypatch):
 
 
 def test_name_that_the_hub_does_not_have(hub):
-    with pytest.raises(DataError, match=r"does not give a data set of this name .*doesn't exist"):
-        load("org/none")
+    with pytest.raises(DataError, match=r"does not give a data set .org/none. .*doesn't exist"):
+        load("hf:org/none")
 
 
 def test_dataset_in_hand_with_its_order_and_columns():
@@ -90,3 +94,72 @@ def test_no_train_and_streams():
         load(datasets.DatasetDict(test=loaded()))
     with pytest.raises(DataError, match="is a stream"):
         load(loaded().to_iterable_dataset())
+
+
+def test_pairs_of_datasets_and_other_names_of_splits():
+    splits = load((loaded(40), loaded(6, 60)))
+    assert [len(part) for part in (splits.train, splits.validation, splits.test)] == [36, 4, 6]
+    assert splits.classes == ("fox", "ant")
+    named = load(datasets.DatasetDict(train=loaded(40), eval=loaded(4), pseudo=loaded(2)), test=0)
+    assert len(named.validation) == 4
+    assert named.notes == ("DatasetDict: left out are the splits pseudo (2 rows)",)
+    with pytest.raises(DataError, match="dev and another split are both validation"):
+        load(datasets.DatasetDict(train=loaded(), eval=loaded(), dev=loaded()))
+
+
+def test_a_transform_of_a_dataset_is_not_passed_over():
+    dataset = loaded(4)
+    dataset.set_transform(
+        lambda rows: {
+            "image": [np.full((2, 2), 200, np.uint8) for _ in rows["image"]],
+            "label": [1 - label for label in rows["label"]],
+        }
+    )
+    table = load(dataset, test=0, validation=0).train
+    assert table.labels.tolist() == [1, 0, 1, 0]
+    assert table.read(0).tolist() == [[200, 200], [200, 200]]
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_what_save_to_disk_wrote(tmp_path, several):
+    saved = datasets.DatasetDict(train=loaded(), test=loaded(2, 9)) if several else loaded()
+    saved.save_to_disk(str(tmp_path / "set"))
+    splits = load(tmp_path / "set", validation=0, test=0)
+    assert splits.classes == ("fox", "ant")
+    assert splits.train.images[:, 0, 0, 0].tolist() == [0, 1, 2, 3]
+    assert len(splits.test) == (2 if several else 0)
+    (next((tmp_path / "set").rglob("*.arrow"))).write_bytes(b"junk")
+    with pytest.raises(DataError, match="cannot be read as a data set that was saved"):
+        load(tmp_path / "set")
+
+
+def test_webdataset_archives(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    for name, labels in (("train-0", (0, 1, 0)), ("train-1", (1,)), ("val-0", (1, 0))):
+        with tarfile.open(tmp_path / f"{name}.tar", "w") as tar:
+            for row, label in enumerate(labels):
+                png = io.BytesIO()
+                Image.new("L", (3, 2), 10 * label + row).save(png, "PNG")
+                for suffix, content in (("png", png.getvalue()), ("cls", str(label).encode())):
+                    member = tarfile.TarInfo(f"{row:04}.{suffix}")
+                    member.size = len(content)
+                    tar.addfile(member, io.BytesIO(content))
+    splits = load(tmp_path, test=0)
+    assert splits.train.labels.tolist() == [0, 1, 0, 1]
+    assert splits.train.images[:, 0, 0, 0].tolist() == [0, 11, 2, 10]
+    assert splits.validation.labels.tolist() == [1, 0]
+    (tmp_path / "train-2.tar").write_bytes(b"junk")
+    with pytest.raises(DataError, match="cannot be read as WebDataset archives"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["org/none", "data/pets", "./data/pets", "a/b/c", "pets/"])
+def test_a_path_that_is_not_there_asks_no_network(name, monkeypatch):
+    def connect(*_):
+        raise AssertionError("a network was asked")
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    with pytest.raises(DataError, match=f"there is no '{name}'"):
+        load(name)
+    with pytest.raises(DataError, match="names no data set of the Hugging Face hub"):
+        load("hf:a/b/c")

@@ -285,3 +285,16 @@ def test_real_mnist_is_as_pillow_and_the_paper_have_it():
         assert np.array_equal(table.images[row, ..., 0].numpy(), np.asarray(image))
         assert table.labels[row] == cell["label"]
     assert table.mean_std()[0][0] == pytest.approx(0.1325, abs=1e-4)  # known of MNIST's test set
+
+
+def test_parquet_in_folders_of_splits(tmp_path):
+    simple(tmp_path / "default" / "train" / "0000.parquet")
+    simple(tmp_path / "default" / "eval" / "0000.parquet", first=50)
+    simple(tmp_path / ".cache" / "train" / "0000.parquet")
+    found = read(tmp_path)
+    assert {split: values(table)[0] for split, table in found.parts.items()} == {
+        "train": 10, "validation": 50,
+    }  # fmt: skip
+    simple(tmp_path / "other" / "train" / "0000.parquet")
+    with pytest.raises(DataError, match=r"several sets of \.parquet files \(default, other\)"):
+        read(tmp_path)

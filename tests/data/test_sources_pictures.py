@@ -21,8 +21,8 @@ class Held:
     def __len__(self):
         return len(self.encoded)
 
-    def read(self, row):
-        return self.encoded[row]
+    def open(self, row):
+        return io.BytesIO(self.encoded[row])
 
     def where(self, row):
         return f"held, row {row}"

@@ -1,15 +1,24 @@
 import re
+from collections import namedtuple
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import IterableDataset, TensorDataset
+from torch.utils.data import IterableDataset, Subset, TensorDataset
 
-from stillhouse.data.sources.torch_datasets import read_datasets
+from stillhouse.data.sources.find import find
 from stillhouse.errors import DataError
 
+
+def read_datasets(given, image=None, label=None):
+    return find(tuple(given), image, label, False)
+
+
 GREY = torch.zeros(1, 2, 2)
+
+
+Sample = namedtuple("Sample", "kind picture other")
 
 
 class Counting:
@@ -46,15 +55,6 @@ def test_two_and_three_datasets():
     assert found.parts["validation"].labels.tolist() == [0, 1, 1]
 
 
-@pytest.mark.parametrize("targets", [[0, 1, 0, 1], torch.tensor([0, 1, 0, 1])])
-def test_targets_spare_the_reading(targets):
-    dataset = Counting([0, 1, 0, 1], targets)
-    found = read_datasets([dataset])
-    assert set(dataset.read) == {0, 3}
-    assert found.parts["train"].labels.tolist() == [0, 1, 0, 1]
-    assert found.classes == ("a", "b")
-
-
 @pytest.mark.parametrize("targets", [[1, 0, 1, 0], [0, 1], "0101"])
 def test_targets_that_do_not_agree_are_not_believed(targets):
     dataset = Counting([0, 1, 0, 1], targets)
@@ -84,8 +84,13 @@ REFUSED = {
     "number": (5, "is a int; wanted is a map-style dataset"),
     "no rows": ([], "train dataset has no rows"),
     "no pair": ([GREY, GREY], "row 0 of the train dataset is a Tensor [1, 2, 2]; wanted is (image"),
-    "dict": ([{"image": GREY, "label": 0}], "is a dict of 2; wanted is (image, label)"),
-    "triple": ([(GREY, 0, 0)], "is a tuple of 3"),
+    "keys": ([{"x": GREY, "y": 0}], "has the keys x, y and none of image, images, img"),
+    "none": ([(GREY, None)], "the label is a NoneType (None)"),
+    "below 0": ([(GREY, 0), (GREY, -1)], "row 1 of the train dataset: the label of train is -1"),
+    "triple": (
+        [(GREY, 0, 0)],
+        "is a tuple of 3; wanted is (image, label): say which is which by image=",
+    ),
     "image": ([("a.png", 0)], "the image is a str ('a.png'); wanted is a PIL image"),
     "batch": ([(torch.zeros(4, 1, 2, 2), 0)], "the image is a Tensor [4, 1, 2, 2]"),
     "float": ([(GREY, 0.5)], "the label is a float (0.5); wanted is a whole number"),
@@ -111,3 +116,71 @@ def test_four_datasets():
 def test_named_class_without_rows():
     with pytest.raises(DataError, match=r"no row of class 2 \('c'\)"):
         read_datasets([Counting([0, 1], classes=["a", "b", "c"])])
+
+
+class Merged(Counting):
+    """Four targets, of which `__getitem__` makes two classes."""
+
+    def __getitem__(self, row):
+        image, label = super().__getitem__(row)
+        return image, label // 2
+
+
+def test_labels_are_what_getitem_gives():
+    found = read_datasets([Merged([0, 1, 2, 3], [0, 1, 2, 3], ["a", "b", "c", "d"])])
+    assert found.classes == ("0", "1")
+    assert found.parts["train"].labels.tolist() == [0, 0, 1, 1]
+    assert "labels that the train dataset gives are not its targets" in found.notes[0]
+    half = Subset(Counting([0, 0, 1, 1], [1, 1, 0, 0]), [3, 0])
+    assert read_datasets([half]).parts["train"].labels.tolist() == [1, 0]
+
+
+KEYED = {
+    "usual keys": ([{"img": GREY, "cls": 0}, {"img": GREY + 1, "cls": 1}], None, None),
+    "named keys": ([{"x": GREY, "y": 0}, {"x": GREY + 1, "y": 1}], "x", "y"),
+    "positions": ([(7, GREY, 0), (7, GREY + 1, 1)], 1, 2),
+    "positions as text": ([(7, GREY, 0), (7, GREY + 1, 1)], "1", "2"),
+    "turned round": ([(0, GREY), (1, GREY + 1)], 1, 0),
+    "names of a tuple": ([Sample(0, GREY, 9), Sample(1, GREY + 1, 9)], "picture", "kind"),
+}
+
+
+@pytest.mark.parametrize("case", KEYED)
+def test_mappings_and_longer_tuples(case):
+    table = read_datasets([KEYED[case][0]], *KEYED[case][1:]).parts["train"]
+    assert table.labels.tolist() == [0, 1]
+    assert torch.equal(table.read(1), GREY + 1)
+
+
+def test_positions_that_are_not_there():
+    with pytest.raises(DataError, match=r"has no '5'; give a position: 0 to 2"):
+        read_datasets([[(7, GREY, 0)]], 1, 5)
+    with pytest.raises(DataError, match=r"has the keys x, y and no 'z'"):
+        read_datasets([[{"x": GREY, "y": 0}]], "x", "z")
+
+
+def test_grey_and_colour_pictures_become_colour():
+    mixed = [(Image.new("L", (2, 2), 9), 0), (Image.new("P", (2, 2)), 1)]
+    table = read_datasets([mixed]).parts["train"]
+    assert np.asarray(table.read(0)).tolist() == [[[9, 9, 9]] * 2] * 2
+    split = read_datasets([[*mixed[:1], (Image.new("1", (2, 2)), 1)], mixed]).parts
+    assert split["train"].read(0).mode == "RGB"
+
+
+def test_a_change_of_any_pixel_is_another_set():
+    images = torch.zeros(5, 1, 2, 2)
+    mark = read_datasets([TensorDataset(images, torch.arange(5) % 2)]).parts["train"].fingerprint()
+    images[2, 0, 1, 1] = 0.5
+    again = read_datasets([TensorDataset(images, torch.arange(5) % 2)]).parts["train"]
+    assert again.fingerprint() != mark
+
+
+def test_datasets_by_split_and_arrays():
+    pairs = [(GREY, 0), (GREY, 1)]
+    assert list(find({"train": pairs, "eval": pairs}, None, None, False).parts) == [
+        "train", "validation",
+    ]  # fmt: skip
+    with pytest.raises(DataError, match=r"wanted are 'train' and maybe validation and test"):
+        find({"train": pairs, "more": pairs}, None, None, False)
+    with pytest.raises(DataError, match=r"list\(zip\(images, labels\)\), or TensorDataset"):
+        read_datasets((np.zeros((4, 2, 2), np.uint8), np.arange(4)))

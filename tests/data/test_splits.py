@@ -145,3 +145,8 @@ def test_limit_below_one_row_per_class():
 def test_negative_seed():
     with pytest.raises(DataError, match="seed of a split is -1"):
         stratified_split(torch.tensor([0, 0, 1, 1]), 2, -1)
+
+
+def test_a_class_of_one_row_may_go_without_validation():
+    with pytest.raises(DataError, match=r"or go without one \(validation: 0\)"):
+        stratified_split(torch.tensor([0, 0, 1]), 0.5, 0, what="validation")

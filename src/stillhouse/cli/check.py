@@ -50,6 +50,8 @@ def check(
     )
     for line in weights_told(job):
         console.print(line, markup=False, highlight=False)
+    for note in splits.notes:
+        console.print(f"warning: {note}", style="yellow", markup=False, highlight=False)
     if job.teacher is not None:
         console.print(_teacher_line(found, job.teacher), highlight=False)
     if found.teacher_plan is not None:

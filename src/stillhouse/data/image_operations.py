@@ -1,4 +1,4 @@
-"""Operations on images: turned, resized and shifted; blurred; as tensors; brought to one size."""
+"""Operations on images: turned, resized and shifted; blurred; brought to one size."""
 
 import math
 from typing import Any
@@ -8,7 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stillhouse.data.tables import ImageTable, Table
+from stillhouse.data.pixels import CHANNELS, to_pixels
+from stillhouse.data.tables import (
+    IN_MEMORY,
+    ImageTable,
+    Samples,
+    SampleTable,
+    Table,
+    fingerprint_of,
+)
 from stillhouse.data.views import uniform, uniforms
 from stillhouse.errors import DataError
 
@@ -119,50 +127,69 @@ def random_blur(
     return blur(images, uniform(seed, index, view, draw) * most, most=most)
 
 
-def image_to_tensor(image: Any) -> Tensor:
-    """A PIL image or an array as uint8 [H, W, C]; a tensor [C, H, W] or [H, W] as it is, moved.
-
-    >>> image_to_tensor(np.zeros((2, 3), dtype=np.uint8)).shape
-    torch.Size([2, 3, 1])
-    """
-    if isinstance(image, Tensor):
-        return image[..., None] if image.ndim == 2 else image.permute(1, 2, 0)
-    array = torch.from_numpy(np.array(image))
-    return array[..., None] if array.ndim == 2 else array
-
-
-def resize_table(table: Table, size: int) -> ImageTable:
+def resize_table(table: Table, size: int) -> Table:
     """Each image scaled so that its shorter side is ``size``, then cut to the centre square.
 
-    Bilinear with antialiasing (Pillow), the usual preparation for evaluation at a resolution.
+    Bilinear with antialiasing (Pillow), the usual preparation for evaluation at a resolution. What
+    is then more than memory should hold (2 GiB) is resized whenever it is read.
 
     >>> table = ImageTable(torch.zeros(2, 4, 6, 3, dtype=torch.uint8), torch.tensor([0, 1]))
     >>> resize_table(table, 8).images.shape
     torch.Size([2, 8, 8, 3])
     """
-    images = [_square(table, row, size) for row in range(len(table))]
+    if not len(table):
+        return table
+    if isinstance(table, SampleTable):
+        values = _square(table.read(0), size, table.where(0)).numel()
+        if len(table) * values > IN_MEMORY:
+            return SampleTable(Resized(table.dataset, size), table.labels, table.rows)
+    images = [_square(_image_of(table, row), size, f"row {row}") for row in range(len(table))]
     shapes = sorted({tuple(image.shape) for image in images})
     if len(shapes) > 1:
         raise DataError(f"images differ in channels after resizing: {shapes}; make them all RGB")
     return ImageTable(torch.stack(images), table.labels)
 
 
-def _square(table: Table, row: int, size: int) -> Tensor:
+class Resized:
+    """A map-style dataset whose images are brought to one size as they are read."""
+
+    def __init__(self, samples: Samples, size: int) -> None:
+        self.samples, self.size = samples, size
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, row: int) -> tuple[Any, Any]:
+        image, label = self.samples[row]
+        return _square(image, self.size, f"row {row}").numpy(), label
+
+    def fingerprint(self) -> str:
+        """Another text whenever the images of the dataset or the size changed."""
+        return f"{self.size} {fingerprint_of(self.samples, [0, len(self) - 1])}"
+
+
+def _image_of(table: Table, row: int) -> Any:
+    return table.images[row].numpy() if isinstance(table, ImageTable) else table.read(row)
+
+
+def _square(image: Any, size: int, where: str) -> Tensor:
+    """[size, size, C] uint8."""
     from PIL import Image
 
-    if isinstance(table, ImageTable):
-        pixels = table.images[row]
-    else:
-        pixels = image_to_tensor(table.read(row))
+    pixels = to_pixels(image, where)
     if pixels.dtype != torch.uint8:
         raise DataError("data.size resizes pixels (uint8); this dataset gives floats: resize there")
-    array = pixels.numpy()
-    image = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
-    width, height = image.size
+    if pixels.shape[0] not in CHANNELS:
+        raise DataError(
+            f"data.size resizes grey and RGB images; {where} has {pixels.shape[0]} channels: "
+            "resize in the dataset"
+        )
+    array = pixels.permute(1, 2, 0).numpy()
+    picture = Image.fromarray(array[..., 0] if array.shape[2] == 1 else np.ascontiguousarray(array))
+    width, height = picture.size
     scale = size / min(width, height)
     wide, high = max(round(width * scale), size), max(round(height * scale), size)
-    image = image.resize((wide, high), Image.Resampling.BILINEAR)
+    picture = picture.resize((wide, high), Image.Resampling.BILINEAR)
     left, top = (wide - size) // 2, (high - size) // 2
-    return image_to_tensor(
-        np.asarray(image.crop((left, top, left + size, top + size)))
-    ).contiguous()
+    cut = picture.crop((left, top, left + size, top + size))
+    return to_pixels(cut).permute(1, 2, 0).contiguous()

@@ -20,6 +20,8 @@ _TEST, _VALIDATION, _LIMIT = range(3)  # each draws its own numbers from the spl
 class Splits:
     """The three tables of a data set. Test is for the last number only.
 
+    `notes` say what of the source was left out, for people.
+
     `fingerprint` covers the classes and all three tables: another split seed gives another one.
     """
 
@@ -29,13 +31,14 @@ class Splits:
     test: Table
     classes: tuple[str, ...]
     fingerprint: str
+    notes: tuple[str, ...] = ()
 
 
 def load(
     source: str | Path | Splits | Any,
     *,
-    image: str | None = None,
-    label: str | None = None,
+    image: str | int | None = None,
+    label: str | int | None = None,
     validation: float | int = 0.1,
     test: float | int = 0.2,
     limit: int | None = None,
@@ -50,14 +53,15 @@ def load(
 
     Args:
         source: see `source_names()`; an existing `Splits` is given back (with `limit` applied).
-        image: the column of the images, where a parquet file has several that could be.
-        label: the column of the labels, likewise.
+        image: the column of the images, where several could be; of a Dataset the key or the
+            position of the image in a sample.
+        label: the same of the labels.
         validation: share (float) or number (int) of training rows for model selection; 0: none.
         test: share or number of rows to test on, where the source has no test split; 0: none.
         limit: train on at most so many rows, at least one of each class.
         split_seed: of the three draws. Keep it when only the run's seed changes, otherwise runs
             have different test rows.
-        allow_download: whether `org/name` may be fetched from the Hugging Face hub.
+        allow_download: whether `hf:org/name` may be fetched from the Hugging Face hub.
 
     Returns:
         Three tables of one kind; the names of the classes; a fingerprint of all of it.
@@ -91,7 +95,7 @@ def load(
     if limit is not None:
         rest = _limited(rest, limit, split_seed)
     mark = _fingerprint(found.classes, rest, validated, tested)
-    return Splits(found.name, rest, validated, tested, found.classes, mark)
+    return Splits(found.name, rest, validated, tested, found.classes, mark, found.notes)
 
 
 def _carve(

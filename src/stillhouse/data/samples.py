@@ -1,18 +1,18 @@
 """Samples one by one: any dataset and any transform, each view under its own seed."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from stillhouse.data.augment import Augment
-from stillhouse.data.image_operations import image_to_tensor
-from stillhouse.data.tables import ImageTable, Table
+from stillhouse.data.pixels import is_picture, plain_picture, to_pixels
+from stillhouse.data.tables import ImageTable, SampleTable, Table
 from stillhouse.data.views import LOOKUP, PLAIN_VIEW, lookup, sample_seeds
 from stillhouse.errors import DataError
 
@@ -41,16 +41,21 @@ class _Views(Dataset[tuple[Tensor, Any, int]]):
         return self._shown(image, row), label, row
 
     def _shown(self, image: Any, row: int) -> Tensor:
-        """Pixels, uint8 [C, H, W], or floats that are normalised."""
+        """Pixels, uint8 [C, H, W], or floats as a network sees them, by the rule of `pixels`.
+
+        A transform is given images of Pillow in mode L or RGB, whatever they came in.
+        """
+        where = self.table.where(row) if isinstance(self.table, SampleTable) else f"row {row}"
         if self.transform is None:
-            pixels = image_to_tensor(image).permute(2, 0, 1)
-            return pixels if pixels.dtype == torch.uint8 else pixels.float()
-        shown = self.transform(image)
+            return to_pixels(image, where)
+        shown = self.transform(plain_picture(image, where) if is_picture(image) else image)
         if not isinstance(shown, Tensor) or not shown.is_floating_point():
             what = shown.dtype if isinstance(shown, Tensor) else type(shown).__name__
             raise DataError(
                 f"the transform gave a {what} for row {row}; it must give a float tensor [C, H, W]"
             )
+        if not bool(torch.isfinite(shown).all()):
+            raise DataError(f"the transform gave nan or inf for {where}; mend it, or the image")
         return shown
 
 
@@ -64,8 +69,8 @@ def seed_all(number: int) -> None:
 class SampleReader:
     """Batches of samples that are read and transformed one by one, with workers if wanted.
 
-    Tensors of floats are taken as they are (their dataset normalised them); pixels (uint8, PIL) go
-    through ``augment`` unless a ``transform`` is given.
+    All go through ``augment`` unless a ``transform`` is given; floats are not divided by 255, so
+    that of an ``augment`` with mean 0 and std 1 they are as their dataset gave them.
     """
 
     def __init__(
@@ -77,7 +82,7 @@ class SampleReader:
         workers: int,
     ) -> None:
         self._views = _Views(table, transform)
-        self._augment = augment
+        self._augment = None if transform is not None else augment
         self._device = device
         self._workers = workers
 
@@ -85,7 +90,7 @@ class SampleReader:
         """Batches for these rows, as signals on the device."""
         loader: DataLoader[Any] = DataLoader(
             self._views,
-            batch_sampler=[_keys(some, view, seed) for some in rows],
+            batch_sampler=_Keys(rows, view, seed),
             num_workers=self._workers,
             pin_memory=self._device.type == "cuda",
             collate_fn=partial(_collate, show=partial(self._show, view=view, seed=seed)),
@@ -102,8 +107,8 @@ class SampleReader:
             }
 
     def _show(self, images: Tensor, rows: Tensor, view: int, seed: int) -> Tensor:
-        """Pixels are augmented a batch at once; floats are what a transform or a dataset made."""
-        if images.dtype != torch.uint8:
+        """Images are augmented a batch at once, unless a transform made them."""
+        if self._augment is None:
             return images
         pixels = images.permute(0, 2, 3, 1)
         if view == PLAIN_VIEW:
@@ -111,21 +116,48 @@ class SampleReader:
         return self._augment.view(pixels, seed=seed, index=rows, view=view)
 
 
-def _keys(rows: Tensor, view: int, seed: int) -> list[tuple[int, int]]:
-    seeds = sample_seeds(seed, rows, view)
-    return list(zip(rows.tolist(), seeds.tolist(), strict=True))
+class _Keys(Sampler[list[tuple[int, int]]]):
+    """The (row, seed) keys of each batch, made as they are asked for: an epoch may be long."""
+
+    def __init__(self, rows: list[Tensor], view: int, seed: int) -> None:
+        self.rows, self.view, self.seed = rows, view, seed
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for rows in self.rows:
+            seeds = sample_seeds(self.seed, rows, self.view)
+            yield list(zip(rows.tolist(), seeds.tolist(), strict=True))
 
 
 def _collate(
     samples: list[tuple[Tensor, Any, int]], show: Callable[[Tensor, Tensor], Tensor]
 ) -> tuple[Tensor, Tensor, Tensor]:
     images, labels, numbers = zip(*samples, strict=True)
-    shapes = {tuple(image.shape) for image in images}
+    _check_alike(images)
+    rows = torch.tensor(numbers)
+    return show(torch.stack(images), rows), torch.tensor(labels), rows
+
+
+def _check_alike(images: Sequence[Tensor]) -> None:
+    """Refuse a batch that is none: torch would make floats of pixels that lie beside floats."""
+    kinds = sorted({str(image.dtype).removeprefix("torch.") for image in images})
+    if len(kinds) > 1:
+        raise DataError(
+            f"images of one batch differ in type ({', '.join(kinds)}): pixels of 0 to 255 and what "
+            "a network sees do not go together; let the dataset give one of them"
+        )
+    shapes = sorted({tuple(image.shape) for image in images})
+    if len({shape[0] for shape in shapes}) > 1:
+        some = ", ".join(str(list(shape)) for shape in shapes[:3])
+        raise DataError(
+            f"images of one batch differ in channels ({some}); make all of them grey or all RGB "
+            "(image.convert('RGB'))"
+        )
     if len(shapes) > 1:
-        some = ", ".join(str(list(shape)) for shape in sorted(shapes)[:3])
+        some = ", ".join(str(list(shape)) for shape in shapes[:3])
         raise DataError(
             f"images of one batch differ in shape ({some}); give a transform that resizes them "
             "(data.size: N in a recipe)"
         )
-    rows = torch.tensor(numbers)
-    return show(torch.stack(images), rows), torch.tensor(labels), rows

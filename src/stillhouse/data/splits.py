@@ -10,6 +10,9 @@ from torch import Tensor
 
 from stillhouse.errors import DataError
 
+WITHOUT = {"validation": ", or go without one (validation: 0)"}
+"""The parts that a training can do without."""
+
 
 def stratified_split(
     labels: Tensor,
@@ -57,6 +60,7 @@ def stratified_split(
         raise DataError(
             f"{what} needs at least 2 rows of each class, one to give and one to keep; too few: "
             f"{_few(small)}. Add rows, drop the class, or bring {what} as a split of its own"
+            f"{WITHOUT.get(what, '')}"
         )
     keys = _keys(seed, len(labels) + len(per_class))
     counts = _apportion(per_class, share, total, keys[len(labels) :])

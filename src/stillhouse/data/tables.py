@@ -5,7 +5,7 @@
 
 import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias, runtime_checkable
@@ -17,6 +17,8 @@ from torch import Tensor
 from stillhouse.errors import DataError
 
 CHUNK_VALUES = 1 << 24  # image values looked at in one go: 16 MiB
+IN_MEMORY = 1 << 31
+"""Bytes of decoded images up to which all of them are kept in memory: 2 GiB."""
 
 
 class Samples(Protocol):
@@ -236,27 +238,42 @@ class SampleTable:
         """Return the image of row `i` as the dataset gives it: PIL, numpy [H, W, C] or tensor."""
         return self.dataset[int(self.rows[i])][0]
 
-    def fingerprint(self) -> str:
-        """Sha256 of what is cheap to know: rows, labels, and the dataset as far as it tells.
+    def where(self, i: int) -> str:
+        """What messages call row `i`: by its number in the dataset."""
+        return f"row {int(self.rows[i])} of {type(self.dataset).__name__}"
 
-        A dataset with a method `fingerprint() -> str` is asked. Of any other, its class name, its
-        length and the first and last sample of this table are taken (where these are tensors,
-        arrays or PIL images), so **a change of pixels in between, under the same labels, is not
-        noticed**. Samples are read with fixed seeds of torch, numpy and random: a transform that
-        draws from these does not change the fingerprint.
+    def fingerprint(self) -> str:
+        """Sha256 of rows, labels, and of the dataset as far as it tells.
+
+        A dataset with a method `fingerprint() -> str` is asked, as what `load` reads has it; of any
+        other the first and last sample of this table are taken, see `fingerprint_of`.
         """
-        kind = type(self.dataset)
-        digest = hashlib.sha256(f"samples {kind.__module__}.{kind.__qualname__}".encode())
-        digest.update(f"{len(self.dataset)} {len(self)}".encode())
+        digest = hashlib.sha256(f"samples {len(self.dataset)} {len(self)}".encode())
         digest.update(_bytes(self.labels))
         digest.update(_bytes(self.rows))
-        if isinstance(self.dataset, HasFingerprint):
-            digest.update(self.dataset.fingerprint().encode())
-        elif len(self):
-            for i in (0, len(self) - 1):
-                with _fixed_seeds():
-                    digest.update(_image_bytes(self.read(i)))
+        ends = self.rows[[0, -1]].tolist() if len(self) else []
+        digest.update(fingerprint_of(self.dataset, ends).encode())
         return digest.hexdigest()
+
+
+def fingerprint_of(samples: Samples, ends: Sequence[int]) -> str:
+    """What a dataset says of itself; of one that says nothing, class, length and these samples.
+
+    Where it says nothing, **a change of pixels in other rows is not noticed**. Samples are read
+    with fixed seeds of torch, numpy and random, so that a transform that draws from these does not
+    change the fingerprint.
+
+    >>> len(fingerprint_of([(torch.zeros(1, 2, 2), 0)], [0]))
+    64
+    """
+    if isinstance(samples, HasFingerprint):
+        return samples.fingerprint()
+    kind = type(samples)
+    digest = hashlib.sha256(f"{kind.__module__}.{kind.__qualname__} {len(samples)}".encode())
+    for row in ends:
+        with fixed_seeds():
+            digest.update(image_bytes(samples[row][0]))
+    return digest.hexdigest()
 
 
 Table: TypeAlias = ImageTable | SampleTable
@@ -278,7 +295,7 @@ def _bytes(tensor: Tensor) -> memoryview:
     return flat.numpy().data
 
 
-def _image_bytes(image: Any) -> bytes:
+def image_bytes(image: Any) -> bytes:
     """Return shape and bytes of an image; nothing of what is neither tensor, array nor PIL."""
     if isinstance(image, Tensor):
         dtype, image = str(image.dtype), image.detach().cpu().contiguous()
@@ -291,7 +308,8 @@ def _image_bytes(image: Any) -> bytes:
 
 
 @contextmanager
-def _fixed_seeds() -> Iterator[None]:
+def fixed_seeds() -> Iterator[None]:
+    """Within the block the generators of Python, NumPy and PyTorch start from 0; then as before."""
     python, numpy = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)

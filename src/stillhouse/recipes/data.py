@@ -62,8 +62,8 @@ class DataSection(Section):
     """Where samples come from and how they are split and shown."""
 
     source: str
-    image: str | None = None
-    label: str | None = None
+    image: str | Annotated[int, Field(ge=0)] | None = None
+    label: str | Annotated[int, Field(ge=0)] | None = None
     validation: float | int = 0.1
     test: float | int = 0.2
     limit: Count | None = None

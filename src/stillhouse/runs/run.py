@@ -124,6 +124,8 @@ def prepare(
         eval_transform=given.eval_transform,
         task=chosen_task(recipe, given.task, allow_imports=allow_imports),
     )
+    for note in data.splits.notes:
+        (watcher or SilentWatcher()).warn(note)
     recipe = _settled(recipe, data)
     teacher = None
     if recipe.teacher is not None:

@@ -1,19 +1,21 @@
 """Images and labels out of Arrow tables: of parquet files and of Hugging Face datasets."""
 
 import hashlib
+import io
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from stillhouse.data.sources.columns import Columns, has_bytes, is_text
+from stillhouse.data.sources.files import open_regular
 from stillhouse.data.sources.labelled_splits import SourceSplits, number_labels
-from stillhouse.data.sources.pictures import IN_MEMORY, picture_tables
+from stillhouse.data.sources.pictures import picture_tables
 from stillhouse.errors import DataError
+from stillhouse.records.file_hashes import file_hashes
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,11 @@ class Piece:
 
 
 def found_in_arrow(
-    name: str, splits: Mapping[str, Sequence[Piece]], *, open_paths: bool = False
+    name: str,
+    splits: Mapping[str, Sequence[Piece]],
+    *,
+    open_paths: bool = False,
+    notes: Sequence[str] = (),
 ) -> SourceSplits:
     """Number the labels and decode the images of these splits.
 
@@ -35,6 +41,7 @@ def found_in_arrow(
         splits: the pieces of each split, in order; `train` must be there.
         open_paths: whether a row without bytes may name a file to open. Only for tables that this
             machine wrote: a downloaded file could name any file here.
+        notes: what was left out before, for people.
 
     Raises:
         DataError: pieces that name the classes differently, empty cells, damaged images, and what
@@ -46,7 +53,7 @@ def found_in_arrow(
     labels, classes = number_labels(
         raw, lambda split, row: images[split].where(row), _class_names(everything)
     )
-    return SourceSplits(name, picture_tables(images, labels), classes)
+    return SourceSplits(name, picture_tables(images, labels), classes, tuple(notes))
 
 
 class ArrowImages:
@@ -66,16 +73,16 @@ class ArrowImages:
         piece, local = self._locate(row)
         return f"{self.files[piece]}, row {local}"
 
-    def read(self, row: int) -> Any:
-        """Return the bytes of one image, without a copy where they are in the table."""
+    def open(self, row: int) -> BinaryIO:
+        """Open the bytes of one image."""
         piece, local = self._locate(row)
         value = self.bytes[piece][local]
         if value.is_valid:
-            return value.as_buffer()
+            return io.BytesIO(value.as_buffer())
         path = self.paths[piece][local].as_py() if self.open_paths else None
         try:
             if path is not None:
-                return Path(path).read_bytes()
+                return open_regular(path)
         except OSError as error:
             raise DataError(f"{self.where(row)}: {path} cannot be read ({error})") from error
         raise DataError(
@@ -84,17 +91,17 @@ class ArrowImages:
         )
 
     def fingerprint(self) -> str:
-        """Sha256 of all bytes; above 2 GiB, where that takes long, of the length of each image."""
+        """Sha256 of all bytes; where a row names a file, of its name and its bytes."""
         import pyarrow.compute as pc
 
         digest = hashlib.sha256()
-        full = sum(data.nbytes for data in self.bytes) <= IN_MEMORY
         for data, paths in zip(self.bytes, self.paths, strict=True):
             lengths = pc.fill_null(pc.binary_length(data), -1).to_numpy()
             digest.update(lengths.astype(np.int64).tobytes())
-            for local in np.flatnonzero(lengths < 0).tolist():
-                digest.update(str(paths[local].as_py()).encode())
-            for value in data if full else ():
+            named = [paths[at].as_py() for at in np.flatnonzero(lengths < 0).tolist()]
+            there = [path for path in named if self.open_paths and path is not None]
+            digest.update("\n".join([*map(str, named), *file_hashes(there)]).encode())
+            for value in data:
                 digest.update(value.as_buffer() if value.is_valid else b"")
         return digest.hexdigest()
 

@@ -7,7 +7,14 @@ from typing import Any
 
 from stillhouse.errors import DataError, nearest
 
-LABEL_NAMES = ("label", "labels", "fine_label", "target")  # in this order of preference
+LABEL_NAMES = (
+    "label",
+    "labels",
+    "fine_label",
+    "target",
+    "class",
+    "cls",
+)  # in this order of preference
 
 
 @dataclass(frozen=True)
@@ -24,7 +31,7 @@ def choose_columns(schema: Any, file: str, image: str | None, label: str | None)
 
     The image column is the only one whose type is a struct with `bytes` (as Hugging Face writes
     images), or else the only one of raw bytes. The label column is the only one of whole numbers
-    or text; of several, the first that is called label, labels, fine_label or target.
+    or text; of several, the first that is called as in `LABEL_NAMES`.
 
     Args:
         schema: the `pyarrow.Schema`.

@@ -1,30 +1,50 @@
 """From what the user named to the source that reads it."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from torch import Tensor
+
 from stillhouse.data.sources.arrays import read_arrays, read_digits
 from stillhouse.data.sources.folder import read_folder
-from stillhouse.data.sources.hugging_face import parquet_files, read_hub, read_loaded, read_parquet
-from stillhouse.data.sources.labelled_splits import SourceSplits, natural
+from stillhouse.data.sources.hugging_face import (
+    files_of,
+    is_saved,
+    is_table,
+    read_hub,
+    read_loaded,
+    read_parquet,
+    read_saved,
+    read_tars,
+)
+from stillhouse.data.sources.labelled_splits import SPLITS, SourceSplits, natural, split_named
+from stillhouse.data.sources.listing import SUFFIXES as LISTINGS
+from stillhouse.data.sources.listing import read_listing
 from stillhouse.data.sources.synthesis import is_synthesis, read_synthesis
 from stillhouse.data.sources.torch_datasets import read_datasets
 from stillhouse.errors import DataError, nearest
 
 SOURCES = (
     ("digits", "the 1,797 digits of scikit-learn: 8 x 8, grey, nothing to download"),
-    ("<folder of .parquet>", "Hugging Face layout: train-*.parquet, test-*.parquet, validation-*"),
+    ("<folder of .parquet>", "Hugging Face layout: train-*.parquet or train/*.parquet, test, ..."),
+    ("<folder of save_to_disk>", "what datasets wrote"),
+    ("<folder of .tar>", "WebDataset: train-*.tar with 0001.jpg, 0001.cls, ..."),
     ("<folder of class folders>", "<class>/<image>, or train/<class>/<image> and test/, val/"),
     (
         "<file>.npz",
         "train_images, train_labels, test_images, test_labels; or x_train, y_train, ...",
     ),
+    ("<file>.csv, .tsv", "columns path and label, maybe split; paths are relative to the file"),
     ("<folder of a synthesis>", "what synthesis made: images of floats, labelled by the teacher"),
-    ("<org>/<name>", "a data set of the Hugging Face hub, downloaded once"),
-    ("Dataset", "from Python: a dataset, (train, test) or (train, validation, test)"),
+    ("hf:<org>/<name>", "a data set of the Hugging Face hub, downloaded once"),
+    ("Dataset", "from Python: a dataset, (train, test) or (train, validation, test), or by split"),
 )
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+HUB = "hf:"
+"""What a name of the hub starts with: without it, everything is a path."""
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
 def source_names() -> tuple[tuple[str, str], ...]:
@@ -36,52 +56,103 @@ def source_names() -> tuple[tuple[str, str], ...]:
     return SOURCES
 
 
-def find(source: Any, image: str | None, label: str | None, allow_download: bool) -> SourceSplits:
+def find(
+    source: Any, image: str | int | None, label: str | int | None, allow_download: bool
+) -> SourceSplits:
     """Recognise and read a source.
 
     Raises:
         DataError: nothing of this name, or what the source refuses.
     """
     if isinstance(source, str | Path):
-        return _find_named(source, image, label, allow_download)
-    if hasattr(source, "with_format"):  # a Hugging Face dataset, without importing datasets
-        return read_loaded(type(source).__name__, source, image, label)
-    _refuse_columns(f"a {type(source).__name__}", image, label)
-    return read_datasets(source if isinstance(source, tuple) else (source,))
+        return _find_named(source, _name(image), _name(label), allow_download)
+    datasets = _by_split(source)
+    if all(is_table(dataset) for dataset in datasets.values()):
+        name = type(source if is_table(source) else datasets["train"]).__name__
+        loaded = source if is_table(source) else datasets
+        return read_loaded(name, loaded, _name(image), _name(label))
+    return read_datasets(datasets, image, label)
+
+
+def _by_split(source: Any) -> dict[str, Any]:
+    """The datasets that were given from Python, each under its split."""
+    if isinstance(source, Mapping) and not is_table(source):
+        named = {split_named(str(key)): dataset for key, dataset in source.items()}
+        if None in named or "train" not in named or len(named) < len(source):
+            raise DataError(
+                f"a mapping of datasets was given with {', '.join(map(str, source))}; wanted are "
+                f"'train' and maybe {' and '.join(SPLITS[1:])}"
+            )
+        return {split: named[split] for split in SPLITS if split in named}
+    given = source if isinstance(source, tuple) else (source,)
+    if all(isinstance(each, np.ndarray | Tensor) for each in given):
+        raise DataError(
+            "arrays or tensors were given, of which nothing says what they are; give a dataset of "
+            "(image, label): list(zip(images, labels)), or TensorDataset(images, labels)"
+        )
+    splits = {1: ("train",), 2: ("train", "test"), 3: ("train", "validation", "test")}
+    if len(given) not in splits:
+        raise DataError(
+            f"{len(given)} datasets were given; wanted is one, (train, test) or (train, "
+            "validation, test)"
+        )
+    return dict(zip(splits[len(given)], given, strict=True))
+
+
+def _name(key: str | int | None) -> str | None:
+    return None if key is None else str(key)
 
 
 def _find_named(
     source: str | Path, image: str | None, label: str | None, allow_download: bool
 ) -> SourceSplits:
-    path = Path(source).expanduser()
     if source == "digits":
         _refuse_columns("digits", image, label)
         return read_digits()
+    if isinstance(source, str) and source.startswith(HUB):
+        return _of_hub(source, image, label, allow_download)
+    path = Path(source).expanduser()
     if not str(source) or not path.exists():
-        if isinstance(source, Path) or not _is_hub_name(source):
-            beside = [other.name for other in path.parent.glob("*")]
-            close = nearest(path.name, ["digits", *sorted(beside, key=natural)])
-            raise DataError(f"there is no '{source}'; {close}.{_forms()}")
-        if not allow_download:
-            raise DataError(
-                f"there is no folder '{source}' here, and a download from the Hugging Face hub is "
-                f"not allowed; allow it or give a folder.{_forms()}"
-            )
-        return read_hub(source, image, label)
-    if path.suffix == ".parquet" or (path.is_dir() and parquet_files(path)):
-        return read_parquet(path, image, label)
-    _refuse_columns(str(source), image, label)
+        raise DataError(_nothing_there(str(source), path))
+    if path.is_dir() and is_saved(path):
+        return read_saved(path, image, label)
     if is_synthesis(path):
+        _refuse_columns(str(source), image, label)
         return read_synthesis(path)
+    for suffix, read in ((".parquet", read_parquet), (".tar", read_tars)):
+        if (path.is_file() and path.suffix == suffix) or (path.is_dir() and files_of(path, suffix)):
+            return read(path, image, label)
+    if path.is_file() and path.suffix.lower() in LISTINGS:
+        return read_listing(path, image, label)
+    _refuse_columns(str(source), image, label)
     if path.is_dir():
         return read_folder(path)
-    if path.suffix == ".npz":
+    if path.suffix == ".npz" and path.is_file():
         return read_arrays(path)
-    raise DataError(f"the file {path} is neither .parquet nor .npz.{_forms()}")
+    kind = "file" if path.is_file() else "pipe, socket or device"
+    raise DataError(f"the {kind} {path} is none of .parquet, .tar, .csv, .tsv and .npz.{_forms()}")
 
 
-def _is_hub_name(source: str) -> bool:
-    return bool(_HUB_NAME.fullmatch(source)) and not source.endswith((".npz", ".parquet"))
+def _of_hub(source: str, image: str | None, label: str | None, allow: bool) -> SourceSplits:
+    name = source.removeprefix(HUB)
+    if not _HUB_NAME.fullmatch(name):
+        raise DataError(f"'{source}' names no data set of the Hugging Face hub: hf:org/name")
+    if not allow:
+        raise DataError(
+            f"'{source}' is a data set of the Hugging Face hub, and a download is not allowed; "
+            f"allow it or give a folder.{_forms()}"
+        )
+    return read_hub(name, image, label)
+
+
+def _nothing_there(source: str, path: Path) -> str:
+    """Nothing is asked of a network for a path that is wrong."""
+    beside = [other.name for other in path.parent.glob("*")]
+    close = nearest(path.name, ["digits", *sorted(beside, key=natural)])
+    said = f"there is no '{source}'; {close}"
+    if _HUB_NAME.fullmatch(source):
+        said += f". A data set of the Hugging Face hub is written {HUB}{source}"
+    return f"{said}.{_forms()}"
 
 
 def _refuse_columns(what: str, image: str | None, label: str | None) -> None:

@@ -1,87 +1,113 @@
 """A folder of class folders: `cats/*.jpg`, `dogs/*.jpg`, maybe under `train/` and `test/`."""
 
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
-from stillhouse.data.sources.hugging_face import OTHER_NAMES
-from stillhouse.data.sources.labelled_splits import SPLITS, SourceSplits, natural, number_labels
+from stillhouse.data.sources.files import (
+    LeftOut,
+    folders_in,
+    image_files,
+    is_utf8,
+    open_regular,
+    shown,
+)
+from stillhouse.data.sources.labelled_splits import (
+    SPLITS,
+    SourceSplits,
+    number_labels,
+    split_named,
+)
 from stillhouse.data.sources.pictures import picture_tables
 from stillhouse.errors import DataError
+from stillhouse.records.file_hashes import file_hashes
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm")
+WANTED = "<class>/<image>, or train/<class>/<image> and test/, validation/"
 
 
 class FileImages:
-    """The image files of one split."""
+    """Image files below a folder, by name; as one array of bytes, which loader processes share."""
 
-    def __init__(self, paths: Sequence[Path], root: Path) -> None:
-        self.paths, self.root = paths, root
+    def __init__(self, root: Path, names: Sequence[str]) -> None:
+        self.root = root
+        self.names = np.array([os.fsencode(name) for name in names], dtype=bytes)
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.names)
+
+    def path(self, row: int) -> str:
+        """Where the file is; a name that is absolute stays so."""
+        return os.path.join(self.root, os.fsdecode(self.names[row]))
 
     def where(self, row: int) -> str:
         """Name the file."""
-        return str(self.paths[row])
+        return shown(self.path(row))
 
-    def read(self, row: int) -> bytes:
-        """Return the bytes of one file."""
+    def open(self, row: int) -> BinaryIO:
+        """Open one file, of which a header may be enough."""
         try:
-            return self.paths[row].read_bytes()
+            return open_regular(self.path(row))
         except OSError as error:
-            raise DataError(f"{self.where(row)} cannot be read ({error})") from error
+            said = error.strerror or error
+            raise DataError(f"{self.where(row)} cannot be read ({said})") from error
 
     def fingerprint(self) -> str:
-        """Sha256 of names (below the folder) and sizes; not of the bytes, which may be many."""
+        """Sha256 of names (below the folder) and bytes; see `stillhouse.records.file_hashes`."""
         digest = hashlib.sha256()
-        for path in self.paths:
-            name = path.relative_to(self.root).as_posix()
-            digest.update(f"{name} {path.stat().st_size}\n".encode())
+        marks = file_hashes(map(self.path, range(len(self))))
+        try:
+            for name, mark in zip(self.names, marks, strict=True):
+                digest.update(name + f" {mark}\n".encode())
+        except OSError as error:
+            raise DataError(f"{shown(str(error))}: a file cannot be read any more") from error
         return digest.hexdigest()
 
 
 def read_folder(folder: Path) -> SourceSplits:
     """Read images whose label is the name of their folder; classes are in natural order.
 
-    Differs from torchvision's ImageFolder: classes `2` and `10` come in this order. Images may be
-    in deeper folders; hidden files and folders are left out, and so are other kinds of file.
+    Differs from torchvision's ImageFolder: classes `2` and `10` come in this order, and hidden
+    files and folders are left out at every depth. Images may be in deeper folders: their class is
+    the first folder. All that Pillow decodes is read, of several frames the first; whatever is left
+    out is counted by suffix in the notes.
 
     Raises:
         DataError: no class folders, a class folder without images, folders besides `train` that
             are no split, a class that only another split has, damaged images.
     """
-    splits = _splits(folder)
-    images, raw = {}, {}
-    for split, root in splits.items():
-        paths: list[Path] = []
+    left = LeftOut()
+    images, raw, deeper = {}, {}, 0
+    for split, root in _splits(folder, left).items():
         names: list[str] = []
-        for place in _folders(root):
-            inside = _images(place)
-            paths += inside
-            names += [place.name] * len(inside)
-        images[split] = FileImages(paths, folder)
-        raw[split] = np.array(names, dtype=object)
-    labels, classes = number_labels(raw, lambda split, row: images[split].where(row))
-    return SourceSplits(folder.resolve().name, picture_tables(images, labels), classes)
+        labels: list[str] = []
+        for place in folders_in(root, left):
+            inside = _images(place, left)
+            below = place.relative_to(folder)
+            names += [os.path.join(below, name) for name in inside]
+            labels += [place.name] * len(inside)
+            deeper += sum(os.sep in name for name in inside)
+        images[split] = FileImages(folder, names)
+        raw[split] = np.array(labels, dtype=object)
+    labels_of, classes = number_labels(raw, lambda split, row: images[split].where(row))
+    tables = picture_tables(images, labels_of)
+    return SourceSplits(folder.resolve().name, tables, classes, _notes(folder, left, deeper))
 
 
-def _splits(folder: Path) -> dict[str, Path]:
+def _splits(folder: Path, left: LeftOut) -> dict[str, Path]:
     """Find the folder of each split; the folder itself is train where it holds the classes."""
-    inside = _folders(folder)
+    inside = folders_in(folder, LeftOut())  # counted when the classes are looked for
     if not inside:
-        raise DataError(
-            f"{folder} holds neither parquet files nor class folders; wanted is "
-            f"{folder.name}/<class>/<image> with images {', '.join(SUFFIXES)}"
-        )
+        raise DataError(f"{folder} holds no class folders; wanted is {WANTED}.{_but(folder)}")
     named: dict[str, Path] = {}
     odd = []
     for place in inside:
-        split = OTHER_NAMES.get(place.name.lower(), place.name.lower())
-        if split not in SPLITS:
-            odd.append(place.name)
+        split = split_named(place.name)
+        if split is None:
+            odd.append(shown(place.name))
         elif split in named:
             raise DataError(
                 f"{folder}: {named[split].name} and {place.name} are both {split}; keep one"
@@ -98,22 +124,40 @@ def _splits(folder: Path) -> dict[str, Path]:
         raise DataError(f"{folder} has {have} but no train; training needs one")
     if "train" not in named:
         return {"train": folder}
+    folders_in(folder, left)
     return {split: named[split] for split in SPLITS if split in named}
 
 
-def _folders(place: Path) -> list[Path]:
-    inside = [path for path in place.iterdir() if path.is_dir() and not path.name.startswith(".")]
-    return sorted(inside, key=lambda path: natural(path.name))
+def _but(folder: Path) -> str:
+    """What is there instead."""
+    left = LeftOut()
+    images = image_files(folder, left)
+    found = [f"{len(images):,} images that are in no class folder"] if images else []
+    found += [str(left)] if left else []
+    return f" It has {', '.join(found)}" if found else " It is empty"
 
 
-def _images(place: Path) -> list[Path]:
-    found = [
-        path
-        for path in place.rglob("*")
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    ]
-    if not found:
+def _images(place: Path, left: LeftOut) -> list[str]:
+    if not is_utf8(place.name):
         raise DataError(
-            f"the class folder {place} has no image ({', '.join(SUFFIXES)}); add some or remove it"
+            f"the name of the class folder {shown(str(place))} is no UTF-8; a class needs a name "
+            "that can be written down: rename it"
         )
-    return sorted(found, key=lambda path: natural(path.relative_to(place).as_posix()))
+    mine = LeftOut()
+    found = image_files(place, mine)
+    if not found:
+        others = f" (it has {mine}, which are not read)" if mine else ""
+        raise DataError(
+            f"the class folder {place} has no image{others}; add some, or remove the folder. Read "
+            "is what Pillow decodes: .png, .jpg, .webp, .tif, .gif, ..."
+        )
+    left.counts.update(mine.counts)
+    return found
+
+
+def _notes(folder: Path, left: LeftOut, deeper: int) -> tuple[str, ...]:
+    notes = [f"{folder}: left out are {left}"] if left else []
+    if deeper:
+        notes.append(f"{folder}: {deeper:,} images lie in folders inside class folders; their "
+                     "class is the outer one")  # fmt: skip
+    return tuple(notes)

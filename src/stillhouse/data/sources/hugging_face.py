@@ -7,29 +7,73 @@ from typing import Any
 
 from stillhouse.data.sources.arrow import Piece, found_in_arrow
 from stillhouse.data.sources.columns import choose_columns
-from stillhouse.data.sources.labelled_splits import SPLITS, SourceSplits, natural
+from stillhouse.data.sources.files import is_hidden
+from stillhouse.data.sources.labelled_splits import (
+    SPLITS,
+    SourceSplits,
+    natural,
+    split_named,
+)
 from stillhouse.errors import DataError
 
-OTHER_NAMES = {"val": "validation", "valid": "validation", "dev": "validation"}
-_SPLIT = re.compile(r"(train|test|validation|valid|val|dev)(?![a-z])")
+_SPLIT = re.compile(r"(train|test|validation|valid|val|dev|eval)(?![a-z])")
 
 
-def parquet_files(folder: Path) -> list[Path]:
-    """List the parquet files of a folder, or of its folder `data`, in natural order."""
-    for place in (folder, folder / "data"):
-        files = sorted(place.glob("*.parquet"), key=lambda path: natural(path.name))
-        if files:
-            return files
-    return []
+def files_of(folder: Path, suffix: str) -> list[Path]:
+    """List the files of a suffix in a folder, at every depth but in nothing hidden."""
+    found = [
+        path
+        for path in folder.rglob(f"*{suffix}")
+        if path.is_file() and not any(is_hidden(p) for p in path.relative_to(folder).parts)
+    ]
+    return sorted(found, key=lambda path: natural(path.relative_to(folder).as_posix()))
+
+
+def split_files(source: Path, suffix: str) -> dict[str, list[Path]]:
+    """The files of each split: by the start of the name, or by the folder.
+
+    `train-00000-of-00002.parquet`, `test.parquet`, `validation-*`, `val-*`, `eval-*`, or the same
+    as folders, `default/train/0000.parquet`; where no name says a split, all files are `train`.
+
+    Raises:
+        DataError: a file that belongs to no split, though others do; no train; several data sets
+            side by side.
+    """
+    if source.is_file():
+        return {"train": [source]}
+    splits: dict[str, list[Path]] = {}
+    odd, sets = [], set[str]()
+    for path in files_of(source, suffix):
+        folders = path.relative_to(source).parts[:-1]
+        match = _SPLIT.match(path.stem.lower())
+        named = [match[1]] if match else [name for name in folders if split_named(name)][-1:]
+        sets.add("/".join(name for name in folders if not split_named(name)))
+        if named:
+            splits.setdefault(split_named(named[0]) or "", []).append(path)
+        else:
+            odd.append(path)
+    if len(sets) > 1:
+        raise DataError(
+            f"{source} holds several sets of {suffix} files ({', '.join(sorted(sets)) or 'one'}); "
+            "give the folder of one of them"
+        )
+    if splits and odd:
+        names = ", ".join(path.name for path in odd)
+        raise DataError(
+            f"{odd[0].parent}: {names} belongs to no split, though others do; names must start "
+            f"with one of {', '.join(SPLITS)}, or none may"
+        )
+    if splits and "train" not in splits:
+        there = ", ".join(path.name for paths in splits.values() for path in paths)
+        raise DataError(f"{source} has {there} but no train-*{suffix}; training needs one")
+    return splits or {"train": odd}
 
 
 def read_parquet(source: Path, image: str | None, label: str | None) -> SourceSplits:
-    """Read parquet files; the split is the start of the file's name.
+    """Read parquet files, of the splits that `split_files` finds.
 
-    `train-00000-of-00002.parquet`, `test.parquet`, `validation-*`, `val-*`; where no name starts
-    with a split, all files together are `train` (and a test split is carved later). The encoded
-    images are held in memory as long as they are needed: data larger than memory is better given by
-    its hub name, which is read from disk.
+    The encoded images are held in memory as long as they are needed: data larger than memory is
+    better given by its hub name, which is read from disk.
 
     Args:
         source: a folder, or one file.
@@ -37,17 +81,10 @@ def read_parquet(source: Path, image: str | None, label: str | None) -> SourceSp
         label: the label column, where it is not the only one.
 
     Raises:
-        DataError: a file that is not parquet or belongs to no split; no train; columns that are
-            missing or not clear; and what `found_in_arrow` refuses.
+        DataError: a file that is not parquet, columns that are missing or not clear; what
+            `split_files` and `found_in_arrow` refuse.
     """
-    files = [source] if source.is_file() else parquet_files(source)
-    splits = {} if source.is_file() else _by_split(files)
-    splits = splits or {"train": files}
-    if "train" not in splits:
-        raise DataError(
-            f"{source} has {', '.join(path.name for path in files)} but no train-*.parquet; "
-            "training needs one"
-        )
+    splits = split_files(source, ".parquet")
     pieces: dict[str, list[Piece]] = {}
     for split in sorted(splits, key=SPLITS.index):
         pieces[split] = []
@@ -56,24 +93,6 @@ def read_parquet(source: Path, image: str | None, label: str | None) -> SourceSp
             columns = pieces[split][0].columns
             image, label = columns.image, columns.label  # the first file decides for all
     return found_in_arrow(source.stem if source.is_file() else source.resolve().name, pieces)
-
-
-def _by_split(files: list[Path]) -> dict[str, list[Path]]:
-    splits: dict[str, list[Path]] = {}
-    odd = []
-    for path in files:
-        match = _SPLIT.match(path.stem.lower())
-        if match:
-            split = OTHER_NAMES.get(match[1], match[1])
-            splits.setdefault(split, []).append(path)
-        else:
-            odd.append(path.name)
-    if splits and odd:
-        raise DataError(
-            f"{files[0].parent}: {', '.join(odd)} belongs to no split, though others do; names "
-            f"must start with one of {', '.join(SPLITS)}, or none may"
-        )
-    return splits
 
 
 def _read(path: Path, image: str | None, label: str | None) -> Piece:
@@ -93,9 +112,9 @@ def _read(path: Path, image: str | None, label: str | None) -> Piece:
 
 
 def read_hub(name: str, image: str | None, label: str | None) -> SourceSplits:
-    """Load `org/name` with `datasets.load_dataset`; it is downloaded once and read from its cache.
+    """Load `hf:org/name` with `datasets.load_dataset`; downloaded once, read from its cache.
 
-    The splits train, validation (val, valid, dev) and test are taken, others are left.
+    The splits train, validation (val, valid, dev, eval) and test are taken, others are left.
 
     Raises:
         DataError: the hub does not give it, and what `read_loaded` refuses.
@@ -105,28 +124,108 @@ def read_hub(name: str, image: str | None, label: str | None) -> SourceSplits:
     try:
         loaded = datasets.load_dataset(name)
     except Exception as error:  # network, hub, cache and formats each have their own
-        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise DataError(
-            f"no folder or file '{name}' exists here, and the Hugging Face hub does not give a "
-            f"data set of this name ({reason}). Check the name and the connection, or download its "
+            f"the Hugging Face hub does not give a data set '{name}' ({_first_line(error)}). "
+            "Check the name and the connection, or download its "
             "parquet files and give their folder"
         ) from error
     return read_loaded(name, loaded, image, label)
 
 
-def read_loaded(name: str, loaded: Any, image: str | None, label: str | None) -> SourceSplits:
-    """Read a `datasets.Dataset` or `DatasetDict`; its memory-mapped tables are not copied.
+def read_saved(folder: Path, image: str | None, label: str | None) -> SourceSplits:
+    """Read what `save_to_disk` wrote; from disk, not through memory.
+
+    Raises:
+        DataError: it is damaged, and what `read_loaded` refuses.
+    """
+    import datasets
+
+    try:
+        loaded = datasets.load_from_disk(str(folder))
+    except Exception as error:  # files, formats and features each have their own
+        raise DataError(
+            f"{folder} cannot be read as a data set that was saved by save_to_disk "
+            f"({_first_line(error)}); save it again"
+        ) from error
+    return read_loaded(folder.resolve().name, loaded, image, label, open_paths=False)
+
+
+def is_saved(folder: Path) -> bool:
+    """Whether `save_to_disk` wrote this folder."""
+    return (folder / "dataset_dict.json").is_file() or (
+        (folder / "dataset_info.json").is_file() and (folder / "state.json").is_file()
+    )
+
+
+def read_tars(source: Path, image: str | None, label: str | None) -> SourceSplits:
+    """Read WebDataset archives: in each, files of one sample share their name up to the suffix.
+
+    `datasets` unpacks them once into its cache. The label is `cls`, or the column that is named.
+
+    Raises:
+        DataError: an archive that is damaged or none of samples, and what `read_loaded` refuses.
+    """
+    from datasets.packaged_modules.webdataset.webdataset import WebDataset
+
+    files = {split: list(map(str, paths)) for split, paths in split_files(source, ".tar").items()}
+    try:
+        builder = WebDataset(data_files=files)
+        builder.download_and_prepare()
+        loaded = builder.as_dataset()
+    except Exception as error:  # tar, pickled features and decoders each have their own
+        cause = error.__cause__ or error
+        raise DataError(
+            f"{source} cannot be read as WebDataset archives ({_first_line(cause)}); each sample "
+            "is an image and a label of one name: 0001.jpg, 0001.cls"
+        ) from error
+    return read_loaded(source.stem, loaded, image, label, open_paths=False)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def is_table(dataset: Any) -> bool:
+    """Whether it is a dataset of Hugging Face whose table can be read as it is.
+
+    One with a transform of its own (`set_transform`) is read sample by sample, as others are.
+    """
+    if not hasattr(dataset, "with_format"):
+        return False
+    form = getattr(dataset, "format", None)
+    return not (isinstance(form, Mapping) and form.get("type") == "custom")
+
+
+def read_loaded(
+    name: str, loaded: Any, image: str | None, label: str | None, *, open_paths: bool = True
+) -> SourceSplits:
+    """Read a `Dataset`, a `DatasetDict` or a mapping of such; memory-mapped tables are not copied.
+
+    Args:
+        name: of the data.
+        loaded: of `datasets`.
+        image, label: the columns, where they are not the only ones.
+        open_paths: as of `found_in_arrow`.
 
     Raises:
         DataError: no split train, columns that are missing or not clear, and what
             `found_in_arrow` refuses.
     """
-    if "Iterable" in type(loaded).__name__:
-        raise DataError(f"{name} is a stream, whose rows have no order to split; load it in full")
     given = dict(loaded) if isinstance(loaded, Mapping) else {"train": loaded}
-    splits = {OTHER_NAMES.get(split, split): dataset for split, dataset in given.items()}
+    if any("Iterable" in type(dataset).__name__ for dataset in given.values()):
+        raise DataError(f"{name} is a stream, whose rows have no order to split; load it in full")
+    splits: dict[str, Any] = {}
+    others = []
+    for key, dataset in given.items():
+        split = split_named(str(key))
+        if split is None:
+            others.append(f"{key} ({len(dataset):,} rows)")
+        elif split in splits:
+            raise DataError(f"{name}: {key} and another split are both {split}; leave one out")
+        else:
+            splits[split] = dataset
     if "train" not in splits:
-        raise DataError(f"{name} has no split 'train'; it has: {', '.join(given)}")
+        raise DataError(f"{name} has no split 'train'; it has: {', '.join(map(str, given))}")
     pieces = {}
     for split in SPLITS:
         if split in splits:
@@ -134,4 +233,5 @@ def read_loaded(name: str, loaded: Any, image: str | None, label: str | None) ->
             columns = choose_columns(table.schema, f"{name} {split}", image, label)
             image, label = columns.image, columns.label
             pieces[split] = [Piece(f"{name} {split}", table, columns)]
-    return found_in_arrow(name, pieces, open_paths=True)
+    notes = [f"{name}: left out are the splits {', '.join(others)}"] if others else []
+    return found_in_arrow(name, pieces, open_paths=open_paths, notes=notes)

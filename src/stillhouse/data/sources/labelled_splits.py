@@ -14,15 +14,34 @@ from stillhouse.data.tables import Table
 from stillhouse.errors import DataError, nearest
 
 SPLITS = ("train", "validation", "test")
+OTHER_NAMES = {
+    "training": "train", "val": "validation", "valid": "validation", "dev": "validation",
+    "eval": "validation", "evaluation": "validation", "testing": "test",
+}  # fmt: skip
+"""What people call a split beside its name."""
 
 
 @dataclass(frozen=True)
 class SourceSplits:
-    """The splits that a source has of its own: always `train`, maybe `validation` and `test`."""
+    """The splits that a source has of its own: always `train`, maybe `validation` and `test`.
+
+    ``notes`` say what of the source was left out, for people.
+    """
 
     name: str
     parts: Mapping[str, Table]
     classes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def split_named(name: str) -> str | None:
+    """The split that a folder, a file or a key is named after; None where it is none.
+
+    >>> split_named("Eval"), split_named("cats")
+    ('validation', None)
+    """
+    split = OTHER_NAMES.get(name.lower(), name.lower())
+    return split if split in SPLITS else None
 
 
 Where = Callable[[str, int], str]  # (split, row) -> the file and row, for messages

@@ -1,25 +1,24 @@
 """Pictures: encoded images (PNG, JPEG, WebP, ...) become tables, decoded at once or row by row."""
 
-import io
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Protocol
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from stillhouse.data.tables import ImageTable, SampleTable, Table
+from stillhouse.data.pixels import GREY, mode_of, plain_picture
+from stillhouse.data.sources.files import formats
+from stillhouse.data.tables import IN_MEMORY, ImageTable, SampleTable, Table
 from stillhouse.errors import DataError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "PPM", "GIF", "TIFF")  # fewer parsers for foreign bytes
-GREY = frozenset({"1", "L", "LA", "La"})
-DEEP = frozenset({"I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
-IN_MEMORY = 1 << 31  # bytes of decoded images up to which they are all kept: 2 GiB
+ORIENTATION, TURNED = 0x0112, 5  # the EXIF tag, and from which value on sides change places
 BLOCK = 256  # images that one thread decodes in one go
 THREADED_AREA = 96 * 96  # pixels; below, threads wait for the interpreter longer than they decode
 
@@ -29,8 +28,8 @@ class EncodedImages(Protocol):
 
     def __len__(self) -> int: ...
 
-    def read(self, row: int) -> Any:
-        """Return the bytes of one image (anything with the buffer protocol)."""
+    def open(self, row: int) -> BinaryIO:
+        """Open the bytes of one image, of which a header may be enough."""
         ...
 
     def where(self, row: int) -> str:
@@ -43,10 +42,15 @@ class EncodedImages(Protocol):
 
 
 class DecodedOnRead:
-    """A map-style dataset over encoded images: gives `(PIL image, label)`, decoded on each read."""
+    """A map-style dataset over encoded images: gives `(PIL image, label)`, decoded on each read.
 
-    def __init__(self, encoded: EncodedImages, labels: Tensor, mode: str) -> None:
-        self.encoded, self.labels, self.mode = encoded, labels, mode
+    ``differ`` names two images that differ in size; None where all have one.
+    """
+
+    def __init__(
+        self, encoded: EncodedImages, labels: Tensor, mode: str, differ: str | None = None
+    ) -> None:
+        self.encoded, self.labels, self.mode, self.differ = encoded, labels, mode, differ
 
     def __len__(self) -> int:
         return len(self.encoded)
@@ -85,10 +89,12 @@ def picture_tables(
         except _Colour:
             arrays = {split: _decode_all(part, first.size, 3) for split, part in parts.items()}
     except _NotOneArray:
-        mode = _mode_of_all(parts)
+        mode, differ = _survey(parts)
         return {
             split: SampleTable(
-                DecodedOnRead(part, labels[split], mode), labels[split], torch.arange(len(part))
+                DecodedOnRead(part, labels[split], mode, differ),
+                labels[split],
+                torch.arange(len(part)),
             )
             for split, part in parts.items()
         }
@@ -131,52 +137,67 @@ def _decode_all(encoded: EncodedImages, size: tuple[int, int], channels: int) ->
     return images
 
 
-def _mode_of_all(parts: Mapping[str, EncodedImages]) -> str:
-    """Read every header: RGB as soon as one image has colour."""
+def _survey(parts: Mapping[str, EncodedImages]) -> tuple[str, str | None]:
+    """Read every header: RGB as soon as one image has colour; and two that differ in size."""
+    mode, differ = "L", None
+    first: tuple[str, tuple[int, int]] | None = None
     for part in parts.values():
         for row in range(len(part)):
-            if _open(part, row).mode not in GREY:
-                return "RGB"
-    return "L"
+            with part.open(row) as data, _reading(part, row):
+                picture = _header(data)
+                size = picture.size
+                if "exif" in picture.info and picture.getexif().get(ORIENTATION, 1) >= TURNED:
+                    size = size[::-1]
+            if mode_of(picture, part.where(row)) != "L":
+                mode = "RGB"
+            if first is None:
+                first = part.where(row), size
+            elif differ is None and size != first[1]:
+                wide, high = first[1]
+                differ = f"{first[0]} is {wide} x {high}, {part.where(row)} {size[0]} x {size[1]}"
+    return mode, differ
 
 
 def _open(encoded: EncodedImages, row: int) -> "Image":
-    """Read the header only, unless the image must be turned."""
-    from PIL import Image, ImageOps
+    """An image, decoded and upright."""
+    from PIL import ImageOps
 
-    data = encoded.read(row)
-    try:
-        picture: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
+    with encoded.open(row) as data, _reading(encoded, row):
+        picture = _header(data)
+        mode_of(picture, encoded.where(row))
+        picture.load()
         if "exif" in picture.info:
             picture = ImageOps.exif_transpose(picture)
-    except MemoryError:
+        return picture
+
+
+def _header(data: BinaryIO) -> "Image":
+    from PIL import Image
+
+    return Image.open(data, formats=formats())
+
+
+@contextmanager
+def _reading(encoded: EncodedImages, row: int) -> Iterator[None]:
+    """Within the block whatever a decoder raises on damaged bytes is a sentence."""
+    try:
+        yield
+    except (MemoryError, DataError):
         raise
-    except Exception as error:  # decoders raise what they like on damaged bytes
+    except Exception as error:  # decoders raise what they like
         raise _damaged(encoded, row, error) from error
-    if picture.mode in DEEP:
-        raise DataError(
-            f"{encoded.where(row)}: the image has mode {picture.mode}, more than 8 bits per "
-            "channel; convert the images to 8 bits (there is no one right way to scale them)"
-        )
-    return picture
 
 
 def _converted(picture: "Image", mode: str, encoded: EncodedImages, row: int) -> "Image":
-    """Decode; palettes with alpha go by RGBA because the direct way warns."""
-    try:
-        if mode == "RGB" and "transparency" in picture.info:
-            picture = picture.convert("RGBA")
-        return picture.convert(mode)
-    except MemoryError:
-        raise
-    except Exception as error:  # decoders raise what they like on damaged bytes
-        raise _damaged(encoded, row, error) from error
+    with _reading(encoded, row):
+        converted: Image = plain_picture(picture, encoded.where(row), mode)
+    return converted
 
 
 def _damaged(encoded: EncodedImages, row: int, error: Exception) -> DataError:
     return DataError(
         f"{encoded.where(row)}: the image cannot be read ({_first_line(error)}); it is damaged, "
-        f"cut short, or not one of {', '.join(FORMATS)}. Replace it or leave it out"
+        f"cut short, or in none of the formats that Pillow decodes here. Replace it or leave it out"
     )
 
 

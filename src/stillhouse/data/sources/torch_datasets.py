@@ -1,61 +1,161 @@
-"""The user's own map-style datasets: anything with a length that gives `(image, label)`."""
+"""The user's own map-style datasets: anything with a length that gives an image and a label."""
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from stillhouse.data.pixels import channels_of, is_image, is_picture, plain_picture, to_pixels
+from stillhouse.data.sources.columns import LABEL_NAMES
 from stillhouse.data.sources.labelled_splits import SourceSplits, number_labels
-from stillhouse.data.tables import Samples, SampleTable
+from stillhouse.data.tables import SampleTable, fixed_seeds, image_bytes
 from stillhouse.errors import DataError
 
+IMAGE_NAMES = ("image", "images", "img", "pixel_values", "pixels", "jpg", "png")
+Key = str | int | None
+"""Where in a sample something is: a key, a position, or None where its form says so."""
 
-def read_datasets(given: Sequence[Any]) -> SourceSplits:
-    """Read one dataset, `(train, test)` or `(train, validation, test)`.
 
-    Images are left to be read when needed. Labels are needed now: they are taken from the
-    attribute `targets` (as torchvision has it) where the first and last sample agree with it;
-    otherwise every sample is read once.
+def read_datasets(
+    given: Mapping[str, Any], image: str | int | None = None, label: str | int | None = None
+) -> SourceSplits:
+    """Read the user's own datasets, one for each split.
+
+    Every sample is read once: labels are what `__getitem__` gives, never what an attribute
+    (`targets`) says, and the fingerprint covers all images. Afterwards images are read when needed.
+    A sample is (image, label), a mapping, or a longer tuple of which `image` and `label` say where
+    they are. Images of Pillow of which some are grey and some are not become RGB.
+
+    Args:
+        given: split -> dataset; `train` is there.
+        image: the key or position of the image in a sample.
+        label: the key or position of the label.
 
     Raises:
-        DataError: not a map-style dataset, samples that are not (image, label), an image that is
+        DataError: not a map-style dataset, samples that are not as described, an image that is
             neither PIL, array nor tensor, a row that cannot be read, and what `number_labels`
             refuses.
     """
-    splits = {1: ("train",), 2: ("train", "test"), 3: ("train", "validation", "test")}
-    if len(given) not in splits:
-        raise DataError(
-            f"{len(given)} datasets were given; wanted is one, (train, test) or (train, "
-            "validation, test)"
-        )
-    datasets = dict(zip(splits[len(given)], given, strict=True))
-    raw = {split: _labels(split, dataset) for split, dataset in datasets.items()}
-    labels, classes = number_labels(
-        raw, lambda split, row: f"row {row} of the {split} dataset", _class_names(datasets["train"])
-    )
-    parts = {
-        split: SampleTable(dataset, labels[split], torch.arange(len(dataset)))
-        for split, dataset in datasets.items()
+    parts = {name: OwnSamples(name, dataset, image, label) for name, dataset in given.items()}
+    raw = {split: samples.read_through() for split, samples in parts.items()}
+    if len({samples.mode for samples in parts.values() if samples.mode}) > 1:
+        for samples in parts.values():
+            samples.mode = "RGB"
+    names, notes = _class_names(given["train"], raw["train"])
+    labels, classes = number_labels(raw, lambda split, row: parts[split].where(row), names)
+    tables = {
+        split: SampleTable(samples, labels[split], torch.arange(len(samples)))
+        for split, samples in parts.items()
     }
-    return SourceSplits(type(given[0]).__name__, parts, classes)
+    return SourceSplits(type(given["train"]).__name__, tables, classes, notes)
 
 
-def _labels(split: str, dataset: Any) -> np.ndarray:
-    if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
-        raise DataError(
-            f"the {split} dataset is a {type(dataset).__name__}; wanted is a map-style dataset "
-            "with __len__ and __getitem__ (put the samples of an iterable one into a list)"
-        )
-    if not len(dataset):
-        raise DataError(f"the {split} dataset has no rows; every split needs at least one")
-    ends = {row: _sample_label(split, dataset, row) for row in (0, len(dataset) - 1)}
-    targets = _targets(dataset)
-    if targets is not None and all(targets[row] == label for row, label in ends.items()):
-        return _as_array(targets)
-    return _as_array([_sample_label(split, dataset, row) for row in range(len(dataset))])
+@dataclass
+class _Alike:
+    """What all images of a dataset have in common; the first that has not is a problem."""
+
+    form: tuple[str, tuple[int, ...]] | None = None
+    where: str = ""
+    unfit: str | None = None
+    differ: str | None = None
+
+    def look(self, image: Any, where: str) -> None:
+        try:
+            pixels = to_pixels(image, where)
+        except DataError as error:
+            self.unfit = self.unfit or str(error)
+            return
+        kind = "floats" if pixels.is_floating_point() else "pixels"
+        height_width = tuple(pixels.shape[1:])
+        channels = 0 if is_picture(image) else len(pixels)  # those of Pillow are made alike
+        if self.form is None:
+            self.form, self.where = (f"{kind} of {channels} channels", height_width), where
+            return
+        before, size = self.form
+        now = f"{kind} of {channels} channels"
+        if now != before and self.unfit is None:
+            self.unfit = (
+                f"{self.where} and {where} do not go together: {before} and {now}; "
+                "let the dataset give all of one kind"
+            )
+        elif height_width != size and self.differ is None:
+            self.differ = f"{self.where} is {list(size)}, {where} {list(height_width)}"
+
+
+class OwnSamples:
+    """A dataset of the user's as `(image, label)` pairs.
+
+    After `read_through`: ``unfit`` says why some image is none that can be shown as it is,
+    ``differ`` names two that differ in size; a transform may mend both.
+    """
+
+    def __init__(self, split: str, dataset: Any, image: Key = None, label: Key = None) -> None:
+        if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+            raise DataError(
+                f"the {split} dataset is a {type(dataset).__name__}; wanted is a map-style dataset "
+                "with __len__ and __getitem__ (put the samples of an iterable one into a list)"
+            )
+        if not len(dataset):
+            raise DataError(f"the {split} dataset has no rows; every split needs at least one")
+        self.split, self.dataset, self.keys = split, dataset, (image, label)
+        self.mode: str | None = None
+        self.unfit: str | None = None
+        self.differ: str | None = None
+        self._mark = ""
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, row: int) -> tuple[Any, Any]:
+        try:
+            sample = self.dataset[row]
+        except DataError:
+            raise
+        except Exception as error:  # the user's code raises what it likes
+            said = f"{type(error).__name__}: {error}"
+            raise DataError(f"{self.where(row)} cannot be read: {said}") from error
+        image, label = _pair(sample, self.keys, self.where(row))
+        if self.mode is not None and is_picture(image):
+            image = plain_picture(image, self.where(row), self.mode)
+        return image, label
+
+    def where(self, row: int) -> str:
+        """What messages call a row."""
+        return f"row {row} of the {self.split} dataset"
+
+    def read_through(self) -> np.ndarray:
+        """The label of each row; every sample is read, under fixed seeds, and looked at."""
+        alike, labels, modes = _Alike(), [], set()
+        kind = type(self.dataset)
+        digest = hashlib.sha256(f"{kind.__module__}.{kind.__qualname__} {len(self)}".encode())
+        with fixed_seeds():
+            for row in range(len(self)):
+                image, label = self[row]
+                where = self.where(row)
+                labels.append(_label(label, where))
+                if not is_image(image):
+                    raise DataError(
+                        f"{where}: the image is {_said(image)}; wanted is a PIL image, an array "
+                        "[H, W, C] or a tensor [C, H, W]"
+                    )
+                alike.look(image, where)
+                if is_picture(image) and alike.unfit is None:
+                    modes.add("L" if channels_of(image, where) == 1 else "RGB")
+                digest.update(image_bytes(image))
+        self.unfit, self.differ = alike.unfit, alike.differ
+        if modes:
+            self.mode = "RGB" if "RGB" in modes else "L"
+        self._mark = digest.hexdigest()
+        return _as_array(labels)
+
+    def fingerprint(self) -> str:
+        """Another text whenever an image, its order or what becomes of it changed."""
+        return f"{self.mode} {self._mark}"
 
 
 def _as_array(labels: list[Any]) -> np.ndarray:
@@ -63,30 +163,57 @@ def _as_array(labels: list[Any]) -> np.ndarray:
     return np.array(labels, dtype=object if any(isinstance(v, str) for v in labels) else None)
 
 
-def _targets(dataset: Any) -> list[Any] | None:
-    targets = getattr(dataset, "targets", None)
-    if isinstance(targets, Tensor | np.ndarray):
-        targets = targets.tolist()
-    return targets if isinstance(targets, list) and len(targets) == len(dataset) else None
-
-
-def _sample_label(split: str, dataset: Samples, row: int) -> Any:
-    where = f"row {row} of the {split} dataset"
-    try:
-        sample = dataset[row]
-    except DataError:
-        raise
-    except Exception as error:  # the user's code raises what it likes
-        raise DataError(f"{where} cannot be read: {type(error).__name__}: {error}") from error
-    if isinstance(sample, Mapping) or not isinstance(sample, Sequence) or len(sample) != 2:
-        raise DataError(f"{where} is {_said(sample)}; wanted is (image, label)")
-    image, label = sample
-    is_array = isinstance(image, Tensor | np.ndarray) and image.ndim in (2, 3)
-    if not is_array and not hasattr(image, "getbands"):  # PIL, without importing it
-        raise DataError(
-            f"{where}: the image is {_said(image)}; wanted is a PIL image, an array [H, W, C] or a "
-            "tensor [C, H, W]"
+def _pair(sample: Any, keys: tuple[Key, Key], where: str) -> tuple[Any, Any]:
+    """Image and label of a sample."""
+    if isinstance(sample, Mapping):
+        return (
+            _of_mapping(sample, keys[0], IMAGE_NAMES, "image", where),
+            _of_mapping(sample, keys[1], LABEL_NAMES, "label", where),
         )
+    if not isinstance(sample, Sequence) or isinstance(sample, str | bytes):
+        raise DataError(
+            f"{where} is {_said(sample)}; wanted is (image, label) or a mapping of both"
+        )
+    if keys == (None, None) and len(sample) == 2:
+        return sample[0], sample[1]
+    if None in keys:
+        raise DataError(
+            f"{where} is {_said(sample)}; wanted is (image, label): say which is which by image= "
+            "and label=, in a recipe data: {image: 0, label: 1}"
+        )
+    image, label = (_of_sequence(sample, key, where) for key in keys)
+    return image, label
+
+
+def _of_mapping(
+    sample: Mapping[Any, Any], key: Key, usual: Sequence[str], role: str, where: str
+) -> Any:
+    found = [name for name in ([key] if key is not None else usual) if name in sample]
+    if found:
+        return sample[found[0]]
+    asked = f"no '{key}'" if key is not None else f"none of {', '.join(usual)}"
+    raise DataError(
+        f"{where} has the keys {', '.join(map(str, sample))} and {asked}; say which one is the "
+        f"{role}: {role}=, in a recipe data: {{{role}: NAME}}"
+    )
+
+
+def _of_sequence(sample: Sequence[Any], key: Key, where: str) -> Any:
+    fields = getattr(sample, "_fields", ())
+    place = fields.index(key) if key in fields else key
+    try:
+        at = int(place)  # type: ignore[arg-type]
+        if at < 0:
+            raise IndexError
+        return sample[at]
+    except (ValueError, TypeError, IndexError):
+        there = f" ({', '.join(fields)})" if fields else f": 0 to {len(sample) - 1}"
+        raise DataError(
+            f"{where} is {_said(sample)} and has no '{key}'; give a position{there}"
+        ) from None
+
+
+def _label(label: Any, where: str) -> Any:
     if isinstance(label, Tensor | np.ndarray | np.generic) and math.prod(label.shape) == 1:
         label = label.item()
     if isinstance(label, bool) or not isinstance(label, int | str):
@@ -103,9 +230,19 @@ def _said(value: Any) -> str:
     return f"a {kind} ({value!r:.40})"
 
 
-def _class_names(dataset: Any) -> tuple[str, ...] | None:
-    """Take the attribute `classes` (as torchvision has it)."""
+def _class_names(
+    dataset: Any, labels: np.ndarray
+) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
+    """The attribute `classes` (as torchvision has it), unless the labels are others by now."""
     names = getattr(dataset, "classes", None)
-    if isinstance(names, list | tuple) and names and all(isinstance(name, str) for name in names):
-        return tuple(names)
-    return None
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        return None, ()
+    targets = getattr(dataset, "targets", None)
+    known = np.asarray(targets) if isinstance(targets, Tensor | np.ndarray | list) else None
+    changed = known is not None and not np.array_equal(known, labels)
+    if changed or getattr(dataset, "target_transform", None) is not None:
+        return None, (
+            "the labels that the train dataset gives are not its targets; they were read, and "
+            "the names in its attribute classes were left out",
+        )
+    return (tuple(names) or None), ()

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from stillhouse.data.augment import Augment
 from stillhouse.data.batches import Batches
-from stillhouse.data.image_operations import image_to_tensor, resize_table
+from stillhouse.data.image_operations import resize_table
 from stillhouse.data.load import Splits, load
-from stillhouse.data.tables import FloatTable, ImageTable
+from stillhouse.data.pixels import channels_of, to_pixels
+from stillhouse.data.tables import FloatTable, ImageTable, SampleTable, Table
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.task import CLASSIFICATION, Task
 from stillhouse.engine.threads import chosen_workers
@@ -205,29 +206,69 @@ def open_data(
     problem = task.label_problem(splits.train.labels)
     if problem:
         raise DataError(problem)
-    augment = settle_augment(section, splits)
+    if transform is None:
+        for table in (splits.train, splits.validation, splits.test):
+            _check_images(table)
+    augment = settle_augment(section, splits, transform)
     return JobData(splits, augment, section, batch, platform, transform, eval_transform, task)
 
 
-def settle_augment(section: DataSection, splits: Splits) -> Augment:
+def _check_images(table: Table) -> None:
+    """What a source saw in its images that cannot be shown without a transform."""
+    dataset = table.dataset if isinstance(table, SampleTable) and len(table) else None
+    unfit, differ = getattr(dataset, "unfit", None), getattr(dataset, "differ", None)
+    if unfit is not None:
+        raise DataError(unfit)
+    if differ is not None:
+        raise DataError(
+            f"images differ in size ({differ}), and those of a batch have one; give data.size: N, "
+            "or a transform that resizes them"
+        )
+
+
+def settle_augment(
+    section: DataSection, splits: Splits, transform: Callable[[Any], Tensor] | None = None
+) -> Augment:
     """What ``augment: auto`` means for these images, and their mean and std.
 
     Colour images: pad-crop by 4 and flip (the CIFAR recipe). Grey images, which are mostly digits
-    and letters: pad-crop by a fourteenth of the side (2 of 28), never a flip.
+    and letters: pad-crop by a fourteenth of the side (2 of 28), never a flip. Datasets of one's
+    own, and what a transform makes: nothing. Floats are taken as they are, so they have mean 0 and
+    std 1; what is asked for is applied to them, too, and what is padded is 0.
+
+    Raises:
+        RecipeError: augmentation beside a transform, which takes its place.
     """
-    table = splits.train
-    if not isinstance(table, ImageTable):
-        channels = image_to_tensor(table.read(0)).shape[-1]
-        mean, std = (0.5,) * channels, (0.25,) * channels
-        section = section.model_copy(update={"augment": _written(section) or AugmentSection()})
-    else:
+    table, written = splits.train, _written(section)
+    if transform is not None:
+        asked = {} if written is None else written.model_dump(exclude_defaults=True)
+        if asked:
+            said = f"a transform takes the place of augment ({', '.join(asked)}), so it would not "
+            raise RecipeError(
+                "data", [f"{said}be applied; write 'augment: none', or leave out one"]
+            )
+        written = AugmentSection()
+    if isinstance(table, ImageTable):
         mean, std = table.mean_std()
         std = tuple(max(value, LEAST_STD) for value in std)
-    chosen = _written(section)
-    if chosen is None and isinstance(table, ImageTable) and table.channels == 1:
-        chosen = AugmentSection(crop=max(round(table.height / 14), 1))
-    chosen = chosen or AugmentSection(crop=4, flip=True)
+    else:
+        mean, std = _of_samples(table, transform)
+        written = written or AugmentSection()
+    if written is None and isinstance(table, ImageTable) and table.channels == 1:
+        written = AugmentSection(crop=max(round(table.height / 14), 1))
+    chosen = written or AugmentSection(crop=4, flip=True)
     return Augment(mean, std, **chosen.model_dump())
+
+
+def _of_samples(
+    table: SampleTable, transform: Callable[[Any], Tensor] | None
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and std by the first image: the middle of pixels; 0 and 1 of floats."""
+    first, where = table.read(0), table.where(0)
+    channels = channels_of(first, where)
+    as_they_are = transform is not None or to_pixels(first, where).is_floating_point()
+    middle, spread = (0.0, 1.0) if as_they_are else (0.5, 0.25)
+    return (middle,) * channels, (spread,) * channels
 
 
 def _written(section: DataSection) -> AugmentSection | None:

@@ -1,0 +1,107 @@
+"""A folder of images larger than memory should hold: seconds and peak memory of reading it.
+
+    python benchmarks/streaming.py          # writes benchmarks/results/streaming.json
+
+Makes class folders of small JPEG files (64 x 64, so that 200,000 of them decoded are above the
+2 GiB that are kept in memory), loads them twice and reads one training epoch by loader processes.
+"""
+
+import argparse
+import io
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from result_files import keep
+from stillhouse.data import Augment, Batches, load
+from stillhouse.data.tables import SampleTable
+
+SIDE, CLASSES, KINDS = 64, 100, 500
+MEBI = 1024.0
+"""Kibibytes, in which the system counts, to mebibytes."""
+
+
+def make(folder: Path, count: int) -> None:
+    """So many files, a number of pictures again and again."""
+    drawn = np.random.default_rng(0)
+    encoded = []
+    for _ in range(KINDS):
+        coarse = drawn.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        out = io.BytesIO()
+        Image.fromarray(coarse).resize((SIDE, SIDE)).save(out, "JPEG")
+        encoded.append(out.getvalue())
+    for number in range(CLASSES):
+        (folder / f"c{number}").mkdir()
+    for row in range(count):
+        (folder / f"c{row % CLASSES}" / f"{row}.jpg").write_bytes(encoded[row % KINDS])
+
+
+def peak(who: int) -> float:
+    return round(resource.getrusage(who).ru_maxrss / MEBI, 1)
+
+
+def read(folder: Path, workers: int, epochs: int) -> dict[str, float]:
+    """Load and read in this process; MiB and seconds."""
+    before = peak(resource.RUSAGE_SELF)
+    began = time.perf_counter()
+    splits = load(folder)
+    loaded = time.perf_counter() - began
+    if not isinstance(splits.train, SampleTable):
+        raise TypeError("the images were decoded into memory: make more of them")
+    data = Batches(splits.train, Augment((0.5,) * 3, (0.25,) * 3, crop=4, flip=True),
+                   batch_size=128, workers=workers)  # fmt: skip
+    began, images = time.perf_counter(), 0
+    for epoch in range(epochs):
+        for batch in data.epoch(epoch):
+            images += len(batch["batch.image"])
+    seconds = time.perf_counter() - began
+    return {
+        "seconds_to_load": round(loaded, 1),
+        "images_per_second": round(images / seconds, 1),
+        "peak_mib_before_load": before,
+        "peak_mib": peak(resource.RUSAGE_SELF),
+        "peak_mib_of_a_loader": peak(resource.RUSAGE_CHILDREN),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--files", type=int, default=200_000)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--case", nargs=3, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.case:
+        folder, workers, epochs = arguments.case
+        print(json.dumps(read(Path(folder), int(workers), int(epochs))))
+        return
+    found = {}
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "images"
+        folder.mkdir()
+        make(folder, arguments.files)
+        size = sum(path.stat().st_size for path in folder.rglob("*.jpg"))
+        for name in ("first", "again"):
+            case = [str(folder), str(arguments.workers), "1"]
+            done = subprocess.run([sys.executable, __file__, "--case", *case],
+                                  capture_output=True, text=True, check=True)  # fmt: skip
+            found[name] = json.loads(done.stdout)
+            print(name, found[name])
+    keep(
+        "streaming",
+        f"{arguments.files:,} JPEG files of {SIDE} x {SIDE} in {CLASSES} class folders, "
+        f"{arguments.workers} loaders; 'again' finds the hashes of the files remembered",
+        mebibytes_on_disk=round(size / MEBI**2, 1),
+        mebibytes_decoded=round(arguments.files * SIDE * SIDE * 3 / MEBI**2, 1),
+        runs=found,
+    )
+
+
+if __name__ == "__main__":
+    main()
