@@ -111,7 +111,7 @@ def files_at_most(size: int) -> Iterator[None]:
 
 
 def _tensors(path: Path) -> None:
-    from stillhouse.records.files import save_tensors
+    from stillhouse.records.tensors import save_tensors
 
     save_tensors(path, {"weight": torch.zeros(4096)}, {})
 

@@ -14,6 +14,7 @@ from stillhouse.data.batches import Batches
 from stillhouse.engine.nodes import Role
 from stillhouse.engine.platform import Platform
 from stillhouse.errors import CacheError
+from stillhouse.records.checked import read_checked, write_checked
 from stillhouse.records.sealed import DIGITS
 
 PART = "logits-float32/part.json"
@@ -98,7 +99,11 @@ def test_what_the_system_refuses_is_a_message(name: str, again, tmp_path: Path) 
 def test_an_edited_part_is_found(key: str, value, said: str, again, tmp_path: Path) -> None:
     again()
     path = tmp_path / "there" / PART
-    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    edited = {**read_checked(path, CacheError, ""), key: value}
+    path.write_text(json.dumps(edited))
+    with pytest.raises(CacheError, match=r"part\.json is damaged: it has no checksum"):
+        again()
+    write_checked(path, edited)  # by somebody who knows how
     with pytest.raises(CacheError, match=said):
         again()
 

@@ -213,7 +213,7 @@ def test_a_damaged_manifest_is_said(train: Batches, platform: Platform, tmp_path
     with pytest.raises(CacheError, match=r"part\.json is damaged"):
         made(train, platform, tmp_path)
     (tmp_path / "teacher-cache.json").write_text("[]")
-    with pytest.raises(CacheError, match="it is no mapping"):
+    with pytest.raises(CacheError, match="no object"):
         made(train, platform, tmp_path)
 
 

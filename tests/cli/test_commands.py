@@ -17,7 +17,7 @@ def test_check_prints_signals_terms_and_gradient_shares(command) -> None:
 
 def test_check_evaluates_a_given_teacher_first(command, tmp_path: Path) -> None:
     from stillhouse.models import build_model
-    from stillhouse.records.files import save_tensors
+    from stillhouse.records.tensors import save_tensors
 
     teacher = build_model("convnet-8-8", classes=10, channels=1)
     save_tensors(tmp_path / "t.safetensors", teacher.state_dict(), {})

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from stillhouse.models import build_model
-from stillhouse.records.files import save_tensors
+from stillhouse.records.tensors import save_tensors
 from stillhouse.students import low_rank
 
 LOW = ("derive", "convnet-8-16", "--by", "low_rank", "--ratio", "0.5", "--image", "1,8,8")

@@ -122,7 +122,9 @@ def test_a_product_that_was_changed_is_found(command, tmp_path: Path) -> None:
     teacher.write_bytes(damaged)
     said = command("distill", *TINY, "--method", "th_kd", "-o", "runs/two")
     assert said.code == 2
-    assert "is not what this stage wrote" in said.err
+    assert f"{teacher} is damaged" in said.err
+    assert "the same command trains it again" in said.err
+    assert not (tmp_path / "runs/two/student").exists()
 
 
 SMALL = ["--set", "data.limit=128", "--set", "precision=fp32", "--set", "compile=false"]

@@ -2,7 +2,7 @@ from pathlib import Path
 
 from stillhouse.data import load
 from stillhouse.models import build_model
-from stillhouse.records.files import save_tensors
+from stillhouse.records.tensors import save_tensors
 
 
 def test_a_directory_that_recipes_take(command, tmp_path: Path) -> None:

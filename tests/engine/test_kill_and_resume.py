@@ -24,7 +24,7 @@ from tiny import tiny_net
 from stillhouse.data.augment import Augment
 from stillhouse.data.batches import Batches
 from stillhouse.data.tables import ImageTable
-from stillhouse.records.files import save_tensors
+from stillhouse.records.tensors import save_tensors
 from stillhouse.engine.fit import NullObserver, fit
 from stillhouse.engine.nodes import Ema, Role
 from stillhouse.engine.optimisers import one_cycle, sgd
@@ -105,16 +105,29 @@ def test_killed_at_random_steps_then_resumed_gives_the_same_bits(tmp_path: Path)
         assert len(lines) == 6, "one line of metrics per epoch, none lost and none twice"
 
 
-@pytest.mark.parametrize("damage", ["truncate", "other"])
+@pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "unsigned", "other"])
 def test_a_damaged_or_foreign_checkpoint_is_refused(damage: str, tmp_path: Path) -> None:
     from stillhouse.engine.checkpoint import Checkpoint
     from stillhouse.errors import RunError
 
     checkpoint = Checkpoint(tmp_path / "checkpoint.pt", "mine")
     checkpoint.save({"x": torch.ones(3)})
-    if damage == "truncate":
-        checkpoint.path.write_bytes(checkpoint.path.read_bytes()[:100])
-        with pytest.raises(RunError, match="cannot be read"):
+    state = checkpoint.load(torch.device("cpu"))
+    assert state is not None
+    assert torch.equal(state["x"], torch.ones(3))
+    whole, said = (
+        checkpoint.path.read_bytes(),
+        r"checkpoint\.pt is damaged.*delete it, and the same",
+    )
+    if damage == "flip":  # every byte of a checkpoint counts
+        for at in range(0, len(whole), 11):
+            checkpoint.path.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
+            with pytest.raises(RunError, match=said):
+                checkpoint.load(torch.device("cpu"))
+    elif damage != "other":
+        held = {"truncate": whole[:-1], "empty": b"", "unsigned": whole[:-85]}[damage]
+        checkpoint.path.write_bytes(held)
+        with pytest.raises(RunError, match=said):
             checkpoint.load(torch.device("cpu"))
     else:
         with pytest.raises(RunError, match="identity 'mine', this run has 'theirs'"):
@@ -124,12 +137,14 @@ def test_a_damaged_or_foreign_checkpoint_is_refused(damage: str, tmp_path: Path)
 def test_a_checkpoint_never_runs_code(tmp_path: Path) -> None:
     from stillhouse.engine.checkpoint import Checkpoint
     from stillhouse.errors import RunError
+    from stillhouse.records.checked import add_checksum
 
     class Evil:
         def __reduce__(self) -> tuple[object, tuple[str]]:
             return os.system, (f"touch {tmp_path}/ran",)
 
     torch.save({"format": 1, "identity": "mine", "x": Evil()}, tmp_path / "checkpoint.pt")
-    with pytest.raises(RunError, match="cannot be read"):
+    add_checksum(tmp_path / "checkpoint.pt")
+    with pytest.raises(RunError, match=r"is damaged: UnpicklingError"):
         Checkpoint(tmp_path / "checkpoint.pt", "mine").load(torch.device("cpu"))
     assert not (tmp_path / "ran").exists()

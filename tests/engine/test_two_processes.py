@@ -18,7 +18,7 @@ from test_two_processes import make_stage
 from stillhouse.data.augment import Augment
 from stillhouse.data.batches import Batches
 from stillhouse.data.tables import ImageTable
-from stillhouse.records.files import save_tensors
+from stillhouse.records.tensors import save_tensors
 from stillhouse.engine.fit import fit
 from stillhouse.engine.optimisers import sgd
 from stillhouse.engine.platform import open_platform

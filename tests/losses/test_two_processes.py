@@ -43,7 +43,7 @@ import sys
 from pathlib import Path
 import torch
 from test_two_processes import remembered
-from stillhouse.records.files import save_tensors
+from stillhouse.records.tensors import save_tensors
 from stillhouse.engine.platform import open_platform
 
 torch.set_num_threads(1)

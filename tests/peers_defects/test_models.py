@@ -25,7 +25,7 @@ from stillhouse.engine.trainer import Settings
 from stillhouse.errors import WiringError
 from stillhouse.functional import cross_entropy, mse
 from stillhouse.methods import kd
-from stillhouse.records.files import save_tensors
+from stillhouse.records.tensors import save_tensors
 
 
 def bits(module: nn.Module) -> dict[str, Tensor]:

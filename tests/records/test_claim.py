@@ -97,10 +97,14 @@ def test_one_may_wait(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("claim", "text", "said"),
     [
-        (YAML, "- 1", "it is no mapping"),
-        (YAML, "a: [", "is damaged"),
+        (YAML, "- 1\n", "it has no checksum"),
+        (YAML, "a: [\n", "it has no checksum"),
+        (YAML, "", "it has no checksum"),
+        (YAML, "lr: 0.1\n# checksum: " + 64 * "0" + "\n", "does not fit its checksum"),
         (JSON, "{", "is damaged"),
-        (JSON, "[]", "it is no mapping"),
+        (JSON, "[]", "no object"),
+        (JSON, "null", "no object"),
+        (JSON, '{"lr": 0.1}', "it has no checksum"),
     ],
 )
 def test_damaged_facts_are_said(claim: Claim, text: str, said: str, tmp_path: Path) -> None:

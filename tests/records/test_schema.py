@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from stillhouse.errors import RunError
+from stillhouse.records.checked import write_checked
 from stillhouse.records.metric import ACCURACY, MINUS, Metric
 from stillhouse.records.run import Epoch, EpochScores, Serving, StageNotes, StageRecord, TrainedRun
 
@@ -57,10 +58,12 @@ def test_records_are_frozen_and_hold_no_nan() -> None:
         ("{", "cannot be read as JSON"),
         ("[]", "holds a JSON list"),
         ("{}", "says no schema"),
-        ('{"schema": 1}', "notes: Field required"),
-        ('{"schema": 1, "notes": {"a": 1}}', r"notes\.a: Input should be a valid string"),
-        ('{"schema": 1, "notes": {}, "more": 1}', "more: Extra inputs"),
+        ("", "cannot be read as JSON"),
+        ("null", "holds a JSON NoneType"),
         ("\x00", "cannot be read as JSON"),
+        ("[" * 5000, "cannot be read as JSON"),
+        ('{"schema": 1, "notes": {}}', "has no checksum"),
+        ('{"schema": 1, "notes": {}, "checksum": "0"}', "does not fit its checksum"),
     ],
 )
 def test_what_is_damaged_is_said(text: str, said: str, tmp_path: Path) -> None:
@@ -69,10 +72,66 @@ def test_what_is_damaged_is_said(text: str, said: str, tmp_path: Path) -> None:
         StageNotes.read(tmp_path / "settled.json")
 
 
-@pytest.mark.parametrize("schema", [0, 2, "1", None])
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ({}, "notes: Field required"),
+        ({"notes": {"a": 1}}, r"notes\.a: Input should be a valid string"),
+        ({"notes": {}, "more": 1}, "more: Extra inputs"),
+    ],
+)
+def test_what_was_written_by_another_hand_is_said(
+    found: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    write_checked(tmp_path / "settled.json", {"schema": 1, **found})
+    with pytest.raises(RunError, match=rf"settled\.json is damaged: {said}.*; delete it"):
+        StageNotes.read(tmp_path / "settled.json")
+
+
+STAGE: dict[str, Any] = {
+    "schema": 1,
+    "identity": "abc",
+    "keeps": "student",
+    "nodes": ["student"],
+    "epochs": 2,
+    "best_epoch": 1,
+    "seconds": 0.5,
+    "history": [{}, {}],
+    "sha256": {"student.safetensors": "0", "student-best.safetensors": "1"},
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"best_epoch": 999}, "best epoch 999 of 2"),
+        ({"best_epoch": 0}, "best epoch 0 of 2"),
+        ({"epochs": 3}, "and 2 lines"),
+        ({"history": []}, "and 0 lines"),
+        ({"sha256": {}}, r"no checksum of student\.safetensors"),
+        ({"sha256": {"student.safetensors": "0"}}, r"no checksum of student-best\.safetensors"),
+    ],
+)
+def test_a_stage_that_contradicts_itself_is_refused(
+    change: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "stage.json"
+    write_checked(path, STAGE)
+    assert StageRecord.read(path).best_epoch == 1
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    again = rf"; delete {tmp_path}, and the same command trains it again"
+    with pytest.raises(RunError, match=rf"stage\.json is damaged: .* does not fit .*{again}"):
+        StageRecord.read(path)  # edited
+    write_checked(path, {**STAGE, **change})
+    with pytest.raises(RunError, match=rf"stage\.json is damaged: .*{said}.*{again}"):
+        StageRecord.read(path)  # edited, and signed
+
+
+@pytest.mark.parametrize("schema", [0, 2, 99, "1", None, True, 1.0])
 def test_another_schema_is_refused_with_both_numbers(schema: Any, tmp_path: Path) -> None:
     (tmp_path / "stage.json").write_text(json.dumps({"schema": schema}))
-    said = rf"stage\.json is of schema {schema} and this version reads 1; .* or use the version"
+    shown = json.dumps(schema)
+    said = rf"stage\.json is of schema {shown} and this version reads 1; .* or use the version"
     with pytest.raises(RunError, match=said):
         StageRecord.read(tmp_path / "stage.json")
 

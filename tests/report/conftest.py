@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from stillhouse.records.checked import write_checked
 from stillhouse.records.metric import CLASSIFICATION
 
 EPOCHS = 30
@@ -185,7 +186,8 @@ class HandMade:
             ("products.json", self.products),
         ):
             if content is not None:
-                (self.directory / name).write_text(json.dumps(content), encoding="utf-8")
+                write_checked(self.directory / name, content)
+        (self.directory / "student.safetensors").write_bytes(b"test")
         if self.metrics:
             lines = "".join(json.dumps(line) + "\n" for line in self.metrics)
             (self.directory / "metrics.jsonl").write_text(lines, encoding="utf-8")

@@ -1,12 +1,12 @@
 """The table of costs of a student that was made out of its teacher."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stillhouse.errors import RunError
+from stillhouse.records.checked import write_checked
 from stillhouse.records.metric import ACCURACY, NOTHING
 from stillhouse.records.run import Costs
 from stillhouse.report import read_run, write_report
@@ -32,7 +32,7 @@ COSTS: dict[str, Any] = {
 
 
 def test_rows_of_the_table(tmp_path: Path) -> None:
-    (tmp_path / "costs.json").write_text(json.dumps(COSTS))
+    write_checked(tmp_path / "costs.json", COSTS)
     costs = costs_table(Costs.read(tmp_path / "costs.json"), ACCURACY)
     assert costs.batches == ("1", "64")
     assert costs.lines == (
@@ -46,7 +46,7 @@ def test_the_page_shows_them_escaped_and_only_where_there_are_some(made) -> None
     folder = made.write()
     assert read_run(folder).costs is None
     assert "What it costs to use" not in write_report(folder).read_text()
-    (folder / "costs.json").write_text(json.dumps(COSTS))
+    write_checked(folder / "costs.json", COSTS)
     page = write_report(folder).read_text()
     for part in ("What it costs to use", "40.8 M", "168 ms", "2 layers rebuilt", "threads 1"):
         assert part in page
@@ -55,6 +55,6 @@ def test_the_page_shows_them_escaped_and_only_where_there_are_some(made) -> None
 
 
 def test_what_is_damaged_is_said(made) -> None:
-    (made.write() / "costs.json").write_text(json.dumps({**COSTS, "networks": [None]}))
+    write_checked(made.write() / "costs.json", {**COSTS, "networks": [None]})
     with pytest.raises(RunError, match=r"costs\.json is damaged: networks\.0: "):
         read_run(made.directory)

@@ -1,6 +1,5 @@
 """A run and a study that are measured by something else speak of nothing but that."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pytest
 from study_of_twelve import study_of_twelve
 
+from stillhouse.records.checked import write_checked
 from stillhouse.records.metric import MINUS, Metric
 from stillhouse.report import read_run, write_report
 from stillhouse.report.gains import gains_figure
@@ -76,7 +76,7 @@ def test_a_lower_value_is_a_gain(lower: Path) -> None:
 def test_a_study_ranks_the_lowest_first(tmp_path: Path) -> None:
     table = measured(study_of_twelve(), PERPLEXITY)
     table["task"] = {"name": "language_model", "metric": PERPLEXITY}
-    (tmp_path / "study.json").write_text(json.dumps(table))
+    write_checked(tmp_path / "study.json", table)
     record = read_study(tmp_path)
     shown = [float(row.test.split()[0]) for row in study_rows(record) if row.kind == "arm"]
     assert shown == sorted(shown)

@@ -174,6 +174,7 @@ def test_a_failed_write_leaves_the_old_report_and_nothing_else(
     run_directory: Path, monkeypatch: pytest.MonkeyPatch
 ):
     path = write_report(run_directory)
+    path.write_bytes(b"an old page")
     before, files = path.read_bytes(), sorted(run_directory.iterdir())
 
     def refuse(*_: object) -> None:

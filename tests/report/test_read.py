@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from stillhouse.errors import RunError
+from stillhouse.records.checked import write_checked
 from stillhouse.records.run import EpochScores
 from stillhouse.report import read_run
 from stillhouse.report.wording import flat
@@ -105,11 +106,11 @@ def changed(found: Any, path: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("path", "value", "said"),
     [
-        ("seconds", float("inf"), "seconds: Input should be a finite number"),
+        ("seconds", float("inf"), "seconds: Input should be a valid number"),  # written as null
         ("seconds", "many", "seconds: Input should be a valid number"),
         ("data", [1, 2], "data: "),
         ("models.2.parameters", "many", r"models\.2\.parameters: Input should be a valid integer"),
-        ("models.2.runs.0.test.last", float("nan"), r"models\.2\.runs\.0\.test\.last: .*finite"),
+        ("models.2.runs.0.test.last", "0.5", r"models\.2\.runs\.0\.test\.last: .*number"),
         ("models.2.runs.0.tset", {}, r"models\.2\.runs\.0\.tset: Extra inputs"),
         ("verdict.gains", [None], r"verdict\.gains\.0: "),
         ("task.metric.scale", None, r"task\.metric\.scale: "),
@@ -118,7 +119,9 @@ def changed(found: Any, path: str, value: Any) -> None:
 def test_what_does_not_fit_is_named_with_its_file_and_field(made, path, value, said: str):
     changed(made.scores, path, value)
 
-    with pytest.raises(RunError, match=rf"scores\.json is damaged: {said}.*run the recipe again"):
+    with pytest.raises(
+        RunError, match=rf"scores\.json is damaged: {said}.*the same command makes it again"
+    ):
         read_run(made.write())
 
 
@@ -187,8 +190,8 @@ def test_a_damaged_file_is_named(run_directory: Path, content: str, said: str):
 
 def test_a_key_of_scores_that_is_missing_is_named(run_directory: Path):
     whole = json.loads((run_directory / "scores.json").read_text(encoding="utf-8"))
-    for key in set(whole) - {"schema"}:
-        rest = {name: value for name, value in whole.items() if name != key}
-        (run_directory / "scores.json").write_text(json.dumps(rest), encoding="utf-8")
+    for key in set(whole) - {"schema", "checksum"}:
+        rest = {name: value for name, value in whole.items() if name not in (key, "checksum")}
+        write_checked(run_directory / "scores.json", rest)
         with pytest.raises(RunError, match=rf"scores\.json is damaged: {key}: Field required"):
             read_run(run_directory)

@@ -1,6 +1,5 @@
 """The page of a study: what it says, what it draws, and that text in it stays text."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import pytest
 from study_of_twelve import CONTROL, study_of_twelve
 
 from stillhouse.errors import RunError
+from stillhouse.records.checked import write_checked
 from stillhouse.report.study_axis import axis_figure
 from stillhouse.report.study_figures import arms_figure
 from stillhouse.report.study_finding import finding
@@ -20,7 +20,7 @@ from stillhouse.report.wording import NOTHING
 
 
 def record(directory: Path, table: dict[str, Any]) -> StudyRecord:
-    (directory / "study.json").write_text(json.dumps(table))
+    write_checked(directory / "study.json", table)
     return read_study(directory)
 
 

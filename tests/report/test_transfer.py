@@ -16,6 +16,7 @@ from study_of_twelve import study_of_twelve
 from tiny import GREY, grey_net, tiny_net
 
 from stillhouse.errors import DataError, StillhouseError
+from stillhouse.records.checked import write_checked
 from stillhouse.records.gallery import Gallery
 from stillhouse.records.metric import MINUS
 from stillhouse.report import write_report, write_transfer_report
@@ -226,7 +227,7 @@ def counts_study(folder: Path, counts: tuple[int, ...], **common: Any) -> Any:
             }  # fmt: skip
             arms.append(arm)
     table |= {"arms": arms, "against": None, "swept": []}
-    (folder / "study.json").write_text(json.dumps(table))
+    write_checked(folder / "study.json", table)
     return read_study(folder)
 
 
@@ -248,7 +249,7 @@ def test_other_settings_and_methods_are_in_the_name(tmp_path: Path) -> None:
     table = json.loads((tmp_path / "study.json").read_text())
     for arm in table["arms"][:2]:
         arm["method"] = arm["settings"]["method.name"] = "dkd"
-    (tmp_path / "study.json").write_text(json.dumps(table))
+    write_checked(tmp_path / "study.json", table)
     named = {trace.name for trace in axis_figure(read_study(tmp_path)).data}
     assert {"zero_shot, dkd, views=8", "noise_uniform, kd, views=8"} <= named
 
@@ -260,7 +261,7 @@ def test_a_synthesis_that_all_arms_share_gives_its_name(tmp_path: Path) -> None:
         del arm["settings"]["transfer.method.name"]
         arm["transfer"] = {"method": "zero_shot", "count": arm["at"], "seconds": 74.0}
         arm["controls"] = []
-    (tmp_path / "study.json").write_text(json.dumps({**table, "arms": table["arms"][:2]}))
+    write_checked(tmp_path / "study.json", {**table, "arms": table["arms"][:2]})
     record = read_study(tmp_path)
     assert {trace.name for trace in axis_figure(record).data} == {"zero_shot"}
     page = render_study(record)

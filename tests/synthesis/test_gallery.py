@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from stillhouse.data import load
 from stillhouse.data.sources.synthesis import MANIFEST, ROWS, present, read_file
 from stillhouse.errors import DataError, RunError
+from stillhouse.records.checked import write_checked
 from stillhouse.synthesis import make_gallery, read_gallery, synthesize
 from stillhouse.synthesis.gallery import training_images
 from stillhouse.synthesis.gallery.pictures import nearest_images, pictures, shown_classes
@@ -227,7 +228,7 @@ def test_the_same_set_gives_the_same_files(folder: Path, tmp_path: Path, real) -
 
 
 def changed(path: Path, **values: object) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+    write_checked(path, {**json.loads(path.read_text()), **values})
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from stillhouse.data import FloatTable, load
 from stillhouse.data.sources.synthesis import MANIFEST, ROWS, present, read_file
 from stillhouse.errors import DataError, NonFiniteLoss, RunError
+from stillhouse.records.checked import write_checked
 from stillhouse.synthesis import Synthesis, store, synthesize
 from stillhouse.synthesis.balance import read_counts
 from stillhouse.synthesis.baselines import Sampling
@@ -189,7 +190,7 @@ def test_a_manifest_names_only_files_of_its_folder(net: nn.Module, tmp_path: Pat
     manifest = json.loads((tmp_path / "good" / MANIFEST).read_text())
     manifest["files"]["rows"] = {"../good/" + name: n for name, n in
                                  manifest["files"]["rows"].items()}  # fmt: skip
-    (tmp_path / "good" / MANIFEST).write_text(json.dumps(manifest))
+    write_checked(tmp_path / "good" / MANIFEST, manifest)
     with pytest.raises(DataError, match="is no file of a synthesis"):
         load(tmp_path / "good")
     (tmp_path / "good" / MANIFEST).write_text("{")

@@ -8,7 +8,6 @@
 Views and signals can be added later; the identity never changes.
 """
 
-import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,8 +17,9 @@ from typing import Any
 from stillhouse.cache.shards import Shards
 from stillhouse.cache.storage import LOSSLESS, Storage
 from stillhouse.errors import CacheError
+from stillhouse.records.checked import read_checked, write_checked
 from stillhouse.records.claim import Claim
-from stillhouse.records.files import remove_unfinished, write_json
+from stillhouse.records.files import remove_unfinished
 from stillhouse.records.fingerprint import first_difference
 from stillhouse.records.names import slug
 
@@ -194,7 +194,7 @@ def claim_part(
             )
         there = [_shards(p.parent, _read(p)).per_shard for p in directory.glob(f"*/{PART}")]
         fitting = [cut for cut in there if cut <= per_shard]
-        write_json(folder / PART, {**wanted, "per_shard": max(fitting, default=per_shard)})
+        write_checked(folder / PART, {**wanted, "per_shard": max(fitting, default=per_shard)})
     found = _read(folder / PART)
     _compare(folder, {key: found.get(key) for key in wanted}, wanted)
     return _shards(folder, found)
@@ -224,13 +224,7 @@ def _shards(folder: Path, about: Mapping[str, Any]) -> Shards:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CacheError(f"{path} is damaged ({error}); delete {path.parent}") from None
-    if not isinstance(found, dict):
-        raise CacheError(f"{path} is damaged: it is no mapping; delete {path.parent}")
-    return found
+    return read_checked(path, CacheError, f"delete {path.parent}, and it is cached again")
 
 
 def _compare(where: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

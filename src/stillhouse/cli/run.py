@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stillhouse.cli.options import AllowImports, Quiet, RecipeFile, Set, Shared
+from stillhouse.errors import RunError
 
 if TYPE_CHECKING:
     from stillhouse.recipes import Recipe
@@ -44,12 +45,17 @@ def resume(
 ) -> None:
     """Go on with a stopped run; a finished one shows its table again."""
     from stillhouse.cli.studying import run_a_study
-    from stillhouse.recipes import load_study, make_recipe
+    from stillhouse.recipes import make_recipe
     from stillhouse.runs.directory import read_resolved
-    from stillhouse.studies.directory import STUDY, is_study_directory
+    from stillhouse.studies.directory import is_study_directory, read_study
 
+    if directory.is_file():
+        raise RunError(
+            f"{directory} is a file, and what goes on is a directory; begin a recipe with "
+            f"'stillhouse run {directory}', or give the directory of a run or study"
+        )
     if is_study_directory(directory):
-        study = load_study(directory / STUDY)
+        study = read_study(directory)
         run_a_study(study, directory, shared=shared, allow_imports=allow_imports, quiet=quiet)
         return
     recipe = make_recipe(read_resolved(directory), where=str(directory))

@@ -84,14 +84,16 @@ def _data() -> Groups:
 
 
 def show(recipe: RecipeFile, settings: Set = None) -> None:
-    """Print a recipe with every default written out, or the table of a study's directory."""
+    """Print a recipe with every default written out, or the table of a run or study."""
     import yaml
 
+    from stillhouse.errors import RecipeError
     from stillhouse.recipes import is_study, load_recipe, load_study, read_yaml, resolved
-    from stillhouse.studies.directory import is_study_directory
 
-    if is_study_directory(recipe):
-        _show_table(recipe)
+    if recipe.is_dir():
+        if settings:
+            raise RecipeError("show", [f"--set changes a recipe, and {recipe} is a directory"])
+        _show_directory(recipe)
         return
     if is_study(read_yaml(recipe)):
         arms = load_study(recipe, settings or []).arms
@@ -101,12 +103,29 @@ def show(recipe: RecipeFile, settings: Set = None) -> None:
     typer.echo(yaml.safe_dump(values, sort_keys=False), nl=False)
 
 
-def _show_table(directory: Path) -> None:
+def _show_directory(directory: Path) -> None:
+    """The table of a study, or of a run that is finished and whole; writes nothing."""
     from rich.console import Console
 
     from stillhouse.cli.study_table import print_study
+    from stillhouse.cli.table import print_scores
+    from stillhouse.errors import RunError
+    from stillhouse.report import read_run
+    from stillhouse.runs.directory import read_resolved
+    from stillhouse.studies.directory import is_study_directory
 
-    print_study(Console(highlight=False), directory)
+    console = Console(highlight=False)
+    if is_study_directory(directory):
+        print_study(console, directory)
+        return
+    read_resolved(directory)
+    scores = read_run(directory).scores
+    if scores is None:
+        raise RunError(
+            f"the run in {directory} is not finished, so it has no table yet; go on with it: "
+            f"'stillhouse resume {directory}'"
+        )
+    print_scores(console, scores.plain(), directory)
 
 
 def report(

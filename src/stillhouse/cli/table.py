@@ -1,6 +1,7 @@
 """The table and the verdict at the end of a run."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -8,6 +9,7 @@ from rich.table import Table
 
 from stillhouse.diagnostics.significance import spread
 from stillhouse.records.metric import Metric
+from stillhouse.records.run import REPORT
 from stillhouse.report.wording import interval
 
 if TYPE_CHECKING:
@@ -69,12 +71,17 @@ def score_table(scores: Mapping[str, Any]) -> Table:
 
 def print_outcome(console: Console, outcome: "Outcome") -> None:
     """Table, verdict, where the files are."""
+    print_scores(console, outcome.scores, outcome.directory)
+
+
+def print_scores(console: Console, scores: Mapping[str, Any], directory: Path) -> None:
+    """The same of the content of scores.json."""
     if not console.is_terminal:
         console.width = max(console.width, 130)  # a log has no edge to fold at
-    verdict = outcome.scores["verdict"]
+    verdict = scores["verdict"]
     console.print("")
-    console.print(score_table(outcome.scores))
+    console.print(score_table(scores))
     console.print("")
     console.print(verdict["sentence"], style=STYLES.get(verdict["word"], "bold"), markup=False)
-    console.print(f"student: {outcome.directory / 'student.safetensors'}", markup=False)
-    console.print(f"report:  {outcome.report}", markup=False)
+    console.print(f"student: {directory / 'student.safetensors'}", markup=False)
+    console.print(f"report:  {directory / REPORT}", markup=False)

@@ -7,14 +7,16 @@ from typing import Any
 import torch
 
 from stillhouse.errors import RunError
+from stillhouse.records.checked import add_checksum, compare_checksum, damaged
 from stillhouse.records.files import replacing
 
 FORMAT = 1
+AGAIN = "delete it, and the same command trains from the start again"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One file, written whole, read as data only (``weights_only=True``).
+    """One file, written whole with its checksum, read as data only (``weights_only=True``).
 
     Args:
         path: where.
@@ -26,9 +28,11 @@ class Checkpoint:
 
     def save(self, state: dict[str, Any]) -> None:
         """Write it; the file before stays whole until this one is."""
-        with replacing(self.path) as fresh, fresh.open("wb") as file:
-            # Through a file of Python: of its own ones torch does not say what the system said.
-            torch.save({"format": FORMAT, "identity": self.identity, **state}, file)
+        with replacing(self.path) as fresh:
+            with fresh.open("wb") as file:
+                # Through a file of Python: of its own ones torch does not say what the system said.
+                torch.save({"format": FORMAT, "identity": self.identity, **state}, file)
+            add_checksum(fresh)
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
         """What was saved; None when there is no file.
@@ -38,13 +42,11 @@ class Checkpoint:
         """
         if not self.path.exists():
             return None
+        compare_checksum(self.path, RunError, AGAIN)
         try:
             state: dict[str, Any] = torch.load(self.path, map_location=device, weights_only=True)
-        except Exception as error:
-            raise RunError(
-                f"checkpoint {self.path} cannot be read ({type(error).__name__}); "
-                "delete it to start this stage again"
-            ) from error
+        except Exception as error:  # sealed by somebody else
+            raise damaged(self.path, type(error).__name__, RunError, AGAIN) from error
         for field, wanted in (("format", FORMAT), ("identity", self.identity)):
             if state.get(field) != wanted:
                 raise RunError(

@@ -10,16 +10,14 @@ from stillhouse.data.batches import BatchSource
 from stillhouse.data.loaders import Data, batches_of
 from stillhouse.engine.checkpoint import Checkpoint
 from stillhouse.engine.evaluate import Scores, evaluate, examine
-from stillhouse.engine.graph import Graph
+from stillhouse.engine.fit_identity import fit_beginning, fit_identity
 from stillhouse.engine.objective import Objective
 from stillhouse.engine.platform import Platform, open_platform
 from stillhouse.engine.seeding import seeded
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Settings, Trainer, Weights, opened, training
 from stillhouse.errors import NonFiniteLoss, RunError, WiringError
-from stillhouse.records.code import code_identity
 from stillhouse.records.files import Lines, Reading
-from stillhouse.records.fingerprint import fingerprint
 from stillhouse.records.metric import Metric
 
 CHECKPOINT = "checkpoint.pt"
@@ -71,7 +69,8 @@ class FitResult:
 
     The best epoch is the one with the best value of the task's metric on validation data, of the
     first measure (the earliest of equals); without validation it is the last. The objective is
-    closed; it can be opened again.
+    closed; it can be opened again. ``reused`` says that it was found finished in its directory: the
+    same call was made before, and nothing was trained.
     """
 
     last: Weights
@@ -80,6 +79,7 @@ class FitResult:
     history: list[dict[str, Any]]
     seconds: float
     objective: Objective
+    reused: bool = False
 
 
 def fit(
@@ -95,8 +95,9 @@ def fit(
     identity: str = "",
     about: Mapping[str, Any] | None = None,
     observer: Observer | None = None,
+    keep_finished: bool = True,
 ) -> FitResult:
-    """Train a stage for its budget, or go on where a stopped fit was.
+    """Train a stage for its budget, or go on where a stopped fit was, or find it finished.
 
     Args:
         stage: what the method composed.
@@ -115,6 +116,8 @@ def fit(
             batches.
         about: added to each line of metrics.
         observer: hears of steps and epochs.
+        keep_finished: whether the checkpoint stays when all epochs are done, so that the same call
+            gives the same result again without training; of no use to those who keep the result.
 
     Returns:
         The weights of the last and of the best epoch, and the history. The networks of the stage
@@ -124,8 +127,8 @@ def fit(
         DataError: the data are none of these.
         WiringError: the stage does not fit together; nothing was run.
         NonFiniteLoss: a term became nan or inf; the last good checkpoint is kept.
-        RunError: the checkpoint is damaged or belongs to another fit, or the value that was waited
-            for never came.
+        RunError: the checkpoint is damaged, belongs to another fit or is that of a finished one
+            which began with other weights or data; or the value that was waited for never came.
 
     >>> import torch
     >>> from torch import nn
@@ -164,8 +167,10 @@ def fit(
         training(stage, learnt, settings, platform) as trainer,
     ):
         place = Path(directory) if directory else None
-        known = identity or _identity(trainer.objective.stage, settings, len(learnt))
-        run = _Run(trainer, scored, place, known, about or {}, observer or NullObserver())
+        known = identity or fit_identity(trainer.objective.stage, settings, len(learnt))
+        begun = "" if identity or place is None else fit_beginning(trainer.objective.stage, learnt)
+        hears = observer or NullObserver()
+        run = _Run(trainer, scored, place, known, about or {}, hears, begun, keep_finished)
         return run.through()
 
 
@@ -183,38 +188,6 @@ def score(
         return evaluate(objective, table, platform)
 
 
-def _identity(stage: Graph, settings: Settings, batches: int) -> str:
-    """What tells one fit from another where nobody says: never the weights that it begins with."""
-
-    def of(function: Any) -> str:
-        known = function if hasattr(function, "__qualname__") else type(function)
-        return f"{known.__module__}.{known.__qualname__}"
-
-    shares = (0.0, 0.1, 0.5, 1.0)
-    terms = [
-        [
-            term.name,
-            of(term.loss),
-            term.reads,
-            sorted((k, of(v) if callable(v) else repr(v)) for k, v in term.options.items()),
-            [term.weight_at(share * settings.epochs, float(settings.epochs)) for share in shares],
-        ]
-        for term in stage.terms()
-    ]
-    nodes = [
-        [n.name, n.reads, of(n.module), [list(v.shape) for v in n.module.state_dict().values()]]
-        if n.module is not None else [n.name, n.reads]
-        for n in stage.nodes
-    ]  # fmt: skip
-    rules = {
-        name: code_identity(value) if callable(value) else value
-        for name, value in vars(settings).items()
-        if name not in ("checkpoint_seconds", "compile")
-    }
-    told = {"stage": stage.name, "terms": terms, "nodes": nodes, "batches": batches}
-    return fingerprint({**told, "settings": rules})
-
-
 class _Run:
     """One fit on its way."""
 
@@ -226,8 +199,11 @@ class _Run:
         identity: str,
         about: Mapping[str, Any],
         observer: Observer,
+        begun: str,
+        keep_finished: bool,
     ) -> None:
         self.trainer = trainer
+        self.begun, self.keep_finished = begun, keep_finished
         self.validation = validation
         self.about = about
         self.observer = observer
@@ -258,10 +234,13 @@ class _Run:
         done = self.progress.epoch * self.trainer.per_epoch + self.progress.step
         name = str(self.about.get("stage", self.stage.name))
         self.observer.begin(name, self.settings.last_epoch * self.trainer.per_epoch, done)
-        while self.progress.epoch < self.settings.last_epoch and not self._good_enough():
+        reused = self._finished
+        while not self._finished:
             self._epoch()
         if self.settings.until_metric is not None and not self._good_enough():
             raise RunError(self._never(self.settings.until_metric))
+        if self.keep_finished and not reused:
+            self._save()
         last = self.trainer.objective.weights()
         return FitResult(
             last,
@@ -270,7 +249,13 @@ class _Run:
             self.history,
             self.progress.seconds,
             self.trainer.objective,
+            reused,
         )
+
+    @property
+    def _finished(self) -> bool:
+        """Whether no epoch is left."""
+        return self.progress.epoch >= self.settings.last_epoch or self._good_enough()
 
     def _good_enough(self) -> bool:
         """Whether the validation value that was waited for is reached."""
@@ -291,6 +276,14 @@ class _Run:
         return (
             f"{who}: waited for {wanted} of validation {metric.name} and reached {reached} in "
             f"{len(self.history)} epochs; ask for {easier} or give it more epochs"
+        )
+
+    def _other(self, epochs: int) -> str:
+        at = None if self.checkpoint is None else self.checkpoint.path
+        return (
+            f"{at} is that of a finished fit of {epochs} epochs, which began with other weights or "
+            "other data; use another directory, or delete it to train again (with identity=... you "
+            "say yourself what is the same)"
         )
 
     def _epoch(self) -> None:
@@ -374,7 +367,7 @@ class _Run:
             return  # keep the last good one; the next step will tell which term it was
         if self.checkpoint is not None and self.platform.main:
             state = {**self.trainer.state_dict(), "progress": vars(self.progress)}
-            self.checkpoint.save({**state, "history": self.history})
+            self.checkpoint.save({**state, "history": self.history, "begun": self.begun})
             self._keep()
         self._saved_at = time.monotonic()
 
@@ -395,7 +388,9 @@ class _Run:
                 for node, weights in self.progress.best.items()
             }
             self.history = state["history"]
+            if self._finished and state["begun"] != self.begun:
+                raise RunError(self._other(len(self.history)))
+            self.begun = state["begun"]
             self._keep()
         if self.lines is not None and self.platform.main:
-            epoch = self.progress.epoch
-            self.lines.keep(lambda line: line.get("epoch", 0) <= epoch)
+            self.lines.rewrite(self.history)

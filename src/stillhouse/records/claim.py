@@ -11,11 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from filelock import FileLock, Timeout
 
 from stillhouse.errors import RunError, StillhouseError
-from stillhouse.records.files import finite, remove_unfinished, write_json, write_text
+from stillhouse.records.checked import (
+    read_checked,
+    read_checked_yaml,
+    write_checked,
+    write_checked_yaml,
+)
+from stillhouse.records.files import finite, is_junk, remove_unfinished
 from stillhouse.records.fingerprint import first_difference
 
 LOCK = ".lock"
@@ -60,7 +65,7 @@ class Claim:
             if facts is not None:
                 self._compare(directory, facts)
             return True
-        others = [path.name for path in directory.glob("*") if not path.name.startswith(".")]
+        others = [path.name for path in directory.glob("*") if not is_junk(path.name)]
         if others:
             raise self.error(
                 f"{directory} is no directory of a {self.what}: it holds other files "
@@ -109,17 +114,12 @@ class Claim:
         """
         path = directory / self.file
         if not path.is_file():
-            absent = f"is no directory of a {self.what} (it has no {self.file})"
-            said = absent if directory.is_dir() else "does not exist"
+            said = f"is no directory of a {self.what} (it has no {self.file})"
+            if not directory.is_dir():
+                said = "is a file, no directory" if directory.exists() else "does not exist"
             raise self.error(f"{directory} {said}; {self.elsewhere}")
-        try:
-            text = path.read_text(encoding="utf-8")
-            found = yaml.safe_load(text) if self._is_yaml else json.loads(text)
-        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-            raise self._damaged(path, " ".join(str(error).split())) from None
-        if not isinstance(found, dict):
-            raise self._damaged(path, "it is no mapping")
-        return found
+        read = read_checked_yaml if self._is_yaml else read_checked
+        return read(path, self.error, f"delete {directory}, or {self.elsewhere}")
 
     @contextmanager
     def writing(self, directory: Path) -> Iterator[None]:
@@ -141,11 +141,8 @@ class Claim:
         return plain
 
     def _write(self, path: Path, facts: Mapping[str, Any]) -> None:
-        plain = self._plain(facts)
-        if self._is_yaml:
-            write_text(path, yaml.safe_dump(plain, sort_keys=False))
-        else:
-            write_json(path, plain)
+        write = write_checked_yaml if self._is_yaml else write_checked
+        write(path, self._plain(facts))
 
     def _compare(self, directory: Path, facts: Mapping[str, Any]) -> None:
         asked, there = self.decisive(self._plain(facts)), self.decisive(self.read(directory))
@@ -166,6 +163,3 @@ class Claim:
                 ) from None
             waiting()
             lock.acquire()
-
-    def _damaged(self, path: Path, why: str) -> StillhouseError:
-        return self.error(f"{path} is damaged ({why}); delete {path.parent}, or {self.elsewhere}")

@@ -3,22 +3,33 @@
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+import re
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from stillhouse.faults import naming
-
-if TYPE_CHECKING:  # what only reads numbers need not wait for torch
-    from torch import Tensor
 
 Reading = float | list[float | None] | None
 """A number or list as JSON holds it: None stands for what is not finite."""
 
 
+_MINE = f"{os.getpid()}-{secrets.token_hex(4)}"
+"""Tells the files of this process from those of one that had its number before."""
+_PART = re.compile(r"\..+\.(\d+)-([0-9a-f]{8})\.part")
+
+JUNK = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r")
+"""What systems put into folders unasked, beside names that begin with a dot; in lower case."""
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A path to write to; it takes the place of ``path`` when the block ends well.
+
+    Who may read it is left to the umask, whoever writes it.
 
     Raises:
         OSError: the system has something against it (the disk is full, ...); it names ``path``.
@@ -31,31 +42,98 @@ def replacing(path: Path) -> Iterator[Path]:
     ['a.txt']
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.part")
+    fresh = path.with_name(f".{path.name}.{_mine()}.part")
+    mode = _mode_of_new(fresh)
     try:
         with naming(path, fresh):
             yield fresh
             with fresh.open("rb+") as written:  # Windows flushes only what is open for writing
                 os.fsync(written.fileno())
+            fresh.chmod(mode)
             os.replace(fresh, path)
     finally:
         fresh.unlink(missing_ok=True)
 
 
+def _mine() -> str:
+    """The name of this process, also where it was forked from the one that imported this."""
+    number, _, token = _MINE.partition("-")
+    return _MINE if number == str(os.getpid()) else f"{os.getpid()}-{token}"
+
+
+def _mode_of_new(path: Path) -> int:
+    """The permissions of a new file in this folder, by umask and folder."""
+    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY, 0o666)
+    try:
+        return stat.S_IMODE(os.fstat(descriptor).st_mode)
+    finally:
+        os.close(descriptor)
+        path.unlink()
+
+
 def remove_unfinished(folder: Path) -> None:
-    """Remove what a killed writer left; call it while no other one writes there."""
+    """Remove what killed writers left; what a live process writes stays.
+
+    Call it while no other machine writes there.
+    """
     for unfinished in folder.glob(".*.part"):
-        unfinished.unlink(missing_ok=True)
+        if not _is_live(unfinished.name):
+            unfinished.unlink(missing_ok=True)
+
+
+def _is_live(name: str) -> bool:
+    """Whether the writer of such a file still runs here; of a name of another form: it does not."""
+    found = _PART.fullmatch(name)
+    if found is None:
+        return False
+    number, token = int(found[1]), found[2]
+    if number == os.getpid():  # in a container the one that was killed had it, too
+        return token == _mine().partition("-")[2]
+    if os.name != "posix":
+        return True  # asking would end it there
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True  # of another user
+    return True
+
+
+def is_junk(name: str) -> bool:
+    """Whether a name is hidden, or that of a file that systems put into folders unasked.
+
+    >>> is_junk(".DS_Store"), is_junk("Thumbs.db"), is_junk("cat.png")
+    (True, True, False)
+    """
+    return name.startswith(".") or name.lower() in JUNK
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole."""
+    """Write a text file whole; one that says the same already is left as it is."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole; one that holds the same already is left as it is."""
+    with contextlib.suppress(OSError):
+        if path.stat().st_size == len(content) and path.read_bytes() == content:
+            return
     with replacing(path) as fresh:
-        fresh.write_text(text, encoding="utf-8")
+        fresh.write_bytes(content)
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy the content of a file whole."""
+    with replacing(target) as fresh:
+        shutil.copyfile(source, fresh)
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON whole; nan and inf become null, which every reader understands."""
+    """Write JSON whole for others to read; nan and inf become null.
+
+    What we read again ourselves is written by `stillhouse.records.checked`.
+    """
     write_text(path, json.dumps(finite(value), indent=1, ensure_ascii=False) + "\n")
 
 
@@ -74,20 +152,6 @@ def finite(value: Any) -> Any:
     return value
 
 
-def save_tensors(path: Path, state: "Mapping[str, Tensor]", metadata: Mapping[str, str]) -> None:
-    """A state dict as safetensors; tied tensors are written once per name, as it lists them.
-
-    ``load_state_dict(load_file(path), strict=True)`` on the bare module takes it.
-    """
-    from safetensors.torch import save_file
-
-    plain = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
-    # safetensors writes its keys in any order: under one key, equal products are equal files.
-    about = {"stillhouse": json.dumps(dict(metadata), sort_keys=True)}
-    with replacing(path) as fresh:
-        save_file(plain, fresh, metadata=about)
-
-
 class Lines:
     """A file of JSON lines that survives a kill: a torn last line is dropped when it is read.
 
@@ -95,9 +159,8 @@ class Lines:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     lines = Lines(Path(folder) / "metrics.jsonl")
     ...     lines.append({"epoch": 1}); lines.append({"epoch": 2})
-    ...     lines.keep(lambda line: line["epoch"] <= 1)
     ...     lines.read()
-    [{'epoch': 1}]
+    [{'epoch': 1}, {'epoch': 2}]
     """
 
     def __init__(self, path: Path) -> None:
@@ -119,11 +182,16 @@ class Lines:
             return []
         lines = []
         for text in self.path.read_bytes().split(b"\n"):  # text may hold other line separators
-            with contextlib.suppress(ValueError):  # torn, perhaps inside a character
-                lines.append(json.loads(text))
+            with contextlib.suppress(
+                ValueError, RecursionError
+            ):  # torn, perhaps inside a character
+                line = json.loads(text)
+                if isinstance(line, dict):
+                    lines.append(line)
         return lines
 
-    def keep(self, wanted: Callable[[dict[str, Any]], bool]) -> None:
-        """Rewrite the file with the lines that ``wanted`` accepts."""
-        kept = [line for line in self.read() if wanted(line)]
-        write_text(self.path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in kept))
+    def rewrite(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Hold these lines instead; nothing is written where it does, or where there are none."""
+        if lines or self.path.exists():
+            texts = (json.dumps(finite(line), ensure_ascii=False) for line in lines)
+            write_text(self.path, "".join(f"{text}\n" for text in texts))

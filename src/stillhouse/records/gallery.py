@@ -3,7 +3,6 @@
 transfer.json holds the numbers, transfer.safetensors the pictures and curves beside them.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from stillhouse.errors import DataError, RunError, StillhouseError
-from stillhouse.records.files import save_tensors
 from stillhouse.records.schema import Record, RecordFile
 
 if TYPE_CHECKING:
@@ -169,6 +167,8 @@ class Gallery:
         Raises:
             RunError: the directory cannot be written to.
         """
+        from stillhouse.records.tensors import save_tensors
+
         found = {name: getattr(self, name) for name in _ARRAYS}
         arrays = {name: value for name, value in found.items() if value is not None}
         try:
@@ -186,15 +186,10 @@ def read_gallery(folder: str | Path) -> Gallery:
     Raises:
         DataError: a file is missing or damaged, or the two do not belong together.
     """
-    from safetensors import SafetensorError, safe_open
+    from stillhouse.records.tensors import load_tensors
 
     facts, arrays = GalleryFacts.read(Path(folder) / FACTS), Path(folder) / PICTURES
-    try:
-        with safe_open(arrays, framework="pt") as file:
-            mark = json.loads((file.metadata() or {}).get("stillhouse", "{}"))
-            held = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, ValueError, OSError) as error:
-        raise DataError(f"{arrays} cannot be read ({error}); {AGAIN}") from None
+    held, mark = load_tensors(arrays, DataError, AGAIN)
     problem = _problem(facts, held)
     if mark != _mark(facts) or problem:
         raise DataError(f"{arrays} does not belong to {FACTS}: {problem or mark}; {AGAIN}")

@@ -1,15 +1,19 @@
 """What a run writes: its table and verdict, its stages, its teacher's part, its products."""
 
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
+from stillhouse.errors import RunError
+from stillhouse.records.checked import missing_files
 from stillhouse.records.files import Reading
 from stillhouse.records.metric import TaskRecord
-from stillhouse.records.schema import Record, RecordFile
+from stillhouse.records.schema import RUN_AGAIN, Record, RecordFile
 
 SCORES, METRICS, PRODUCTS, COSTS = "scores.json", "metrics.jsonl", "products.json", "costs.json"
 STAGE, SERVED, SETTLED = "stage.json", "teacher.json", "settled.json"
+REPORT = "report.html"
 
 
 class EpochScores(Record):
@@ -162,7 +166,12 @@ class Serving(RecordFile):
 
 
 class Scores(RecordFile):
-    """scores.json: the table and the verdict of a run."""
+    """scores.json: the table and the verdict of a run, written last: the mark that it is finished.
+
+    Args:
+        decisive: fingerprints of what decided the run, by what it is.
+        files: sha256 of the files that were written with it, by name.
+    """
 
     task: TaskRecord
     title: str
@@ -175,6 +184,8 @@ class Scores(RecordFile):
     verdict: Verdict | None
     teacher_served: Serving | None
     transfer: TransferRecord | None
+    decisive: dict[str, str] = Field({})
+    files: dict[str, str] = Field({})
 
 
 class Product(Record):
@@ -191,6 +202,17 @@ class ProductList(RecordFile):
     """products.json: what the run hands over."""
 
     products: tuple[Product, ...]
+
+
+def check_products(directory: Path) -> list[str]:
+    """Compare the products of a run with their checksums; gives the names that are not there.
+
+    Raises:
+        RunError: one was changed, or their list was.
+    """
+    listed = ProductList.read(directory / PRODUCTS).products
+    checksums = {product.file: product.sha256 for product in listed}
+    return missing_files(directory, checksums, RunError, RUN_AGAIN)
 
 
 class NetworkCosts(Record):
@@ -279,7 +301,7 @@ class StageRecord(RecordFile):
         sha256: of its files, by name.
     """
 
-    AGAIN: ClassVar[str] = "delete the directory to train it again"
+    AGAIN: ClassVar[str] = "delete {directory}, and the same command trains it again"
     identity: str
     keeps: str
     nodes: tuple[str, ...]
@@ -288,6 +310,18 @@ class StageRecord(RecordFile):
     seconds: float
     history: tuple[dict[str, Any], ...]
     sha256: dict[str, str]
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        """Its epochs are there, and the weights of the last and the best one have a checksum."""
+        if not 1 <= self.best_epoch <= self.epochs == len(self.history):
+            raise ValueError(
+                f"best epoch {self.best_epoch} of {self.epochs}, and {len(self.history)} lines"
+            )
+        for name in (f"{self.keeps}.safetensors", f"{self.keeps}-best.safetensors"):
+            if name not in self.sha256:
+                raise ValueError(f"no checksum of {name}")
+        return self
 
 
 class StageNotes(RecordFile):

@@ -1,8 +1,8 @@
 """Schema: how a record is written, read and refused.
 
 A record is a JSON file that a report or a command reads again. It says ``schema: N``. A file of
-another schema, a damaged one and an edited one are errors that name the file and the field: a
-number is never missing in silence.
+another schema, a damaged one and an edited one are errors that name the file: a number is never
+missing or changed in silence.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stillhouse.errors import RunError, StillhouseError
-from stillhouse.records.files import write_json
+from stillhouse.records.checked import damaged, read_object, without_checksum, write_checked
 
 
 class Record(BaseModel):
@@ -39,7 +39,10 @@ class Record(BaseModel):
         return cls.model_validate_json(text, strict=True)
 
 
-RUN_AGAIN = "run the recipe again, or delete the file to report on the rest"
+RUN_AGAIN = (
+    "delete it, and the same command makes it again from what was trained, or 'stillhouse report' "
+    "shows the rest"
+)
 """What to do about a file of a run that cannot be read."""
 
 
@@ -49,7 +52,7 @@ class RecordFile(Record):
     SCHEMA: ClassVar[int] = 1
     """Raised when what stands in the file changes."""
     AGAIN: ClassVar[str] = RUN_AGAIN
-    """What to do about a file that cannot be read."""
+    """What to do about a file that cannot be read; ``{directory}`` is where it is."""
     ERROR: ClassVar[type[StillhouseError]] = RunError
 
     def plain(self) -> dict[str, Any]:
@@ -57,51 +60,34 @@ class RecordFile(Record):
         return {"schema": self.SCHEMA, **super().plain()}
 
     def write(self, path: Path) -> None:
-        """Write the file whole."""
-        write_json(path, self.plain())
+        """Write the file whole, with its checksum."""
+        write_checked(path, self.plain())
 
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read the file.
 
         Raises:
-            StillhouseError: (of ``ERROR``) it cannot be read, is damaged, was edited into something
-                else, or is of another schema.
+            StillhouseError: (of ``ERROR``) it cannot be read, is damaged, was edited, or is of
+                another schema.
         """
-        found = read_object(path, cls.ERROR, cls.AGAIN)
+        again = cls.AGAIN.format(directory=path.parent)
+        found = read_object(path, cls.ERROR, again)
         if "schema" not in found:
-            raise cls._refused(path, "it says no schema, so it was edited or is of an old version")
-        schema = found.pop("schema")
-        if schema != cls.SCHEMA:
+            why = "it says no schema, so it was edited or is of an old version"
+            raise damaged(path, why, cls.ERROR, again)
+        schema = found["schema"]
+        if type(schema) is not int or schema != cls.SCHEMA:
             raise cls.ERROR(
-                f"{path} is of schema {schema} and this version reads {cls.SCHEMA}; {cls.AGAIN}, "
-                "or use the version that wrote it"
+                f"{path} is of schema {json.dumps(schema)} and this version reads {cls.SCHEMA}; "
+                f"{again}, or use the version that wrote it"
             )
+        rest = without_checksum(path, found, cls.ERROR, again)
+        del rest["schema"]
         try:
-            return cls.checked(found)
+            return cls.checked(rest)
         except ValidationError as error:
-            raise cls._refused(path, first_problem(error)) from None
-
-    @classmethod
-    def _refused(cls, path: Path, why: str) -> StillhouseError:
-        return cls.ERROR(f"{path} is damaged: {why}; {cls.AGAIN}")
-
-
-def read_object(path: Path, error: type[StillhouseError], again: str) -> dict[str, Any]:
-    """The JSON object of a file.
-
-    Raises:
-        StillhouseError: (of ``error``) it is no such file; ``again`` says what to do.
-    """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as wrong:
-        said = f"{path} is damaged: it cannot be read as JSON ({wrong}); {again}"
-        raise error(said) from wrong
-    if not isinstance(found, dict):
-        said = f"{path} is damaged: it holds a JSON {type(found).__name__}, no object; {again}"
-        raise error(said)
-    return found
+            raise damaged(path, first_problem(error), cls.ERROR, again) from None
 
 
 def first_problem(error: ValidationError) -> str:

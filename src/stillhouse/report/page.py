@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stillhouse.errors import RunError
-from stillhouse.records.files import replacing
+from stillhouse.records.files import write_bytes
+from stillhouse.records.run import REPORT
 from stillhouse.report import wording
 from stillhouse.report.curves import last_epochs, student_terms, term_curve, term_weights
 from stillhouse.report.diagnostics import Panel, final_runs, other_panels
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
-NAME = "report.html"
 PAGE, SECTIONS = "page.html.jinja", "sections"
 FILTERS: tuple[Callable[..., str], ...] = (
     wording.percent,
@@ -61,11 +61,10 @@ def write_page(directory: Path, page: str) -> Path:
     Raises:
         RunError: the directory cannot be written to.
     """
-    path = directory / NAME
+    path = directory / REPORT
     try:
-        with replacing(path) as fresh:
-            # A lone surrogate is legal in JSON and not in UTF-8: it is shown as '?'.
-            fresh.write_bytes(page.encode("utf-8", errors="replace"))
+        # A lone surrogate is legal in JSON and not in UTF-8: it is shown as '?'.
+        write_bytes(path, page.encode("utf-8", errors="replace"))
     except OSError as error:
         raise RunError(
             f"cannot write '{path}' ({error.strerror}); make room or make the directory "

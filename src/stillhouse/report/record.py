@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from stillhouse.errors import RunError
+from stillhouse.records.checked import missing_files, read_checked
 from stillhouse.records.gallery import FACTS, Gallery, read_gallery
 from stillhouse.records.metric import ACCURACY, Metric
 from stillhouse.records.run import (
@@ -23,8 +24,9 @@ from stillhouse.records.run import (
     ProductList,
     Scores,
     Verdict,
+    check_products,
 )
-from stillhouse.records.schema import RUN_AGAIN, first_problem, read_object
+from stillhouse.records.schema import RUN_AGAIN, first_problem
 from stillhouse.report.wording import flat
 
 RECIPE, ENVIRONMENT = "resolved.yaml", "environment.json"
@@ -108,19 +110,24 @@ def read_run(directory: Path) -> RunRecord:
     """
     missing = tuple(name for name in FILES if not (directory / name).is_file())
     _require_a_run(directory, missing)
-    epochs, torn = read_epochs(directory / METRICS)
     recipe = directory / RECIPE
     there = {name for name in (SCORES, PRODUCTS, COSTS, FACTS) if (directory / name).is_file()}
+    scores = Scores.read(directory / SCORES) if SCORES in there else None
+    if scores is not None:
+        missing += tuple(missing_files(directory, scores.files, RunError, RUN_AGAIN))
+    if PRODUCTS in there:
+        missing += tuple(check_products(directory))
+    epochs, torn = read_epochs(directory / METRICS)
     return RunRecord(
         name=directory.resolve().name,
-        scores=Scores.read(directory / SCORES) if SCORES in there else None,
+        scores=scores,
         epochs=epochs,
         recipe=recipe.read_text("utf-8", errors="replace") if recipe.is_file() else "",
         environment=_groups(directory / ENVIRONMENT),
         products=ProductList.read(directory / PRODUCTS).products if PRODUCTS in there else (),
         costs=Costs.read(directory / COSTS) if COSTS in there else None,
         transfer=read_gallery(directory) if FACTS in there else None,
-        missing=missing,
+        missing=tuple(dict.fromkeys(missing)),
         torn_lines=torn,
     )
 
@@ -194,7 +201,7 @@ def _epoch(event: dict[str, Any], path: Path, number: int) -> Epoch:
 
 def _groups(path: Path) -> Groups:
     """What environment.json holds: what lies flat comes first, without a heading."""
-    found = read_object(path, RunError, RUN_AGAIN) if path.is_file() else {}
+    found = read_checked(path, RunError, RUN_AGAIN) if path.is_file() else {}
     return tuple(_grouped(found))
 
 

@@ -12,8 +12,9 @@ from stillhouse.errors import RecipeError, RunError
 from stillhouse.recipes.derive import RebuiltSection, ThinnerSection
 from stillhouse.recipes.networks import ModelSection
 from stillhouse.recipes.schema import Recipe
-from stillhouse.records.files import replacing, save_tensors
+from stillhouse.records.files import write_bytes
 from stillhouse.records.run import COSTS, Costs, NetworkCosts
+from stillhouse.records.tensors import save_tensors
 from stillhouse.records.writable import check_writable
 from stillhouse.runs.job.derived import check_smaller, rebuild
 from stillhouse.runs.job.networks import Network
@@ -105,8 +106,7 @@ def write_pair(pair: Pair, sizes: Sequence[Measures], out: Path) -> None:
         program = export(pair.student, torch.randn(4, *pair.image_shape))
     out.mkdir(parents=True, exist_ok=True)
     save_tensors(out / WEIGHTS, pair.student.state_dict(), {"model": pair.names[1]})
-    with replacing(out / PROGRAM) as fresh:
-        fresh.write_bytes(program)
+    write_bytes(out / PROGRAM, program)
     networks = [
         NetworkCosts(name=role, model=name, **as_data(size))
         for role, name, size in zip(("teacher", "student"), pair.names, sizes, strict=True)

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from stillhouse.records.checked import write_checked
 from stillhouse.records.claim import Claim
-from stillhouse.records.files import write_json
 from stillhouse.records.writable import check_writable
 
 RESOLVED = "resolved.yaml"
@@ -50,11 +50,14 @@ CLAIM = Claim("run", RESOLVED, "choose another directory for the run (-o DIR)", 
 def claimed(out: Path, recipe: Mapping[str, Any], environment: Mapping[str, Any]) -> Iterator[bool]:
     """Take a directory for a run; gives whether the run was begun there before.
 
+    The environment that began it is noted; `stillhouse.runs.run` notes the one that ended it.
+
     Raises:
         RunError: a file, somebody else's folder, another run, or a run that is going on.
     """
     with CLAIM.hold(out, recipe) as begun:
-        write_json(out / ENVIRONMENT, environment)
+        if not (out / ENVIRONMENT).exists():
+            write_checked(out / ENVIRONMENT, environment)
         yield begun
 
 

@@ -1,9 +1,9 @@
 """A run from start to end: prepare, check, train, judge, write."""
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,11 @@ from stillhouse.errors import RunError
 from stillhouse.recipes.data import AugmentSection
 from stillhouse.recipes.derive import DerivedSection
 from stillhouse.recipes.schema import Recipe, resolved
+from stillhouse.records.checked import write_checked
 from stillhouse.records.environment import environment
-from stillhouse.records.files import Lines, write_text
-from stillhouse.records.run import SCORES, Scores
-from stillhouse.runs.directory import check_places, claimed
+from stillhouse.records.files import Lines
+from stillhouse.records.run import REPORT, SCORES, Scores
+from stillhouse.runs.directory import ENVIRONMENT, check_places, claimed
 from stillhouse.runs.job.data import JobData, open_data
 from stillhouse.runs.job.derived import make_student
 from stillhouse.runs.job.heads import check_kept
@@ -30,6 +31,7 @@ from stillhouse.runs.job.networks import make_peers
 from stillhouse.runs.job.teacher import make_teacher
 from stillhouse.runs.job.watcher import SilentWatcher, Watcher
 from stillhouse.runs.judging.costs import write_costs
+from stillhouse.runs.judging.finished import checksums, decisive, finished, kept_student
 from stillhouse.runs.judging.likeness import Likeness, likeness_to
 from stillhouse.runs.judging.products import write_products
 from stillhouse.runs.judging.scores import describe_run
@@ -79,13 +81,20 @@ class Outcome:
     Args:
         directory: all its files.
         scores: the content of scores.json: table and verdict as data.
-        student: the trained student of the first seed, in eval mode; it reads images in its own
-            form, where the recipe gives it one.
+        load_student: gives the trained student of the first seed.
     """
 
     directory: Path
     scores: Mapping[str, Any]
-    student: nn.Module
+    load_student: Callable[[], nn.Module]
+
+    @cached_property
+    def student(self) -> nn.Module:
+        """The trained student of the first seed, in eval mode.
+
+        It reads images in its own form, where the recipe gives it one.
+        """
+        return self.load_student()
 
     @property
     def verdict(self) -> str:
@@ -95,7 +104,7 @@ class Outcome:
     @property
     def report(self) -> Path:
         """The report."""
-        return self.directory / "report.html"
+        return self.directory / REPORT
 
 
 def prepare(
@@ -158,15 +167,21 @@ def _settled(recipe: Recipe, data: JobData) -> Recipe:
 
 
 def run(job: Job, *, held_out: HeldOutScores | None = None) -> Outcome:
-    """Run a prepared job, or go on with it, or find it finished.
+    """Run a prepared job, or go on with it, or find it finished: then nothing is written.
 
     ``held_out`` are scores on the test set, where several runs share teachers and controls.
 
     Raises:
-        RunError: the directory belongs to another run, or is in use.
+        RunError: the directory belongs to another run, or is in use, or a file of it is damaged.
         NonFiniteLoss: a term became nan or inf.
     """
     platform, began = job.data.platform, time.perf_counter()
+    kept = finished(job)
+    if kept is not None:
+        job.watcher.say(f"finished before, taken from {job.out}")
+        if platform.main and not (job.out / REPORT).is_file():
+            _report(job.out)
+        return Outcome(job.out, kept.plain(), partial(kept_student, job))
     identity = resolved(job.recipe), environment(job.data.platform)
     with platform.main_holds(lambda: claimed(job.out, *identity)):
         for line in weights_told(job):
@@ -183,8 +198,9 @@ def run(job: Job, *, held_out: HeldOutScores | None = None) -> Outcome:
         served = all_together([group.source.record for group in groups if group.source])
         scores = describe_run(job, scored, sets, served, time.perf_counter() - began + spent)
         at_start = _at_start(groups[0])
-        platform.by_main(lambda: _write(job, groups[0], scored, scores, at_start))
-        return Outcome(job.out, scores.plain(), _student(scored).module(LAST))
+        written = platform.by_main(lambda: _write(job, groups[0], scored, scores, at_start))
+        student = _student(scored).module(LAST)
+        return Outcome(job.out, (written or scores).plain(), lambda: student)
 
 
 @dataclass(frozen=True)
@@ -266,21 +282,32 @@ def _write(
     scored: Sequence[ScoredModel],
     scores: Scores,
     at_start: float | None,
-) -> None:
-    """Products of the first seed beside the run, merged metrics, scores, report."""
-    from stillhouse.report import write_report
+) -> Scores:
+    """Products of the first seed beside the run, merged metrics, and last the scores; the report.
 
+    Returns:
+        the scores with what decided them, and with the checksums of what they stand for.
+    """
     out = job.out
     write_products(out, _student(scored))
     write_costs(first.job, scored, at_start)
     if first.transfer is not None:
         write_gallery(job, first.transfer)
-    lines = [
-        json.dumps({**line, "stage": one.role, "seed": one.seed}, ensure_ascii=False)
+    Lines(out / METRICS).rewrite([
+        {**line, "stage": one.role, "seed": one.seed}
         for one in scored
         if one.run is not None
-        for line in Lines(one.run.directory / METRICS).read()
-    ]
-    write_text(out / METRICS, "".join(line + "\n" for line in lines))
+        for line in one.run.history
+    ])  # fmt: skip
+    write_checked(out / ENVIRONMENT, environment(job.data.platform))
+    known = {"decisive": decisive(job), "files": checksums(out)}
+    scores = scores.model_copy(update=known)
     scores.write(out / SCORES)
+    _report(out)
+    return scores
+
+
+def _report(out: Path) -> None:
+    from stillhouse.report import write_report
+
     write_report(out)

@@ -1,20 +1,20 @@
 """The directory of a study: study.yaml, study.json, report.html, and a run per arm in arms/."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from stillhouse.errors import RunError
 from stillhouse.recipes.schema import Recipe, resolved
+from stillhouse.recipes.study import Study, make_study
+from stillhouse.records.checked import write_checked_yaml
 from stillhouse.records.claim import Claim
-from stillhouse.records.files import write_text
 from stillhouse.records.fingerprint import first_difference
 from stillhouse.records.names import distinct_names
 from stillhouse.records.study import TABLE, StudyTable
+from stillhouse.runs.directory import CLAIM as RUN
 from stillhouse.runs.directory import read_resolved, same_run
 
 STUDY = "study.yaml"
@@ -66,9 +66,10 @@ def check_arms(arms: Mapping[str, tuple[Path, Recipe]]) -> None:
     """
     changed: dict[str, str] = {}
     for name, (directory, recipe) in arms.items():
-        if not directory.is_dir() or all(path.name == ".lock" for path in directory.iterdir()):
-            continue
-        there, asked = same_run(read_resolved(directory)), same_run(resolved(recipe))
+        with said_of_arm(name, directory):
+            if not RUN.begun(directory):
+                continue
+            there, asked = same_run(read_resolved(directory)), same_run(resolved(recipe))
         difference = first_difference(asked, there)
         if difference:
             changed[name] = f"arm '{name}' differs in {difference} from the one in {directory}"
@@ -78,6 +79,20 @@ def check_arms(arms: Mapping[str, tuple[Path, Recipe]]) -> None:
             "its directory to train it anew, or choose another directory for the study (-o DIR). "
             "Nothing was overwritten"
         )
+
+
+@contextmanager
+def said_of_arm(name: str, directory: Path) -> Iterator[None]:
+    """Say of which arm something is wrong, and what to do.
+
+    Raises:
+        RunError: what was raised in the block, with the name of the arm and its directory.
+    """
+    try:
+        yield
+    except RunError as error:
+        again = f"to train this arm anew, delete {directory}"
+        raise RunError(f"arm '{name}': {error} ({again})") from error
 
 
 def _first(said: Sequence[str], names: Sequence[str]) -> str:
@@ -99,7 +114,17 @@ def held(out: Path) -> AbstractContextManager[bool]:
 def write_study(out: Path, values: Mapping[str, Any]) -> None:
     """Keep the study as it was asked for."""
     plain = json.loads(json.dumps(values, default=str))  # from Python it may hold paths
-    write_text(out / STUDY, yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
+    write_checked_yaml(out / STUDY, plain)
+
+
+def read_study(out: Path) -> Study:
+    """The study of a directory as it was asked for.
+
+    Raises:
+        RunError: no study was begun there, or what was asked for is damaged or was edited.
+        RecipeError: this version does not know such a study.
+    """
+    return make_study(CLAIM.read(out), where=str(out / STUDY))
 
 
 def read_study_table(out: Path) -> StudyTable | None:

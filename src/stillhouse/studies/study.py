@@ -11,7 +11,6 @@ from stillhouse.errors import (
     NonFiniteLoss,
     ProblemsError,
     RecipeError,
-    RunError,
     StillhouseError,
 )
 from stillhouse.recipes.study import Study, by_arm
@@ -31,6 +30,7 @@ from stillhouse.studies.directory import (
     held,
     noted_folders,
     read_study_table,
+    said_of_arm,
     write_study,
 )
 from stillhouse.studies.table import DIVERGED, FINISHED, WAITING, arm_line, study_table
@@ -144,6 +144,7 @@ def run_study(
             if notes.states[name]["state"] == FINISHED:
                 watcher.say("finished before")
                 continue
+            notes.work()
             counter = StudentCounter(job.watcher, before, sum(students))
             notes.states[name] = _run_arm(name, job, notes.marks[name], counter, held_out)
             table = platform.by_main(notes.write) or {}
@@ -158,15 +159,12 @@ def _run_arm(
 ) -> State:
     """Run one arm; of one that diverged, say which of its trainings did."""
     try:
-        run(replace(job, watcher=counter), held_out=held_out)
+        with said_of_arm(name, job.out):
+            run(replace(job, watcher=counter), held_out=held_out)
     except NonFiniteLoss as error:
         counter.warn(f"{counter.stage}: {error}")
         found = {"state": DIVERGED, "fingerprint": mark, "message": str(error)}
         return found if counter.stage == STUDENT else {**found, "stage": counter.stage}
-    except RunError as error:
-        raise RunError(
-            f"arm '{name}': {error} (to train this arm anew, delete {job.out})"
-        ) from error
     return {"state": FINISHED, "fingerprint": mark}
 
 
@@ -175,7 +173,7 @@ class _Notes:
 
     def __init__(self, prepared: PreparedStudy) -> None:
         self._prepared = prepared
-        self._began = time.perf_counter()
+        self._began: float | None = None
         before = read_study_table(prepared.out)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         self._created = before.created if before else now
@@ -192,16 +190,21 @@ class _Notes:
         write_study(self._prepared.out, study.values)
         return self.write()
 
+    def work(self) -> None:
+        """An arm is run from here on: until then nothing takes time, and nothing is rewritten."""
+        self._began = self._began or time.perf_counter()
+
     def write(self) -> dict[str, Any]:
-        """Rewrite study.json."""
+        """Rewrite study.json, where it says something else now."""
         prepared = self._prepared
+        now = time.perf_counter()
         table = study_table(
             prepared.study,
             prepared.out,
             {name: job.out for name, job in prepared.jobs.items()},
             self.states,
             created=self._created,
-            seconds=self._spent + time.perf_counter() - self._began,
+            seconds=self._spent + now - (self._began or now),
         )
         table.write(prepared.out / TABLE)
         if any(arm.state != WAITING for arm in table.arms):

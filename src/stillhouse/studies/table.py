@@ -18,6 +18,7 @@ from stillhouse.recipes.study import Study
 from stillhouse.records.metric import ACCURACY, CLASSIFICATION, Metric
 from stillhouse.records.run import SCORES, Scores, SeedScores
 from stillhouse.records.study import Arm, ArmTransfer, Comparison, StudyTable
+from stillhouse.studies.directory import said_of_arm
 
 FINISHED, DIVERGED, WAITING = "finished", "diverged", "waiting"
 SAME_TEST = ("source", "image", "label", "test", "split_seed", "size")
@@ -43,11 +44,11 @@ def study_table(
         created: when the study was begun.
         seconds: spent on it.
     """
-    scores = {
-        name: Scores.read(directories[name] / SCORES)
-        for name in study.arms
-        if states[name]["state"] == FINISHED
-    }
+    scores = {}
+    for name in study.arms:
+        if states[name]["state"] == FINISHED:
+            with said_of_arm(name, directories[name]):
+                scores[name] = Scores.read(directories[name] / SCORES)
     first = next(iter(scores.values()), None)
     task = first.task if first else CLASSIFICATION
     arms = [

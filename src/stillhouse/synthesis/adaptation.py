@@ -15,7 +15,7 @@ from stillhouse.engine.signals import Signals
 from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.errors import DataError
-from stillhouse.records.files import save_tensors
+from stillhouse.records.tensors import save_tensors
 from stillhouse.synthesis.inputs import ConstantBatch, ParameterBatch, RandomShift
 from stillhouse.synthesis.maker import Request
 from stillhouse.synthesis.priors import MovingNormDistance

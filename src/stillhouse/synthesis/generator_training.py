@@ -19,9 +19,8 @@ from stillhouse.engine.optimisers import adamw, constant
 from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.engine.trainer import Settings
-from stillhouse.errors import RecipeError
-from stillhouse.models import load_weights
-from stillhouse.records.files import save_tensors
+from stillhouse.errors import DataError, RecipeError
+from stillhouse.records.tensors import load_tensors, save_tensors
 from stillhouse.synthesis.generator import new_generator
 from stillhouse.synthesis.inputs import RandomLatent, gaussian_noise
 from stillhouse.synthesis.maker import ImageBatch, MakeBatch, Maker, Request
@@ -30,6 +29,7 @@ from stillhouse.synthesis.teacher import FrozenTeacher
 
 IMAGES, LATENT = "images", "latent"
 CHECKPOINT_SECONDS = 30.0
+AGAIN = "delete {directory}, and the same synthesis trains its generator again"
 """Least time between checkpoints of a generator on its way."""
 PER_EPOCH = 50
 """Most steps between two lines of metrics."""
@@ -112,7 +112,7 @@ class GeneratorTraining(Maker):
             self._train(generator, snapshots, teacher, seed, work)
         generators = [copy.deepcopy(generator) for _ in snapshots.paths]
         for one, path in zip(generators, snapshots.paths, strict=True):
-            load_weights(one, path)
+            one.load_state_dict(load_tensors(path, DataError, AGAIN.format(directory=work))[0])
             one.to(teacher.device).eval()
 
         def make(request: Request) -> ImageBatch:
@@ -150,6 +150,7 @@ class GeneratorTraining(Maker):
             directory=work,
             identity=self.name,
             observer=snapshots,
+            keep_finished=False,
         )
         save_tensors(work / STUDENT_FILE, fitted.last[STUDENT], {"role": STUDENT})
         save_tensors(snapshots.paths[-1], fitted.last[IMAGES], {"role": "generator"})

@@ -18,8 +18,9 @@ from stillhouse.data.sources.synthesis import (
     sealed,
 )
 from stillhouse.errors import RunError
+from stillhouse.records.checked import write_checked
 from stillhouse.records.claim import Claim
-from stillhouse.records.files import finite, write_json
+from stillhouse.records.files import finite
 from stillhouse.records.fingerprint import text_hash
 
 CLAIM = Claim("synthesis", ASKED, "choose another directory for the synthesis (-o DIR)")
@@ -70,5 +71,5 @@ def finish(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
     value: dict[str, Any] = json.loads(json.dumps(finite({"format": FORMAT, **manifest})))
     told = json.dumps([read_json(folder / ASKED), value["files"]], sort_keys=True)
     value["fingerprint"] = text_hash(told)
-    write_json(folder / MANIFEST, value)
+    write_checked(folder / MANIFEST, value)
     return value

@@ -117,7 +117,7 @@ import sys
 from pathlib import Path
 import torch
 from test_ps_kd import remembered
-from stillhouse.records.files import save_tensors
+from stillhouse.records.tensors import save_tensors
 from stillhouse.engine.platform import open_platform
 
 torch.set_num_threads(1)

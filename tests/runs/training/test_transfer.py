@@ -114,6 +114,9 @@ def test_a_second_look_finds_everything_and_trains_nothing(tmp_path: Path) -> No
     assert len(sets(tmp_path)) == 2
     again = ran(tmp_path / "run", seeds=[0, 1], transfer={"seed": "student"})
     assert again.verdict == first.verdict
+    assert again.scores == first.scores
+    (tmp_path / "run" / "scores.json").unlink()  # judged again, by what was trained
+    again = ran(tmp_path / "run", seeds=[0, 1], transfer={"seed": "student"})
     roles = {m["role"]: [r["reused"] for r in m["runs"]] for m in again.scores["models"]}
     assert roles == {"teacher": [True], "control": [True, True], "student": [True, True]}
     # Each student learnt on its own set.

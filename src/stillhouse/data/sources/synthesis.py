@@ -8,7 +8,6 @@
 A file is named by its first row, its number of rows and the sha256 of its content, 16 digits.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from torch import Tensor
 from stillhouse.data.sources.labelled_splits import SourceSplits
 from stillhouse.data.tables import FloatTable
 from stillhouse.errors import DataError
+from stillhouse.records.checked import read_checked
 from stillhouse.records.sealed import Place, SealedFiles
 
 ASKED = "asked.json"
@@ -28,6 +28,10 @@ IMAGE, LABEL = "image", "label"
 LOGITS, TARGET, ASKED_FOR, BETA, STEPS = "logits", "target", "asked", "beta", "steps"
 SECONDS = "seconds"
 ROWS, TEST = "rows", "test"
+REMEDIES = {
+    ASKED: "delete {directory}: the same synthesis makes it again",
+    MANIFEST: "delete it, and run the same synthesis again: it makes only what is missing",
+}
 AGAIN = "delete this file and run the synthesis again, which makes only what is missing"
 
 Run = Place
@@ -56,12 +60,12 @@ def read_file(path: Path) -> dict[str, Tensor]:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read one of the two descriptions. Raises DataError when it is damaged."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read ({error}); delete the directory") from error
-    if not isinstance(value, dict) or value.get("format") != FORMAT:
-        raise DataError(f"{path} is not of format {FORMAT}; make it again with this version")
+    again = REMEDIES.get(path.name, f"delete {path.parent}").format(directory=path.parent)
+    value = read_checked(path, DataError, again)
+    if value.get("format") != FORMAT:
+        raise DataError(
+            f"{path} is of format {value.get('format')} and this version reads {FORMAT}; {again}"
+        )
     return value
 
 

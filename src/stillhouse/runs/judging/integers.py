@@ -13,7 +13,7 @@ from stillhouse.engine.signals import LOGITS, named_outputs
 from stillhouse.engine.task import Task
 from stillhouse.errors import ModelError
 from stillhouse.models import describe
-from stillhouse.records.files import save_tensors
+from stillhouse.records.tensors import save_tensors
 from stillhouse.runs.job.data import JobData
 from stillhouse.runs.job.networks import behind
 from stillhouse.runs.judging.program import write_program

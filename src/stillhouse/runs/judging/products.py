@@ -6,7 +6,6 @@ program that torch runs alone.
 """
 
 import copy
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,10 +17,11 @@ from torch import Tensor, nn
 from stillhouse.engine.layout import Homes
 from stillhouse.engine.seeding import seeded
 from stillhouse.engine.wiring import wire
-from stillhouse.records.files import save_tensors
+from stillhouse.records.files import copy_file
 from stillhouse.records.fingerprint import file_hash
 from stillhouse.records.names import slug
 from stillhouse.records.run import PRODUCTS, Product, ProductList
+from stillhouse.records.tensors import save_tensors
 from stillhouse.runs.job.derived import DerivedNetwork
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.judging.integers import integer_files
@@ -127,7 +127,7 @@ class Products:
 
     def _weights(self, run: StageRun) -> Product:
         target = self._file("student", WEIGHTS)
-        shutil.copyfile(product_file(run.directory, run.keeps, self.epoch.which), target)
+        copy_file(product_file(run.directory, run.keeps, self.epoch.which), target)
         return _entry(target, f"weights of {self.epoch}; {_loading(target)}{self._reading()}")
 
     def _reading(self) -> str:

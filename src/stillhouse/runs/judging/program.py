@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.errors import StillhouseError
-from stillhouse.records.files import replacing
+from stillhouse.records.files import write_bytes
 
 ROWS = 2
 """Images that a module is traced on: of one, torch would take the 1 for a constant."""
@@ -81,6 +81,5 @@ def write_program(
     except ExportError as error:
         warn(f"{path.name} is left out: torch.export {error}")
         return False
-    with replacing(path) as fresh:
-        fresh.write_bytes(content)
+    write_bytes(path, content)
     return True

@@ -4,7 +4,6 @@ Compiled and eager steps differ in the last bits, so the choice may not fall ane
 on or when another method joins: it is written down beside the controls that it decides.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,8 @@ from stillhouse.engine.seeding import seeded
 from stillhouse.engine.signals import LOGITS, named_outputs
 from stillhouse.engine.trainer import training
 from stillhouse.errors import RunError
+from stillhouse.records.checked import read_checked, write_checked
 from stillhouse.records.environment import torch_version
-from stillhouse.records.files import write_json
 from stillhouse.records.fingerprint import fingerprint
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.networks import behind
@@ -25,6 +24,7 @@ from stillhouse.runs.training.forecast import TIMED, WARM, median_later, seconds
 SHORT_SECONDS = 300.0
 """A training that is shorter than this stays eager: compiling takes half a minute on two cores,
 and more where several forms are compiled."""
+AGAIN = "delete it, and it is measured again"
 WORTH = 0.95
 """Compiled if it takes at most this share of the eager time, compiling included."""
 
@@ -36,11 +36,10 @@ def settle_compile(job: Job) -> bool:
         return wanted
     path = job.shared / f"compile-{fingerprint(_key(job))}.json"
     job.data.platform.by_main(lambda: _settle(job, path))
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        chosen, why = bool(found["compile"]), str(found["why"])
-    except (ValueError, TypeError, KeyError) as error:
-        raise RunError(f"{path} is damaged ({error!r}); delete it") from None
+    found = read_checked(path, RunError, AGAIN)
+    chosen, why = found.get("compile"), found.get("why")
+    if not isinstance(chosen, bool):
+        raise RunError(f"{path} does not say whether to compile; {AGAIN}")
     if chosen:
         job.watcher.say(f"compiled: {why}")
     return chosen
@@ -48,11 +47,13 @@ def settle_compile(job: Job) -> bool:
 
 def _settle(job: Job, path: Path) -> None:
     """Decide, where nobody has."""
+    if path.exists():
+        return
     job.shared.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):  # two runs must not decide differently
         if not path.exists():
             with seeded("compile"):
-                write_json(path, {**_key(job), **_decide(job)})
+                write_checked(path, {**_key(job), **_decide(job)})
 
 
 def _key(job: Job) -> dict[str, Any]:

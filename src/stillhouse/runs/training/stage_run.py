@@ -17,9 +17,10 @@ from stillhouse.engine.seeding import seeded
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Settings, Weights, opened
 from stillhouse.errors import RunError
-from stillhouse.records.files import Reading, save_tensors
-from stillhouse.records.fingerprint import file_hash
+from stillhouse.records.checked import checksums_of, missing_files
+from stillhouse.records.files import Reading, remove_unfinished
 from stillhouse.records.run import SETTLED, STAGE, StageNotes, StageRecord
+from stillhouse.records.tensors import save_tensors
 from stillhouse.runs.job.data import JobData
 from stillhouse.runs.training.training import Training
 
@@ -121,11 +122,16 @@ def train(training: Training) -> StageRun:
         NonFiniteLoss: a term became nan or inf.
     """
     platform, directory = training.job.data.platform, training.directory
-    directory.mkdir(parents=True, exist_ok=True)
-    with platform.main_holds(lambda: FileLock(directory / ".lock")):
+    if platform.world == 1:  # nobody changes a finished one, so that reading it needs no lock
         found = _finished(training)
         if found is not None:
-            training.job.watcher.say(f"{training.role}: finished before, taken from {directory}")
+            return found
+    directory.mkdir(parents=True, exist_ok=True)
+    with platform.main_holds(lambda: FileLock(directory / ".lock")):
+        if platform.main:
+            remove_unfinished(directory)
+        found = _finished(training)
+        if found is not None:
             return found
         fitted = _fit(training)
         platform.by_main(lambda: _keep(training, fitted))
@@ -153,6 +159,7 @@ def _fit(training: Training) -> FitResult:
         identity=training.identity,
         about=_about(training),
         observer=training.job.watcher,
+        keep_finished=False,
     )
 
 
@@ -185,7 +192,7 @@ def _keep(training: Training, fitted: FitResult) -> None:
         }
         if others:
             save_tensors(others_file(directory, which), others, facts)
-    sums = {path.name: file_hash(path) for path in sorted(directory.glob("*.safetensors"))}
+    names = sorted(path.name for path in directory.glob("*.safetensors"))
     StageRecord(
         identity=training.identity,
         keeps=keeps,
@@ -194,7 +201,7 @@ def _keep(training: Training, fitted: FitResult) -> None:
         best_epoch=fitted.best_epoch,
         seconds=fitted.seconds,
         history=tuple(fitted.history),
-        sha256=sums,
+        sha256=checksums_of(directory, names),
     ).write(directory / STAGE)
     (directory / CHECKPOINT).unlink(missing_ok=True)
 
@@ -209,13 +216,11 @@ def _finished(training: Training) -> StageRun | None:
             f"{directory} holds a finished stage with fingerprint {done.identity}, this run "
             f"asks for {training.identity}; choose another directory"
         )
-    for name, wanted in done.sha256.items():
-        file = directory / name
-        if not file.exists() or file_hash(file) != wanted:
-            raise RunError(
-                f"{file} is not what this stage wrote (missing or changed); "
-                f"delete {directory} to make it again"
-            )
+    again = StageRecord.AGAIN.format(directory=directory)
+    missing = missing_files(directory, done.sha256, RunError, again)
+    if missing:
+        raise RunError(f"{directory / missing[0]} is missing; {again}")
+    training.job.watcher.say(f"{training.role}: finished before, taken from {directory}")
     return StageRun(
         training,
         done.keeps,
