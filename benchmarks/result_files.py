@@ -16,7 +16,8 @@ PICTURES = ROOT / "docs" / "pictures"
 
 def keep(name: str, what: str, **numbers: Any) -> None:
     """Write results/NAME.json."""
-    command = f"python benchmarks/{Path(sys.argv[0]).name} {' '.join(sys.argv[1:])}".strip()
+    script = Path(sys.argv[0]).resolve().relative_to(ROOT)
+    command = f"python {script} {' '.join(sys.argv[1:])}".strip()
     where = environment(open_platform(device="auto"))
     write_json(
         RESULTS / f"{name}.json",

@@ -3,13 +3,16 @@
 import errno
 import os
 import resource
+import signal
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader, Dataset
 
 from stillhouse.engine.checkpoint import Checkpoint
 from stillhouse.errors import DataError, SystemFault
@@ -137,3 +140,44 @@ def test_who_cannot_write_names_the_file_and_keeps_what_was_there(
     assert path.read_text().startswith("before\n")
     assert Lines(path).read() == []
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_checkpoint_makes_no_directory_anew(tmp_path: Path) -> None:
+    """One that was removed amid a run would come back without what the run is known by."""
+    path = tmp_path / "removed" / "checkpoint.pt"
+    for write in (Checkpoint(path, "x").save, Lines(path).append):
+        with pytest.raises(FileNotFoundError) as found:
+            write({})
+        assert str(path) in str(fault_of(found.value))
+        assert "removed while the command ran" in str(fault_of(found.value))
+
+
+class Killed(Dataset[int]):
+    """Its reading ends as the system ends a process where memory is short."""
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, row: int) -> int:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return row
+
+
+def _nested(depth: int) -> int:
+    return _nested(depth + 1)
+
+
+REAL = {
+    "a loader": (lambda: list(DataLoader(Killed(), num_workers=1)), "a loader process (number"),
+    "memory": (lambda: torch.empty(10**15), "memory is short (4000000000000000 bytes"),
+    "memory of numpy": (lambda: np.empty(10**18), "memory is short"),
+    "nesting": (lambda: _nested(0), "nested too deep"),
+}
+
+
+@pytest.mark.parametrize("case", REAL)
+def test_the_words_are_those_of_the_installed_packages(case: str) -> None:
+    cause, expected = REAL[case]
+    with pytest.raises(SystemFault) as found, system_faults():
+        cause()
+    assert expected in str(found.value)

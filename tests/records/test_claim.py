@@ -1,6 +1,7 @@
 """A directory belongs to one thing: taken, resumed, refused, and never overwritten."""
 
 import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -137,3 +138,12 @@ def test_where_a_file_should_be_is_a_folder(tmp_path: Path) -> None:
     (tmp_path / ".lock").mkdir()
     with pytest.raises(CacheError, match="cannot be written to"), JSON.hold(tmp_path, FACTS):
         pass
+
+
+def test_a_directory_that_was_removed_meanwhile_is_no_success(tmp_path: Path) -> None:
+    made = tmp_path / "a"
+    with (
+        pytest.raises(RunError, match="a was removed while the run went on"),
+        YAML.hold(made, FACTS),
+    ):
+        shutil.rmtree(made)

@@ -74,6 +74,7 @@ def test_tensors_that_share_memory_are_saved(tmp_path: Path) -> None:
 
 @pytest.fixture
 def lines(tmp_path: Path) -> Lines:
+    (tmp_path / "runs").mkdir()
     return Lines(tmp_path / "runs" / "metrics.jsonl")
 
 

@@ -1,5 +1,7 @@
 """Checkpoints: everything that a stopped fit needs to end with the same bits."""
 
+import errno
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,6 +9,7 @@ from typing import Any
 import torch
 
 from stillhouse.errors import RunError
+from stillhouse.faults import fault_of
 from stillhouse.records.checked import add_checksum, compare_checksum, damaged
 from stillhouse.records.files import replacing
 
@@ -27,7 +30,13 @@ class Checkpoint:
     identity: str
 
     def save(self, state: dict[str, Any]) -> None:
-        """Write it; the file before stays whole until this one is."""
+        """Write it; the file before stays whole until this one is.
+
+        Raises:
+            OSError: the directory was removed meanwhile, the disk is full, ...
+        """
+        if not self.path.parent.is_dir():  # made anew it would lack what a run is known by
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.path))
         with replacing(self.path) as fresh:
             with fresh.open("wb") as file:
                 # Through a file of Python: of its own ones torch does not say what the system said.
@@ -45,7 +54,10 @@ class Checkpoint:
         compare_checksum(self.path, RunError, AGAIN)
         try:
             state: dict[str, Any] = torch.load(self.path, map_location=device, weights_only=True)
-        except Exception as error:  # sealed by somebody else
+        except Exception as error:
+            if fault_of(error) is not None:  # short memory is no reason to delete it
+                raise
+            # Its checksum is right, so somebody else wrote it.
             raise damaged(self.path, type(error).__name__, RunError, AGAIN) from error
         for field, wanted in (("format", FORMAT), ("identity", self.identity)):
             if state.get(field) != wanted:

@@ -213,6 +213,8 @@ class _Run:
         self.metric = self.stage.task.metric
         self.progress = Progress()
         self.history: list[dict[str, Any]] = []
+        if directory is not None:
+            directory.mkdir(parents=True, exist_ok=True)
         self.checkpoint = Checkpoint(directory / CHECKPOINT, identity) if directory else None
         self.lines = Lines(directory / METRICS) if directory else None
         self._saved_at = time.monotonic()

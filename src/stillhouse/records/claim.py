@@ -103,6 +103,11 @@ class Claim:
                 with self.writing(directory):
                     self._write(directory / self.file, facts)
             yield begun
+            if facts is not None and not (directory / self.file).exists():
+                raise self.error(
+                    f"{directory} was removed while the {self.what} went on; what is there now is "
+                    "not whole: delete it, and the same command makes it again"
+                )
         finally:
             lock.release()
 

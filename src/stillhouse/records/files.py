@@ -43,9 +43,9 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{_mine()}.part")
-    mode = _mode_of_new(fresh)
     try:
         with naming(path, fresh):
+            mode = _mode_of_new(fresh)
             yield fresh
             with fresh.open("rb+") as written:  # Windows flushes only what is open for writing
                 os.fsync(written.fileno())
@@ -168,7 +168,6 @@ class Lines:
 
     def append(self, value: Mapping[str, Any]) -> None:
         """Add one line; after a torn one, on a line of its own."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         line = json.dumps(finite(value), ensure_ascii=False).encode() + b"\n"
         with naming(self.path), self.path.open("a+b") as file:
             size = file.seek(0, os.SEEK_END)
