@@ -31,7 +31,7 @@ def test_every_command_finds_it_first(
     case: str, command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from stillhouse.models import build_model
-    from stillhouse.records.files import save_tensors
+    from stillhouse.records.tensors import save_tensors
 
     (tmp_path / "recipe.yaml").write_text("data: digits\nstudent: convnet-4-4\nmethod: plain\n")
     (tmp_path / "file").write_text("")
