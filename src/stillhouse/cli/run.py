@@ -79,9 +79,9 @@ def run_recipe(
     watcher: Watcher = SilentWatcher()
     if not quiet and open_platform(device=recipe.device).main:
         watcher = Bars(console) if sys.stdout.isatty() else LineProgress()
-    watcher.say(recipe.title)
-    job = prepare(recipe, out, shared=shared, allow_imports=allow_imports, watcher=watcher)
     try:
+        watcher.say(recipe.title)
+        job = prepare(recipe, out, shared=shared, allow_imports=allow_imports, watcher=watcher)
         outcome = run_job(job)
     finally:
         if isinstance(watcher, Bars):

@@ -38,8 +38,8 @@ def check_writable(
             trial.write(b"0")
     except OSError as problem:
         problem.filename = str(there if problem.errno != errno.ENAMETOOLONG else directory)
-        said = f"{directory} cannot be written to: {fault_of(problem)}"
-        raise error(f"{said}; {elsewhere}") from problem
+        above = "" if there == absolute else f"{directory} cannot be written to: "
+        raise error(f"{above}{fault_of(problem)}; {elsewhere}") from problem
 
 
 def _check_names(there: Path, wanted: Path) -> None:
