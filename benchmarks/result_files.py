@@ -16,7 +16,7 @@ PICTURES = ROOT / "docs" / "pictures"
 
 def keep(name: str, what: str, **numbers: Any) -> None:
     """Write results/NAME.json."""
-    script = Path(sys.argv[0]).resolve().relative_to(ROOT)
+    script = Path(sys.argv[0]).resolve().relative_to(ROOT).as_posix()
     command = f"python {script} {' '.join(sys.argv[1:])}".strip()
     where = environment(open_platform(device="auto"))
     write_json(

@@ -1,6 +1,8 @@
 """Files are whole or not there, also when the writer dies."""
 
 import json
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -8,9 +10,18 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 from tiny import tiny_net
+from torch import nn
 
-from stillhouse.records.files import Lines, replacing, write_json, write_text
-from stillhouse.records.tensors import save_tensors
+from stillhouse.errors import WeightsError
+from stillhouse.models import load_weights
+from stillhouse.records.files import (
+    Lines,
+    remove_unfinished,
+    replacing,
+    write_json,
+    write_text,
+)
+from stillhouse.records.tensors import load_tensors, save_tensors
 
 
 def test_a_failure_in_the_block_leaves_the_old_file(tmp_path: Path) -> None:
@@ -70,6 +81,48 @@ def test_tensors_that_share_memory_are_saved(tmp_path: Path) -> None:
     read = load_file(tmp_path / "a.safetensors")
     assert torch.equal(read["a"], read["b"])
     assert torch.equal(read["c"], whole.T)
+
+
+def test_who_may_read_is_left_to_the_umask(tmp_path: Path) -> None:
+    for umask, mode in ((0o002, 0o664), (0o022, 0o644), (0o077, 0o600)):
+        before = os.umask(umask)
+        try:
+            save_tensors(tmp_path / "a.safetensors", {"a": torch.zeros(2)}, {"umask": f"{umask:o}"})
+        finally:
+            os.umask(before)
+        assert stat.S_IMODE((tmp_path / "a.safetensors").stat().st_mode) == mode
+
+
+def test_a_flipped_bit_of_tensors_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    state = {"w": torch.arange(4.0)}
+    save_tensors(path, state, {"model": "tiny"})
+    whole, right = path.read_bytes(), load_tensors(path, WeightsError, "make it again")
+    assert right[1] == {"model": "tiny"}
+    for at in range(8 * len(whole)):
+        held = bytearray(whole)
+        held[at // 8] ^= 1 << at % 8
+        path.write_bytes(held)
+        try:
+            found = load_tensors(path, WeightsError, "make it again")
+        except WeightsError:
+            continue
+        assert torch.equal(found[0]["w"], state["w"])
+        assert (list(found[0]), found[1]) == (["w"], {"model": "tiny"})
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(WeightsError, match=r"a\.safetensors.*does not fit its checksum"):
+        load_weights(nn.Linear(4, 1), path)
+
+
+def test_parts_of_killed_writers_go_and_those_of_live_ones_stay(tmp_path: Path) -> None:
+    live = f".a.{os.getppid()}-00000000.part"
+    names = [".a.99999999-00000000.part", f".a.{os.getpid()}-00000000.part", ".a.7.part"]
+    for name in (live, *names):
+        (tmp_path / name).write_bytes(b"half")
+    with replacing(tmp_path / "b") as mine:
+        mine.write_bytes(b"whole")
+        remove_unfinished(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [live, "b"]
 
 
 @pytest.fixture

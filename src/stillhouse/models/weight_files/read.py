@@ -15,6 +15,7 @@ from stillhouse.models.weight_files.content import (
     content_of,
 )
 from stillhouse.models.weight_files.pickled import damaged, read_pickled
+from stillhouse.records.tensors import check_tensors
 
 IN_FOLDER = (
     "model.safetensors",
@@ -41,6 +42,7 @@ def read_weights(file: Path) -> object:
     if content.kind == INDEX:
         return _shards(file)
     if content.kind == SAFETENSORS:
+        check_tensors(file, WeightsError, "make or copy it again")
         try:
             return load_file(file)
         except Exception as fault:  # a damaged file can make the reader raise anything
