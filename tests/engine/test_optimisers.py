@@ -149,9 +149,9 @@ def test_fused_updates_equal_plain_ones(make) -> None:
     assert fused.defaults["fused"]
     plain = type(fused)([other], lr=RATE)
     plain.param_groups[0].update({**fused.defaults, "fused": False})
-    for step in range(5):
+    for number in range(5):
         for p in (mine, other):
-            p.grad = torch.tensor([1.0, -2.0]) * (step + 1)
+            p.grad = torch.tensor([1.0, -2.0]) * (number + 1)
         fused.step()
         plain.step()
     torch.testing.assert_close(mine, other)

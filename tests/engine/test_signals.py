@@ -1,11 +1,9 @@
 """Names of signals, and terms on them."""
 
-from collections import OrderedDict
-
 import pytest
 import torch
 
-from stillhouse.engine.signals import as_names, named_outputs, owner, part, shape_text, to_device
+from stillhouse.engine.signals import as_names, owner, part, shape_text, to_device
 from stillhouse.engine.terms import Term, ramp
 
 
@@ -21,15 +19,6 @@ def test_one_name_is_not_cut_into_letters() -> None:
     assert as_names("ab") == ("ab",)
     assert as_names(iter(["a", "b"])) == ("a", "b")
     assert as_names([]) == ()
-
-
-def test_outputs_that_are_no_tensors_are_left_out() -> None:
-    one, two = torch.zeros(1), torch.ones(2)
-    assert named_outputs(one) == {"logits": one}
-    assert named_outputs((None, two, "x", [one])) == {"logits": two, "1": two}
-    assert named_outputs(OrderedDict(loss=None, logits=one, states=(one,), n=3)) == {"logits": one}
-    assert named_outputs({"out": two}) == {"out": two}, "no logits are invented"
-    assert named_outputs(()) == named_outputs(None) == named_outputs("x") == {}
 
 
 def test_shapes_are_written_like_lists() -> None:

@@ -8,9 +8,9 @@ from tiny import tiny_net
 from torch import Tensor, nn
 
 from stillhouse.engine.nodes import Role
-from stillhouse.engine.signals import named_outputs
 from stillhouse.engine.taps import Taps
 from stillhouse.errors import WiringError
+from stillhouse.models.outputs import named_outputs
 
 IMAGE = {"batch.image": torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))}
 
@@ -70,7 +70,7 @@ class Wrapped(nn.Module):
 
 
 def first_of(output: object) -> Tensor:
-    return named_outputs(output)["logits"]
+    return named_outputs(output, 0 if isinstance(output, tuple | list) else None)["logits"]
 
 
 def hooks_of(module: nn.Module) -> int:
@@ -83,8 +83,8 @@ def hooks_of(module: nn.Module) -> int:
 def test_each_form_of_output_has_logits_and_named_elements(form: str, second: str) -> None:
     body = Body(form)
     logits, hidden = (part(IMAGE["batch.image"].flatten(1)) for part in (body.first, body.second))
-    role = Role("student", body)
-    role.open([f":{second}"])
+    role = Role("student", body, output=0 if form in ("tuple", "list") else None)
+    role.open(["logits", f":{second}"])
     given = role.run(IMAGE)
     role.close()
     assert torch.equal(given["student.logits"], logits)

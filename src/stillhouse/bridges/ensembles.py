@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stillhouse.functional.classes import log_sum_exp
+
 
 def mean_of_softmaxes(*logits: Tensor) -> Tensor:
     """Log-probabilities of the mean of several networks: ``log mean_i softmax(z_i)``.
@@ -23,7 +25,7 @@ def mean_of_softmaxes(*logits: Tensor) -> Tensor:
     [0.75, 0.25]
     """
     logs = torch.stack([F.log_softmax(each.float(), 1) for each in logits])
-    return torch.logsumexp(logs, 0) - math.log(len(logits))
+    return log_sum_exp(logs, 0) - math.log(len(logits))
 
 
 def mean_logits(_label: Tensor, *logits: Tensor) -> Tensor:

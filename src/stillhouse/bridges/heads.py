@@ -115,4 +115,8 @@ def _mix(own: Tensor, other: Tensor, *, alpha: float) -> Tensor:
     log_own, log_other = F.log_softmax(own.float(), 1), F.log_softmax(other.float(), 1)
     if alpha in (0.0, 1.0):
         return log_other if alpha else log_own
-    return torch.logaddexp(log_own + math.log1p(-alpha), log_other + math.log(alpha))
+    both = [log_own + math.log1p(-alpha), log_other + math.log(alpha)]
+    # Of a class that both rule out (-inf), the gradient of a logarithm of a sum would be nan.
+    never = (both[0] == -torch.inf) & (both[1] == -torch.inf)
+    mixed = torch.logaddexp(*(each.masked_fill(never, 0.0) for each in both))
+    return mixed.masked_fill(never, -torch.inf)

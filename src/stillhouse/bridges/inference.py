@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.bridges.heads import mixture
-from stillhouse.engine.signals import named_outputs
 from stillhouse.engine.taps import Taps, tap_problem
 from stillhouse.errors import ModelError
+from stillhouse.models.outputs import named_outputs
 
 
 def with_head(model: nn.Module, path: str, head: nn.Module) -> nn.Module:
@@ -164,7 +164,7 @@ class MixtureOfOutputs(nn.Module):
 
     Args:
         model: copied; returns a tuple or a mapping.
-        own, other: names of the two, as `stillhouse.engine.signals.named_outputs` gives them.
+        own, other: names of the two, as `stillhouse.models.outputs.named_outputs` gives them.
         alpha: share of the other, in 0..1.
 
     Shapes:
@@ -176,7 +176,7 @@ class MixtureOfOutputs(nn.Module):
     >>> class Two(nn.Module):
     ...     def forward(self, x):
     ...         return x, -x
-    >>> MixtureOfOutputs(Two(), "logits", "1", 0.5)(torch.tensor([[9.0, 0.0]])).exp().tolist()
+    >>> MixtureOfOutputs(Two(), "0", "1", 0.5)(torch.tensor([[9.0, 0.0]])).exp().tolist()
     [[0.5, 0.5]]
     """
 

@@ -18,6 +18,7 @@ class InputAdapter(nn.Module):
         to_mean, to_std: of the model; None keeps [0, 1] scaled by the batch's own numbers.
         size: side of its square input; None keeps the size.
         channels: 3 repeats a grey image; 1 averages a colour image; None keeps them.
+        bgr: whether the model wants blue first; its mean and std are in that order, too.
 
     Shapes:
         [B, C, H, W] -> [B, C', size, size].
@@ -41,8 +42,10 @@ class InputAdapter(nn.Module):
         to_std: Sequence[float] | None = None,
         size: int | None = None,
         channels: int | None = None,
+        bgr: bool = False,
     ) -> None:
         super().__init__()
+        self.bgr = bgr
         self.size = size
         self.channels = channels
         for name, numbers in (
@@ -65,4 +68,6 @@ class InputAdapter(nn.Module):
             image = F.interpolate(
                 image, (self.size, self.size), mode="bilinear", antialias=True, align_corners=False
             )
+        if self.bgr:
+            image = image.flip(1)
         return (image - self.to_mean) / self.to_std

@@ -26,6 +26,7 @@ def check(
     """Validate a recipe and dry-run it on two batches; trains nothing, writes nothing."""
     from rich.console import Console
 
+    from stillhouse.cli.progress import LineProgress
     from stillhouse.cli.studying import check_study
     from stillhouse.recipes import is_study, load_recipe, load_study, read_yaml
     from stillhouse.runs.preflight import preflight, weights_told
@@ -37,7 +38,8 @@ def check(
         check_study(study, folder, shared=shared, allow_imports=allow_imports)
         return
     loaded = load_recipe(recipe, settings or [])
-    job = prepare(loaded, folder, shared=shared, allow_imports=allow_imports)
+    watcher = LineProgress()
+    job = prepare(loaded, folder, shared=shared, allow_imports=allow_imports, watcher=watcher)
     found = preflight(job)
     console = Console()
     console.print(loaded.title, style="bold", markup=False, highlight=False)
@@ -52,19 +54,17 @@ def check(
         console.print(line, markup=False, highlight=False)
     for note in splits.notes:
         console.print(f"warning: {note}", style="yellow", markup=False, highlight=False)
-    if job.teacher is not None:
-        console.print(_teacher_line(found, job.teacher), highlight=False)
+    if found.teacher is not None:
+        found.teacher.tell(job)
+    elif job.teacher is not None:
+        console.print(_untrained(job.teacher), highlight=False)
     if found.teacher_plan is not None:
         console.print(found.teacher_plan, markup=False, highlight=False)
     _print_tables(console, found)
     console.print("[green]the recipe fits together[/]")
 
 
-def _teacher_line(found: "Preflight", teacher: "Teacher") -> str:
-    if found.teacher_score is not None:
-        return f"teacher: validation {found.teacher_score}"
-    if teacher.given:
-        return "teacher: given; there are no validation images to look at it"
+def _untrained(teacher: "Teacher") -> str:
     why = "no weights given" if teacher.section.weights is None else "its classifier is new"
     return f"teacher: {why}; it will be trained first, so its terms are untrained here"
 

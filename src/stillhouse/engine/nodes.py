@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.engine.heads import find_head
-from stillhouse.engine.signals import EMBEDDING, LOGITS, Signals, as_names, named_outputs
+from stillhouse.engine.signals import EMBEDDING, LOGITS, Signals, as_names
 from stillhouse.engine.taps import Taps, tap_problem
 from stillhouse.errors import ModelError, WiringError
 from stillhouse.functional.numerics import full, without_autocast
+from stillhouse.models.outputs import named_outputs, output_problem
 
 
 class Node(ABC):
@@ -58,9 +59,9 @@ class Node(ABC):
 class Role(Node):
     """A model with taps: ``student``, ``teacher``, a peer, a critic.
 
-    Gives ``name.logits`` (what the model returns), ``name.embedding`` (what its head reads), any
-    tap (``name.layer3``, ``name.fc:in``) and, of a model that returns several tensors, each one
-    under its key (``name.:hidden``, ``name.:1``).
+    Gives ``name.logits`` (what the model returns, see ``output``), ``name.embedding`` (what its
+    head reads), any tap (``name.layer3``, ``name.fc:in``) and, of a model that returns several
+    tensors, each one under its key (``name.:hidden``, ``name.:1``).
 
     Args:
         name: how signals call it.
@@ -71,6 +72,8 @@ class Role(Node):
         frozen: paths of submodules that keep their bits while the rest learns, such as a classifier
             that was taken over; they are in eval mode and no optimiser (so no weight decay) sees
             them.
+        output: which output of several is the logits, by name or position; not needed where one of
+            them is called ``logits``, or there is one only.
 
     >>> role = Role("student", nn.Sequential(nn.Flatten(), nn.Linear(4, 2)))
     >>> role.open(["logits", "embedding"])
@@ -89,6 +92,7 @@ class Role(Node):
         head: str | None = None,
         aliases: Mapping[str, str] | None = None,
         frozen: str | Iterable[str] = (),
+        output: str | int | None = None,
     ) -> None:
         super().__init__(name, reads)
         given: object = module
@@ -100,6 +104,8 @@ class Role(Node):
         self._head = head
         self.aliases = dict(aliases or {})
         self.frozen = as_names(frozen)
+        self.output = output
+        self._asked: frozenset[str] = frozenset()
         self._taps: Taps | None = None
         self._taps_of: dict[str, str] = {}
 
@@ -157,6 +163,7 @@ class Role(Node):
     def open(self, parts: Collection[str]) -> None:
         """Register the hooks for these parts."""
         self.close()
+        self._asked = frozenset(parts)
         taps = {part: self.tap_of(part) for part in parts}
         self._taps_of = {part: tap for part, tap in taps.items() if tap is not None}
         self._taps = Taps(self._module, self._taps_of.values(), who=self.name)
@@ -172,12 +179,23 @@ class Role(Node):
             self._taps.close()
         self._taps = None
 
+    @property
+    def _needs_logits(self) -> bool:
+        return LOGITS in self._asked and LOGITS not in self.aliases
+
     def run(self, signals: Mapping[str, Tensor]) -> Signals:
-        """Run the model once and give its outputs and taps."""
+        """Run the model once and give its outputs and taps.
+
+        Raises:
+            WiringError: the logits are read and no output is them (`logits_among`), or what a tap
+                listens to gave nothing.
+        """
         if self._taps is not None:
             self._taps.forget()
         output = self._module(*(signals[name] for name in self.reads))
-        named = named_outputs(output)
+        named = named_outputs(output, self.output)
+        if LOGITS not in named and (self.output is not None or self._needs_logits):
+            raise WiringError(self.name, [output_problem(output, self.output)])
         given = {key if key == LOGITS else f":{key}": value for key, value in named.items()}
         if self._taps is not None:
             heard = self._taps.collect()
@@ -228,7 +246,12 @@ class Ema(Role):
         if every is not None and parts is not None:
             raise WiringError(where, ["every and parts say the same in two ways; give one"])
         super().__init__(
-            name, copy.deepcopy(of.module), reads=of.reads, head=of._head, aliases=of.aliases
+            name,
+            copy.deepcopy(of.module),
+            reads=of.reads,
+            head=of._head,
+            aliases=of.aliases,
+            output=of.output,
         )
         self.of = of
         self.decay = decay

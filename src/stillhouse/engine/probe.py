@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from stillhouse.engine.flags import Flags
 from stillhouse.engine.heads import find_head
-from stillhouse.engine.signals import LOGITS, named_outputs
+from stillhouse.engine.signals import LOGITS
 from stillhouse.errors import ModelError
+from stillhouse.models.outputs import named_outputs
 
 PROBE_BATCH = 2
 

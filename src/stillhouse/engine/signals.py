@@ -6,15 +6,15 @@ no dot.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from stillhouse.models.outputs import LOGITS as LOGITS
+
 Signals = dict[str, Tensor]
 
 BATCH = "batch"
-LOGITS = "logits"
 EMBEDDING = "embedding"
 
 
@@ -43,26 +43,6 @@ def as_names(reads: str | Iterable[str]) -> tuple[str, ...]:
     ('batch.image',)
     """
     return (reads,) if isinstance(reads, str) else tuple(reads)
-
-
-def named_outputs(output: Any) -> dict[str, Tensor]:
-    """Name the tensors that a model returned.
-
-    A tensor is ``logits``. A mapping (also the output objects of transformers) keeps its keys. Of a
-    tuple the first tensor is ``logits``, and each element is also there under its position.
-
-    >>> sorted(named_outputs((torch.zeros(1), torch.ones(2))))
-    ['0', '1', 'logits']
-    """
-    if isinstance(output, Tensor):
-        return {LOGITS: output}
-    if isinstance(output, Mapping):
-        return {str(key): value for key, value in output.items() if isinstance(value, Tensor)}
-    if isinstance(output, tuple | list):
-        named = {str(i): value for i, value in enumerate(output) if isinstance(value, Tensor)}
-        first = next(iter(named.values()), None)
-        return named if first is None else {LOGITS: first, **named}
-    return {}
 
 
 def shape_text(value: Tensor) -> str:

@@ -1,19 +1,23 @@
 """Stage: what a method gives. It is completed, changed, and opened to be an objective."""
 
 import copy
+import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 
 import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
 from stillhouse.data.orders import OrderSampler
+from stillhouse.engine.diagnostics import reads_of
 from stillhouse.engine.facts import Facts, batch_signals, facts_given
 from stillhouse.engine.graph import Graph, Update
-from stillhouse.engine.nodes import Ema, Node
+from stillhouse.engine.nodes import Ema, Node, Role
 from stillhouse.engine.objective import Objective
-from stillhouse.engine.task import Task
+from stillhouse.engine.signals import BATCH
+from stillhouse.engine.task import Task, find_task
 from stillhouse.errors import WiringError
 
 __all__ = ["Stage", "Update"]
@@ -49,7 +53,7 @@ class Stage(Graph):
         rows: int | Tensor | None = None,
         epochs: float | None = None,
         seed: int = 0,
-        task: Task | None = None,
+        task: Task | str | None = None,
         autocast: torch.dtype | None = None,
         **signals: Tensor,
     ) -> Objective:
@@ -63,14 +67,15 @@ class Stage(Graph):
             epochs: of the whole training, for weights that follow epochs, and not its share.
             seed: sizes and initialises bridges, so that a control with the same seed starts
                 equally.
-            task: what the labels mean, instead of the stage's own task.
+            task: what the labels mean, instead of the stage's own task; also by name.
             autocast: run the networks under autocast in this dtype; losses compute in float32. An
                 autocast around the call does the same.
             signals: what else a batch holds, by name.
 
         Raises:
-            WiringError: it does not fit together; with all problems at once, before anything was
-                changed.
+            RecipeError: there is no task of that name.
+            WiringError: an argument is misspelt, or it does not fit together; with all problems at
+                once, before anything was changed.
 
         >>> from torch import nn
         >>> from stillhouse.methods import kd
@@ -81,9 +86,12 @@ class Stage(Graph):
         ...     sorted(out.terms), len(list(objective.parameters()))
         (['kd', 'label'], 2)
         """
+        self._check_names(signals)
         batch = batch_signals(images, labels, {"index": index, **signals})
         if not batch:
             raise WiringError(f"stage '{self.name}'", ["give a batch: open(images, labels)"])
+        if task is not None:
+            task = task if isinstance(task, Task) else find_task(str(task))
         stage = self if task is None else self.with_task(task)
         known = {id(module) for module in stage.modules()}
         stage = stage.completed(facts_given(batch, rows, seed=seed))
@@ -92,6 +100,18 @@ class Stage(Graph):
             if id(module) not in known:  # made just now, such as a memory of rows
                 module.to(device)
         return Objective(stage, batch, seed=seed, epochs=epochs, autocast=autocast)
+
+    def _check_names(self, signals: Iterable[str]) -> None:
+        """Refuse a signal that nothing reads and that is nearly called like an argument of open."""
+        asked = {signal for node in self.nodes for signal in node.needs}
+        asked |= {signal for term in self.terms() for signal in term.reads}
+        asked |= {*self.measures.values(), *reads_of(self.diagnostics)}
+        known = [name for name in inspect.signature(self.open).parameters if name != "signals"]
+        for name in signals:
+            meant = get_close_matches(name, known, n=1, cutoff=0.8)
+            if meant and f"{BATCH}.{name}" not in asked:
+                said = f"open has no argument '{name}' and nothing reads such a signal"
+                raise WiringError(f"stage '{self.name}'", [f"{said}; nearest: {meant[0]}"])
 
     def sampler(self, labels: Tensor, *, seed: int = 0) -> Sampler[int] | None:
         """The order in which this method wants rows, as a sampler of a DataLoader; None: any.
@@ -139,6 +159,35 @@ class Stage(Graph):
         role = copy.copy(self.role(name))
         role._head = path
         return self.replace(role)
+
+    def with_output(self, name: str, output: str | int | None) -> "Stage":
+        """The same stage with a role whose logits are one of several outputs; None: as it is.
+
+        Other roles of the same network, and whoever follows it (an Ema), have it, too.
+
+        Args:
+            name: of the role.
+            output: a name or a position, as `stillhouse.models.outputs.all_outputs` gives them.
+
+        >>> from torch import nn
+        >>> from stillhouse.engine.nodes import Role
+        >>> stage = Stage("s", [Role("student", nn.Linear(2, 2))], [])
+        >>> stage.with_output("student", 1).role("student").output
+        1
+        """
+        if output is None:
+            return self
+        module = self.role(name).module
+
+        def named(node: Node) -> Node:
+            follows = isinstance(node, Ema) and node.of.module is module
+            if not isinstance(node, Role) or not (follows or node.module is module):
+                return node
+            changed = copy.copy(node)
+            changed.output = output
+            return changed
+
+        return replace(self, nodes=[named(node) for node in self.nodes])
 
     def through(self, name: str, bridge: Node) -> "Stage":
         """The same stage with a role that reads a bridge, such as its own form of the image.

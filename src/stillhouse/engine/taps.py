@@ -9,8 +9,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from stillhouse.engine.signals import LOGITS, named_outputs
+from stillhouse.engine.signals import LOGITS
 from stillhouse.errors import WiringError, nearest
+from stillhouse.models.outputs import named_outputs
 
 INPUT = "in"
 
@@ -128,7 +129,12 @@ class Taps:
         if isinstance(value, Tensor) and suffix in ("", INPUT):
             return value
         named = named_outputs(value)
-        key = LOGITS if suffix in ("", INPUT) else suffix
+        if suffix not in ("", INPUT):
+            key = suffix
+        elif isinstance(value, tuple | list) and named:
+            key = next(iter(named))  # what a layer gives comes before what it gives besides
+        else:
+            key = LOGITS
         if key not in named:
             there = ", ".join(f"'{path}:{name}'" for name in named)
             said = f"tap '{tap}' finds no tensor '{key}' in what '{path or self.who}' gives"

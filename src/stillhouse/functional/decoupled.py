@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stillhouse.functional.classes import check_classes, divergence
 from stillhouse.functional.numerics import by_rows
 
 NEVER = torch.finfo(torch.float32).min
@@ -58,6 +59,7 @@ def decoupled_kl(
     >>> round(value.item(), 4)
     3.6969
     """
+    check_classes("decoupled_kl", student, teacher, label)
     formula = partial(_decoupled_kl, alpha=alpha, beta=beta, temperature=temperature)
     return by_rows(formula, student, teacher, label)
 
@@ -103,6 +105,7 @@ def normalised_kl(
     >>> round(normalised_kl(s, t, torch.tensor([0])).item(), 4)
     0.9643
     """
+    check_classes("normalised_kl", student, teacher, label)
     formula = partial(_normalised_kl, gamma=gamma, temperature=temperature)
     return by_rows(formula, student, teacher, label)
 
@@ -119,8 +122,8 @@ def _decoupled_kl(
     is_label = torch.arange(student.shape[1], device=student.device) == label[:, None]
     target_s, others_s = _split(student.float() / temperature, label, is_label)
     target_t, others_t = _split(teacher.float() / temperature, label, is_label)
-    tckd = F.kl_div(target_s, target_t, reduction="none", log_target=True).sum(1)
-    nckd = F.kl_div(others_s, others_t, reduction="none", log_target=True).sum(1)
+    tckd = divergence(target_s, target_t)
+    nckd = divergence(others_s, others_t)
     return (alpha * tckd + beta * nckd) * temperature**2
 
 
@@ -140,7 +143,7 @@ def _normalised_kl(
     sure = F.softmax(t, dim=1).gather(1, label[:, None])[:, 0]
     unsure = F.cross_entropy(s, label, reduction="none")
     others_s, others_t = (_others(z / temperature, is_label) for z in (s, t))
-    apart = F.kl_div(others_s, others_t, reduction="none", log_target=True).sum(1)
+    apart = divergence(others_s, others_t)
     return sure * unsure + gamma * temperature**2 * apart
 
 

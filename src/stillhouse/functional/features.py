@@ -24,7 +24,7 @@ def mse(student: Tensor, teacher: Tensor) -> Tensor:
     >>> mse(torch.tensor([[1.0, 3.0]]), torch.tensor([[0.0, 1.0]])).item()
     2.5
     """
-    return (student.float() - teacher.float()).square().flatten(1).mean(1)
+    return _gap(student, teacher).square().flatten(1).mean(1)
 
 
 def squared_distance(student: Tensor, teacher: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ def squared_distance(student: Tensor, teacher: Tensor) -> Tensor:
     >>> squared_distance(torch.tensor([[1.0, 3.0]]), torch.tensor([[0.0, 1.0]])).item()
     5.0
     """
-    return (student.float() - teacher.float()).square().flatten(1).sum(1)
+    return _gap(student, teacher).square().flatten(1).sum(1)
 
 
 def partial_distance(student: Tensor, teacher: Tensor) -> Tensor:
@@ -152,3 +152,12 @@ def hierarchical_context(student: Tensor, teacher: Tensor) -> Tensor:
             coarse = F.adaptive_avg_pool2d(gaps, scale)
             value = value + weight * coarse.square().flatten(1).mean(1)
     return value / total
+
+
+def _gap(student: Tensor, teacher: Tensor) -> Tensor:
+    """The difference in float32; none where both are the same infinity, as a masked logit is."""
+    s, t = student.float(), teacher.float()
+    if s.ndim != 2:  # maps: nobody masks them, and a pass over them costs
+        return s - t
+    both = s.isinf() & (s == t)
+    return s.masked_fill(both, 0.0) - t.masked_fill(both, 0.0)

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stillhouse.functional.classes import check_classes, divergence
 from stillhouse.functional.numerics import by_rows
 
 ROUNDING = 1e-6
@@ -22,6 +23,8 @@ def cross_entropy(student: Tensor, label: Tensor) -> Tensor:
     >>> round(cross_entropy(torch.tensor([[2.0, 0.0]]), torch.tensor([0])).item(), 4)
     0.1269
     """
+    check_classes("cross_entropy", student, label=label)
+    check_classes("cross_entropy", student, label=label)
     return by_rows(_cross_entropy, student, label)
 
 
@@ -51,6 +54,7 @@ def kl(student: Tensor, teacher: Tensor, *, temperature: float = 4.0) -> Tensor:
     >>> round(kl(s, t, temperature=1.0).item(), 4)
     0.4621
     """
+    check_classes("kl", student, teacher)
     return by_rows(partial(_kl, temperature=temperature), student, teacher)
 
 
@@ -79,6 +83,7 @@ def standardised_kl(student: Tensor, teacher: Tensor, *, temperature: float = 2.
     >>> round(standardised_kl(s, t, temperature=1.0).item(), 4)
     0.8611
     """
+    check_classes("standardised_kl", student, teacher)
     return by_rows(partial(_standardised_kl, temperature=temperature), student, teacher)
 
 
@@ -109,9 +114,10 @@ def ensemble_kl(
     >>> round(ensemble_kl(s, t, torch.tensor([[0.5, 0.5]]), temperature=1.0).item(), 4)
     0.2311
     """
+    check_classes("ensemble_kl", student, teacher)
     log_s = F.log_softmax(student.float() / temperature, 1)[:, None]
     log_t = F.log_softmax(teacher.float() / temperature, 2)
-    each = F.kl_div(log_s.expand_as(log_t), log_t, reduction="none", log_target=True).sum(2)
+    each = divergence(log_s.expand_as(log_t), log_t, 2)
     return (share.float() * each).sum(1) * temperature**2
 
 
@@ -146,7 +152,7 @@ def _cross_entropy(student: Tensor, label: Tensor) -> Tensor:
 def _kl(student: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:
     log_s = F.log_softmax(student.float() / temperature, dim=1)
     log_t = F.log_softmax(teacher.float() / temperature, dim=1)
-    return F.kl_div(log_s, log_t, reduction="none", log_target=True).sum(1) * temperature**2
+    return divergence(log_s, log_t) * temperature**2
 
 
 def _standardised_kl(student: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:
@@ -154,10 +160,12 @@ def _standardised_kl(student: Tensor, teacher: Tensor, *, temperature: float) ->
 
 
 def _standardised(logits: Tensor) -> Tensor:
-    z = logits.float()
-    centred = z - z.mean(1, keepdim=True)
-    variance = centred.square().sum(1, keepdim=True) / max(z.shape[1] - 1, 1)
+    never = logits == -torch.inf  # such a class is none: it has no part in mean and spread
+    z = logits.float().masked_fill(never, 0.0)
+    count = z.shape[1] - never.sum(1, keepdim=True)
+    centred = (z - z.sum(1, keepdim=True) / count.clamp(min=1)).masked_fill(never, 0.0)
+    variance = centred.square().sum(1, keepdim=True) / (count - 1).clamp(min=1)
     # What rounding leaves of equal logits is no spread; its gradient would be in millions.
     flat = variance <= (ROUNDING * z.detach().abs().amax(1, keepdim=True)).square()
     spread = torch.sqrt(torch.where(flat, 1.0, variance))
-    return torch.where(flat, 0.0, centred / (spread + 1e-7))
+    return torch.where(flat, 0.0, centred / (spread + 1e-7)).masked_fill(never, -torch.inf)

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stillhouse.functional.classes import check_classes
 from stillhouse.functional.numerics import by_rows
 
 FLAT = 1e-6
@@ -43,6 +44,7 @@ def inter_class_correlation(
     >>> round(inter_class_correlation(s, t, temperature=1.0).item(), 4)
     0.5
     """
+    check_classes("inter_class_correlation", student, teacher)
     return by_rows(partial(_of_rows, temperature=temperature), student, teacher)
 
 
@@ -75,6 +77,7 @@ def intra_class_correlation(
     >>> round(intra_class_correlation(s, t).item(), 4)
     0.5
     """
+    check_classes("intra_class_correlation", student, teacher)
     mine, theirs = (F.softmax(z.float() / temperature, dim=1).T for z in (student, teacher))
     return (1.0 - _pearson(mine, theirs)).mean()
 

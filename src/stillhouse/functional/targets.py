@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stillhouse.errors import RecipeError, nearest
+from stillhouse.functional.classes import check_classes
 
 OffTarget = Literal["uniform", "others"]
 Form = Literal["paper", "code"]
@@ -50,6 +51,7 @@ def smoothed_cross_entropy(
     0.3269
     """
     _choose("smoothed_cross_entropy", "off_target", off_target, OFF_TARGETS)
+    check_classes("smoothed_cross_entropy", student, label=label)
     return _smoothed_cross_entropy(student.float(), label, smoothing, off_target)
 
 
@@ -129,6 +131,7 @@ def virtual_kl(
     0.32
     """
     _choose("virtual_kl", "form", form, FORMS)
+    check_classes("virtual_kl", student, label=label)
     return _virtual_kl(student.float(), label, correct, temperature, form)
 
 

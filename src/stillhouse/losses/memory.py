@@ -184,7 +184,7 @@ class PastPredictions(nn.Module):
         target = torch.where(self.seen[index][:, None], self.said[index], hard)
         if self.training:
             self._remember(log_p.detach().exp(), index)
-        return -(target * log_p).sum(1)
+        return -(target * log_p.masked_fill(target == 0, 0.0)).sum(1)
 
     def _remember(self, said: Tensor, index: Tensor) -> None:
         said, index = of_all(said), of_all(index)

@@ -4,8 +4,11 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from stillhouse.engine.stage import Stage
+from stillhouse.errors import RecipeError, StillhouseError
+from stillhouse.records.own_code import said_by
 
 HOME = "stillhouse.methods."
 
@@ -54,6 +57,27 @@ class Method:
         module = self.build.__module__
         folder, _, _file = module.removeprefix(HOME).rpartition(".")
         return folder.replace("_", " ") if module.startswith(HOME) else ""
+
+    def stage(self, *networks: Any, **settings: Any) -> Stage:
+        """What it composes of these networks.
+
+        Raises:
+            RecipeError: it is the user's own, and gives no Stage or fails; with its own error and
+                line.
+        """
+        try:
+            stage: object = self.build(*networks, **settings)
+        except StillhouseError:
+            raise
+        except Exception as error:
+            if self.build.__module__.startswith(HOME):
+                raise
+            raise RecipeError(f"method '{self.name}'", [f"it failed: {said_by(error)}"]) from error
+        if isinstance(stage, Stage):
+            return stage
+        what = "None" if stage is None else f"a {type(stage).__name__}"
+        said = f"it gave {what}, not a stillhouse.Stage; does it return the stage?"
+        raise RecipeError(f"method '{self.name}'", [said])
 
     @property
     def needs_teacher(self) -> bool:

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from stillhouse.engine.nodes import Node
 from stillhouse.engine.objective import Objective
-from stillhouse.engine.stage import Stage
 from stillhouse.engine.task import Task
 from stillhouse.errors import RecipeError
 from stillhouse.methods import find_method
+from stillhouse.methods.settings import unknown_settings
 
 
 def objective(
@@ -53,14 +53,11 @@ def objective(
     """
     known = find_method(method)
     problem = _teacher_problem(known.needs_teacher, known.needs_peers, teacher)
-    unknown = [name for name in settings if name not in known.settings]
-    problems = [*([problem] if problem else [])]
-    problems += [f"there is no setting '{name}'; it has: {', '.join(known.settings) or 'none'}"
-                 for name in unknown]  # fmt: skip
+    problems = [*([problem] if problem else []), *unknown_settings(known.build, settings)]
     if problems:
         raise RecipeError(f"method '{method}'", problems)
     given = [] if teacher is None else [teacher]
-    stage: Stage = known.build(student, *given, **settings)
+    stage = known.stage(student, *given, **settings)
     return stage.open(
         images, labels, index=index, rows=rows, epochs=epochs, seed=seed, task=task,
         autocast=autocast, **(signals or {}),

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stillhouse.errors import ModelError
+from stillhouse.functional.classes import log_sum_exp
+from stillhouse.models.outputs import LOGITS, named_outputs, output_problem
 
 
 class Ensemble(nn.Module):
@@ -39,10 +41,18 @@ class Ensemble(nn.Module):
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """The common answer, and each member's own."""
-        each = [member(image) for member in self.members]
+        each = [_logits(member, image) for member in self.members]
         widths = sorted({logits.shape[1] for logits in each})
         if len(widths) > 1:
             raise ModelError(f"members of an ensemble tell {widths} classes apart; give one number")
         logs = torch.stack([F.log_softmax(logits.float(), 1) for logits in each])
-        together = logs.logsumexp(0) - torch.log(torch.tensor(float(len(each))))
+        together = log_sum_exp(logs, 0) - torch.log(torch.tensor(float(len(each))))
         return {"logits": together, **{str(at): logits for at, logits in enumerate(each)}}
+
+
+def _logits(member: nn.Module, image: Tensor) -> Tensor:
+    output = member(image)
+    named = named_outputs(output)
+    if LOGITS not in named:
+        raise ModelError(f"a member ({type(member).__name__}): {output_problem(output)}")
+    return named[LOGITS]

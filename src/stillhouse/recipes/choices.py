@@ -10,8 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_type_hints
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WrapValidator, create_model
 
-IMPORT = "python:"
-"""Before the place of a function of the user's own."""
+from stillhouse.records.own_code import IMPORT as IMPORT
 
 
 class Choice(BaseModel):

@@ -51,10 +51,11 @@ def _several(value: Any) -> Any:
 
 
 class InputSection(Section):
-    """A model's own input, where it differs from the batch's."""
+    """A model's own input, where it differs from the batch's; ``mean``, ``std`` in its order."""
 
     size: Count | None = None
     channels: Literal[1, 3] | None = None
+    order: Literal["rgb", "bgr"] = "rgb"
     mean: tuple[float, ...] | None = None
     std: tuple[Annotated[float, Field(gt=0)], ...] | None = None
 
@@ -73,6 +74,8 @@ class ModelSection(Section):
     ``head_path`` names the module that gives the logits, where it is not the last Linear.
     ``weights_key`` and ``weights_prefix`` say which part of the file is meant, where several would
     do. ``weights_head: new`` takes all but the classifier, which starts fresh and is trained.
+    ``output``: which of several outputs is the logits, by name or position; not needed where one of
+    them is called ``logits``, or a single one is as wide as there are classes.
     """
 
     model: str
@@ -81,6 +84,7 @@ class ModelSection(Section):
     weights_prefix: str | None = None
     weights_head: Literal["file", "new"] = "file"
     head_path: str | None = None
+    output: str | Annotated[int, Field(ge=0)] | None = None
 
     @model_validator(mode="after")
     def _of_a_file(self) -> Self:
@@ -166,7 +170,10 @@ class TeacherSection(ModelSection):
     has one of its own seed. ``until``: a snapshot instead of the whole training. ``head``: the
     network whose classifier it takes over and keeps, bit for bit. ``method`` and ``teacher``: it
     is itself distilled. ``input``: its own normalisation, resolution and channels. ``members``:
-    it is an ensemble of these networks, each trained or given by itself.
+    it is an ensemble of these networks, each trained or given by itself. ``classes``: of a network
+    that comes trained, what its outputs are called, in its own order, where that is not the data's:
+    ``[dog, cat]``; or of each class of the data the position among its outputs:
+    ``{cat: 281, dog: 207}``. More outputs than the data has classes are left out.
     """
 
     model: str = ENSEMBLE
@@ -177,6 +184,7 @@ class TeacherSection(ModelSection):
     method: Methods | None = None
     teacher: "Teacher | None" = None
     input: InputSection | None = None
+    classes: tuple[str | int, ...] | dict[str | int, Annotated[int, Field(ge=0)]] | None = None
     members: "tuple[Teacher, ...]" = ()
 
     @model_validator(mode="after")
@@ -186,8 +194,13 @@ class TeacherSection(ModelSection):
                 f"model '{ENSEMBLE}' and members go together: name a model, or list the members"
             )
         asked = [*asked_of_training(self), *(["weights"] if self.weights else [])]
-        if self.members and (asked or self.input or self.head_path):
-            said = asked[0] if asked else "input" if self.input else "head_path"
+        own = [
+            key
+            for key in ("input", "head_path", "output", "classes")
+            if getattr(self, key) is not None
+        ]
+        if self.members and (asked or own):
+            said = [*asked, *own][0]
             raise ValueError(f"an ensemble is not trained itself; give {said} to its members")
         return self
 

@@ -10,8 +10,9 @@ from torch import Tensor
 from stillhouse.cache import cached_parts
 from stillhouse.engine.balance import check_balance
 from stillhouse.engine.gradients import gradient_norms
-from stillhouse.engine.signals import Signals, shape_text
+from stillhouse.engine.signals import LOGITS, Signals, shape_text
 from stillhouse.engine.stage import Stage
+from stillhouse.engine.task import Classification
 from stillhouse.engine.trainer import Trainer, opened
 from stillhouse.engine.update_objective import UpdateObjective
 from stillhouse.errors import RecipeError, WiringError
@@ -20,7 +21,8 @@ from stillhouse.runs.job.heads import watching_head
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.networks import check_apart
 from stillhouse.runs.training.serving_plan import TEACHER, Planner, need_of
-from stillhouse.runs.training.teachers import Teachers, TrainedTeacher, given_score
+from stillhouse.runs.training.teacher_check import TeacherCheck, check_given, output_caution
+from stillhouse.runs.training.teachers import Teachers
 from stillhouse.runs.training.transfer import check_transfer, stand_in
 
 BATCHES = 2
@@ -52,6 +54,8 @@ def check(job: Job) -> None:
     cached = job.recipe.cache.use == "always" and teacher is not None and job.method.needs_teacher
     asked = cached_parts(stage, TEACHER) if cached else None  # an opened stage has sized bridges
     seen = _dry_run(seen_by_student, stage, seed, job.student.section.head_path)
+    if isinstance(job.task, Classification):
+        _caution_of_outputs(job, seen)
     _check_directory_of_cache(job)
     if teacher is not None and job.method.needs_teacher:
         need = None if asked is None else need_of(asked, seen)
@@ -74,6 +78,18 @@ def _dry_run(job: Job, stage: Stage, seed: int, head: str | None) -> Mapping[str
         if problem:
             raise WiringError(f"stage '{stage.name}'", [f"'{label}' ({signal}) {problem}"])
     return seen
+
+
+def _caution_of_outputs(job: Job, seen: Mapping[str, Tensor]) -> None:
+    """Warn of networks that give probabilities; of a given teacher it is told later."""
+    roles = ["student"]
+    if job.teacher is not None and not job.teacher.given and not job.teacher.members:
+        roles.append("teacher")
+    for role in roles:
+        logits = seen.get(f"{role}.{LOGITS}")
+        caution = None if logits is None else output_caution(role, logits)
+        if caution is not None:
+            job.watcher.warn(caution)
 
 
 def _heads_move(job: Job) -> bool:
@@ -118,26 +134,25 @@ class TermLine:
 
 @dataclass(frozen=True)
 class Preflight:
-    """What `stillhouse check` prints; ``teacher_score``: of a given teacher, on validation."""
+    """What `stillhouse check` prints; ``teacher``: what was found of a given one."""
 
     signals: tuple[tuple[str, str], ...]
     terms: tuple[TermLine, ...]
     steps_per_epoch: int
-    teacher_score: str | None
+    teacher: TeacherCheck | None
     teacher_plan: str | None
 
 
 def preflight(job: Job) -> Preflight:
     """Dry-run the student's stage; the teacher, when it comes trained, is evaluated first."""
     seed, given = job.recipe.seeds[0], False
-    teacher = scored = plan = None
+    teacher = found = plan = None
     if job.teacher is not None:
         facts, teacher = job.teacher, job.teacher.make(seed)
         given = facts.given
         job = replace(job, student=job.student.out_of(teacher))
         if given:
-            value, metric = given_score(job, TrainedTeacher(facts, seed, teacher)), job.task.metric
-            scored = value if value is None else f"{metric.name} {metric.with_unit(value)}"
+            found = check_given(job, facts, teacher)
     job = stand_in(job)
     if teacher is not None and job.method.needs_teacher:
         planner = Planner(job, teacher, job.recipe.seeds, trained=given)
@@ -149,7 +164,7 @@ def preflight(job: Job) -> Preflight:
         signals = tuple((name, shape_text(t)) for name, t in objective.wiring.seen.items())
         batches = list(islice(train.epoch(0), BATCHES))
         lines = [line for update in objective.updates for line in _terms(update, batches, trainer)]
-        return Preflight(signals, tuple(lines), trainer.per_epoch, scored, plan)
+        return Preflight(signals, tuple(lines), trainer.per_epoch, found, plan)
 
 
 def _terms(update: UpdateObjective, batches: Sequence[Signals], trainer: Trainer) -> list[TermLine]:

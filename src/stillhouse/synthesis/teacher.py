@@ -12,8 +12,9 @@ from stillhouse.engine.layout import Homes
 from stillhouse.engine.nodes import Role
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.seeding import seeded
-from stillhouse.engine.signals import LOGITS, named_outputs
+from stillhouse.engine.signals import LOGITS
 from stillhouse.errors import ModelError, WiringError
+from stillhouse.models.outputs import named_outputs
 
 TRIAL_IMAGES = 4
 """Images of noise that the teacher is tried on."""

@@ -22,6 +22,9 @@ PAIRS = (("fc.own", "fc.distilled"), ("head", "head_dist"))
 TEMPERATURE = 3.0
 """Of the soft form; the hard form has none."""
 
+OTHER_OF_TWO = {":0": "1", ":1": "0"}
+"""Of a pair whose distilled logits are named, the other one is for the labels."""
+
 DECISION, ADDED, BOTH = "teacher_class", "distilled", "both_heads"
 
 
@@ -94,6 +97,8 @@ def deit(
     own, other = _heads(student, class_head, distilled_head)
     label, taught = f"student.{own}", ADDED if other is None else f"student.{other}"
     role = as_role("student", student, student_head)
+    if class_head is None and distilled_head in OTHER_OF_TWO:
+        role.output = OTHER_OF_TWO[distilled_head]
     nodes: list[Node] = [role, as_teacher(teacher), Bridge(BOTH, mixture(0.5), [label, taught])]
     learns = ["student"]
     added = Bridge.sized(
@@ -173,6 +178,8 @@ def _inferences(
         }
     if own == LOGITS and other.startswith(":"):
         return {"class head": logits, "both heads": BOTH}, {
-            "both heads": lambda: MixtureOfOutputs(student.module, LOGITS, other[1:], 0.5)
+            "both heads": lambda: MixtureOfOutputs(
+                student.module, str(student.output or LOGITS), other[1:], 0.5
+            )
         }
     return {"student": logits}, {}

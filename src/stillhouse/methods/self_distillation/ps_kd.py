@@ -7,13 +7,14 @@ from torch import nn
 
 from stillhouse.engine.facts import Facts
 from stillhouse.engine.flags import Flags
-from stillhouse.engine.signals import LOGITS, named_outputs
+from stillhouse.engine.signals import LOGITS
 from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import OverTraining, Term
 from stillhouse.errors import WiringError
 from stillhouse.losses import PastPredictions
 from stillhouse.methods.roles import as_role, label_term
 from stillhouse.methods.settings import Share, checked
+from stillhouse.models.outputs import named_outputs
 from stillhouse.pairing import shown
 
 PROBED = 2
@@ -80,7 +81,7 @@ def _classes(stage: Stage, facts: Facts) -> int:
     try:
         role.module.eval()
         with torch.no_grad():
-            logits = named_outputs(role.module(image)).get(LOGITS)
+            logits = named_outputs(role.module(image), role.output).get(LOGITS)
     finally:
         flags.restore()
     if logits is None or logits.ndim != 2:

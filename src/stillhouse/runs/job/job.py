@@ -129,12 +129,12 @@ class Job:
             path = take_head(student, section, teacher, source.section)
             kept = [path] if head == "shared" else []
         if self.method.needs_peers:
-            stage = self.method.build(student, list(start.peers), **options)
+            stage = self.method.stage(student, list(start.peers), **options)
             stage = self.peers.headed(stage)
         elif not self.method.needs_teacher:
-            stage = self.method.build(student, **options)
+            stage = self.method.stage(student, **options)
         else:
-            stage = self.method.build(student, teacher, **options)
+            stage = self.method.stage(student, teacher, **options)
             if source is not None:
                 stage = reading(stage, "teacher", source.input)
         stage = stage.freeze("student", kept).headed("student", section.head_path)

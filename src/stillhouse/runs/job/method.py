@@ -16,7 +16,7 @@ from stillhouse.errors import RecipeError, nearest
 from stillhouse.methods import Method, find_method
 from stillhouse.recipes.choices import IMPORT, OwnChoice, choice_of
 from stillhouse.recipes.schema import OPTIMIZERS, SCHEDULES, Recipe
-from stillhouse.runs.job.networks import imported
+from stillhouse.records.own_code import imported
 
 
 def chosen_method(

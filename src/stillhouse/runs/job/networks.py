@@ -4,11 +4,8 @@ The student, its peers, and the form of the image that a network reads.
 """
 
 import copy
-import os
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 import torch
@@ -27,14 +24,16 @@ from stillhouse.models import (
     load_weights,
     weights_fingerprint,
 )
-from stillhouse.recipes.choices import IMPORT
+from stillhouse.models.outputs import NamedOutputs
 from stillhouse.recipes.networks import InputSection, ModelSection, Section, StudentSection
 from stillhouse.recipes.peers import PeerSection, peer_seed
 from stillhouse.records.code import module_identity
+from stillhouse.records.own_code import IMPORT, call_own, imported
+from stillhouse.runs.job.class_order import class_order, own_width, put_in_order
 from stillhouse.runs.job.data import JobData
 from stillhouse.students.quantised import quantised
 
-Source = nn.Module | Callable[[], nn.Module]
+Source = nn.Module | Callable[..., nn.Module]
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,12 @@ class Network:
     Args:
         section: its part of the recipe.
         classes, channels, size: of the data.
-        source: a module (copied) or a function that makes one, instead of the name.
+        source: a module (copied) or a function that makes one, instead of the name. A function
+            (also ``python:MODULE:FUNCTION``) is called with those of ``classes`` (or
+            ``num_classes``, ``n_classes``), ``channels`` (``in_channels``, ``in_chans``) and
+            ``size`` that it names; one with ``**kwargs`` gets ``classes`` and ``channels``.
         allow_imports: whether ``python:package.module:function`` may be imported.
+        order: of the data's classes among its outputs, where it has another one.
     """
 
     section: ModelSection
@@ -54,6 +57,7 @@ class Network:
     size: int
     source: Source | None = None
     allow_imports: bool = False
+    order: tuple[int, ...] | None = None
 
     def make(self, seed: int) -> nn.Module:
         """A fresh network, initialised under this seed, with its weights if it has some.
@@ -64,6 +68,10 @@ class Network:
         with seeded(seed, "network"):
             module = self._new()
         read_file(module, self.section)
+        if self.order is not None:
+            self._put_in_order(module, self.order)
+        if self._may_return_several:
+            module.register_forward_hook(NamedOutputs(self.section.output, self._width))
         if self.rounds is None:
             return module
         return quantised(module, torch.zeros(1, self.channels, self.size, self.size))
@@ -91,6 +99,25 @@ class Network:
         """To what it rounds its weights and inputs, if it does."""
         return self.section.quantise if isinstance(self.section, StudentSection) else None
 
+    def _put_in_order(self, module: nn.Module, order: Sequence[int]) -> None:
+        noise = torch.randn(
+            2, self.channels, self.size, self.size, generator=torch.Generator().manual_seed(0)
+        )
+        path, output = self.section.head_path, self.section.output
+        put_in_order(module, order, noise, role="teacher", head=path, output=output)
+
+    @property
+    def _width(self) -> int:
+        """How many outputs it has in the end."""
+        return self.classes if self.order is None else len(self.order)
+
+    @property
+    def _may_return_several(self) -> bool:
+        """Whether its outputs have names of somebody else; a network of ours returns its logits."""
+        return (
+            self.section.output is not None or self.source is not None or ":" in self.section.model
+        )
+
     @property
     def given(self) -> bool:
         """Whether it comes trained: with a weights file, as a module, or pretrained by name."""
@@ -103,6 +130,8 @@ class Network:
     def code(self, module: nn.Module) -> dict[str, str]:
         """What a fingerprint must know of it beside name and weights; empty for one of ours."""
         known = {} if self.rounds is None else {"quantise": self.rounds}
+        if self.section.output is not None:
+            known["output"] = f"output {self.section.output}"
         if self.source is None and not self.section.model.startswith(IMPORT):
             return known
         return {"code": module_identity(module), **known}
@@ -121,19 +150,22 @@ class Network:
         if isinstance(self.source, nn.Module):
             return copy.deepcopy(self.source)
         if self.source is not None:
-            return _made_by(self.source, self.section.model)
+            return _made_by(self.source, self.section.model, self._offers)
         if self.section.model.startswith(IMPORT):
-            return self._imported()
+            own = imported(self.section.model, allow=self.allow_imports)
+            return _made_by(own, self.section.model.removeprefix(IMPORT), self._offers)
         return build_model(
             self.section.model, classes=self.classes, channels=self.channels, size=self.size
         )
 
-    def _imported(self) -> nn.Module:
-        make = imported(self.section.model, allow=self.allow_imports)
-        return _made_by(
-            lambda: make(classes=self.classes, channels=self.channels),
-            self.section.model.removeprefix(IMPORT),
-        )
+    @property
+    def _offers(self) -> dict[str, int]:
+        """What a function that makes a network may ask for, by name."""
+        return {
+            **dict.fromkeys(("classes", "num_classes", "n_classes"), self.classes),
+            **dict.fromkeys(("channels", "in_channels", "in_chans"), self.channels),
+            "size": self.size,
+        }
 
 
 def read_file(module: nn.Module, section: ModelSection) -> LoadedWeights | None:
@@ -160,33 +192,20 @@ def read_file(module: nn.Module, section: ModelSection) -> LoadedWeights | None:
         raise WeightsError(f"{role}: {error}") from error
 
 
-def _made_by(make: Callable[[], nn.Module], name: str) -> nn.Module:
-    module = make()
+def _made_by(make: Callable[..., Any], name: str, offers: Mapping[str, Any]) -> nn.Module:
+    if isinstance(make, nn.Module):  # callable, too
+        return copy.deepcopy(make)
+    if not callable(make):
+        raise ModelError(
+            f"'{name}' is a {type(make).__name__}, not a function or a torch.nn.Module"
+        )
+    module = call_own(make, name, offers)
     if not isinstance(module, nn.Module):
-        raise ModelError(f"'{name}' gave a {type(module).__name__}, not a torch.nn.Module")
+        what = "None" if module is None else f"a {type(module).__name__}"
+        raise ModelError(
+            f"'{name}' gave {what}, not a torch.nn.Module; does it return the network?"
+        )
     return module
-
-
-def imported(name: str, *, allow: bool) -> Any:
-    """What ``python:package.module:function`` names; the working directory is looked in, too.
-
-    Raises:
-        RecipeError: it is not allowed, or not of this form.
-        ModelError: there is no such module, or nothing of that name in it.
-    """
-    path, colon, function = name.removeprefix(IMPORT).partition(":")
-    if not allow:
-        said = f"'{name}' runs Python code; allow it with --allow-imports"
-        raise RecipeError("imports", [said])
-    if not colon:
-        raise RecipeError("imports", [f"'{name}': write {IMPORT}PACKAGE:FUNCTION"])
-    here = os.getcwd()
-    if here not in sys.path:  # a console script does not look there, `python -m` does
-        sys.path.append(here)
-    try:
-        return getattr(import_module(path), function)
-    except (ImportError, AttributeError) as error:
-        raise ModelError(f"'{name}' cannot be imported: {error}") from error
 
 
 def make_network(
@@ -197,7 +216,12 @@ def make_network(
     wanted = input_of(section)
     if wanted is not None:
         channels, height = wanted.channels or channels, wanted.size or height
-    return Network(section, data.outputs, channels, height, source, allow_imports)
+    names = getattr(section, "classes", None)
+    if names is None:
+        return Network(section, data.outputs, channels, height, source, allow_imports)
+    order = tuple(class_order(names, data.splits.classes, role="teacher"))
+    width = own_width(names)
+    return Network(section, width, channels, height, source, allow_imports, order)
 
 
 def input_of(section: Section) -> InputSection | None:
@@ -217,8 +241,16 @@ def make_input(section: Section, data: JobData) -> InputAdapter | None:
         to_mean, to_std = (mean_of,) * wanted.channels, (std_of,) * wanted.channels
     else:
         to_mean, to_std = wanted.mean or mean, wanted.std or std
+    if wanted.order == "bgr" and wanted.mean is None:
+        to_mean, to_std = tuple(to_mean[::-1]), tuple(to_std[::-1])
     return InputAdapter(
-        mean, std, to_mean=to_mean, to_std=to_std, size=wanted.size, channels=wanted.channels
+        mean,
+        std,
+        to_mean=to_mean,
+        to_std=to_std,
+        size=wanted.size,
+        channels=wanted.channels,
+        bgr=wanted.order == "bgr",
     )
 
 

@@ -87,9 +87,9 @@ class Teacher:
         if method is None:
             return self.alone(module)
         if teacher is None or self.teacher is None:
-            stage = find_method(method.name).build(module, **method.settings())
+            stage = find_method(method.name).stage(module, **method.settings())
         else:
-            stage = find_method(method.name).build(module, teacher, **method.settings())
+            stage = find_method(method.name).stage(module, teacher, **method.settings())
             stage = reading(stage, "teacher", self.teacher.input)
         return self._reading(stage)
 
@@ -151,6 +151,9 @@ def make_teacher(
     asked = asked_of_training(section)
     if network.given and asked:
         said = f"'{section.model}' comes trained, so {asked[0]} says nothing; leave it out"
+        raise RecipeError(role, [said])
+    if section.classes is not None and not network.given:
+        said = "it is trained here, so its outputs are in the order of the data; leave classes out"
         raise RecipeError(role, [said])
     if section.until is not None and section.until.metric is not None:
         objection = section.until.objection(data.task.metric)

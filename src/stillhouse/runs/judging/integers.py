@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from stillhouse.data.batches import Batches
 from stillhouse.engine.evaluate import RunningScores
 from stillhouse.engine.platform import Platform
-from stillhouse.engine.signals import LOGITS, named_outputs
+from stillhouse.engine.signals import LOGITS
 from stillhouse.engine.task import Task
 from stillhouse.errors import ModelError
 from stillhouse.models import describe
+from stillhouse.models.outputs import named_outputs
 from stillhouse.records.tensors import save_tensors
 from stillhouse.runs.job.data import JobData
 from stillhouse.runs.job.networks import behind

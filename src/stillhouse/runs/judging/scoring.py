@@ -82,7 +82,13 @@ def score_teacher(job: Job, trained: TrainedTeacher, test: HeldOutScores) -> Sco
     role, run, module = trained.teacher.role, trained.run, trained.module
     if run is not None:
         return ScoredModel(
-            role, trained.seed, module, run, test.of(run, trained.opens), _validation(run)
+            role,
+            trained.seed,
+            module,
+            run,
+            test.of(run, trained.opens),
+            _validation(run),
+            notes=trained.check.kept,
         )
     stage, own = trained.teacher.alone(module), {"student": module.state_dict()}
     settings = job.settings(job.recipe.seeds[0])
@@ -90,7 +96,15 @@ def score_teacher(job: Job, trained: TrainedTeacher, test: HeldOutScores) -> Sco
     both = {"last": found["student"], "best": found["student"]}
     known = given_score(job, trained)
     validation: dict[str, float | None] = {"last": known, "best": known}
-    return ScoredModel(role, trained.seed, module, None, {"student": both}, validation)
+    return ScoredModel(
+        role,
+        trained.seed,
+        module,
+        None,
+        {"student": both},
+        validation,
+        notes=trained.check.kept,
+    )
 
 
 def score_student(

@@ -11,9 +11,10 @@ import torch
 from filelock import FileLock
 
 from stillhouse.engine.seeding import seeded
-from stillhouse.engine.signals import LOGITS, named_outputs
+from stillhouse.engine.signals import LOGITS
 from stillhouse.engine.trainer import training
 from stillhouse.errors import RunError
+from stillhouse.models.outputs import named_outputs
 from stillhouse.records.checked import read_checked, write_checked
 from stillhouse.records.environment import torch_version
 from stillhouse.records.fingerprint import fingerprint

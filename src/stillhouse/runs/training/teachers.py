@@ -14,10 +14,14 @@ from stillhouse.runs.job.heads import check_kept, head_fingerprint, take_head
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.teacher import Teacher
 from stillhouse.runs.training.stage_run import LAST, StageRun, scores_on, train
+from stillhouse.runs.training.teacher_check import (
+    NOTHING_FOUND,
+    TeacherCheck,
+    check_given,
+    guessing_caution,
+    score_line,
+)
 from stillhouse.runs.training.training import Training, shared_directory
-
-CHANCE_FACTOR = 2.0
-"""A teacher under so many times what guessing gives deserves a warning."""
 
 DryRun = Callable[[Stage, int, str | None], None]
 """Tries a stage of a seed, whose classifier is at a path, without training it."""
@@ -32,12 +36,14 @@ class TrainedTeacher:
         seed: its own.
         module: in eval mode, with its weights of the last epoch.
         run: its training; None when it came trained, or is an ensemble.
+        check: what was found of it before anybody learnt from it; of the student's own teacher.
     """
 
     teacher: Teacher
     seed: int
     module: nn.Module
     run: StageRun | None = None
+    check: TeacherCheck = NOTHING_FOUND
 
     @property
     def opens(self) -> Stage | Objective:
@@ -67,7 +73,12 @@ class Teachers:
         known = len(self._known)
         found = self._of(self._job.teacher, student_seed)
         if len(self._known) > known and self._dry_run is None:
-            _mention(self._job, found)
+            checked = replace(found, check=checked_teacher(self._job, found))
+            self._known = {
+                key: checked if each is found else each for key, each in self._known.items()
+            }
+            checked.check.tell(self._job)
+            return checked
         return found
 
     def all(self) -> list[TrainedTeacher]:
@@ -164,17 +175,14 @@ def given_score(job: Job, trained: TrainedTeacher) -> float | None:
     return found["student"]
 
 
-def _mention(job: Job, trained: TrainedTeacher) -> None:
-    """Say how good a teacher is, and warn where it is not."""
+def checked_teacher(job: Job, trained: TrainedTeacher) -> TeacherCheck:
+    """What there is to say of a teacher before anybody learns from it, good or bad."""
     run = trained.run
-    share = given_score(job, trained) if run is None else run.validation(LAST)
+    if run is None:
+        return check_given(job, trained.teacher, trained.module)
+    share = run.validation(LAST)
     if share is None:
-        return
-    metric, guessing = job.task.metric, job.task.guessing(job.data.classes)
-    job.watcher.say(f"teacher: validation {metric.name} {metric.with_unit(share)}")
+        return TeacherCheck()
     wanted_poor = trained.teacher.section.until is not None
-    if guessing is not None and share < CHANCE_FACTOR * guessing and not wanted_poor:
-        job.watcher.warn(
-            f"the teacher is hardly better than guessing among {job.data.classes} classes: its "
-            "class order, its normalisation or its training may be wrong"
-        )
+    caution = None if wanted_poor else guessing_caution(job, share)
+    return TeacherCheck(score_line(job, share), tuple(filter(None, [caution])))
