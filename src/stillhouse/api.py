@@ -12,6 +12,7 @@ from stillhouse.errors import RecipeError
 from stillhouse.faults import system_faults
 from stillhouse.recipes import load_study, make_recipe, make_study
 from stillhouse.recipes.choices import IMPORT
+from stillhouse.runs.job.teacher import TeacherObjects
 from stillhouse.runs.job.watcher import Watcher
 from stillhouse.runs.run import Objects, Outcome, prepare, run
 from stillhouse.studies.study import StudyOutcome, prepare_study, run_study
@@ -21,10 +22,17 @@ from stillhouse.studies.study import StudyOutcome, prepare_study, run_study
 def distill(
     *,
     data: Any,
-    student: str | nn.Module | Callable[[], nn.Module],
-    teacher: str | list[Any] | nn.Module | Callable[[], nn.Module] | None = None,
+    student: str | Mapping[str, Any] | nn.Module | Callable[..., nn.Module],
+    teacher: str
+    | Mapping[str, Any]
+    | list[Any]
+    | nn.Module
+    | Callable[..., nn.Module]
+    | None = None,
     teacher_input: Mapping[str, Any] | None = None,
-    peers: int | Sequence[str | nn.Module | Callable[[], nn.Module]] | None = None,
+    peers: int
+    | Sequence[str | Mapping[str, Any] | nn.Module | Callable[..., nn.Module]]
+    | None = None,
     student_input: Mapping[str, Any] | None = None,
     method: str | Mapping[str, Any] | Callable[..., Stage] = "kd",
     task: str | Task = "classification",
@@ -44,10 +52,12 @@ def distill(
     Args:
         data: 'digits', a folder, a .npz, a hub name, a Dataset, or (train, test) Datasets.
         student: a name ('stillhouse ls models'), a function that makes a module (called once per
-            seed), or a module (copied; then all seeds start from its weights).
+            seed), or a module (copied; then all seeds start from its weights). A function is called
+            with those of ``classes`` (or ``num_classes``, ``n_classes``), ``channels`` (or
+            ``in_channels``, ``in_chans``) and ``size`` that it names.
         teacher: likewise; a module is taken as trained. A name or a function is trained first.
-            Either may be a section of a recipe instead: {'model': 'resnet20', 'epochs': 5}. A list
-            of names and sections is an ensemble of teachers.
+            Either may be a section of a recipe instead, with a name or an object as its model:
+            {'model': module, 'head_path': 'fc', 'output': 1}. A list of them is an ensemble.
         peers: networks that learn beside the student, for methods that take them: how many of the
             student's own kind, or each as the student is given.
         teacher_input, student_input: where one of them wants another image than that of the data:
@@ -88,8 +98,8 @@ def distill(
     )
     objects = Objects(
         data=None if named else data,
-        student=None if isinstance(student, str | dict) else student,
-        teacher=None if isinstance(teacher, str | dict | list) else teacher,
+        student=_object(student),
+        teacher=None if teacher is None else _teacher_objects(teacher),
         peers=_objects(peers),
         transform=transform,
         eval_transform=eval_transform,
@@ -180,12 +190,41 @@ def _objects(peers: Any) -> Sequence[Any] | None:
     """Peers that were given as objects, None in the place of names."""
     if peers is None or isinstance(peers, int):
         return None
-    return [None if isinstance(each, str | dict) else each for each in peers]
+    return [_object(each) for each in peers]
+
+
+NETWORKS = ("model", "members", "head", "teacher")
+"""Keys of a section that hold networks."""
+
+
+def _object(network: Any) -> Any:
+    """What was given in place of a name, alone or as the model of its section; None for a name."""
+    found = network.get("model") if isinstance(network, Mapping) else network
+    return None if isinstance(found, str | Path) else found
+
+
+def _teacher_objects(teacher: Any) -> TeacherObjects:
+    """The same of a teacher and of all that it comes from."""
+    if isinstance(teacher, list | tuple):
+        teacher = {"members": teacher}
+    if not isinstance(teacher, Mapping):
+        return TeacherObjects(_object(teacher))
+    inner = {key: _teacher_objects(teacher.get(key)) for key in ("head", "teacher")
+             if teacher.get(key) is not None}  # fmt: skip
+    members = teacher.get("members") or ()
+    return TeacherObjects(
+        _object(teacher), tuple(_teacher_objects(each) for each in members), **inner
+    )
 
 
 def _named(network: Any) -> Any:
-    """How a recipe calls a network that was given as an object."""
-    if isinstance(network, str | dict | list):
+    """How a recipe calls a network that was given as an object, alone or in its section."""
+    if isinstance(network, Mapping):
+        inside = {key: _named(network[key]) for key in NETWORKS if network.get(key) is not None}
+        return {**network, **inside}
+    if isinstance(network, list | tuple):
+        return [_named(each) for each in network]
+    if isinstance(network, str):
         return network
     if isinstance(network, Path):
         said = f"'{network}' is a path, and weights need the network that they are for"

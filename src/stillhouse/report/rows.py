@@ -156,17 +156,21 @@ def _against(
 
 
 def settled(record: RunRecord) -> tuple[tuple[str, str], ...]:
-    """What was settled while the student's stage was composed, by seed where seeds differ.
+    """What was found of the teacher and settled while the student's stage was composed.
+
+    By seed where seeds differ.
 
     >>> settled(RunRecord(name="run"))
     ()
     """
-    student = record.role("student")
+    teacher, student = record.role("teacher"), record.role("student")
     runs = student.runs if student else ()
+    told = [run.notes["check"] for run in (teacher.runs if teacher else ()) if "check" in run.notes]
+    checked = tuple(("the teacher", said) for said in dict.fromkeys(told))
     found = {(what, said): None for run in runs for what, said in run.notes.items()}
     whats = [what for what, _ in found]
     seeds = {(what, run.notes.get(what)): run.seed for run in reversed(runs) for what in run.notes}
-    return tuple(
+    return checked + tuple(
         (what if whats.count(what) == 1 else f"{what}, seed {seeds[what, said]}", said)
         for what, said in found
     )

@@ -51,7 +51,7 @@ def test_two_that_fit_are_asked_about_before_anything_runs(two: Path) -> None:
     wanted = torch.load(two / "two.pt", weights_only=True)["ema"]["fc.weight"]
     assert torch.equal(job.teacher.make(0).fc.weight, wanted)
     assert weights_told(job) == ["teacher: weights of two.pt under 'ema'"]
-    assert preflight(job).teacher_score is not None
+    assert preflight(job).teacher.line
 
 
 def test_a_file_of_other_classes_offers_a_new_head(two: Path) -> None:

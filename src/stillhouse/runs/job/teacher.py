@@ -18,6 +18,22 @@ from stillhouse.runs.job.networks import Network, behind, make_input, make_netwo
 
 
 @dataclass(frozen=True)
+class TeacherObjects:
+    """Modules and functions given in place of names, in a teacher's section and those inside it.
+
+    Args:
+        model: of the teacher itself; None where the name is enough.
+        members: of an ensemble, one for each.
+        head, teacher: of those that it comes from.
+    """
+
+    model: Any = None
+    members: "tuple[TeacherObjects, ...]" = ()
+    head: "TeacherObjects | None" = None
+    teacher: "TeacherObjects | None" = None
+
+
+@dataclass(frozen=True)
 class Teacher:
     """A network that others learn from or take their classifier from.
 
@@ -129,22 +145,31 @@ def make_teacher(
     role: str = "teacher",
     depth: int = 1,
 ) -> Teacher:
-    """A teacher and all that it comes from; only itself can be given as an object.
+    """A teacher and all that it comes from.
+
+    ``source``: its module or a function that makes it, or `TeacherObjects`.
 
     Raises:
         RecipeError: it comes trained and the recipe says how it is to be trained; or it waits for a
             value on validation that cannot come.
     """
+    given = source if isinstance(source, TeacherObjects) else TeacherObjects(source)
 
-    def before(inner: TeacherSection | None, role: str) -> Teacher | None:
+    def before(
+        inner: TeacherSection | None, role: str, objects: TeacherObjects | None = None
+    ) -> Teacher | None:
         if inner is None:
             return None
-        return make_teacher(inner, data, allow_imports=allow_imports, role=role, depth=depth + 1)
+        return make_teacher(
+            inner, data, objects, allow_imports=allow_imports, role=role, depth=depth + 1
+        )
 
-    network = make_network(section, data, source, allow_imports=allow_imports)
-    if section.members and source is None:
+    network = make_network(section, data, given.model, allow_imports=allow_imports)
+    if section.members and given.model is None:
+        objects = given.members or (None,) * len(section.members)
         found = [
-            before(member, f"{role} {at}") for at, member in enumerate(section.members, start=1)
+            before(member, f"{role} {at}", own)
+            for at, (member, own) in enumerate(zip(section.members, objects, strict=True), start=1)
         ]
         members = tuple(member for member in found if member is not None)
         return Teacher(section, network, role, depth, members=members, task=data.task)
@@ -168,7 +193,7 @@ def make_teacher(
         role,
         depth,
         make_input(section, data),
-        before(section.head, "temporary" if depth == 1 else f"{role}'s head"),
-        before(section.teacher, f"{role}'s teacher"),
+        before(section.head, "temporary" if depth == 1 else f"{role}'s head", given.head),
+        before(section.teacher, f"{role}'s teacher", given.teacher),
         task=data.task,
     )
