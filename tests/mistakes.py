@@ -78,14 +78,15 @@ class TwoHeads(TinyNet):
 
 
 class Renamed(nn.Module):
-    """Gives a mapping without 'logits'."""
+    """Gives a mapping of several without 'logits'."""
 
     def __init__(self) -> None:
         super().__init__()
         self.fc, self.idle = nn.Linear(192, 3), nn.Linear(1, 1)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        return {"scores": self.fc(image.flatten(1))}
+        scores = self.fc(image.flatten(1))
+        return {"scores": scores, "more": scores + 1}
 
 
 class Grey(TinyNet):
@@ -232,11 +233,11 @@ REHEARSED: dict[str, tuple[Callable[[], Stage], str]] = {
     ),
     "output without logits": (
         lambda: stage(Role("teacher", Renamed()), terms=[LABEL, KD]),
-        "term 'kd' reads 'teacher.logits'; nearest: teacher.:scores",
+        "teacher: it gives several outputs and none is called 'logits' (scores [4, 3], more",
     ),
     "measure without logits": (
         lambda: stage(Role("teacher", Renamed()), measures={"t": "teacher.logits"}),
-        "measure 't' reads 'teacher.logits'; nearest: teacher.:scores",
+        "teacher: it gives several outputs and none is called 'logits' (scores [4, 3], more",
     ),
     "measure that is no logits": (
         lambda: stage(measures={"own": "student.conv"}),
