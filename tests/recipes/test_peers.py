@@ -27,7 +27,8 @@ def test_peers_are_names_sections_or_how_many() -> None:
 def test_what_is_written_out_says_the_same(peers: object) -> None:
     recipe = make_recipe({**DML, "peers": peers})
     written = yaml.safe_load(yaml.safe_dump(resolved(recipe)))
-    keys = {"model", "weights", "weights_key", "weights_prefix", "weights_head", "head_path"}
+    file = {"weights", "weights_key", "weights_prefix", "weights_head"}
+    keys = {"model", "head_path", "output", *file}
     assert all(set(each) == keys for each in written["peers"])
     assert make_recipe(written) == recipe
 
