@@ -108,8 +108,8 @@ def writing_alone(
         say(f"another run records {directory}; waiting for it")
 
     with CLAIM.hold(directory, identity, waiting=waiting):
-        for part in directory.glob(f"*/{PART}"):
-            remove_unfinished(part.parent)
+        for folder in directory.glob("*/"):  # also one whose part.json was never put in its place
+            remove_unfinished(folder)
         yield
 
 

@@ -17,6 +17,7 @@ from stillhouse.errors import RunError
 from stillhouse.models.outputs import named_outputs
 from stillhouse.records.checked import read_checked, write_checked
 from stillhouse.records.environment import torch_version
+from stillhouse.records.files import remove_unfinished
 from stillhouse.records.fingerprint import fingerprint
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.networks import behind
@@ -52,6 +53,7 @@ def _settle(job: Job, path: Path) -> None:
         return
     job.shared.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):  # two runs must not decide differently
+        remove_unfinished(job.shared)
         if not path.exists():
             with seeded("compile"):
                 write_checked(path, {**_key(job), **_decide(job)})
