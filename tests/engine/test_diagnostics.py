@@ -263,7 +263,7 @@ MISTAKES = {
     ),
     "signal": (
         with_likeness("teacher.logits", made=stage(TEACHER)),
-        "diagnostic 'mine' reads 'teacher.logits'; nearest: teacher.:scores",
+        "teacher: it gives several outputs and none is called 'logits' (scores [4, 3], more",
     ),
     "name": (
         replace(
