@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from stillhouse.data.batches import Batches
 from stillhouse.engine.facts import facts_of
 from stillhouse.engine.fit import FitResult, fit
-from stillhouse.engine.optimisers import constant, sgd
+from stillhouse.engine.optimisers import sgd
 from stillhouse.engine.platform import open_platform
+from stillhouse.engine.schedules import constant
 from stillhouse.engine.seeding import StepSeeds
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Settings

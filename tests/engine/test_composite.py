@@ -12,8 +12,9 @@ from stillhouse.data.batches import Batches
 from stillhouse.engine.composite import Composite
 from stillhouse.engine.fit import fit
 from stillhouse.engine.nodes import Bridge, Role
-from stillhouse.engine.optimisers import constant, sgd
+from stillhouse.engine.optimisers import sgd
 from stillhouse.engine.platform import Platform, open_platform
+from stillhouse.engine.schedules import constant
 from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.engine.trainer import Settings, training

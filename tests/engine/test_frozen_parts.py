@@ -10,8 +10,9 @@ from tiny import tiny_net
 from stillhouse.data.batches import Batches
 from stillhouse.engine.fit import fit
 from stillhouse.engine.nodes import Ema, Role
-from stillhouse.engine.optimisers import constant, sgd
+from stillhouse.engine.optimisers import sgd
 from stillhouse.engine.platform import Platform
+from stillhouse.engine.schedules import constant
 from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.engine.trainer import Settings

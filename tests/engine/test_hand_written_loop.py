@@ -9,8 +9,9 @@ from torch import nn
 
 from stillhouse.data.batches import Batches
 from stillhouse.engine.fit import fit
-from stillhouse.engine.optimisers import cosine, sgd
+from stillhouse.engine.optimisers import sgd
 from stillhouse.engine.platform import Platform
+from stillhouse.engine.schedules import cosine
 from stillhouse.engine.seeding import StepSeeds, seeded
 from stillhouse.engine.trainer import Settings
 from stillhouse.methods import kd, th_kd
@@ -85,7 +86,7 @@ def test_kd_equals_a_hand_written_loop(train: Batches, platform: Platform) -> No
 
 
 def test_a_constant_rate_gives_the_very_bits(train: Batches, platform: Platform) -> None:
-    from stillhouse.engine.optimisers import constant
+    from stillhouse.engine.schedules import constant
 
     student, teacher = tiny_net(4, 1), tiny_net(6, 2)
     copied = copy.deepcopy(student).train()

@@ -27,7 +27,8 @@ from stillhouse.data.tables import ImageTable
 from stillhouse.records.tensors import save_tensors
 from stillhouse.engine.fit import NullObserver, fit
 from stillhouse.engine.nodes import Ema, Role
-from stillhouse.engine.optimisers import one_cycle, sgd
+from stillhouse.engine.optimisers import sgd
+from stillhouse.engine.schedules import one_cycle
 from stillhouse.engine.platform import open_platform
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Settings

@@ -9,7 +9,9 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler
 
-from stillhouse.engine.optimisers import adamw, constant, cosine, multi_step, one_cycle, sgd
+from stillhouse.engine.optimisers import adamw, sgd
+from stillhouse.engine.schedules import constant, cosine, multi_step, one_cycle, step
+from stillhouse.errors import RecipeError
 
 RATE = 0.3
 EPOCHS, PER_EPOCH = 6, 7
@@ -52,6 +54,7 @@ CASES = {
         multi_step([2, 4, 5], gamma=0.2),
         lambda o: lr_scheduler.MultiStepLR(o, [14, 28, 35], gamma=0.2),
     ),
+    "every two epochs": (step(2, gamma=0.5), lambda o: lr_scheduler.StepLR(o, 14, gamma=0.5)),
     "half epochs": (
         multi_step([1.5, 1.5]),
         lambda o: lr_scheduler.MultiStepLR(o, [10, 10]),
@@ -140,6 +143,48 @@ def test_optimisers_are_those_of_pytorch_with_their_knobs() -> None:
     assert isinstance(made, torch.optim.AdamW)
     group = made.param_groups[0]
     assert (group["lr"], group["betas"], group["weight_decay"]) == (0.1, (0.8, 0.9), 0.2)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: one_cycle(rise=1.5), "rise is 1.5; it must be below 1"),
+        (lambda: multi_step([1], gamma=-0.1), "gamma is -0.1; it must be above 0"),
+        (lambda: multi_step([1], gamma=2.0), "at most 1"),
+        (lambda: multi_step([]), "at least 1"),
+        (lambda: multi_step([0]), "above 0"),
+        (lambda: cosine(warmup=float("nan")), "finite"),
+        (lambda: cosine(end=2.0), "at most 1"),
+        (lambda: step(0), "above 0"),
+    ],
+)
+def test_a_setting_of_a_schedule_has_a_range(make, said: str) -> None:
+    with pytest.raises(RecipeError, match="schedule '") as caught:
+        make()
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "said"),
+    [
+        (multi_step(), "milestones 150, 180, 210 are never reached in 6 epochs; give milestones "
+         "below 6, such as [3.75, 4.5, 5.25]"),
+        (multi_step([2, 6]), "milestone 6 is never reached in 6"),
+        (multi_step([2, 4], warmup=3), "milestone 2 lies within the warm-up of 3"),
+        (constant(warmup=6), "a warm-up of 6 epochs never ends in 6"),
+        (cosine(warmup=7), "a warm-up of 7 epochs never ends in 6"),
+        (step(6), "a step every 6 epochs is never reached in 6"),
+    ],
+)  # fmt: skip
+def test_what_lies_beyond_the_training_is_refused(schedule, said: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        schedule(sgd(RATE)([weight()]), STEPS, PER_EPOCH)
+    assert said in str(caught.value)
+
+
+def test_a_rise_of_less_than_a_step_is_refused() -> None:
+    with pytest.raises(RecipeError, match="less than a step"):  # PyTorch divides by zero here
+        one_cycle(rise=0.25)(sgd(RATE)([weight()]), 3, 1)
 
 
 @pytest.mark.parametrize("make", [sgd(RATE, nesterov=True), adamw(RATE)])

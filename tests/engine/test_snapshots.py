@@ -10,8 +10,9 @@ from tiny import tiny_net
 from stillhouse.data.batches import Batches
 from stillhouse.engine.checkpoint import Checkpoint
 from stillhouse.engine.fit import CHECKPOINT, fit
-from stillhouse.engine.optimisers import cosine, sgd
+from stillhouse.engine.optimisers import sgd
 from stillhouse.engine.platform import Platform
+from stillhouse.engine.schedules import cosine
 from stillhouse.engine.trainer import Settings
 from stillhouse.errors import RunError, WiringError
 from stillhouse.methods import plain

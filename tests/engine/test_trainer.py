@@ -14,8 +14,9 @@ from stillhouse.engine.checkpoint import Checkpoint
 from stillhouse.engine.fit import fit
 from stillhouse.engine.layout import Homes
 from stillhouse.engine.nodes import Bridge, Ema, Role
-from stillhouse.engine.optimisers import adamw, constant, one_cycle, sgd
+from stillhouse.engine.optimisers import adamw, sgd
 from stillhouse.engine.platform import Platform
+from stillhouse.engine.schedules import constant, one_cycle
 from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.engine.trainer import Settings, training

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from stillhouse.data.batches import Batches
 from stillhouse.engine.fit import NullObserver, fit
 from stillhouse.engine.nodes import Bridge, Ema, Role
-from stillhouse.engine.optimisers import constant, cosine, multi_step, sgd
+from stillhouse.engine.optimisers import sgd
 from stillhouse.engine.platform import Platform
+from stillhouse.engine.schedules import constant, cosine, multi_step
 from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.engine.trainer import Settings, training

@@ -168,7 +168,7 @@ def test_all_problems_of_all_arms_come_at_once() -> None:
         ({"arms": {"a": {"method": "label_smoothing", "teacher": None}}, "axis": "teacher"},
          "axis: teacher, and no arm has one"),
         ({"arms": {"a": {"title": "x"}}}, "no key 'title'"),
-        ({"arms": {1: {"epochs": 1}, "1": {"epochs": 2}}}, "two arms are called '1'"),
+        ({"arms": {1: {"epochs": 1}, "1": {"epochs": 2}}}, "has two keys that are called '1'"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_compared_is_refused(change: dict, expected: str) -> None:
@@ -200,7 +200,7 @@ def test_overrides_reach_the_common_part_an_arm_and_the_sweep(tmp_path: Path) ->
 
 def test_an_override_hides_no_arm_of_the_same_name() -> None:
     arms = {1: {"epochs": 1}, "1": {"epochs": 2}}
-    assert "two arms are called '1'" in problems(
+    assert "has two keys that are called '1'" in problems(
         override_study({**COMMON, "arms": arms}, ["arms.1.batch=8"])
     )
     assert override_study({"arms": {1.5: None}}, ["arms.1.5.batch=8"])["arms"] == {

@@ -85,10 +85,9 @@ def _data() -> Groups:
 
 def show(recipe: RecipeFile, settings: Set = None) -> None:
     """Print a recipe with every default written out, or the table of a run or study."""
-    import yaml
-
     from stillhouse.errors import RecipeError
     from stillhouse.recipes import is_study, load_recipe, load_study, read_yaml, resolved
+    from stillhouse.records.plain_yaml import yaml_text
 
     if recipe.is_dir():
         if settings:
@@ -100,7 +99,7 @@ def show(recipe: RecipeFile, settings: Set = None) -> None:
         values = {name: resolved(arm) for name, arm in arms.items()}
     else:
         values = resolved(load_recipe(recipe, settings or []))
-    typer.echo(yaml.safe_dump(values, sort_keys=False), nl=False)
+    typer.echo(yaml_text(values), nl=False)
 
 
 def _show_directory(directory: Path) -> None:

@@ -1,6 +1,7 @@
 """Operations on images: turned, resized and shifted; blurred; brought to one size."""
 
 import math
+import os
 from typing import Any
 
 import numpy as np
@@ -143,11 +144,22 @@ def resize_table(table: Table, size: int) -> Table:
         values = _square(table.read(0), size, table.where(0)).numel()
         if len(table) * values > IN_MEMORY:
             return SampleTable(Resized(table.dataset, size), table.labels, table.rows)
+    _check_room(len(table) * size * size, size)
     images = [_square(_image_of(table, row), size, f"row {row}") for row in range(len(table))]
     shapes = sorted({tuple(image.shape) for image in images})
     if len(shapes) > 1:
         raise DataError(f"images differ in channels after resizing: {shapes}; make them all RGB")
     return ImageTable(torch.stack(images), table.labels)
+
+
+def _check_room(pixels: int, size: int) -> None:
+    """Resized images are held in memory: find out before hours of resizing whether it has room."""
+    room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
+    if room and 2 * pixels > room:  # of one channel; the list and the table made of it
+        raise DataError(
+            f"data.size {size}: the images would take {pixels / 2**30:.0f} GiB a channel, and this "
+            f"machine has {room / 2**30:.0f} GiB of memory; give a smaller size"
+        )
 
 
 class Resized:

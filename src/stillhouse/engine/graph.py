@@ -9,7 +9,8 @@ from torch import nn
 from stillhouse.data.batches import Order
 from stillhouse.engine.diagnostics import Diagnostic
 from stillhouse.engine.nodes import Node, Role
-from stillhouse.engine.optimisers import OptimizerFactory, ScheduleFactory
+from stillhouse.engine.optimisers import OptimizerFactory
+from stillhouse.engine.schedules import ScheduleFactory
 from stillhouse.engine.signals import as_names
 from stillhouse.engine.task import CLASSIFICATION, Task
 from stillhouse.engine.terms import Term

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from stillhouse.engine.meter import Meter
-from stillhouse.engine.optimisers import OptimizerFactory, ScheduleFactory
+from stillhouse.engine.optimisers import OptimizerFactory, optimizer_of
 from stillhouse.engine.platform import Platform
+from stillhouse.engine.schedules import ScheduleFactory
 from stillhouse.engine.signals import Signals
 from stillhouse.engine.update_objective import Output, UpdateObjective
 
@@ -44,7 +45,7 @@ class Stepper:
         self.parameters = list(update.parameters())
         plan = update.plan.update
         self.every = plan.every
-        self.optimizer = (plan.optimizer or optimizer)(self.parameters)
+        self.optimizer = optimizer_of(plan.optimizer or optimizer, update)
         self.optimizer.zero_grad(set_to_none=True)  # of what the user tried before
         make = plan.schedule or schedule
         self.scheduler = make(self.optimizer, steps, per_epoch)

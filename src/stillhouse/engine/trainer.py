@@ -9,8 +9,9 @@ from stillhouse.data.batches import BatchSource
 from stillhouse.engine.facts import facts_of
 from stillhouse.engine.layout import Homes
 from stillhouse.engine.objective import Objective, Weights
-from stillhouse.engine.optimisers import OptimizerFactory, ScheduleFactory, cosine, sgd
+from stillhouse.engine.optimisers import OptimizerFactory, sgd
 from stillhouse.engine.platform import Platform
+from stillhouse.engine.schedules import ScheduleFactory, cosine
 from stillhouse.engine.seeding import StepSeeds
 from stillhouse.engine.signals import Signals
 from stillhouse.engine.stage import Stage

@@ -8,15 +8,14 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, Union, get_type_hints
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WrapValidator, create_model
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Tag, WrapValidator, create_model
 
+from stillhouse.recipes.section import Section
 from stillhouse.records.own_code import IMPORT as IMPORT
 
 
-class Choice(BaseModel):
-    """One function with its settings; ``call`` adds the other arguments."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Choice(Section):
+    """One function with its settings."""
 
     name: str
 
@@ -54,7 +53,7 @@ class OwnChoice(Choice):
     {'weight': 2.0}
     """
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow")
 
     def settings(self) -> dict[str, Any]:
         """The keyword arguments."""
@@ -76,15 +75,21 @@ def choices(functions: Sequence[Callable[..., Any]], *, own: bool = False) -> An
     ``own``: whether ``python:package.module:function`` is a choice, too.
     """
     models = [each if isinstance(each, type) else choice_of(each) for each in functions]
-    union: Any = Union[tuple(models)] if len(models) > 1 else models[0]  # noqa: UP007  (computed)
-    tagged = Annotated[union, Field(discriminator="name")] if len(models) > 1 else union
+    options = [Annotated[model, Tag(model.__name__)] for model in models]
+    union: Any = Union[tuple(options)] if len(models) > 1 else models[0]  # noqa: UP007  (computed)
+    tagged = Annotated[union, Discriminator(_name_of)] if len(models) > 1 else union
     if own:
         return Annotated[tagged, WrapValidator(_own_first), BeforeValidator(_named)]
     return Annotated[tagged, BeforeValidator(_named)]
 
 
-def _own_first(value: Any, known: Callable[[Any], Any]) -> Any:
+def _name_of(value: Any) -> str | None:
     name = value.get("name") if isinstance(value, Mapping) else getattr(value, "name", None)
+    return None if name is None else str(name)
+
+
+def _own_first(value: Any, known: Callable[[Any], Any]) -> Any:
+    name = _name_of(value)
     if not is_own(name):
         return known(value)
     if str(name).count(":") != 2:

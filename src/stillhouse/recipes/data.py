@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, create_model, model_validator
 
+from stillhouse.engine.settings import Count, Seed
 from stillhouse.errors import nearest
+from stillhouse.methods.settings import Weight
 from stillhouse.recipes.choices import choice_of, choices
-from stillhouse.recipes.networks import Count, Section
+from stillhouse.recipes.section import Section, Side, SplitSize
 from stillhouse.synthesis import SYNTHESES, adi, deep_inversion
 
 ADI, REAL = "adi", "real"
 
-Pixels = Annotated[int, Field(ge=0)]
+MOST_WORKERS = 256
+Images = Annotated[int, Field(ge=1, le=10_000_000)]
+Pixels = Annotated[int, Field(ge=0, le=8192)]
+FewPixels = Annotated[float, Field(ge=0, le=8192)]
 
 USUAL: dict[str, Any] = {
     "crop": 4, "flip": True, "cutout": 8, "rotate": 15.0, "shift": 4.0, "scale": 1.2,
@@ -35,9 +40,9 @@ class AugmentSection(Section):
     flip: bool = False
     cutout: Pixels = 0
     rotate: Annotated[float, Field(ge=0, le=180)] = 0.0
-    shift: Annotated[float, Field(ge=0)] = 0.0
-    scale: Annotated[float, Field(ge=1)] = 1.0
-    blur: Annotated[float, Field(ge=0)] = 0.0
+    shift: FewPixels = 0.0
+    scale: Annotated[float, Field(ge=1, le=100)] = 1.0
+    blur: FewPixels = 0.0
     fade: Annotated[float, Field(gt=0, le=1)] = 1.0
 
 
@@ -64,15 +69,15 @@ class DataSection(Section):
     source: str
     image: str | Annotated[int, Field(ge=0)] | None = None
     label: str | Annotated[int, Field(ge=0)] | None = None
-    validation: float | int = 0.1
-    test: float | int = 0.2
+    validation: SplitSize = 0.1
+    test: SplitSize = 0.2
     limit: Count | None = None
-    split_seed: int = 0
-    view_seed: int = 0
+    split_seed: Seed = 0
+    view_seed: Seed = 0
     views: Count | Literal["auto", "live"] = "auto"
     augment: Annotated[AugmentSection | Literal["auto"], BeforeValidator(augment_words)] = "auto"
-    size: Count | None = None
-    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
+    size: Side | None = None
+    workers: Annotated[int, Field(ge=0, le=MOST_WORKERS)] | Literal["auto"] = "auto"
 
 
 if TYPE_CHECKING:
@@ -86,7 +91,7 @@ else:
         __base__=choice_of(deep_inversion),
         __doc__="Adaptive DeepInversion, see `stillhouse.synthesis.adi`.",
         name=(Literal["adi"], ...),
-        adv=(float, 1.0),
+        adv=(Weight, 1.0),
         weights=(Path, ...),
     )
     _PLAIN = [choice_of(each, known=("student", "table")) for each in SYNTHESES if each is not adi]
@@ -104,11 +109,11 @@ class TransferSection(Section):
     long; without it, as many as there are images.
     """
 
-    count: Count
+    count: Images
     method: Synthesis = Field("zero_shot", validate_default=True)
-    seed: int | Literal["student"] = 0
+    seed: Seed | Literal["student"] = 0
     augment: Annotated[AugmentSection | Literal["auto"], BeforeValidator(augment_words)] = "auto"
-    images_per_epoch: Count | None = None
+    images_per_epoch: Images | None = None
 
     @model_validator(mode="after")
     def _each_is_shown(self) -> "TransferSection":

@@ -4,14 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from stillhouse.recipes.networks import (
-    Count,
-    Section,
-    Share,
-    StudentSection,
-    TeacherSection,
-    short,
-)
+from stillhouse.engine.settings import Count
+from stillhouse.recipes.networks import StudentSection, TeacherSection, short
+from stillhouse.recipes.section import Section, Share
 from stillhouse.students.low_rank import Scheme
 
 Part = Annotated[float, Field(gt=0, lt=1)]

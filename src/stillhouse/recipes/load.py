@@ -2,36 +2,38 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from reprlib import Repr
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel, Tag, ValidationError
 
 from stillhouse.errors import RecipeError, nearest
 from stillhouse.recipes.data import TransferSection
+from stillhouse.recipes.plain import plain_values
 from stillhouse.recipes.schema import Recipe
+from stillhouse.records.plain_yaml import read_yaml_file, read_yaml_text
+
+_SHORT = Repr()
+_SHORT.maxstring = _SHORT.maxother = 60
+_SHORT.maxlist = _SHORT.maxdict = 4
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file; never runs code.
 
     Raises:
-        RecipeError: no such file, not YAML, or not a mapping.
+        RecipeError: no such file, not YAML, a key that comes twice, or not a mapping.
     """
     if not path.is_file():
         folder = path.parent
         there = sorted(str(p) for p in folder.glob("*.y*ml")) if folder.is_dir() else []
         raise RecipeError(str(path), [f"no such recipe; {nearest(str(path), there)}"])
-    try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        said = " ".join(str(error).split())
-        raise RecipeError(
-            str(path), [f"not a recipe that can be read as plain YAML: {said}"]
-        ) from None
+    value = read_yaml_file(path)
     if not isinstance(value, dict):
-        raise RecipeError(str(path), ["a recipe is a mapping such as 'data: digits'"])
-    return {str(key): inner for key, inner in value.items()}
+        kind = "empty" if value is None else "a list" if isinstance(value, list) else "one word"
+        said = "a recipe is a mapping such as 'data: digits' (with a space after the colon)"
+        raise RecipeError(str(path), [f"it is {kind}; {said}"])
+    return value
 
 
 def override(values: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
@@ -56,10 +58,7 @@ def read_setting(setting: str) -> tuple[str, Any]:
     key, equals, text = setting.partition("=")
     if not equals or not key:
         raise RecipeError("--set", [f"'{setting}' is not of the form key=value"])
-    try:
-        return key, yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise RecipeError("--set", [f"'{text}' (for {key}) is not a YAML value"]) from None
+    return key, read_yaml_text(text, where=f"--set {key}")
 
 
 SHORT_KEYS = {
@@ -80,6 +79,9 @@ def _put(values: dict[str, Any], path: list[str], value: Any, above: str = "") -
     inner = values.get(head, default_word(head, above))
     if isinstance(inner, str):
         inner = {SHORT_KEYS.get(head, "name"): inner}
+    if isinstance(inner, list):
+        said = f"'{head}' is a list, so '{head}.{'.'.join(rest)}' reaches nothing"
+        raise RecipeError("--set", [f"{said}; give the whole of '{head}'"])
     inner = dict(inner) if isinstance(inner, dict) else {}
     _put(inner, rest, value, head)
     values[head] = inner
@@ -101,18 +103,30 @@ def make_recipe(values: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
     Raises:
         RecipeError: with all problems, each with its key, what was given and what is possible.
     """
+    if not isinstance(values, Mapping):
+        raise RecipeError(where, [f"it is {_SHORT.repr(values)}; a recipe is a mapping of keys"])
     try:
-        return Recipe.model_validate(dict(values))
+        return Recipe.model_validate(plain_values(values, where=where))
     except ValidationError as error:
         # Of "a section or the word auto", the section's own finding says more.
-        findings = [dict(d) for d in error.errors() if "literal['auto']" not in d["loc"]]
-        problems = [_problem(details) for details in findings or map(dict, error.errors())]
+        findings = [dict(d) for d in error.errors() if not _is_word(d["loc"])]
+        problems = [p for d in findings or map(dict, error.errors()) for p in _problems(d)]
         raise RecipeError(where, list(dict.fromkeys(problems))) from None
+
+
+def _is_word(loc: Sequence[Any]) -> bool:
+    return any(str(part).startswith("literal[") for part in loc)
 
 
 def load_recipe(path: Path, settings: Sequence[str] = ()) -> Recipe:
     """A recipe from a file, with overrides."""
     return make_recipe(override(read_yaml(path), settings), where=str(path))
+
+
+def _problems(details: Mapping[str, Any]) -> Sequence[str]:
+    """One finding of pydantic, which may hold several of ours."""
+    found = getattr(details.get("ctx", {}).get("error"), "problems", None)
+    return found or [_problem(details)]
 
 
 def _problem(details: Mapping[str, Any]) -> str:
@@ -136,7 +150,7 @@ def _problem(details: Mapping[str, Any]) -> str:
         said = str(details["ctx"]["error"])
         return f"{_dotted(place)}: {said}" if place else said
     said = details["msg"].removeprefix("Input ").removeprefix("Value error, ")
-    return f"'{_dotted(place)}' is {given!r}; it {said}"
+    return f"'{_dotted(place)}' is {_SHORT.repr(given)}; it {said}"
 
 
 def _dotted(place: Sequence[str]) -> str:

@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from stillhouse.engine.settings import Count, Epochs, Seed
 from stillhouse.methods import METHODS
 from stillhouse.recipes.choices import choices, is_own
+from stillhouse.recipes.section import Section, Side
 from stillhouse.records.metric import Metric
 
 GENERATION = 1000
@@ -20,20 +22,12 @@ GENERATION = 1000
 ENSEMBLE = "ensemble"
 """The model of a teacher that is several networks."""
 
-Count = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(gt=0, le=1)]
 if TYPE_CHECKING:
     from stillhouse.recipes.choices import Choice
 
     Methods = Choice  # what the choice below gives
 else:
     Methods = choices([method.build for method in METHODS], own=True)
-
-
-class Section(BaseModel):
-    """A part of a recipe: unknown keys are errors, nothing changes after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def short(key: str) -> BeforeValidator:
@@ -53,7 +47,7 @@ def _several(value: Any) -> Any:
 class InputSection(Section):
     """A model's own input, where it differs from the batch's; ``mean``, ``std`` in its order."""
 
-    size: Count | None = None
+    size: Side | None = None
     channels: Literal[1, 3] | None = None
     order: Literal["rgb", "bgr"] = "rgb"
     mean: tuple[float, ...] | None = None
@@ -177,8 +171,8 @@ class TeacherSection(ModelSection):
     """
 
     model: str = ENSEMBLE
-    epochs: Count | None = None
-    seed: int | Literal["student"] = 0
+    epochs: Epochs | None = None
+    seed: Seed | Literal["student"] = 0
     until: UntilSection | None = None
     head: "Teacher | None" = None
     method: Methods | None = None

@@ -12,6 +12,9 @@ PEER_SEEDS = 100 * GENERATION
 from those of all teachers, so that no two networks start alike."""
 
 
+MOST_PEERS = 100
+
+
 class PeerSection(ModelSection):
     """A network that learns beside the student; its seed is the student's + 100000 per peer."""
 
@@ -57,6 +60,8 @@ def with_peers(values: Any, default_method: str) -> Any:
     if isinstance(peers, bool) or not isinstance(peers, int) or peers < 1:
         said = f"peers is {peers!r}; say how many networks learn beside the student, or name them"
         raise ValueError(f"{said}: [resnet20, wrn_16_2]")
+    if peers > MOST_PEERS:
+        raise ValueError(f"peers is {peers:,}, and {MOST_PEERS} is the most")
     model = _model_of(values.get("student"))
     if model is None:
         said = "the student is derived from a teacher, so it has no model that peers could share"

@@ -1,14 +1,16 @@
 """The recipe: what a run is, as data. Every default is written out in resolved.yaml."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
 from stillhouse.cache.storage import DType, Storage
-from stillhouse.engine.optimisers import adamw, constant, cosine, multi_step, one_cycle, sgd
+from stillhouse.engine.optimisers import OPTIMIZERS, refusal
 from stillhouse.engine.platform import Precision
+from stillhouse.engine.schedules import SCHEDULES, never_reached
+from stillhouse.engine.settings import Count, Epochs, Seed
 from stillhouse.engine.task import CLASSIFICATION, find_task
 from stillhouse.errors import RecipeError
 from stillhouse.methods import METHODS
@@ -17,9 +19,7 @@ from stillhouse.recipes.data import DataSection, TransferSection
 from stillhouse.recipes.derive import Student, objection
 from stillhouse.recipes.networks import (
     GENERATION,
-    Count,
     Methods,
-    Section,
     Teacher,
     ancestors,
     each_student_its_own,
@@ -28,9 +28,10 @@ from stillhouse.recipes.networks import (
     titled,
 )
 from stillhouse.recipes.peers import Peers, beside, peers_problem, with_peers
+from stillhouse.recipes.section import Section
 
-OPTIMIZERS = (sgd, adamw)
-SCHEDULES = (cosine, multi_step, one_cycle, constant)
+MOST_SEEDS = 1000
+"""Trainings of one recipe; a verdict needs 3, and more than 100 tell nothing new."""
 
 
 class BalanceSection(Section):
@@ -87,19 +88,37 @@ class CacheSection(Section):
 
 
 def _cache(value: Any) -> Any:
-    """A bare word is ``use``; ``no`` and ``yes``, which YAML reads as truth values, too."""
-    if isinstance(value, bool):
-        return {"use": "always" if value else "never"}
-    return {"use": value} if isinstance(value, str) else value
+    """A bare word is ``use``; ``no`` and ``yes``, as words or truth values, too."""
+    use = {"yes": "always", "no": "never", True: "always", False: "never"}
+    if isinstance(value, bool | str):
+        return {"use": use.get(value, value)}
+    return value
 
 
 def _seeds(value: Any) -> Any:
     """``3`` is short for ``[0, 1, 2]``."""
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        return list(range(value))
-    if not isinstance(value, list | tuple) or not value:
+    several = isinstance(value, list | tuple)
+    number = isinstance(value, int) and not isinstance(value, bool)
+    count = len(value) if several else value
+    if not (several or number) or count < 1:
         raise ValueError(f"it is {value!r}; say how many, 1 or more, or list them: [0, 1, 2]")
-    return value
+    if count > MOST_SEEDS:
+        said = f"{count:,} of them are asked for, and {MOST_SEEDS:,} are the most; to train under "
+        raise ValueError(f"{said}one seed of that number, list it: [7]")
+    return value if several else list(range(value))
+
+
+def _optimizer(value: Any) -> Any:
+    """PyTorch's own names, such as AdamW, stand for ours."""
+    if isinstance(value, str):
+        value = {"name": value}
+    if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
+        return value
+    name = value["name"].lower()
+    why = refusal(name)
+    if why:
+        raise ValueError(f"'{name}' cannot train here: {why}")
+    return {**value, "name": name}
 
 
 def _task(name: str) -> str:
@@ -127,10 +146,12 @@ class Recipe(Section):
     transfer: TransferSection | None = None
     task: Annotated[str, AfterValidator(_task)] = CLASSIFICATION.name
     method: Methods = Field("kd", validate_default=True)
-    epochs: Count = 30
+    epochs: Epochs = 30
     batch: Count = 64
-    seeds: Annotated[tuple[int, ...], BeforeValidator(_seeds), Field(min_length=1)] = (0, 1, 2)
-    optimizer: choices(OPTIMIZERS) = Field("sgd", validate_default=True)  # type: ignore[valid-type]
+    seeds: Annotated[tuple[Seed, ...], BeforeValidator(_seeds)] = (0, 1, 2)
+    optimizer: Annotated[choices(OPTIMIZERS), BeforeValidator(_optimizer)] = Field(  # type: ignore[valid-type]
+        "sgd", validate_default=True
+    )
     schedule: choices(SCHEDULES) = Field("cosine", validate_default=True)  # type: ignore[valid-type]
     balance: Annotated[BalanceSection, short("by")] | None = None
     cache: Annotated[CacheSection, BeforeValidator(_cache)] = CacheSection()
@@ -149,46 +170,66 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> "Recipe":
+        problems = list(dict.fromkeys(self._misfits()))
+        if problems:
+            raise ProblemsError(problems)
+        return self
+
+    def _misfits(self) -> Iterator[str]:
+        """What of its parts does not fit together."""
         own = is_own(self.method.name)  # what it needs is known when it is imported
         needs = own or any(m.name == self.method.name and m.needs_teacher for m in METHODS)
         problem = method_problem(self.method, self.teacher)
         problem = problem or peers_problem(self.method.name, self.peers, self.seeds)
         if problem:
-            raise ValueError(problem)
+            yield problem
         if self.student.head != "own" and self.teacher is None:
-            raise ValueError(
+            yield (
                 f"student.head '{self.student.head}' is the teacher's classifier, and there is no "
                 "teacher; add one, or leave head out"
             )
         if self.student.head != "own" and self.teacher is not None and self.teacher.members:
-            raise ValueError(
-                "student.head: an ensemble has no classifier of its own to share; leave head out"
-            )
+            yield "student.head: an ensemble has no classifier of its own to share; leave head out"
         if not needs and self.cache.use == "always":
-            raise ValueError(
-                f"method '{self.method.name}' has no teacher to record; leave cache out"
-            )
+            yield f"method '{self.method.name}' has no teacher to record; leave cache out"
         if self.transfer is not None and self.teacher is None:
-            raise ValueError("a transfer set is made from a teacher; add teacher: MODEL")
+            yield "a transfer set is made from a teacher; add teacher: MODEL"
         for each in ancestors(self.teacher):
             until = each.until.epoch if each.until else None
             if until and each.epochs is None and until > self.epochs:
-                raise ValueError(f"{each.model}: until.epoch is {until} of {self.epochs} epochs")
+                yield f"{each.model}: until.epoch is {until} of {self.epochs} epochs"
         if each_student_its_own(self.teacher) and max(self.seeds) >= GENERATION:
-            raise ValueError(
-                f"seeds {list(self.seeds)}: teachers with seed: student have seeds from "
+            yield (
+                f"seeds {_few(self.seeds)}: teachers with seed: student have seeds from "
                 f"{GENERATION} on; give the students smaller ones"
             )
         if len(set(self.seeds)) != len(self.seeds):
-            raise ValueError(f"seeds {list(self.seeds)}: each seed may come once")
-        return self
-
-    @model_validator(mode="after")
-    def _derivable(self) -> "Recipe":
+            yield f"seeds {_few(self.seeds)}: each seed may come once"
         problem = objection(self.student, self.teacher)
         if problem:
-            raise ValueError(problem)
-        return self
+            yield problem
+        yield from self._rate_misfits()
+
+    def _rate_misfits(self) -> Iterator[str]:
+        """What of optimiser and schedule cannot be, or lies beyond a training."""
+        kinds = {each.__name__: each for each in OPTIMIZERS}
+        try:
+            kinds[self.optimizer.name](**self.optimizer.settings())
+        except RecipeError as error:
+            yield from (f"{error.where}: {each}" for each in error.problems)
+        schedule = f"schedule '{self.schedule.name}'"
+        problem = never_reached(self.schedule.settings(), self.epochs)
+        if problem:
+            yield f"{schedule}: {problem}"
+            return
+        for each in ancestors(self.teacher):
+            epochs = each.epochs or self.epochs
+            problem = never_reached(self.schedule.settings(), epochs)
+            if problem:
+                yield (
+                    f"{schedule}, for the teacher '{each.model}': {problem}, or a schedule without "
+                    "milestones (cosine)"
+                )
 
     @property
     def each_student_its_data(self) -> bool:
@@ -206,6 +247,18 @@ class Recipe(Section):
             made = f"{self.transfer.count:,} images of {self.transfer.method.name}"
             return f"{head}{beside(self.peers)} on {made} ({source}) by {self.method.name}"
         return f"{head}{beside(self.peers)} on {source} by {self.method.name}"
+
+
+class ProblemsError(ValueError):
+    """Several findings at once, where a validator of pydantic may raise one error."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = tuple(problems)
+
+
+def _few(seeds: Sequence[int]) -> str:
+    return f"[{', '.join(map(str, seeds[:8]))}{', ...' if len(seeds) > 8 else ''}]"
 
 
 def resolved(recipe: Recipe) -> dict[str, Any]:

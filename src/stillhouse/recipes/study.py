@@ -15,6 +15,7 @@ from stillhouse.errors import RecipeError, nearest
 from stillhouse.recipes.arms import method_arms, sweep_arms
 from stillhouse.recipes.load import make_recipe, read_setting, read_yaml
 from stillhouse.recipes.merge import arm_values, expanded, flat, merged, named
+from stillhouse.recipes.plain import plain_values
 from stillhouse.recipes.schema import Recipe, resolved
 
 ARMS, METHODS, SWEEP = "arms", "methods", "sweep"
@@ -121,6 +122,7 @@ def make_study(values: Mapping[str, Any], *, where: str = "study") -> Study:
     Raises:
         RecipeError: with the problems of all arms, each with the arm's name.
     """
+    values = plain_values(values, where=where)
     common = {key: value for key, value in values.items() if key not in OWN_KEYS}
     own, problems = _own_values(values)
     recipes: dict[str, Recipe] = {}
@@ -156,8 +158,6 @@ def _own_values(values: Mapping[str, Any]) -> tuple[dict[str, dict[str, Any]], l
     for name, each in (arms or {}).items():
         if each is not None and not isinstance(each, Mapping):
             problems.append(f"arm '{name}' is {each!r}; give a mapping such as {{method: kd}}")
-        if str(name) in own:  # YAML tells 1 from "1", a table and a directory do not
-            problems.append(f"arms: two arms are called '{name}'; rename one of them")
         own[str(name)] = dict(each) if isinstance(each, Mapping) else {}
     if values.get(METHODS) is not None:
         listed, wrong = method_arms(values[METHODS], teacher=values.get("teacher") is not None)

@@ -69,10 +69,11 @@ def _dry_run(job: Job, stage: Stage, seed: int, head: str | None) -> Mapping[str
     train, platform, classes = job.data.train(seed), job.data.platform, job.data.classes
     if head is not None or _heads_move(job):
         stage = watching_head(stage)
-    settings = job.settings(seed)
+    settings = job.settings(seed, compile=False)
     settings.steps_per_epoch(train)
     with opened(stage, train, settings, platform) as objective:
         seen = objective.wiring.seen
+        Trainer(objective, train, settings, platform)  # optimisers refuse what they cannot move
     for label, signal in stage.measures.items():
         problem = job.task.width_problem(seen[signal].shape[1], classes)
         if problem:

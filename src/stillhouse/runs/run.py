@@ -13,7 +13,7 @@ from stillhouse.engine.fit import METRICS
 from stillhouse.engine.platform import open_platform
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.task import Task
-from stillhouse.errors import RunError
+from stillhouse.errors import RecipeError, RunError
 from stillhouse.recipes.data import AugmentSection
 from stillhouse.recipes.derive import DerivedSection
 from stillhouse.recipes.schema import Recipe, resolved
@@ -135,6 +135,7 @@ def prepare(
     )
     for note in data.splits.notes:
         (watcher or SilentWatcher()).warn(note)
+    _check_counts(recipe, data)
     recipe = _settled(recipe, data)
     teacher = None
     if recipe.teacher is not None:
@@ -157,13 +158,26 @@ def prepare(
     return job
 
 
+def _check_counts(recipe: Recipe, data: JobData) -> None:
+    """Refuse counts that the data do not have. Raises RecipeError."""
+    if not len(data.splits.test):
+        said = f"{recipe.data.test} leaves no images to test on, and a run ends with their number"
+        raise RecipeError("data.test", [f"{said}; give a share such as 0.2, or how many"])
+    rows = len(data.splits.train)
+    if recipe.batch > rows and "batch" in recipe.model_fields_set:
+        said = f"{recipe.batch:,} images in a step, and there are {rows:,} to train on"
+        raise RecipeError("batch", [f"{said}; give at most {rows:,}"])
+
+
 def _settled(recipe: Recipe, data: JobData) -> Recipe:
-    """The recipe with what 'auto' means on these data written out."""
-    chosen = {name: getattr(data.augment, name) for name in AugmentSection.model_fields}
-    section = recipe.data.model_copy(update={"augment": AugmentSection(**chosen)})
+    """The recipe with what 'auto' means on these data written out, and no batch above them."""
+    rows = len(data.splits.train)
+    augment = {name: getattr(data.augment, name) for name in AugmentSection.model_fields}
+    section = recipe.data.model_copy(update={"augment": AugmentSection(**augment)})
     transfer = recipe.transfer and written_out(recipe.transfer, data)
     precision = data.platform.precision
-    return recipe.model_copy(update={"data": section, "precision": precision, "transfer": transfer})
+    chosen = {"data": section, "precision": precision, "transfer": transfer}
+    return recipe.model_copy(update={**chosen, "batch": min(recipe.batch, rows)})
 
 
 def run(job: Job, *, held_out: HeldOutScores | None = None) -> Outcome:

@@ -11,8 +11,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from stillhouse.engine.processes import world_asked
 from stillhouse.errors import NonFiniteLoss, RecipeError, RunError
 from stillhouse.models import describe
@@ -22,6 +20,7 @@ from stillhouse.recipes.schema import Recipe, resolved
 from stillhouse.records.claim import Claim
 from stillhouse.records.files import write_text
 from stillhouse.records.metric import Metric, TaskRecord
+from stillhouse.records.plain_yaml import yaml_text
 from stillhouse.records.study import Trial as TrialRecord
 from stillhouse.records.study import TrialList
 from stillhouse.runs.directory import check_places, same_run
@@ -210,7 +209,9 @@ def _short(job: Job, epochs: int) -> Job:
     share, schedule = epochs / job.recipe.epochs, job.recipe.schedule
     told = schedule.settings()
     if "milestones" in told:
-        told["milestones"] = [share * milestone for milestone in told["milestones"]]
+        told["milestones"] = tuple(share * milestone for milestone in told["milestones"])
+    if "every" in told:
+        told["every"] = share * told["every"]
     if "warmup" in told:
         told["warmup"] = share * told["warmup"]
     shorter = schedule.model_copy(update=told)
@@ -244,7 +245,7 @@ def _write(search: Search, trials: Trials, task: TaskRecord) -> list[Candidate]:
         )
         said += "" if best.milliseconds is None else f", {best.milliseconds:.2f} ms an image"
         plain = json.loads(json.dumps(search.with_student(best.model), default=str))
-        text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+        text = yaml_text(plain)
         write_text(search.out / RECIPE, f"{said}.\n{text}")
     return ranked
 

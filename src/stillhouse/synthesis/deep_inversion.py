@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from stillhouse.engine.optimisers import adamw
 from stillhouse.engine.terms import Term
-from stillhouse.methods.settings import Positive, Weight, checked
+from stillhouse.methods.settings import Count, Decay, Positive, Weight, checked
 from stillhouse.models import weights_fingerprint
 from stillhouse.synthesis.inputs import RandomShift
 from stillhouse.synthesis.inversion import Inversion
@@ -25,9 +25,9 @@ from stillhouse.synthesis.teacher import FrozenTeacher
 @checked
 def deep_inversion(
     *,
-    steps: int = 1000,
+    steps: Count = 1000,
     lr: Positive = 0.1,
-    momentum: tuple[float, float] = (0.5, 0.99),
+    momentum: tuple[Decay, Decay] = (0.5, 0.99),
     label_weight: Weight = 1.0,
     bn: Weight = 10.0,
     tv: Weight = 1e-3,
@@ -35,7 +35,7 @@ def deep_inversion(
     shift: bool = True,
     flip: bool = True,
     clip: bool = True,
-    batch: int = 256,
+    batch: Count = 256,
     compile: bool = False,
 ) -> Inversion:
     """DeepInversion: one class each, smooth, and with the statistics that batch norm remembers.

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from stillhouse.engine.seeding import seeded
 from stillhouse.engine.terms import Term
 from stillhouse.errors import RecipeError
-from stillhouse.methods.settings import Positive, Weight, checked
+from stillhouse.methods.settings import Count, Positive, Weight, Width, checked
 from stillhouse.synthesis.adaptation import (
     AdaptationState,
     BatchAdaptation,
@@ -33,8 +33,6 @@ from stillhouse.synthesis.priors import (
 from stillhouse.synthesis.student import STUDENT, StudentTraining, new_student, student_identity
 from stillhouse.synthesis.targets import Targets, one_hot_targets
 from stillhouse.synthesis.teacher import FrozenTeacher
-
-Count = Annotated[int, Ge(1)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,8 +174,8 @@ def fast_dfkd(
     shift: bool = True,
     flip: bool = True,
     batch: Count = 256,
-    latent: Count = 256,
-    width: Count = 64,
+    latent: Width = 256,
+    width: Width = 64,
 ) -> GeneratorAdaptation:
     """Fast-DFKD: a generator adapted to each batch in a few steps, and learning from each.
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from stillhouse.engine.stage import Update
 from stillhouse.engine.terms import Term
 from stillhouse.functional import kl
-from stillhouse.methods.settings import Positive, Weight, checked
+from stillhouse.methods.settings import Count, Positive, Weight, Width, checked
 from stillhouse.synthesis.generator_training import (
     GeneratorTraining,
     generator_update,
@@ -22,16 +22,16 @@ from stillhouse.synthesis.teacher import FrozenTeacher
 def dafl(
     *,
     student: str | nn.Module,
-    steps: int = 2000,
+    steps: Count = 2000,
     lr: Positive = 1e-3,
     student_lr: Positive = 1e-3,
     one_hot_weight: Weight = 1.0,
     activation: Weight = 1e-3,
     balance: Weight = 20.0,
     bn: Weight = 0.0,
-    batch_size: int = 256,
-    latent: int = 256,
-    width: int = 64,
+    batch_size: Count = 256,
+    latent: Width = 256,
+    width: Width = 64,
     snapshots: Annotated[int, Ge(1)] = 1,
 ) -> GeneratorTraining:
     """DAFL: a generator of images that the teacher is sure of, excites it, and in all classes.
@@ -87,13 +87,13 @@ LOGITS = ["student.logits", "teacher.logits"]
 def dfad(
     *,
     student: str | nn.Module,
-    steps: int = 2000,
+    steps: Count = 2000,
     every: Annotated[int, Ge(1)] = 5,
     lr: Positive = 1e-3,
     student_lr: Positive = 1e-3,
-    batch_size: int = 256,
-    latent: int = 256,
-    width: int = 64,
+    batch_size: Count = 256,
+    latent: Width = 256,
+    width: Width = 64,
     snapshots: Annotated[int, Ge(1)] = 1,
 ) -> GeneratorTraining:
     """DFAD: a generator of images on which student and teacher differ, against that student.

@@ -15,7 +15,8 @@ from stillhouse.data.batches import Batches
 from stillhouse.data.tables import FloatTable
 from stillhouse.engine.fit import NullObserver, fit
 from stillhouse.engine.nodes import Bridge, Node, Role
-from stillhouse.engine.optimisers import adamw, constant
+from stillhouse.engine.optimisers import adamw
+from stillhouse.engine.schedules import constant
 from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.engine.trainer import Settings

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.engine.objective import Objective
-from stillhouse.engine.optimisers import OptimizerFactory, constant
+from stillhouse.engine.optimisers import OptimizerFactory
 from stillhouse.engine.platform import Platform
+from stillhouse.engine.schedules import constant
 from stillhouse.engine.signals import Signals
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.stepper import Stepper

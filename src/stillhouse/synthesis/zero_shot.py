@@ -6,14 +6,15 @@ Three kinds of targets: class similarity (Zero-Shot KD), one class (class impres
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from annotated_types import MinLen
 from torch import Tensor
 
 from stillhouse.engine.optimisers import adamw
 from stillhouse.engine.terms import Term
-from stillhouse.methods.settings import Positive, checked
+from stillhouse.methods.settings import Count, Positive, checked
 from stillhouse.synthesis.inversion import Inversion, Start
 from stillhouse.synthesis.priors import soft_cross_entropy
 from stillhouse.synthesis.targets import (
@@ -41,15 +42,15 @@ Rescale = Literal["never", "batch"]
 def zero_shot(
     *,
     temperature: Positive = 20.0,
-    steps: int = 1500,
+    steps: Count = 1500,
     lr: Positive = 1.0,
-    betas: tuple[float, ...] = (1.0, 0.1),
+    betas: Annotated[tuple[Positive, ...], MinLen(1)] = (1.0, 0.1),
     floor: Positive = FLOOR,
     start: Start = "uniform",
     rescale: Rescale = "never",
     chained: bool = False,
     tolerance: Positive | None = None,
-    batch: int | None = None,
+    batch: Count | None = None,
     compile: bool = False,
 ) -> Inversion:
     """Zero-Shot KD: impressions of targets that are drawn from class similarities.
@@ -98,9 +99,9 @@ def zero_shot(
 def zero_shot_released(
     *,
     temperature: Positive = 20.0,
-    steps: int = 1500,
+    steps: Count = 1500,
     lr: Positive = 0.001,
-    batch: int | None = None,
+    batch: Count | None = None,
     compile: bool = False,
 ) -> Inversion:
     """Zero-Shot KD as its released CIFAR-10 code does it, where that is not what the paper says.
@@ -134,11 +135,11 @@ def zero_shot_released(
 def class_impressions(
     *,
     temperature: Positive = 20.0,
-    steps: int = 1500,
+    steps: Count = 1500,
     lr: Positive = 1.0,
     start: Start = "uniform",
     tolerance: Positive | None = None,
-    batch: int | None = None,
+    batch: Count | None = None,
     compile: bool = False,
 ) -> Inversion:
     """Class impressions: the same as `zero_shot`, with all probability on one class.
@@ -171,11 +172,11 @@ def flat_dirichlet(
     *,
     concentration: Positive = 1.0,
     temperature: Positive = 20.0,
-    steps: int = 1500,
+    steps: Count = 1500,
     lr: Positive = 1.0,
     start: Start = "uniform",
     tolerance: Positive | None = None,
-    batch: int | None = None,
+    batch: Count | None = None,
     compile: bool = False,
 ) -> Inversion:
     """Impressions of targets that know no similarity: ``y ~ Dir(concentration)`` for all classes.

@@ -18,6 +18,7 @@ from stillhouse.engine.fit import FitResult, NullObserver, Observer, fit
 from stillhouse.engine.layout import Homes
 from stillhouse.engine.nodes import Role
 from stillhouse.engine.objective import Weights
+from stillhouse.engine.optimisers import optimizer_of
 from stillhouse.engine.platform import Platform, open_platform
 from stillhouse.engine.seeding import StepSeeds
 from stillhouse.engine.signals import Signals, part
@@ -270,7 +271,7 @@ def _optimised(
     update: UpdateObjective, settings: Settings, steps: int, per_epoch: int
 ) -> tuple[UpdateObjective, torch.optim.Optimizer, LRScheduler]:
     own = update.plan.update
-    optimizer = (own.optimizer or settings.optimizer)(list(update.parameters()))
+    optimizer = optimizer_of(own.optimizer or settings.optimizer, update)
     return update, optimizer, (own.schedule or settings.schedule)(optimizer, steps, per_epoch)
 
 

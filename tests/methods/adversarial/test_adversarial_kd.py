@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits as judged_as
 
 from stillhouse.data.batches import Batches
-from stillhouse.engine.optimisers import cosine
+from stillhouse.engine.schedules import cosine
 from stillhouse.methods import adversarial_kd
 from stillhouse.testing import check_method
 

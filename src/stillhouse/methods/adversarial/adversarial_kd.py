@@ -1,10 +1,9 @@
 """Adversarial distillation: a critic learns to tell the student from the teacher."""
 
 from functools import partial
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch.nn.functional as F
-from annotated_types import Ge
 from torch import Tensor, nn
 
 from stillhouse.bridges import Critic, match_width
@@ -14,9 +13,7 @@ from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.functional import kl
 from stillhouse.methods.roles import as_role, as_teacher, label_term
-from stillhouse.methods.settings import Positive, Weight, checked
-
-Width = Annotated[int, Ge(1)]
+from stillhouse.methods.settings import Positive, Weight, Width, checked
 
 CRITIC = "judged"
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Annotated
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from torch import nn
 
 from stillhouse.bridges.inference import TailModel
@@ -30,7 +30,7 @@ def simkd(
     teacher: nn.Module | Role,
     *,
     weight: Weight = 1.0,
-    factor: Annotated[int, Ge(1)] = 2,
+    factor: Annotated[int, Ge(1), Le(1024)] = 2,
     relu: bool = True,
     student_feature: str | None = None,
     teacher_feature: str | None = None,

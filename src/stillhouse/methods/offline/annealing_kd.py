@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Annotated
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from torch import Tensor, nn
 
 from stillhouse.engine.nodes import Node, Role
@@ -13,7 +13,7 @@ from stillhouse.functional import mse
 from stillhouse.methods.roles import as_teacher, label_term
 from stillhouse.methods.settings import Share, Weight, checked
 
-Steps = Annotated[int, Ge(1)]
+Steps = Annotated[int, Ge(1), Le(1_000_000)]
 
 
 @checked

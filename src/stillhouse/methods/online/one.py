@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Annotated
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from torch import nn
 
 from stillhouse.engine.facts import Facts
@@ -19,7 +19,7 @@ from stillhouse.methods.schedules import sigmoid_rampup
 from stillhouse.methods.settings import Positive, Share, Weight, checked
 from stillhouse.pairing import levels, shown
 
-Branches = Annotated[int, Ge(1)]
+Branches = Annotated[int, Ge(1), Le(64)]
 
 
 @checked

@@ -1,8 +1,5 @@
 """CC as the benchmark of CRD has it: gaps of neighbours in a learned space of both."""
 
-from typing import Annotated
-
-from annotated_types import Ge
 from torch import nn
 
 from stillhouse.bridges.projectors import embedder
@@ -11,9 +8,7 @@ from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.functional import neighbour_products
 from stillhouse.methods.roles import as_role, as_teacher, label_term
-from stillhouse.methods.settings import Weight, checked
-
-Width = Annotated[int, Ge(1)]
+from stillhouse.methods.settings import Weight, Width, checked
 
 
 @checked

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from torch import nn
 
 from stillhouse.engine.nodes import Node
@@ -13,7 +13,7 @@ from stillhouse.functional import correlation_gap
 from stillhouse.methods.roles import taught
 from stillhouse.methods.settings import Positive, Weight, checked
 
-Order = Annotated[int, Ge(1)]
+Order = Annotated[int, Ge(1), Le(20)]
 
 
 @checked

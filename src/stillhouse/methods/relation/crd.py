@@ -1,9 +1,7 @@
 """CRD: the student's embedding tells an image from those of other classes as the teacher's does."""
 
 from dataclasses import replace
-from typing import Annotated
 
-from annotated_types import Ge
 from torch import nn
 
 from stillhouse.bridges.projectors import embedder
@@ -14,9 +12,7 @@ from stillhouse.engine.terms import Term
 from stillhouse.functional import kl
 from stillhouse.losses import MemoryContrast
 from stillhouse.methods.roles import as_role, as_teacher, label_term
-from stillhouse.methods.settings import Positive, Share, Weight, checked
-
-Count = Annotated[int, Ge(1)]
+from stillhouse.methods.settings import Count, Positive, Share, Weight, Width, checked
 
 
 @checked
@@ -28,7 +24,7 @@ def crd(
     negatives: Count = 16384,
     contrast_temperature: Positive = 0.07,
     momentum: Share = 0.5,
-    width: Count = 128,
+    width: Width = 128,
     label_weight: Weight = 1.0,
     kd_weight: Weight = 0.0,
     temperature: Positive = 4.0,

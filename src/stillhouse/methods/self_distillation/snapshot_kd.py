@@ -2,18 +2,18 @@
 
 from typing import Annotated
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from torch import nn
 
 from stillhouse.engine.nodes import Ema
-from stillhouse.engine.optimisers import cosine_restarts
+from stillhouse.engine.schedules import cosine_restarts
 from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import OverTraining, Term
 from stillhouse.functional import kl
 from stillhouse.methods.roles import as_role, label_term
 from stillhouse.methods.settings import Positive, Weight, checked
 
-Cycles = Annotated[int, Ge(2)]
+Cycles = Annotated[int, Ge(2), Le(1_000_000)]
 
 ROUNDING = 1e-9
 """Of a share of the training that was divided twice; far less than a step."""

@@ -23,6 +23,8 @@ from stillhouse.records.code import code_identity
 
 LEAST_STD = 1 / 255
 """A channel that never changes is divided by one grey level, not by zero."""
+SIZED = {"crop", "cutout", "shift", "blur"}
+"""Augmentations in pixels."""
 READ_TWICE = 16
 """Samples that are read twice: a flip that no seed brings back must not pass by luck."""
 
@@ -251,6 +253,7 @@ def settle_augment(
     if isinstance(table, ImageTable):
         mean, std = table.mean_std()
         std = tuple(max(value, LEAST_STD) for value in std)
+        _check_sides(written, table)
     else:
         mean, std = _of_samples(table, transform)
         written = written or AugmentSection()
@@ -269,6 +272,20 @@ def _of_samples(
     as_they_are = transform is not None or to_pixels(first, where).is_floating_point()
     middle, spread = (0.0, 1.0) if as_they_are else (0.5, 0.25)
     return (middle,) * channels, (spread,) * channels
+
+
+def _check_sides(augment: AugmentSection | None, table: ImageTable) -> None:
+    """A crop or a shift by more than an image shows nothing of it."""
+    side = min(table.height, table.width)
+    found = {} if augment is None else augment.model_dump(include=SIZED)
+    images = f"the images are {table.height} x {table.width}"
+    problems = [
+        f"{key} is {value:g}, and {images}; give at most {side}"
+        for key, value in found.items()
+        if value > side
+    ]
+    if problems:
+        raise RecipeError("data.augment", problems)
 
 
 def _written(section: DataSection) -> AugmentSection | None:

@@ -9,13 +9,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from stillhouse.engine.optimisers import OptimizerFactory, ScheduleFactory
+from stillhouse.engine.optimisers import OPTIMIZERS, OptimizerFactory
+from stillhouse.engine.schedules import SCHEDULES, ScheduleFactory
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.task import Task, find_task
 from stillhouse.errors import RecipeError, nearest
 from stillhouse.methods import Method, find_method
 from stillhouse.recipes.choices import IMPORT, OwnChoice, choice_of
-from stillhouse.recipes.schema import OPTIMIZERS, SCHEDULES, Recipe
+from stillhouse.recipes.schema import Recipe
 from stillhouse.records.own_code import imported
 
 

@@ -25,8 +25,9 @@ from stillhouse.models import (
     weights_fingerprint,
 )
 from stillhouse.models.outputs import NamedOutputs
-from stillhouse.recipes.networks import InputSection, ModelSection, Section, StudentSection
+from stillhouse.recipes.networks import InputSection, ModelSection, StudentSection
 from stillhouse.recipes.peers import PeerSection, peer_seed
+from stillhouse.recipes.section import Section
 from stillhouse.records.code import module_identity
 from stillhouse.records.own_code import IMPORT, call_own, imported
 from stillhouse.runs.job.class_order import class_order, own_width, put_in_order
