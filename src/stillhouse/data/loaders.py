@@ -4,14 +4,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, default_collate
 
 from stillhouse.data.augment import Augment
+from stillhouse.data.batch_checks import BATCH, BatchChecks
 from stillhouse.data.batches import EVALUATION_BATCH, Batches, BatchSource, Order
 from stillhouse.data.orders import OrderSampler
-from stillhouse.data.samples import seed_all
+from stillhouse.data.pixels import is_picture, to_pixels
+from stillhouse.data.samples import mean_std_of, seed_all
 from stillhouse.data.tables import ImageTable, Samples, SampleTable
 from stillhouse.data.views import PLAIN_VIEW, sample_seeds, shuffled
 from stillhouse.errors import DataError
@@ -19,8 +22,10 @@ from stillhouse.errors import DataError
 Data = BatchSource | ImageTable | SampleTable | DataLoader[Any] | Samples
 """What can be trained on."""
 
-BATCH = "batch."
-NAMES = {"images": "image", "labels": "label", "target": "label", "targets": "label"}
+NAMES = {
+    "images": "image", "img": "image", "pixel_values": "image",
+    "labels": "label", "target": "label", "targets": "label",
+}  # fmt: skip
 """Other names of columns, as people call them."""
 
 
@@ -50,8 +55,9 @@ def batches_of(
     tensor([0])
     """
     where = device or torch.device("cpu")
+    _refuse_arrays(data)
     if isinstance(data, ImageTable | SampleTable):
-        mean, std = data.mean_std() if isinstance(data, ImageTable) else ((0.5,) * 3, (0.25,) * 3)
+        mean, std = mean_std_of(data)
         size = min(batch_size, len(data))
         return Batches(data, Augment(mean, std), batch_size=size, order_seed=seed, view_seed=seed,
                        device=where, rank=rank, world=world)  # fmt: skip
@@ -65,6 +71,18 @@ def batches_of(
         f"a {type(data).__name__} cannot be trained on; give a Dataset of (image, label), a "
         "DataLoader of such batches, or a table (stillhouse.data)"
     )
+
+
+def _refuse_arrays(data: Any) -> None:
+    """A pair of arrays has a length, too: it is no dataset of two samples."""
+    parts = data if isinstance(data, tuple) else (data,)
+    arrays = bool(parts) and all(isinstance(part, Tensor | np.ndarray) for part in parts)
+    if arrays or isinstance(data, str | bytes | Mapping):
+        what = "a tuple of arrays" if isinstance(data, tuple) else f"a {type(data).__name__}"
+        raise DataError(
+            f"{what} is no dataset of samples; give TensorDataset(images, labels), or any Dataset "
+            "of (image, label)"
+        )
 
 
 class DatasetBatches:
@@ -87,6 +105,7 @@ class DatasetBatches:
         if not len(dataset):
             raise DataError("the dataset has no rows, so there is nothing to serve")
         self.dataset, self.order_seed, self.device = dataset, seed, device
+        self.checks = BatchChecks()
         if not isinstance(batch_size, int) or batch_size < 1:
             raise DataError(f"batch_size is {batch_size!r}; it is a whole number, at least 1")
         self.batch_size = min(batch_size, len(dataset))
@@ -135,9 +154,20 @@ class DatasetBatches:
         samples = []
         for row, seed in zip(rows.tolist(), sample_seeds(self.order_seed, rows, view), strict=True):
             seed_all(int(seed))
-            samples.append(self.dataset[row])
-        signals = _signals(default_collate(samples))
+            samples.append(_as_tensors(self.dataset[row], row))
+        first, last = int(rows[0]), int(rows[-1])
+        where = f"a batch of the dataset (rows {first}, ..., {last})"
+        try:
+            collated = default_collate(samples)
+        except (TypeError, RuntimeError, ValueError, KeyError) as error:
+            said = str(error).splitlines()[0]
+            raise DataError(
+                f"{where}: its samples make no batch ({said}); each must be (image, label) of "
+                "tensors, and all images of one shape"
+            ) from error
+        signals = _signals(collated, where)
         signals.setdefault(f"{BATCH}index", rows)
+        self.checks.look(signals, where)
         return {name: value.to(self.device) for name, value in signals.items()}
 
 
@@ -151,6 +181,7 @@ class LoaderBatches:
         self, loader: DataLoader[Any], seed: int, device: torch.device, world: int = 1
     ) -> None:
         self.loader, self.order_seed, self.device, self.world = loader, seed, device, world
+        self.checks = BatchChecks()
         if isinstance(loader.dataset, IterableDataset) and not hasattr(loader.dataset, "__len__"):
             raise DataError(
                 "the DataLoader reads an IterableDataset without a length, so nobody knows how "
@@ -203,11 +234,27 @@ class LoaderBatches:
         batches = iter(self.loader)
         for step in range(len(self)):
             self._seed(epoch, step)
-            batch = next(batches, None)
+            where = f"batch {step + 1} of {len(self)} of the DataLoader, epoch {epoch + 1}"
+            batch = self._next(batches, where)
             if batch is None:
                 return
             if step >= start:
-                yield {name: value.to(self.device) for name, value in _signals(batch).items()}
+                signals = _signals(batch, where)
+                self.checks.look(signals, where)
+                yield {name: value.to(self.device) for name, value in signals.items()}
+
+    def _next(self, batches: Iterator[Any], where: str) -> Any:
+        """The next batch; None at the end."""
+        try:
+            return next(batches, None)
+        except (TypeError, RuntimeError) as error:
+            if "default_collate" not in str(error) and "stack expects" not in str(error):
+                raise
+            said = str(error).splitlines()[-1 if "Traceback" in str(error) else 0]
+            raise DataError(
+                f"{where}: its samples make no batch ({said}); images must be tensors of one "
+                "shape: give the dataset a transform such as ToTensor()"
+            ) from error
 
     def once(self) -> Iterator[dict[str, Tensor]]:
         """Every batch once."""
@@ -221,7 +268,27 @@ class LoaderBatches:
         seed_all(int(sample_seeds(self.order_seed, torch.tensor([step + 1]), epoch)[0]))
 
 
-def _signals(batch: Any) -> dict[str, Tensor]:
+def _as_tensors(sample: Any, row: int) -> Any:
+    """A sample whose image is no tensor yet, by the rule of `stillhouse.data.pixels`."""
+
+    def shown(value: Any) -> Any:
+        if is_picture(value):
+            raise DataError(
+                f"row {row} of the dataset has a PIL image, and a network is shown floats: give "
+                "the dataset a transform such as ToTensor()"
+            )
+        if isinstance(value, np.ndarray) and value.ndim == 3:
+            return to_pixels(value, f"the image of row {row}")
+        return value
+
+    if isinstance(sample, Mapping):
+        return {key: shown(value) for key, value in sample.items()}
+    if isinstance(sample, tuple | list) and sample:
+        return (shown(sample[0]), *sample[1:])
+    return sample
+
+
+def _signals(batch: Any, where: str) -> dict[str, Tensor]:
     """A batch of a loader under our names.
 
     Raises:
@@ -236,6 +303,7 @@ def _signals(batch: Any) -> dict[str, Tensor]:
         return {f"{BATCH}{name}": v for name, v in zip(known, batch, strict=False)}
     what = [type(each).__name__ for each in batch] if isinstance(batch, Sequence) else type(batch)
     raise DataError(
-        f"a batch must be (images, labels), (images, labels, index) or a mapping of tensors; it is "
-        f"{what}. Images must be tensors: give the dataset a transform such as ToTensor()"
+        f"{where}: a batch must be (images, labels), (images, labels, index) or a mapping of "
+        f"tensors; it is {what}. Images must be tensors: give the dataset a "
+        "transform such as ToTensor()"
     )

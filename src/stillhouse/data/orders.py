@@ -8,6 +8,7 @@ from torch.utils.data import Sampler
 
 from stillhouse.data.batches import Order
 from stillhouse.data.views import shuffled, uniform
+from stillhouse.errors import DataError
 
 _PARTNER = 2
 """The draw that picks partners."""
@@ -29,7 +30,13 @@ class OrderSampler(Sampler[int]):
     """
 
     def __init__(self, order: Order, labels: Tensor, *, seed: int = 0) -> None:
-        self.order, self.labels, self.seed, self.epoch = order, labels, seed, 0
+        known = labels if isinstance(labels, Tensor) else torch.as_tensor(labels)
+        if known.ndim != 1 or known.is_floating_point() or not len(known):
+            raise DataError(
+                f"the labels of a sampler are whole numbers [N], one for each row; these are "
+                f"{known.dtype} {list(known.shape)}"
+            )
+        self.order, self.labels, self.seed, self.epoch = order, known.long(), seed, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch comes, counted from 0."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from stillhouse.data.augment import Augment
-from stillhouse.data.pixels import is_picture, plain_picture, to_pixels
+from stillhouse.data.pixels import channels_of, is_picture, plain_picture, to_pixels
 from stillhouse.data.tables import ImageTable, SampleTable, Table
 from stillhouse.data.views import LOOKUP, PLAIN_VIEW, lookup, sample_seeds
 from stillhouse.errors import DataError
@@ -57,6 +57,26 @@ class _Views(Dataset[tuple[Tensor, Any, int]]):
         if not bool(torch.isfinite(shown).all()):
             raise DataError(f"the transform gave nan or inf for {where}; mend it, or the image")
         return shown
+
+
+def mean_std_of(
+    table: Table, *, transformed: bool = False
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and std of each channel, by which a table is normalised.
+
+    Those of a table in memory; of samples that are read one by one the middle of pixels, and 0 and
+    1 of floats, which are taken as they are. ``transformed``: a transform makes floats of them.
+
+    >>> mean_std_of(SampleTable([(torch.zeros(1, 2, 2), 0)], torch.tensor([0]), torch.tensor([0])))
+    ((0.0,), (1.0,))
+    """
+    if isinstance(table, ImageTable):
+        return table.mean_std()
+    first, where = table.read(0), table.where(0)
+    channels = channels_of(first, where)
+    as_they_are = transformed or to_pixels(first, where).is_floating_point()
+    middle, spread = (0.0, 1.0) if as_they_are else (0.5, 0.25)
+    return (middle,) * channels, (spread,) * channels
 
 
 def seed_all(number: int) -> None:

@@ -120,6 +120,9 @@ def _scores(
     objective: Objective, table: BatchSource, platform: Platform, gathered: RowGatherer
 ) -> Scores:
     task, measures = objective.stage.task, objective.stage.measures
+    checks = getattr(table, "checks", None)  # batches of the user's own
+    if checks is not None:
+        checks.labels = objective.label_problem
     running = {label: RunningScores(task, platform) for label in measures}
     for batch in table.once():
         known = measured(objective, batch, platform)

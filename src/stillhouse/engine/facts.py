@@ -6,6 +6,7 @@ known when a method is called, all of it when a first batch is there.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -72,6 +73,9 @@ class Facts:
         return torch.arange(self.rows) if self.labels is None else self.labels
 
 
+SAID_ROWS = "rows is the number of training rows, a whole number, or their labels, a tensor [rows]"
+
+
 def facts_of(train: BatchSource) -> Facts:
     """The facts of batches."""
     return Facts(
@@ -94,8 +98,15 @@ def facts_given(
         rows: the number of training rows, or their labels, int64 [rows].
         seed: of the training.
     """
-    labels = rows if isinstance(rows, Tensor) else None
-    count = len(rows) if isinstance(rows, Tensor) else rows
+    given: object = rows
+    labels = count = None
+    if isinstance(given, Tensor):
+        labels, count = given, len(given) if given.ndim == 1 else 0
+    elif given is not None:
+        count = int(given) if isinstance(given, Integral) and type(given) is not bool else 0
+    if count is not None and count < 1:
+        said = f"a tensor {list(given.shape)}" if isinstance(given, Tensor) else f"{given!r:.40}"
+        raise WiringError("rows", [f"{SAID_ROWS}; it is {said}"])
     first = next(iter(signals.values()))
 
     def shown(most: int) -> Signals:
@@ -105,14 +116,22 @@ def facts_given(
     return Facts(shown, labels, count, batch, seed=seed)
 
 
+HOW_TO_GIVE = {
+    "image": "images (in a mapping: image, images, img or pixel_values)",
+    "label": "labels (in a mapping: label, labels, target or targets)",
+    "index": "index=..., the row of each image in the training data (a DataLoader: batches of "
+    "(images, labels, index); `fit` on the Dataset itself knows the rows)",
+}
+
+
 def lacking(name: str, batch: Mapping[str, Tensor]) -> str:
     """What to say of a signal that a batch does not hold.
 
-    >>> lacking("batch.index", {"batch.image": torch.zeros(1)})
-    "the batch has no 'index' (it has: image); give index=..."
+    >>> lacking("batch.mask", {"batch.image": torch.zeros(1)})
+    "the batch has no 'mask' (it has: image); give mask=..."
     """
     there = ", ".join(part(known) for known in batch if owner(known) == BATCH)
-    wanted = {"image": "images", "label": "labels"}.get(part(name), f"{part(name)}=...")
+    wanted = HOW_TO_GIVE.get(part(name), f"{part(name)}=...")
     return f"the batch has no '{part(name)}' (it has: {there or 'nothing'}); give {wanted}"
 
 

@@ -305,6 +305,15 @@ class Objective(nn.Module):
         for name, module in self.stateful().items():
             module.load_state_dict(weights[name])
 
+    def label_problem(self, batch: Mapping[str, Tensor]) -> str | None:
+        """Why the labels of a batch are none of what is measured here; None when they are."""
+        label = batch.get("batch.label")
+        outputs = [self.wiring.seen.get(signal) for signal in self.stage.measures.values()]
+        widths = [output.shape[1] for output in outputs if output is not None and output.ndim == 2]
+        if label is None or not widths:
+            return None
+        return self.stage.task.batch_problem(label, min(widths))
+
     @property
     def finite(self) -> bool:
         """Whether all weights are: a finite loss can still send them to inf in its last step."""

@@ -71,6 +71,10 @@ class Task(ABC):
         """Why these labels of a whole table are none of this task; None when they are."""
         return None
 
+    def batch_problem(self, labels: Tensor, width: int) -> str | None:
+        """Why these labels of a batch do not fit outputs of this width; None when they do."""
+        return None
+
     def output_problem(self, output: Tensor) -> str | None:
         """What is scored, where this output is of another form; None where it is of that form."""
         return None
@@ -113,6 +117,17 @@ class Classification(Task):
             f"a classification wants class indices, int64 [N]; the labels are {labels.dtype} "
             f"{list(labels.shape)}"
         )
+
+    def batch_problem(self, labels: Tensor, width: int) -> str | None:
+        """Class indices below the width of the output, int64 [B]."""
+        said = self.label_problem(labels)
+        if said is None and (int(labels.min()) < 0 or int(labels.max()) >= width):
+            row = int(((labels < 0) | (labels >= width)).nonzero()[0, 0])
+            said = (
+                f"the label of row {row} is {int(labels[row])}; there are {width} classes, 0 to "
+                f"{width - 1} (leave out rows whose label is not known)"
+            )
+        return said
 
     def predict(self, output: Tensor, /) -> Tensor:
         """The class of the largest logit."""

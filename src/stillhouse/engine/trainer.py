@@ -13,11 +13,11 @@ from stillhouse.engine.optimisers import OptimizerFactory, sgd
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.schedules import ScheduleFactory, cosine
 from stillhouse.engine.seeding import StepSeeds
-from stillhouse.engine.signals import Signals
+from stillhouse.engine.signals import Signals, shape_text
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.stepper import Stepper
 from stillhouse.engine.threads import thread_budget
-from stillhouse.errors import WiringError
+from stillhouse.errors import DataError, WiringError
 
 __all__ = ["Settings", "Trainer", "Weights", "opened", "training"]
 
@@ -94,6 +94,9 @@ class Trainer:
         self.steps_in_all = self.per_epoch * settings.epochs
         self.images_per_step = train.batch_size * settings.accumulate
         self._train = train
+        checks = getattr(train, "checks", None)  # batches of the user's own
+        if checks is not None:
+            checks.labels = objective.label_problem
         self._seeds = StepSeeds(settings.seed, "step", platform.rank)
         self.steppers = [
             Stepper(
@@ -139,8 +142,25 @@ class Trainer:
                 continue
             for at, batch in enumerate(group):
                 last, share = at == len(group) - 1, 1.0 / len(group)
-                stepper.step(batch, number=number, last=last, share=share)
+                try:
+                    stepper.step(batch, number=number, last=last, share=share)
+                except (RuntimeError, ValueError, IndexError) as error:
+                    problem = self._unlike_first(batch, number, error)
+                    if problem is None:
+                        raise
+                    raise problem from error
         self.objective.after_step(progress=(number + 1) / self.steps_in_all)
+
+    def _unlike_first(self, batch: Signals, number: int, error: Exception) -> DataError | None:
+        """What to say where networks fail on a batch of another shape than they were checked on."""
+        for name, seen in self.objective.wiring.seen.items():
+            if name in batch and batch[name].shape[1:] != seen.shape[1:]:
+                now, before = (shape_text(value[0]) for value in (batch[name], seen))
+                return DataError(
+                    f"step {number + 1}: the networks fail on a batch whose rows of '{name}' are "
+                    f"{now}; they were checked on {before} ({str(error).splitlines()[0]})"
+                )
+        return None
 
     def look(self) -> None:
         """Make sure that all terms so far are finite.

@@ -89,6 +89,7 @@ class MemoryContrast(nn.Module):
 
     def forward(self, student: Tensor, teacher: Tensor, index: Tensor) -> Tensor:
         """Contrast, then remember."""
+        check_rows(index, self.negatives.rows)
         mine, theirs = directions(student), directions(teacher)
         drawn = self.negatives.draw(index)
         scores = self._scores(mine, self.teacher_memory), self._scores(theirs, self.student_memory)
@@ -179,6 +180,7 @@ class PastPredictions(nn.Module):
 
     def forward(self, student: Tensor, label: Tensor, index: Tensor) -> Tensor:
         """Read the targets, then remember."""
+        check_rows(index, len(self.seen))
         log_p = F.log_softmax(student.float(), dim=1)
         hard = F.one_hot(label, log_p.shape[1]).to(log_p)
         target = torch.where(self.seen[index][:, None], self.said[index], hard)
@@ -190,6 +192,31 @@ class PastPredictions(nn.Module):
         said, index = of_all(said), of_all(index)
         self.said[index] = said
         self.seen[index] = True
+
+
+def check_rows(index: Tensor, rows: int) -> None:
+    """Refuse what names no rows of the training data: it would write over the memory of others.
+
+    On an accelerator values are checked there, without waiting for it.
+
+    Raises:
+        WiringError: not int64 [B], or a row outside 0..rows-1.
+
+    >>> check_rows(torch.tensor([0, 3]), 4)
+    """
+    if torch.compiler.is_compiling():
+        return
+    if not isinstance(index, Tensor) or index.dtype != torch.int64 or index.ndim != 1:
+        kind = f"{index.dtype} {list(index.shape)}" if isinstance(index, Tensor) else type(index)
+        said = f"'index' is the row of each image in the training data, int64 [B]; it is {kind}"
+        raise WiringError("index", [said])
+    outside = (index < 0) | (index >= rows)
+    if index.device.type != "cpu":
+        torch._assert_async(~outside.any())
+    elif bool(outside.any()):
+        wrong = int(index[outside][0])
+        raise WiringError("index", [f"row {wrong} is none of the {rows} training rows, 0 to "
+                                    f"{rows - 1}"])  # fmt: skip
 
 
 def of_all(x: Tensor) -> Tensor:

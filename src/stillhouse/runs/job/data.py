@@ -12,7 +12,7 @@ from stillhouse.data.augment import Augment
 from stillhouse.data.batches import Batches
 from stillhouse.data.image_operations import resize_table
 from stillhouse.data.load import Splits, load
-from stillhouse.data.pixels import channels_of, to_pixels
+from stillhouse.data.samples import mean_std_of
 from stillhouse.data.tables import FloatTable, ImageTable, SampleTable, Table
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.task import CLASSIFICATION, Task
@@ -250,28 +250,16 @@ def settle_augment(
                 "data", [f"{said}be applied; write 'augment: none', or leave out one"]
             )
         written = AugmentSection()
+    mean, std = mean_std_of(table, transformed=transform is not None)
+    std = tuple(max(value, LEAST_STD) for value in std)
     if isinstance(table, ImageTable):
-        mean, std = table.mean_std()
-        std = tuple(max(value, LEAST_STD) for value in std)
         _check_sides(written, table)
     else:
-        mean, std = _of_samples(table, transform)
         written = written or AugmentSection()
     if written is None and isinstance(table, ImageTable) and table.channels == 1:
         written = AugmentSection(crop=max(round(table.height / 14), 1))
     chosen = written or AugmentSection(crop=4, flip=True)
     return Augment(mean, std, **chosen.model_dump())
-
-
-def _of_samples(
-    table: SampleTable, transform: Callable[[Any], Tensor] | None
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and std by the first image: the middle of pixels; 0 and 1 of floats."""
-    first, where = table.read(0), table.where(0)
-    channels = channels_of(first, where)
-    as_they_are = transform is not None or to_pixels(first, where).is_floating_point()
-    middle, spread = (0.0, 1.0) if as_they_are else (0.5, 0.25)
-    return (middle,) * channels, (spread,) * channels
 
 
 def _check_sides(augment: AugmentSection | None, table: ImageTable) -> None:
