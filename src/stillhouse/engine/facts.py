@@ -102,8 +102,10 @@ def facts_given(
     labels = count = None
     if isinstance(given, Tensor):
         labels, count = given, len(given) if given.ndim == 1 else 0
+    elif isinstance(given, bool) or not isinstance(given, Integral | None):
+        count = 0
     elif given is not None:
-        count = int(given) if isinstance(given, Integral) and type(given) is not bool else 0
+        count = int(given)
     if count is not None and count < 1:
         said = f"a tensor {list(given.shape)}" if isinstance(given, Tensor) else f"{given!r:.40}"
         raise WiringError("rows", [f"{SAID_ROWS}; it is {said}"])
