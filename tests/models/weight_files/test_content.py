@@ -115,6 +115,17 @@ def test_truncated_files_are_damaged(source, target, refused, tmp_path, kind):
         assert "is truncated or damaged" in refused(target, file), share
 
 
+def test_a_flipped_bit_in_the_directory_of_a_zip(source, target, refused, tmp_path):
+    """The length of a name there is one more, so bytes that are no text come with it."""
+    torch.save(source.state_dict(), tmp_path / "w.pt")
+    held = bytearray((tmp_path / "w.pt").read_bytes())
+    entry = held.index(b"PK\x01\x02")
+    held[entry + 9] |= 0x08  # names are UTF-8
+    held[entry + 28] |= 0x40
+    (tmp_path / "w.pt").write_bytes(held)
+    assert "is truncated or damaged" in refused(target, tmp_path / "w.pt")
+
+
 def test_what_is_not_there(source, target, refused, tmp_path):
     torch.save(source.state_dict(), tmp_path / "best.pth")
     assert "does not exist; beside it is best.pth" in refused(target, tmp_path / "best.pt")

@@ -130,7 +130,7 @@ def _zipped(file: Path) -> Content:
     try:
         with zipfile.ZipFile(file) as archive:
             names = archive.namelist()
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):  # bits of its directory are off
         return Content(None, *_DAMAGED)
     inner = {name.partition("/")[2] or name for name in names}
     if any(name.endswith("constants.pkl") for name in inner):
