@@ -199,7 +199,7 @@ class Role(Node):
         given = {key if key == LOGITS else f":{key}": value for key, value in named.items()}
         if self._taps is not None:
             heard = self._taps.collect()
-            given |= {part: heard[tap] for part, tap in self._taps_of.items()}
+            given.update({part: heard[tap] for part, tap in self._taps_of.items()})
         return {f"{self.name}.{part}": value for part, value in given.items()}
 
 

@@ -131,7 +131,7 @@ class Taps:
         named = named_outputs(value)
         if suffix not in ("", INPUT):
             key = suffix
-        elif isinstance(value, tuple | list) and named:
+        elif isinstance(value, (tuple, list)) and named:
             key = next(iter(named))  # what a layer gives comes before what it gives besides
         else:
             key = LOGITS

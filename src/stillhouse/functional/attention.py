@@ -13,6 +13,7 @@ from stillhouse.errors import RecipeError, nearest
 from stillhouse.functional.numerics import bounded, without_autocast
 
 Form = Literal["maps", "whole"]
+FORMS = get_args(Form)  # outside of what torch compiles: not all versions can look inside
 
 
 def attention_gap(student: Tensor, teacher: Tensor, *, power: float = 2.0) -> Tensor:
@@ -96,8 +97,8 @@ def factor_gap(student: Tensor, teacher: Tensor, *, form: Form = "maps") -> Tens
     >>> factor_gap(*x).item()
     1.0
     """
-    if form not in get_args(Form):
-        said = f"form is '{form}'; {nearest(form, get_args(Form))}"
+    if form not in FORMS:
+        said = f"form is '{form}'; {nearest(form, FORMS)}"
         raise RecipeError("loss 'factor_gap'", [said])
     if form == "maps":
         flat = [_attention(x, 2.0) for x in (student, teacher)]

@@ -27,7 +27,7 @@ def all_outputs(output: Any) -> dict[str, Tensor]:
     named: Iterable[tuple[Any, Any]]
     if isinstance(output, Mapping):
         named = output.items()
-    elif isinstance(output, tuple | list):
+    elif isinstance(output, (tuple, list)):
         places = [(str(at), value) for at, value in enumerate(output)]
         named = [*zip(getattr(output, "_fields", ()), output, strict=False), *places]
     elif is_dataclass(output):
@@ -100,7 +100,7 @@ def output_problem(output: Any, asked: str | int | None = None) -> str:
     if not outputs:
         what = "None" if output is None else f"a {type(output).__module__}.{type(output).__name__}"
         what = what.replace("builtins.", "")
-        inside = " without any tensor" if isinstance(output, Mapping | tuple | list) else ""
+        inside = " without any tensor" if isinstance(output, (Mapping, tuple, list)) else ""
         said = "wanted is a tensor of logits, or several tensors by name or position"
         return f"it gives {what}{inside}; {said}"
     there = ", ".join(f"{name} {list(value.shape)}" for name, value in outputs.items())
