@@ -79,5 +79,5 @@ class Named(nn.Module):
 
 def test_a_model_without_logits_is_said(train: Batches, platform: Platform, tmp_path: Path) -> None:
     role = Role("teacher", Named())
-    with pytest.raises(StillhouseError, match="none is called .logits."):
+    with pytest.raises(StillhouseError, match=r"none is called .logits."):
         record(role, ["logits"], train, tmp_path, {}, platform, views=1)
