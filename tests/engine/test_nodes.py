@@ -69,12 +69,23 @@ def test_a_role_reads_several_inputs_in_order() -> None:
 
 
 def test_a_model_without_a_linear_needs_a_named_head() -> None:
-    convolutional = nn.Sequential(nn.Conv2d(3, 5, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     with pytest.raises(ModelError, match=r"no Linear inside.*head: PATH"):
-        Role("student", convolutional).problem("embedding")
-    role = Role("student", convolutional, head="0")
+        Role("student", nn.Sequential(nn.Flatten())).problem("embedding")
+
+
+def test_a_convolution_may_be_the_head_and_its_embedding_is_the_mean_over_positions() -> None:
+    convolutional = nn.Sequential(nn.Conv2d(3, 5, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    role = Role("student", convolutional)
     assert role.head_module() is convolutional[0]
     assert role.tap_of("embedding") == "0:in"
+    image = torch.randn(2, 3, 4, 4)
+    role.open(["embedding"])
+    given = role.run({"batch.image": image})
+    role.close()
+    by_hand = image.sum((2, 3)) / 16
+    assert torch.allclose(given["student.embedding"], by_hand, atol=1e-6)
+    assert torch.allclose(convolutional[0](by_hand[:, :, None, None])[:, :, 0, 0],
+                          given["student.logits"], atol=1e-5)  # fmt: skip
 
 
 def test_a_bare_linear_is_its_own_head() -> None:

@@ -47,7 +47,7 @@ def test_what_is_found_has_the_shape_of_the_tap_and_values_below_0(name: str) ->
     shapes = [tuple(heard[tap].shape[1:]) for tap in found]
     assert shapes == [level.shape for level in outer]
     moved = [tap for tap, level in zip(found, outer, strict=True) if tap != level.tap]
-    assert moved
+    assert bool(moved) == (name != "mobilenet_v2")  # its blocks end in a linear layer
     assert all((heard[tap] < 0).any() for tap in moved)
 
 

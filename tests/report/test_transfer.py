@@ -95,7 +95,7 @@ def test_a_run_with_a_transfer_set_shows_it(made, portrait: Gallery) -> None:
     assert f"lie between {MINUS}{abs(facts.pixels.low):.2f} and {facts.pixels.high:.2f}" in text
     assert re.search(r"beta 1 \d+ 0\.\d{3} 0\.\d{3} 0\.\d{4}", text)
     assert body(page).count("<img ") == 2 * len(facts.impressions)
-    assert body(page).count("Plotly.newPlot(") == 5 + 4
+    assert page.read_text(encoding="utf-8").count("Plotly.newPlot(") == 5 + 4
     assert len(page.read_bytes()) - before < 400_000
     assert text.index("What the student learnt from") < text.index("Transfer set")
 

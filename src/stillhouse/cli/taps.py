@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from stillhouse.runs.job.networks import Network
 
 IMAGES = 128
+LOW_LIKENESS = 0.3
+"""Of linear CKA: below it none of the layers was alike, and the best of them says little."""
 
 
 def taps(
@@ -92,7 +94,8 @@ def _pairs(
     table = Table(box=None, pad_edge=False, title="Pairs of layers", title_justify="left")
     for column in ("pairs", "student", "shape", "teacher", "shape", "likeness"):
         table.add_column(column, no_wrap=True)
-    for pair in proposals(student, teacher, images):
+    found = proposals(student, teacher, images)
+    for pair in found:
         shapes = (str(list(shape)) for shape in (pair.my_shape, pair.their_shape))
         mine, theirs = shapes
         table.add_row(pair.by, pair.mine, mine, pair.theirs, theirs, f"{pair.likeness:.3f}")
@@ -102,3 +105,11 @@ def _pairs(
         "your own.",
         markup=False,
     )
+    low = [pair.likeness for pair in found if pair.by == "auto" and pair.likeness < LOW_LIKENESS]
+    if low:
+        console.print(
+            f"Caution: in {len(low)} of the pairs of 'auto' the likeness is {min(low):.2f} at "
+            f"least, below {LOW_LIKENESS:g}: no better one was found, so they say little. Prefer "
+            "levels, or name the pairs.",
+            markup=False,
+        )

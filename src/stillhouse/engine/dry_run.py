@@ -6,15 +6,17 @@ It sizes bridges, learns shapes, and finds what only a run can tell.
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stillhouse.engine.facts import lacking
 from stillhouse.engine.flags import Flags
 from stillhouse.engine.graph import Graph
+from stillhouse.engine.heads import distilled_beside, makes_logits
 from stillhouse.engine.nodes import Bridge, Node, Role
 from stillhouse.engine.order import parts_of
 from stillhouse.engine.seeding import seeded
 from stillhouse.engine.signals import BATCH, EMBEDDING, LOGITS, Signals, owner, shape_text
+from stillhouse.engine.taps import Taps
 from stillhouse.engine.task import Task
 from stillhouse.engine.terms import Term
 from stillhouse.errors import StillhouseError, WiringError, nearest
@@ -53,21 +55,38 @@ def _run_node(node: Node, signals: Signals, seed: int) -> str | None:
     return None
 
 
-def head_problem(node: Node, signals: Mapping[str, Tensor]) -> str | None:
-    """An embedding is the input of the head: the head must give the logits from it."""
+def head_problem(
+    node: Node, signals: Mapping[str, Tensor], nodes: Sequence[Node] = ()
+) -> str | None:
+    """An embedding is the input of the head: the head must give the logits from it.
+
+    A head that gives them only with another beside it cannot be taken by another network.
+    """
     embedding, logits = f"{node.name}.{EMBEDDING}", f"{node.name}.{LOGITS}"
     if not isinstance(node, Role) or embedding not in signals or EMBEDDING in node.aliases:
         return None
     if logits not in signals:
         return None
-    given, wanted = node.head_module()(signals[embedding]).float(), signals[logits].float()
-    same = given.shape == wanted.shape
-    if same and torch.allclose(given, wanted, atol=1e-4, rtol=1e-3, equal_nan=True):
+    head, wanted = node.head_module(), signals[logits]
+    if not isinstance(head, nn.Conv2d) and makes_logits(head(signals[embedding]), wanted):
         return None
-    return (
-        f"'{node.name}.{node.head}' is taken for the head, but its output is not the logits; "
-        "name the head (head: PATH)"
-    )
+    beside = distilled_beside(node.module, node.head)
+    paths = [node.head] if beside is None else [node.head, beside]
+    with Taps(node.module, paths, who=node.name) as taps:
+        node.module(*(signals[name] for name in node.reads))
+        given = taps.collect()
+    if not makes_logits(given[node.head], wanted, given.get(beside or "")):
+        return (
+            f"'{node.name}.{node.head}' is taken for the head, but its output is not the logits; "
+            "name the head (head: PATH)"
+        )
+    if any(isinstance(each, Bridge) and each.module is head for each in nodes):
+        other = f" and '{beside}'" if beside else " over positions"
+        return (
+            f"the logits of '{node.name}' are the mean of '{node.head}'{other}, so its head alone "
+            "cannot judge another network's embedding; take a method that shares no head"
+        )
+    return None
 
 
 def _missing_problem(asker: str, read: str, signals: Mapping[str, Tensor]) -> str | None:
@@ -149,7 +168,7 @@ def dry_run(
                 node.open(parts[node.name])
                 if isinstance(node, Role):
                     node.watch()
-                found = _run_node(node, signals, seed) or head_problem(node, signals)
+                found = _run_node(node, signals, seed) or head_problem(node, signals, nodes)
                 problems += [found] if found else []
             asked = [_term_problem(term, signals, seed) for term in stage.terms()]
             asked += [

@@ -12,9 +12,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from stillhouse.engine.heads import find_head
-from stillhouse.engine.signals import EMBEDDING, LOGITS, Signals, as_names
-from stillhouse.engine.taps import Taps, tap_problem
+from stillhouse.engine.heads import find_head, pooled
+from stillhouse.engine.maps import MapLayout
+from stillhouse.engine.signals import EMBEDDING, LOGITS, Signals, as_names, shape_text
+from stillhouse.engine.taps import AS_MAP, Taps, tap_problem
 from stillhouse.errors import ModelError, WiringError
 from stillhouse.functional.numerics import full, without_autocast
 from stillhouse.models.outputs import named_outputs, output_problem
@@ -60,14 +61,15 @@ class Role(Node):
     """A model with taps: ``student``, ``teacher``, a peer, a critic.
 
     Gives ``name.logits`` (what the model returns, see ``output``), ``name.embedding`` (what its
-    head reads), any tap (``name.layer3``, ``name.fc:in``) and, of a model that returns several
-    tensors, each one under its key (``name.:hidden``, ``name.:1``).
+    head reads; of a convolution the mean over positions), any tap (``name.layer3``,
+    ``name.fc:in``) and, of a model that returns several tensors, each one under its key
+    (``name.:hidden``, ``name.:1``).
 
     Args:
         name: how signals call it.
         module: any ``nn.Module``; never edited, only listened to.
         reads: its inputs, in order.
-        head: path of the Linear that gives the logits; found when not named (the last Linear).
+        head: path of the module that gives the logits; found when not named (`find_head`).
         aliases: other names for taps, such as ``{"hint": "layer2.1"}``.
         frozen: paths of submodules that keep their bits while the rest learns, such as a classifier
             that was taken over; they are in eval mode and no optimiser (so no weight decay) sees
@@ -108,6 +110,8 @@ class Role(Node):
         self._asked: frozenset[str] = frozenset()
         self._taps: Taps | None = None
         self._taps_of: dict[str, str] = {}
+        self._maps: tuple[str, ...] = ()
+        self._layout: MapLayout | None = None
 
     @property
     def module(self) -> nn.Module:
@@ -165,8 +169,11 @@ class Role(Node):
         self.close()
         self._asked = frozenset(parts)
         taps = {part: self.tap_of(part) for part in parts}
-        self._taps_of = {part: tap for part, tap in taps.items() if tap is not None}
+        named = {part: tap for part, tap in taps.items() if tap is not None}
+        self._taps_of = {part: tap.removesuffix(AS_MAP) for part, tap in named.items()}
         self._taps = Taps(self._module, self._taps_of.values(), who=self.name)
+        self._maps = tuple(part for part, tap in named.items() if tap.endswith(AS_MAP))
+        self._layout = MapLayout.of(self._module) if self._maps else None
 
     def watch(self) -> None:
         """From now until `close`, refuse taps whose values are changed in place."""
@@ -200,7 +207,21 @@ class Role(Node):
         if self._taps is not None:
             heard = self._taps.collect()
             given.update({part: heard[tap] for part, tap in self._taps_of.items()})
+            image = signals[self.reads[0]].shape
+            for part in self._maps:
+                given[part] = self._as_map(part, given[part], image)
+            if EMBEDDING in self._taps_of and EMBEDDING not in self.aliases:
+                given[EMBEDDING] = pooled(given[EMBEDDING])
         return {f"{self.name}.{part}": value for part, value in given.items()}
+
+    def _as_map(self, part: str, value: Tensor, image: torch.Size) -> Tensor:
+        found = None if self._layout is None else self._layout.read(value, image)
+        if found is None:
+            said = f"tap '{self._taps_of[part]}' gives {shape_text(value)}"
+            raise WiringError(
+                self.name, [f"{said}, which is no map of images {list(image)[1:]}; tap another"]
+            )
+        return found
 
 
 class Ema(Role):

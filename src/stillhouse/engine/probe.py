@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.engine.flags import Flags
-from stillhouse.engine.heads import find_head
+from stillhouse.engine.heads import distilled_beside, find_head, makes_logits
 from stillhouse.engine.signals import LOGITS
 from stillhouse.errors import ModelError
 from stillhouse.models.outputs import named_outputs
@@ -85,9 +85,13 @@ def _embedding(
     except ModelError:
         return []
     given = heard.get(head, logits if head == "" else None)
-    if given is None or logits is None or not torch.equal(given, logits):
+    if given is None or logits is None or logits.ndim != 2:
         return []
-    width = getattr(module.get_submodule(head), "in_features", "?")
+    beside = distilled_beside(module, head) if head else None
+    if not makes_logits(given, logits, heard.get(beside or "")):
+        return []
+    layer = module.get_submodule(head)
+    width = getattr(layer, "in_features", getattr(layer, "in_channels", "?"))
     return [TapRow("embedding", f"= input of the head, {head}:in", f"[B, {width}]")]
 
 

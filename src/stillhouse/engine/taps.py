@@ -1,7 +1,8 @@
 """Taps: where a model is listened to. Hooks only; no model is ever edited.
 
 A tap is a module path with an optional suffix: ``layer3`` (its output), ``fc:in`` (its first
-input), ``encoder:1`` or ``encoder:hidden`` (one element of a tuple or mapping it returns).
+input), ``encoder:1`` or ``encoder:hidden`` (one element of a tuple or mapping it returns). Behind
+any of these ``:as_map`` reads what is heard as a map [B, C, H, W], see `MapLayout`.
 """
 
 from collections.abc import Callable, Iterable
@@ -11,9 +12,10 @@ from torch import Tensor, nn
 
 from stillhouse.engine.signals import LOGITS
 from stillhouse.errors import WiringError, nearest
-from stillhouse.models.outputs import named_outputs
+from stillhouse.models.outputs import layer_output, named_outputs
 
 INPUT = "in"
+AS_MAP = ":as_map"
 
 
 def split_tap(tap: str) -> tuple[str, str]:
@@ -129,17 +131,13 @@ class Taps:
         if isinstance(value, Tensor) and suffix in ("", INPUT):
             return value
         named = named_outputs(value)
-        if suffix not in ("", INPUT):
-            key = suffix
-        elif isinstance(value, (tuple, list)) and named:
-            key = next(iter(named))  # what a layer gives comes before what it gives besides
-        else:
-            key = LOGITS
-        if key not in named:
+        key = LOGITS if suffix in ("", INPUT) else suffix
+        found = layer_output(value) if key == LOGITS else named.get(key)
+        if found is None:
             there = ", ".join(f"'{path}:{name}'" for name in named)
             said = f"tap '{tap}' finds no tensor '{key}' in what '{path or self.who}' gives"
             raise WiringError(self.who, [f"{said}; choose one of {there}"])
-        return named[key]
+        return found
 
     def close(self) -> None:
         """Remove the hooks."""

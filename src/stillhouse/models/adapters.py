@@ -1,12 +1,14 @@
 """Networks of timm and torchvision, built only where these packages are installed."""
 
 import re
+from contextlib import suppress
 from typing import Any
 
 from torch import nn
 
 from stillhouse.errors import MissingExtra, ModelError, nearest
 from stillhouse.models.family import ModelRequest
+from stillhouse.models.hugging_face import classes_of_folder
 
 TORCHVISION_CLASSES = 1000
 """Of all its default weights for classification."""
@@ -32,14 +34,17 @@ def build_timm(found: re.Match[str], ask: ModelRequest) -> nn.Module:
         raise _unknown(ask, "timm", architecture, timm.list_models())
     # Some models of timm take no in_chans; all of them are for 3 channels without it.
     stem = {} if ask.channels == 3 else {"in_chans": ask.channels}
+    pretrained = bool(found["pretrained"])
     try:
         network = timm.create_model(
-            architecture, pretrained=bool(found["pretrained"]), num_classes=ask.classes, **stem
+            architecture, pretrained=pretrained, num_classes=ask.classes, **stem, **ask.arguments
         )
-    except TypeError as refused:
-        if "in_chans" not in str(refused):
-            raise
-        raise _three_channels(ask) from refused
+    except (TypeError, ValueError, AssertionError) as refused:
+        if "in_chans" in str(refused):
+            raise _three_channels(ask) from refused
+        if ask.arguments:
+            raise _arguments(ask, refused) from refused
+        raise
     return _module(network)
 
 
@@ -65,9 +70,17 @@ def build_torchvision(found: re.Match[str], ask: ModelRequest) -> nn.Module:
     known = models.list_models(module=models)
     if architecture not in known:
         raise _unknown(ask, "torchvision", architecture, known)
+    wanted: dict[str, Any] = {"weights": "DEFAULT"}
     if not found["pretrained"]:
-        return _module(models.get_model(architecture, weights=None, num_classes=ask.classes))
-    network = _module(models.get_model(architecture, weights="DEFAULT"))
+        wanted = {"weights": None, "num_classes": ask.classes}
+    try:
+        network = _module(models.get_model(architecture, **wanted, **ask.arguments))
+    except (TypeError, ValueError, AssertionError) as refused:
+        if not ask.arguments:
+            raise
+        raise _arguments(ask, refused) from refused
+    if not found["pretrained"]:
+        return network
     _fit_head(network, ask)
     return network
 
@@ -81,17 +94,42 @@ def comes_trained(name: str, classes: int) -> bool:
     (True, False)
     """
     package, _, rest = name.partition(":")
-    architecture, _, pretrained = rest.partition(":")
+    architecture, _, pretrained = rest.rpartition(":")
     if pretrained != "pretrained":
         return False
     if package == "torchvision":
         return classes == TORCHVISION_CLASSES
+    if package == "hf":
+        return classes_of_folder(rest.removesuffix(":pretrained")) == classes
     if package != "timm":
         return False
     import timm
 
     found = timm.get_pretrained_cfg(architecture)
     return found is not None and found.num_classes == classes
+
+
+def elsewhere(name: str) -> list[str]:
+    """The names under which installed packages know a model that has no prefix here.
+
+    >>> elsewhere("no such model")
+    []
+    """
+    found = []
+    with suppress(ImportError):
+        import timm
+
+        found += [f"timm:{name}"] if timm.is_model(name) else []
+    with suppress(ImportError):
+        from torchvision import models
+
+        found += [f"torchvision:{name}"] if name in models.list_models(module=models) else []
+    return found
+
+
+def _arguments(ask: ModelRequest, refused: Exception) -> ModelError:
+    said = f"'{ask.name}' cannot be built with arguments {dict(ask.arguments)}"
+    return ModelError(f"{said}: {refused}; leave out or correct what it does not take")
 
 
 def _fit_head(network: nn.Module, ask: ModelRequest) -> None:

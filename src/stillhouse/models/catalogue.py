@@ -1,12 +1,15 @@
 """Every model that can be built by name, as one explicit tuple."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
 from stillhouse.errors import ModelError, nearest
-from stillhouse.models.adapters import build_timm, build_torchvision
+from stillhouse.models.adapters import build_timm, build_torchvision, elsewhere
 from stillhouse.models.family import NUMBER, Family, ModelRequest
+from stillhouse.models.hugging_face import build_transformers
 from stillhouse.models.lenet import build_lenet
 from stillhouse.models.mobilenet import build_mobilenet_v2
 from stillhouse.models.plain import build_convnet, build_mlp
@@ -18,6 +21,8 @@ from stillhouse.models.wide_resnet import build_wide_resnet
 
 _RESNETS = ("resnet8", "resnet14", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110")
 _WIDTHS = rf"(?P<widths>{NUMBER}(-{NUMBER})*)"
+OTHERS = ("timm:", "torchvision:", "hf:")
+"""Before names of networks that other packages build."""
 _ELSEWHERE = r"(?P<architecture>[A-Za-z0-9_.]+)(?P<pretrained>:pretrained)?"
 
 MODEL_FAMILIES: tuple[Family, ...] = (
@@ -114,11 +119,24 @@ MODEL_FAMILIES: tuple[Family, ...] = (
         paper="the model's own",
         line="Any classifier of torchvision, which must be installed; 3 channels.",
     ),
+    Family(
+        pattern=r"hf:(?P<source>[^:]+)(?P<pretrained>:pretrained)?",
+        examples=("hf:microsoft/resnet-18", "hf:microsoft/resnet-18:pretrained"),
+        build=build_transformers,
+        paper="the model's own",
+        line="Any image classifier of transformers, which must be installed: a folder with its "
+        "config.json, or a name on its hub.",
+    ),
 )
 
 
 def build_model(
-    name: str, *, classes: int, channels: int = 3, size: int | None = None
+    name: str,
+    *,
+    classes: int,
+    channels: int = 3,
+    size: int | None = None,
+    arguments: Mapping[str, Any] | None = None,
 ) -> nn.Module:
     """Build a network by its name, with fresh weights.
 
@@ -128,6 +146,8 @@ def build_model(
         channels: channels of the images, at least 1.
         size: side of the (square) images in pixels; needed by `mlp-...`, `vit-...` and
             `deit-...` only.
+        arguments: further ones for the function of timm, torchvision or transformers that builds
+            it, such as ``img_size`` or ``drop_path_rate``.
 
     Returns:
         A network whose forward turns images `[B, channels, H, W]` into logits `[B, classes]`.
@@ -145,7 +165,10 @@ def build_model(
     for what, number in (("classes", classes), ("channels", channels), ("size", size)):
         if number is not None and number < 1:
             raise ModelError(f"model '{name}': {what} is {number}; give a number of at least 1")
-    ask = ModelRequest(name, classes, channels, size)
+    ask = ModelRequest(name, classes, channels, size, dict(arguments or {}))
+    if ask.arguments and not name.startswith(OTHERS):
+        given = ", ".join(ask.arguments)
+        raise ModelError(f"model '{name}' takes no arguments ({given}); its name says all of it")
     for family in MODEL_FAMILIES:
         found = family.match(name)
         if found is not None:
@@ -155,9 +178,10 @@ def build_model(
             f"'{name}' is a file, no model; say which network its weights are for: "
             f"{{model: NAME, weights: {name}}}"
         )
+    there = elsewhere(name)
+    hint = f"did you mean {' or '.join(there)}" if there else nearest(name, model_names())
     raise ModelError(
-        f"there is no model '{name}'; {nearest(name, model_names())}; "
-        "stillhouse.models.model_names() lists all"
+        f"there is no model '{name}'; {hint}; stillhouse.models.model_names() lists all"
     )
 
 

@@ -1,8 +1,9 @@
 """What a family of models is: names it answers to, and how one is built."""
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from torch import nn
 
@@ -20,12 +21,14 @@ class ModelRequest:
         classes: number of logits.
         channels: channels of the images.
         size: side of the (square) images in pixels, where the caller said it.
+        arguments: further ones for a function of another package.
     """
 
     name: str
     classes: int
     channels: int
     size: int | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

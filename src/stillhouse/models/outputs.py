@@ -90,6 +90,24 @@ def named_outputs(
     return {LOGITS: outputs[key], **{n: v for n, v in outputs.items() if n != LOGITS}}
 
 
+def layer_output(output: Any) -> Tensor | None:
+    """What a layer inside a network gives; None where several have names and none is ``logits``.
+
+    Of a tuple it is the first: what a layer gives stands before what it gives besides, such as its
+    attention or a cache.
+
+    >>> import torch
+    >>> layer_output((torch.zeros(3), torch.ones(2))), layer_output({"a": torch.ones(1)})
+    (tensor([0., 0., 0.]), tensor([1.]))
+    """
+    if not isinstance(output, (tuple, list)):
+        return named_outputs(output).get(LOGITS)
+    for value in output:
+        if isinstance(value, Tensor):
+            return value
+    return None
+
+
 def output_problem(output: Any, asked: str | int | None = None) -> str:
     """What to say where `named_outputs` finds no logits: what there is, and what to do.
 

@@ -11,9 +11,10 @@ from stillhouse.engine.facts import Facts
 from stillhouse.engine.listen import listen
 from stillhouse.engine.signals import EMBEDDING
 from stillhouse.engine.stage import Stage
+from stillhouse.engine.taps import AS_MAP
 from stillhouse.errors import ModelError, WiringError
 from stillhouse.pairing.levels import heard_maps
-from stillhouse.pairing.paired import Pair, looked_at
+from stillhouse.pairing.paired import Pair, as_maps, looked_at
 
 
 def last_map(module: nn.Module, image: Tensor) -> str:
@@ -47,11 +48,11 @@ def with_last_maps(
     """
     mine, theirs = taps
     if mine is not None and theirs is not None:
-        return add(stage, (mine, theirs))
+        return add(stage, as_maps(stage, (mine, theirs)))
 
     def complete(known: Stage, facts: Facts) -> Stage:
         found = (mine or _found(known, "student", facts), theirs or _found(known, "teacher", facts))
-        whole = add(known, found)
+        whole = add(known, as_maps(known, found))
         return replace(whole, notes={**whole.notes, "pairs": " - ".join(found)})
 
     return replace(stage, complete=complete)
@@ -83,11 +84,11 @@ def check_pooled(stage: Stage, part: str, facts: Facts) -> None:
     pooled = as_map(feature).mean((2, 3))
     if pooled.shape == embedding.shape and torch.allclose(pooled, embedding, rtol=1e-3, atol=1e-4):
         return
-    head = stage.role("teacher").head
+    head, tap = stage.role("teacher").head, part.removesuffix(AS_MAP)
     raise WiringError(
         f"stage '{stage.name}'",
         [
-            f"the teacher's head '{head}' does not read the average of '{part}' over positions, so "
+            f"the teacher's head '{head}' does not read the average of '{tap}' over positions, so "
             "it cannot judge a map like that; name the map that it pools, or 'embedding'"
         ],
     )
@@ -101,7 +102,8 @@ def check_rectified(stage: Stage, part: str, facts: Facts) -> None:
     """
     (feature,) = heard_of_teacher(stage, [part], facts)
     if feature.min() < 0:
-        said = f"'{part}' of the teacher has values below 0 (down to {feature.min():.3g})"
+        tap, least = part.removesuffix(AS_MAP), feature.min()
+        said = f"'{tap}' of the teacher has values below 0 (down to {least:.3g})"
         raise WiringError(
             f"stage '{stage.name}'",
             [f"{said}, which the ReLU at the end of the projector cannot give; set relu: false"],

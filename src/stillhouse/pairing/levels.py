@@ -1,88 +1,50 @@
 """Levels: where a network ends to work at one resolution; found by running it once."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import log2
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from stillhouse.engine.flags import Flags
 from stillhouse.errors import ModelError
+from stillhouse.pairing.heard import HeardMap, hear
 
-MAP, TOKENS = 4, 3
 PARTS = 3
 """Into how many parts a network of one resolution (a transformer) is cut: thirds of its depth."""
+LOOKED_AT = 3
+"""Images on which a network is heard; odd, so that windows and heads are not taken for a batch."""
+LAYERS = 2
+"""A block has at least so many layers with weights; one with its norm and activation is a layer."""
 
 
 @dataclass(frozen=True)
 class Level:
-    """The last output of a network at one resolution: its tap and shape, without the batch."""
+    """The last output of a network at one resolution: its tap and its shape as a map, [C, H, W]."""
 
     tap: str
     shape: tuple[int, ...]
 
     @property
     def resolution(self) -> int:
-        """Positions of the map: height times width, or tokens.
+        """Positions of the map: height times width.
 
-        >>> Level("layer1", (16, 32, 32)).resolution, Level("blocks.3", (65, 192)).resolution
-        (1024, 65)
+        >>> Level("layer1", (16, 32, 32)).resolution, Level("blocks.3", (192, 8, 8)).resolution
+        (1024, 64)
         """
-        size = self.shape[1:] if len(self.shape) == MAP - 1 else self.shape[:1]
-        return int(torch.Size(size).numel())
-
-
-def heard_maps(module: nn.Module, image: Tensor) -> dict[str, Tensor]:
-    """All maps [B, C, H, W] and tokens [B, N, D] that modules give, in the order of the run.
-
-    Of modules that give the same tensor the outermost stands for all. Left out: modules that run
-    several times, maps of one position, and what is changed in place afterwards.
-
-    Raises:
-        ModelError: the model does not take such images.
-
-    >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(nn.ReLU()), nn.AdaptiveAvgPool2d(1))
-    >>> [(tap, tuple(x.shape)) for tap, x in heard_maps(net, torch.zeros(2, 3, 8, 8)).items()]
-    [('0', (2, 4, 6, 6)), ('1', (2, 4, 6, 6))]
-    """
-    heard: dict[str, tuple[Tensor, int]] = {}
-    runs: Counter[str] = Counter()
-
-    def listen(name: str) -> Any:
-        def hook(_module: nn.Module, _args: Any, output: Any) -> None:
-            runs[name] += 1
-            if isinstance(output, Tensor) and _is_map(output):
-                heard[name] = output, output._version
-
-        return hook
-
-    parts = [(name, part) for name, part in module.named_modules() if name]
-    handles = [part.register_forward_hook(listen(name)) for name, part in parts]
-    flags = Flags([module])
-    try:
-        module.eval()
-        with torch.no_grad():
-            module(image)
-    except Exception as error:
-        raise ModelError(
-            f"{type(module).__name__} does not take images {list(image.shape[1:])}: {error}"
-        ) from error
-    finally:
-        for handle in handles:
-            handle.remove()
-        flags.restore()
-    once = {name: x for name, (x, seen) in heard.items() if runs[name] == 1 and x._version == seen}
-    outermost = {id(x): name for name, x in once.items()}  # an outer module ends after its parts
-    return {name: x for name, x in once.items() if outermost[id(x)] == name}
+        return int(torch.Size(self.shape[1:]).numel())
 
 
 def levels(module: nn.Module, image: Tensor) -> tuple[Level, ...]:
     """The last block of a network at each resolution, from the image to the head.
 
-    Where no block (a module with parts) ends at a resolution it is the last layer.
-
-    A network of one resolution (a transformer) is heard at each third of its blocks instead.
+    Where a network says itself where its features are (`feature_info` of timm), that decides. Else
+    a block is a module with several layers that have weights; where no block ends at a resolution
+    it is the last layer. Resolutions count by powers of two, so that a convolution without padding
+    begins no level. A network whose blocks have one resolution (a transformer) is heard at each
+    third of its blocks instead.
 
     Args:
         module: any model of images; only listened to, in eval mode.
@@ -96,37 +58,147 @@ def levels(module: nn.Module, image: Tensor) -> tuple[Level, ...]:
     >>> [(level.tap, level.shape) for level in found]
     [('layer1', (16, 32, 32)), ('layer2', (32, 16, 16)), ('layer3', (64, 8, 8))]
     """
-    maps = heard_maps(module, image)
-    if not maps:
+    image = torch.cat([image[:LOOKED_AT]] * LOOKED_AT)[:LOOKED_AT]
+    heard = hear(module, image)
+    if not heard:
         raise ModelError(
             f"{type(module).__name__} gives no maps [B, C, H, W] and no tokens [B, N, D] to pair "
             "up; name the pairs, or take a method of embeddings or logits"
         )
-    found = [Level(tap, tuple(x.shape[1:])) for tap, x in maps.items()]
-    tokens = [level for level in found if len(level.shape) == TOKENS - 1]
-    maps_at = {level.resolution for level in found if level not in tokens}
-    # A transformer has the map of its patches at most; a convnet may flatten its last map.
-    if len({level.resolution for level in tokens}) == 1 and len(maps_at) <= 1:
-        return _thirds(tokens)
-    found = [level for level in found if level not in tokens] if len(maps_at) > 1 else found
-    # A block at its first layers still has the resolution of the level before: blocks that end
-    # there come first, single layers only where none does.
-    blocks = [level for level in found if any(module.get_submodule(level.tap).children())]
-    last = {level.resolution: level for level in [*found, *blocks]}.values()
-    return tuple(sorted(last, key=found.index))
+    shapes = {tap: tuple(one.value.shape[1:]) for one in heard for tap in one.taps}
+    taps = _declared(module, shapes) or _Found(module, heard, image).levels()
+    return tuple(Level(tap, shapes[tap]) for tap in taps)
 
 
-def _thirds(found: list[Level]) -> tuple[Level, ...]:
-    """The blocks at each third: the outermost modules of which there are so many."""
-    depths = Counter(level.tap.count(".") for level in found)
-    depth = min((depth for depth, count in depths.items() if count >= PARTS), default=None)
-    if depth is None:
-        return (found[-1],)
-    blocks = [level for level in found if level.tap.count(".") == depth]
-    return tuple(blocks[len(blocks) * (part + 1) // PARTS - 1] for part in range(PARTS))
+def heard_maps(module: nn.Module, image: Tensor) -> dict[str, Tensor]:
+    """All maps [B, C, H, W] that modules give (see `hear`), in the order of the run.
+
+    Of modules that give the same map the outermost stands for all, but for a whole trunk: one that
+    holds blocks of other resolutions, as ``features`` of many convolutional networks does. Maps
+    with the channels last and tokens come as maps too.
+
+    Raises:
+        ModelError: the model does not take such images.
+
+    >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(nn.ReLU()), nn.AdaptiveAvgPool2d(1))
+    >>> [(tap, tuple(x.shape)) for tap, x in heard_maps(net, torch.zeros(2, 3, 8, 8)).items()]
+    [('0', (2, 4, 6, 6)), ('1', (2, 4, 6, 6))]
+    """
+    heard = hear(module, image)
+    found = _Found(module, heard, image)
+    return {found.name(one): one.value for one in heard}
 
 
-def _is_map(x: Tensor) -> bool:
-    if x.ndim == MAP:
-        return x.shape[2] * x.shape[3] > 1
-    return x.ndim == TOKENS and x.shape[1] > 1
+def _declared(module: nn.Module, shapes: Mapping[str, Any]) -> list[str] | None:
+    """The last module at each reduction that a network names; None where it names none."""
+    rows = [
+        (f"{path}.{row['module']}".lstrip("."), row["reduction"]) for path, row in _info(module)
+    ]
+    wanted = {reduction for _, reduction in rows}
+    there = [(tap, reduction) for tap, reduction in rows if tap in shapes]
+    last = {reduction: tap for tap, reduction in there}
+    if not last or set(last) != wanted:  # some are changed in place or run several times
+        return None
+    return _thirds([tap for tap, _ in there]) if len(last) == 1 else list(last.values())
+
+
+def _info(module: nn.Module) -> list[tuple[str, Mapping[str, Any]]]:
+    """Rows of the `feature_info` of a network, or of the only part of it that has some."""
+    found: dict[str, Any] = {}
+    for path, part in module.named_modules():
+        info = getattr(part, "feature_info", None)
+        inside = any(not outer or path.startswith(f"{outer}.") for outer in found)
+        if isinstance(info, list | tuple) and info and not inside:
+            found[path] = info
+    rows = [(path, row) for path, info in found.items() for row in info]
+    usable = len(found) == 1 and all(
+        isinstance(row, Mapping) and row.get("module") and row.get("reduction") for _, row in rows
+    )
+    return rows if usable else []
+
+
+class _Found:
+    """Which modules are layers, blocks and trunks, by what was heard of them.
+
+    A trunk holds blocks of other resolutions than its own, or is a row of layers of several.
+    """
+
+    def __init__(self, module: nn.Module, heard: Sequence[HeardMap], image: Tensor) -> None:
+        self.heard = heard
+        height = image.shape[-2]
+        self.octave = {
+            tap: round(log2(height / one.value.shape[2])) for one in heard for tap in one.taps
+        }
+        parts = {tap: module.get_submodule(tap) for tap in self.octave}
+        weighty = {tap for tap, part in parts.items() if _layers(part) >= LAYERS}
+        trunks: set[str] = set()
+        for tap in sorted(weighty, key=lambda tap: tap.count("."), reverse=True):
+            inner = {each for each in weighty - trunks if each.startswith(f"{tap}.")}
+            if isinstance(parts[tap], nn.Sequential):
+                inner |= {f"{tap}.{name}" for name, _ in parts[tap].named_children()}
+            if any(self.octave.get(each, self.octave[tap]) != self.octave[tap] for each in inner):
+                trunks.add(tap)
+        self.trunks, self.blocks = trunks, weighty - trunks
+
+    def name(self, one: HeardMap) -> str:
+        """The outermost block that gives this map, else the outermost layer, else the trunk."""
+        blocks = [tap for tap in one.taps if tap in self.blocks]
+        others = [tap for tap in one.taps if tap not in self.trunks]
+        return (blocks or others or list(one.taps))[-1]
+
+    def levels(self) -> list[str]:
+        """Thirds of a network whose blocks have one resolution, else the last at each."""
+        blocks = [one for one in self.heard if self.blocks & set(one.taps)]
+        tokens = [one for one in self.heard if one.tokens]
+        maps = {self._at(one) for one in self.heard if not one.tokens}
+        single = blocks or tokens or list(self.heard)
+        same = len({self._at(one) for one in single}) == 1
+        if same and (all(one.tokens for one in single) or (blocks and len(maps) == 1)):
+            return _thirds_of(single, self.blocks) or self._last(blocks)
+        return self._last(blocks)
+
+    def _last(self, blocks: list[HeardMap]) -> list[str]:
+        """Blocks come first, single layers where none ends, but none that makes a map larger."""
+        smallest, layers = min(self.octave.values()), []
+        for one in self.heard:
+            if one.tokens or self._within_block(one):
+                continue
+            smallest = max(smallest, self._at(one))
+            layers += [one] if self._at(one) == smallest else []
+        layers = layers or list(self.heard)
+        last = {self._at(one): one for one in [*layers, *blocks]}
+        if not blocks and all(one.tokens for one in self.heard[1:]):
+            last = {self._at(self.heard[-1]): self.heard[-1]}
+        order = {id(one): at for at, one in enumerate(self.heard)}
+        return [self.name(one) for one in sorted(last.values(), key=lambda one: order[id(one)])]
+
+    def _at(self, one: HeardMap) -> int:
+        return self.octave[one.taps[-1]]
+
+    def _within_block(self, one: HeardMap) -> bool:
+        """Whether a map is given on the way through a block that ends at another resolution."""
+        around = (block for block in self.blocks if one.taps[0].startswith(f"{block}."))
+        return any(self.octave[block] != self._at(one) for block in around)
+
+
+def _thirds_of(heard: Sequence[HeardMap], blocks: set[str]) -> list[str] | None:
+    """The blocks at each third: siblings, the outermost of which there are so many."""
+    taps = [tap for one in heard for tap in one.taps if tap in blocks or not blocks]
+    parents = Counter(tap.rpartition(".")[0] for tap in taps)
+    several = [parent for parent, count in parents.items() if count >= PARTS]
+    if not several:
+        return None
+    parent = min(several, key=lambda path: path.count(".") if path else -1)
+    return _thirds([tap for tap in taps if tap.rpartition(".")[0] == parent])
+
+
+def _thirds(blocks: list[str]) -> list[str]:
+    if len(blocks) < PARTS:
+        return blocks[-1:]
+    return [blocks[len(blocks) * (part + 1) // PARTS - 1] for part in range(PARTS)]
+
+
+def _layers(module: nn.Module) -> int:
+    """How many parts of a module hold weights: matrices, not factors per channel."""
+    return sum(any(p.ndim > 1 for p in part._parameters.values() if p is not None)
+               for part in module.modules())  # fmt: skip

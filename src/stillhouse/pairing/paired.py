@@ -9,10 +9,12 @@ from torch import Tensor, nn
 
 from stillhouse.engine.facts import Facts
 from stillhouse.engine.graph import Graph
+from stillhouse.engine.maps import has_plain_maps
 from stillhouse.engine.nodes import Role
 from stillhouse.engine.order import order_nodes
-from stillhouse.engine.signals import Signals
+from stillhouse.engine.signals import EMBEDDING, LOGITS, Signals
 from stillhouse.engine.stage import Stage
+from stillhouse.engine.taps import AS_MAP
 from stillhouse.errors import RecipeError, WiringError, nearest
 from stillhouse.pairing.match import propose
 
@@ -58,7 +60,7 @@ def paired(
         if not pairs or any(len(pair) != 2 for pair in pairs):
             said = f"pairs is {pairs!r}; write pairs of taps, [[student, teacher], ...]"
             raise RecipeError(f"method '{stage.name}'", [f"{said}, or one of 'levels', 'auto'"])
-        return add(stage, tuple((mine, theirs) for mine, theirs in pairs))
+        return add(stage, tuple(as_maps(stage, (mine, theirs)) for mine, theirs in pairs))
     if pairs not in get_args(How):
         said = f"pairs is {pairs!r}; {nearest(pairs, get_args(How))}, or name the taps"
         raise RecipeError(f"method '{stage.name}'", [said])
@@ -66,10 +68,27 @@ def paired(
     def complete(known: Stage, facts: Facts) -> Stage:
         found = found_pairs(known, facts, by=pairs, refine=refine)
         said = ", ".join(f"{mine} - {theirs}" for mine, theirs in found)
-        whole = add(known, found)
+        whole = add(known, tuple(as_maps(known, pair) for pair in found))
         return replace(whole, notes={**whole.notes, "pairs": said})
 
     return replace(stage, complete=complete)
+
+
+def as_maps(stage: Graph, pair: Pair) -> Pair:
+    """A tap of 'student' and one of 'teacher', each read as a map."""
+    mine, theirs = pair
+    return as_map_tap(stage, "student", mine), as_map_tap(stage, "teacher", theirs)
+
+
+def as_map_tap(stage: Graph, name: str, tap: str) -> str:
+    """The tap of a role that gives a map [B, C, H, W]: itself where channels always come first.
+
+    In a network of other layers it is read by its layout: channels last, or tokens of patches.
+    """
+    node = next((node for node in stage.nodes if node.name == name), None)
+    if not isinstance(node, Role) or tap in (EMBEDDING, LOGITS) or has_plain_maps(node.module):
+        return tap
+    return f"{tap}{AS_MAP}"
 
 
 def found_pairs(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.engine.flags import Flags
-from stillhouse.pairing.levels import MAP, TOKENS
+from stillhouse.engine.maps import MAP, TOKENS
 
 NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SiLU, nn.GELU, nn.Hardswish)

@@ -69,7 +69,9 @@ class ModelSection(Section):
     ``weights_key`` and ``weights_prefix`` say which part of the file is meant, where several would
     do. ``weights_head: new`` takes all but the classifier, which starts fresh and is trained.
     ``output``: which of several outputs is the logits, by name or position; not needed where one of
-    them is called ``logits``, or a single one is as wide as there are classes.
+    them is called ``logits``, or a single one is as wide as there are classes. ``arguments``
+    go to the function of timm, torchvision or transformers that builds it, such as
+    ``{img_size: 64, drop_path_rate: 0.1}``.
     """
 
     model: str
@@ -79,6 +81,7 @@ class ModelSection(Section):
     weights_head: Literal["file", "new"] = "file"
     head_path: str | None = None
     output: str | Annotated[int, Field(ge=0)] | None = None
+    arguments: Mapping[str, bool | int | float | str | None] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _of_a_file(self) -> Self:
@@ -103,12 +106,20 @@ class StudentSection(ModelSection):
     ``own``: it learns its own. ``shared``: the teacher's, frozen. ``copied``: it starts from the
     teacher's and learns. Its control always learns its own. ``input``: its own normalisation,
     resolution and channels; its control and its product read the same. ``quantise: int8``: it and
-    its control learn while their weights and inputs are rounded to int8.
+    its control learn while their weights and inputs are rounded to int8; ``keep`` lists the paths
+    of layers that stay float.
     """
 
     head: Literal["own", "shared", "copied"] = "own"
     input: InputSection | None = None
     quantise: Literal["int8"] | None = None
+    keep: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _of_rounding(self) -> Self:
+        if self.keep and self.quantise is None:
+            raise ValueError("keep says which layers stay float; add quantise: int8")
+        return self
 
 
 class UntilSection(Section):

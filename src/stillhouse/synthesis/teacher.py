@@ -67,8 +67,8 @@ class FrozenTeacher:
             role.close()
         head = role.head_module()
         logits, embedding = given["teacher.logits"], given["teacher.embedding"]
-        with torch.no_grad():
-            through = head(embedding)
+        with torch.no_grad():  # a convolution reads a map, here of one position
+            through = head(embedding) if not isinstance(head, nn.Conv2d) else embedding
         if through.shape != logits.shape or not torch.allclose(through, logits, NEAR, NEAR):
             raise ModelError(
                 f"the last Linear of the teacher ({role.head}) does not give its logits, so its "

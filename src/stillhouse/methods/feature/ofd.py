@@ -13,7 +13,7 @@ from stillhouse.bridges.shapes import Connector, map_shape
 from stillhouse.engine.facts import Facts
 from stillhouse.engine.nodes import Bridge, Role
 from stillhouse.engine.stage import Stage, Update
-from stillhouse.engine.taps import split_tap
+from stillhouse.engine.taps import AS_MAP, split_tap
 from stillhouse.engine.terms import Term
 from stillhouse.errors import WiringError
 from stillhouse.functional import partial_distance
@@ -103,7 +103,8 @@ def _from_zero(theirs: torch.Size) -> MarginReLU:
 def _with_margins(stage: Stage, facts: Facts, *, taps: Sequence[str]) -> Stage:
     """The targets, once the teacher can be looked at."""
     heard = heard_of_teacher(stage, list(taps), facts)
-    after = [tap for tap, x in zip(taps, heard, strict=True) if not (x < 0).any()]
+    heard_at = zip(taps, heard, strict=True)
+    after = [tap.removesuffix(AS_MAP) for tap, x in heard_at if not (x < 0).any()]
     if after:
         hint = (
             "name what is before its activation (a batch norm, or 'relu:in'; nothing can be heard "
@@ -115,13 +116,13 @@ def _with_margins(stage: Stage, facts: Facts, *, taps: Sequence[str]) -> Stage:
     for number, (tap, x) in enumerate(zip(taps, heard, strict=True), start=1):
         margin, how = _margin(stage.role("teacher"), tap, x)
         nodes.append(Bridge(f"target{number}", MarginReLU(margin), f"teacher.{tap}"))
-        notes.append(f"{tap} {how}")
+        notes.append(f"{tap.removesuffix(AS_MAP)} {how}")
     return replace(stage, nodes=nodes, notes={**stage.notes, "margins": ", ".join(notes)})
 
 
 def _margin(teacher: Role, tap: str, x: Tensor) -> tuple[Tensor, str]:
     path, suffix = split_tap(teacher.aliases.get(tap, tap))
     module = teacher.module.get_submodule(path)
-    if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm) and not suffix:
+    if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm) and f":{suffix}" in (":", AS_MAP):
         return batch_norm_margin(module), "by its batch norm"
     return observed_margin(x), f"by {len(x)} images"

@@ -14,7 +14,7 @@ from stillhouse.errors import ModelError
 from stillhouse.functional import kl, mse
 from stillhouse.methods.roles import as_role, label_term
 from stillhouse.methods.settings import Positive, Share, Weight, checked
-from stillhouse.pairing import levels, shown
+from stillhouse.pairing import as_map_tap, levels, shown
 
 PROBED = 2
 """Images on which the levels of the network are found."""
@@ -101,7 +101,7 @@ def _exits(stage: Stage, facts: Facts) -> Sequence[str]:
             f"{type(role.module).__name__} works at one resolution ({found[0].tap}), so there is "
             "nothing to leave early; take a network of two resolutions at least"
         )
-    return [level.tap for level in found[:-1]]
+    return [as_map_tap(stage, "student", level.tap) for level in found[:-1]]
 
 
 def _branches(taps: Sequence[str]) -> list[Bridge]:

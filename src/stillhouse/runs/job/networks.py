@@ -75,7 +75,8 @@ class Network:
             module.register_forward_hook(NamedOutputs(self.section.output, self._width))
         if self.rounds is None:
             return module
-        return quantised(module, torch.zeros(1, self.channels, self.size, self.size))
+        image = torch.zeros(1, self.channels, self.size, self.size)
+        return quantised(module, image, keep=self.kept)
 
     def weights_read(self, seed: int) -> LoadedWeights | None:
         """Which part of its file is read; None where it has none."""
@@ -120,6 +121,11 @@ class Network:
         )
 
     @property
+    def kept(self) -> tuple[str, ...]:
+        """Paths of the layers that stay float where it rounds."""
+        return self.section.keep if isinstance(self.section, StudentSection) else ()
+
+    @property
     def given(self) -> bool:
         """Whether it comes trained: with a weights file, as a module, or pretrained by name."""
         if self.section.weights is not None:
@@ -131,8 +137,12 @@ class Network:
     def code(self, module: nn.Module) -> dict[str, str]:
         """What a fingerprint must know of it beside name and weights; empty for one of ours."""
         known = {} if self.rounds is None else {"quantise": self.rounds}
+        if self.kept:
+            known["keep"] = ", ".join(self.kept)
         if self.section.output is not None:
             known["output"] = f"output {self.section.output}"
+        if self.section.arguments:
+            known["arguments"] = str(sorted(self.section.arguments.items()))
         if self.source is None and not self.section.model.startswith(IMPORT):
             return known
         return {"code": module_identity(module), **known}
@@ -156,7 +166,11 @@ class Network:
             own = imported(self.section.model, allow=self.allow_imports)
             return _made_by(own, self.section.model.removeprefix(IMPORT), self._offers)
         return build_model(
-            self.section.model, classes=self.classes, channels=self.channels, size=self.size
+            self.section.model,
+            classes=self.classes,
+            channels=self.channels,
+            size=self.size,
+            arguments=self.section.arguments,
         )
 
     @property

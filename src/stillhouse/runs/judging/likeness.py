@@ -139,7 +139,8 @@ def _width(stage: Graph, data: JobData) -> int | None:
         role.module.eval()
         with suppress(ModelError, WiringError), torch.no_grad():
             image = shown(stage, role, data.train(0).sample())
-            seen = listen(role, [EMBEDDING], {role.reads[0]: image})
+            known = {role.reads[0]: image}
+            seen = {**known, **listen(role, [EMBEDDING], known)}
             embedding = seen[_read(stage)]
             if embedding.ndim == 2 and head_problem(role, seen) is None:
                 return embedding.shape[1]

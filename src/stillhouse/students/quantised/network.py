@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from stillhouse.engine.flags import Flags
@@ -13,6 +14,9 @@ from stillhouse.students.quantised.norms import norms_after
 
 KINDS = (nn.Conv2d, nn.Linear, SkippingPointwise)
 """What is known to compute its weight times its input, and nothing else."""
+ODD = ("reflect", "replicate", "circular")
+TRIED = (16, 17)
+"""Sides of the maps on which a convolution of another class is tried: even and odd."""
 RELATED = (nn.modules.conv._ConvNd, nn.Linear, nn.Bilinear, nn.MultiheadAttention)
 BITS = range(2, 9)
 SHOWN = 3
@@ -128,21 +132,64 @@ def _chosen(module: nn.Module, keep: Sequence[str]) -> dict[str, nn.Conv2d | nn.
     for path, part in parts.items():
         if any(path == kept or path.startswith(f"{kept}.") for kept in keep):
             continue
-        if type(part) in KINDS and getattr(part, "padding_mode", "zeros") == "zeros":
-            if not isinstance(part, nn.Conv2d | nn.Linear):  # for the types alone
-                continue
+        if isinstance(part, nn.Conv2d | nn.Linear) and is_plain(part):
             chosen[path] = part
         elif isinstance(part, RELATED):
             strange.append(f"{path} ({type(part).__name__})")
     if strange:
         more = f" and {len(strange) - SHOWN} more" if len(strange) > SHOWN else ""
+        wanted = ", ".join([*keep, *(each.partition(" ")[0] for each in strange)])
         raise ModelError(
             f"int8 is known for Conv2d (zero padding) and Linear; {', '.join(strange[:SHOWN])}"
-            f"{more} computes something else: keep=[path] leaves it float"
+            f"{more} computes something else: keep: [{wanted}] leaves float what is not known"
         )
     if not chosen:
         raise ModelError(f"{type(module).__name__} has no Conv2d or Linear that could be rounded")
     return chosen
+
+
+def is_plain(part: nn.Module) -> bool:
+    """Whether a layer computes its weight times its input, and nothing else.
+
+    A class made from Conv2d or Linear may compute the same in other words, as timm's Linear does,
+    or something else, as a convolution that pads by the size of its input: it is tried.
+
+    >>> is_plain(nn.Linear(2, 2)), is_plain(nn.Conv2d(1, 1, 3, padding_mode="reflect"))
+    (True, False)
+    """
+    if not isinstance(part, nn.Conv2d | nn.Linear) or getattr(part, "padding_mode", "") in ODD:
+        return False
+    if type(part) in KINDS:
+        return True
+    own = set(dict(part.named_parameters())) | set(dict(part.named_buffers()))
+    hooked = part._forward_hooks or part._forward_pre_hooks or any(part.children())
+    if hooked or own - {"weight", "bias"}:
+        return False
+    return all(_same(part, size) for size in TRIED)
+
+
+def _same(part: nn.Conv2d | nn.Linear, size: int) -> bool:
+    """Whether it gives of a random input what the plain layer gives, in train mode too."""
+    like, made = part.weight.detach(), torch.Generator().manual_seed(size)
+    if isinstance(part, nn.Linear):
+        shape: tuple[int, ...] = (2, part.in_features)
+    else:
+        shape = (2, part.in_channels, size, size)
+    x = torch.randn(shape, generator=made).to(like)
+    flags = Flags([part])
+    try:
+        with torch.no_grad():
+            plain = (
+                nn.functional.linear(x, part.weight, part.bias)
+                if isinstance(part, nn.Linear)
+                else part._conv_forward(x, part.weight, part.bias)
+            )
+            given = [part.train(mode)(x) for mode in (True, False)]
+    except Exception:
+        return False
+    finally:
+        flags.restore()
+    return all(y.shape == plain.shape and torch.allclose(y, plain, atol=1e-5) for y in given)
 
 
 def share_rounded(module: nn.Module) -> float:

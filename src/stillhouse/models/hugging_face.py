@@ -1,0 +1,94 @@
+"""Image classifiers of transformers: a folder with its config.json, or a name on its hub."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from stillhouse.errors import MissingExtra, ModelError
+from stillhouse.models.family import ModelRequest
+
+CONFIG = "config.json"
+
+
+def build_transformers(found: re.Match[str], ask: ModelRequest) -> nn.Module:
+    """`hf:FOLDER` or `hf:OWNER/NAME`, with fresh weights, or `:pretrained` with those that it has.
+
+    Code that comes with a model is never run: only classes of transformers itself are built. With
+    another number of classes than the weights have, the classifier is fresh.
+
+    Raises:
+        MissingExtra: transformers is not installed.
+        ModelError: there is no such folder and the hub does not answer, it is no image classifier,
+            or it does not take the arguments.
+    """
+    try:
+        import transformers
+    except ModuleNotFoundError as absent:
+        if absent.name != "transformers":  # it is there, but lacks a part of its own
+            raise
+        raise MissingExtra(f"model '{ask.name}'", "transformers", "transformers") from absent
+    auto, source = transformers.AutoModelForImageClassification, found["source"]
+    config = _config(transformers, source, ask)
+    try:
+        if not found["pretrained"]:
+            made: Any = auto.from_config(config, trust_remote_code=False)
+        else:
+            made = auto.from_pretrained(
+                source,
+                config=config,
+                trust_remote_code=False,
+                ignore_mismatched_sizes=True,
+                use_safetensors=True,
+            )
+    except Exception as refused:  # of many kinds: files, network, sizes
+        raise _refused(ask, source, refused) from refused
+    if not isinstance(made, nn.Module):
+        raise ModelError(f"'{ask.name}' gave a {type(made).__name__}, not a torch.nn.Module")
+    return made
+
+
+def classes_of_folder(source: str) -> int | None:
+    """How many classes the weights in a folder tell apart; None where there is no such folder.
+
+    >>> classes_of_folder("no/such/folder") is None
+    True
+    """
+    path = Path(source) / CONFIG
+    if not path.is_file():
+        return None
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    return len(settings.get("id2label", ())) or 2  # transformers writes no labels for two
+
+
+def _config(transformers: Any, source: str, ask: ModelRequest) -> Any:
+    given = {**ask.arguments, "num_labels": ask.classes}
+    try:
+        config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
+        unknown = [name for name in ask.arguments if not hasattr(config, name)]
+        for name, value in given.items():
+            setattr(config, name, value)
+    except Exception as refused:  # of many kinds: files, network, code of the model's own
+        raise _refused(ask, source, refused) from refused
+    if unknown:
+        said = f"{type(config).__name__} has no setting '{unknown[0]}'"
+        raise ModelError(f"'{ask.name}': {said}; leave it out or correct its name")
+    if hasattr(config, "num_channels"):
+        config.num_channels = ask.channels
+    elif ask.channels != 3:
+        raise ModelError(f"'{ask.name}' takes images of 3 channels, asked for {ask.channels}")
+    return config
+
+
+def _refused(ask: ModelRequest, source: str, refused: Exception) -> ModelError:
+    said = next((line.strip() for line in str(refused).splitlines() if line.strip()), "")
+    if Path(source).is_dir():
+        there = (Path(source) / CONFIG).is_file()
+        what = said if there else f"the folder has no {CONFIG}"
+        hint = "give the folder of an image classifier, as save_pretrained writes it"
+    else:
+        what = f"there is no folder '{source}', and the hub gave no such model ({said})"
+        hint = "download it where there is a network, and give the folder: hf:FOLDER"
+    return ModelError(f"model '{ask.name}': {what}; {hint}")

@@ -1,0 +1,145 @@
+"""Heard maps: what the modules of a network give while it runs once, as maps [B, C, H, W]."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stillhouse.engine.flags import Flags
+from stillhouse.engine.heads import find_head
+from stillhouse.engine.maps import MAP, MapLayout
+from stillhouse.engine.signals import LOGITS
+from stillhouse.errors import ModelError
+from stillhouse.models.outputs import layer_output, named_outputs
+
+_ATTENTION_CLASS = re.compile(r"(Attention|Attn)[A-Z0-9]?\w?$|^MHSA$", re.ASCII)
+_ATTENTION_NAME = re.compile(r"(attn|attention|mhsa)$")
+
+
+@dataclass(frozen=True)
+class HeardMap:
+    """One map that a network gives.
+
+    Args:
+        taps: the modules that give it, from the innermost to the outermost.
+        value: the map, [B, C, H, W].
+        tokens: whether it came as tokens [B, N, D].
+    """
+
+    taps: tuple[str, ...]
+    value: Tensor
+    tokens: bool
+
+
+def hear(module: nn.Module, image: Tensor) -> list[HeardMap]:
+    """All maps of a network in the order of the run, each once.
+
+    Left out: what modules inside an attention give, and modules that run several times or hand on
+    what they got; maps of one position; what is changed in place afterwards; and what a
+    convolution that is the head gives, and all behind it. Of several outputs the first
+    counts; what has names is given by a whole network, not by a layer.
+
+    Raises:
+        ModelError: the model does not take such images.
+
+    >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(nn.ReLU()), nn.AdaptiveAvgPool2d(1))
+    >>> [one.taps for one in hear(net, torch.zeros(2, 3, 8, 8))]
+    [('0',), ('1.0', '1')]
+    """
+    listener = _Listener(module)
+    flags = Flags([module])
+    try:
+        module.eval()
+        with torch.no_grad():
+            output = module(image)
+    except Exception as error:
+        raise ModelError(
+            f"{type(module).__name__} does not take images {list(image.shape[1:])}: {error}"
+        ) from error
+    finally:
+        listener.close()
+        flags.restore()
+    return listener.maps(image, named_outputs(output).get(LOGITS))
+
+
+def is_attention(name: str, module: nn.Module) -> bool:
+    """Whether a module is attention, by the name of its class or its own.
+
+    >>> is_attention("layers.0.self_attn", nn.Identity()), is_attention("x", nn.Identity())
+    (True, False)
+    """
+    if isinstance(module, nn.MultiheadAttention):
+        return True
+    named = _ATTENTION_NAME.search(name.rpartition(".")[2])
+    return bool(named or _ATTENTION_CLASS.search(type(module).__name__))
+
+
+class _Listener:
+    """Hooks on all modules outside attention, and what they heard."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+        self.given: dict[str, tuple[Tensor, int]] = {}
+        self.runs: Counter[str] = Counter()
+        self._got: dict[str, list[tuple[int, int]]] = {}
+        self._handles: list[Any] = []
+        inside: tuple[str, ...] = ()
+        for name, part in module.named_modules():
+            if not name or name.startswith(inside):
+                continue
+            if is_attention(name, part):
+                inside = (*inside, f"{name}.")
+                continue
+            self._handles.append(part.register_forward_pre_hook(self._before(name)))
+            self._handles.append(part.register_forward_hook(self._after(name)))
+
+    def _before(self, name: str) -> Any:
+        def hook(_module: nn.Module, args: tuple[Any, ...]) -> None:
+            self._got[name] = [(id(x), x._version) for x in args if isinstance(x, Tensor)]
+
+        return hook
+
+    def _after(self, name: str) -> Any:
+        def hook(_module: nn.Module, _args: Any, output: Any) -> None:
+            self.runs[name] += 1
+            x = None if isinstance(output, Mapping) else layer_output(output)
+            if x is not None and (id(x), x._version) not in self._got[name]:
+                self.given[name] = x, x._version
+
+        return hook
+
+    def close(self) -> None:
+        for handle in self._handles:
+            handle.remove()
+
+    def maps(self, image: Tensor, logits: Tensor | None) -> list[HeardMap]:
+        layout = MapLayout.of(self.module)
+        taps: dict[int, list[str]] = {}
+        values: dict[int, Tensor] = {}
+        for name, (x, version) in self.given.items():  # an outer module ends after its parts
+            if name == self._convolution_head(logits):
+                break
+            if self.runs[name] == 1 and x._version == version:
+                taps.setdefault(id(x), []).append(name)
+                values[id(x)] = x
+        found = []
+        for key in sorted(taps, key=lambda key: list(self.given).index(taps[key][-1])):
+            value = layout.read(values[key], image.shape)
+            if value is not None and value.shape[2] * value.shape[3] > 1:
+                found.append(HeardMap(tuple(taps[key]), value, values[key].ndim < MAP))
+        return found
+
+    def _convolution_head(self, logits: Tensor | None) -> str | None:
+        """The path of a head that gives a map of logits."""
+        try:
+            head = find_head(self.module, who="model")
+        except ModelError:
+            return None
+        given = self.given.get(head)
+        if given is None or logits is None or given[0].ndim != MAP:
+            return None
+        return head if logits.ndim == 2 and given[0].shape[1] == logits.shape[1] else None
