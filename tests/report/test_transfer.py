@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from plotly.offline import get_plotlyjs
 from study_of_twelve import study_of_twelve
 from tiny import GREY, grey_net, tiny_net
 
@@ -95,7 +96,8 @@ def test_a_run_with_a_transfer_set_shows_it(made, portrait: Gallery) -> None:
     assert f"lie between {MINUS}{abs(facts.pixels.low):.2f} and {facts.pixels.high:.2f}" in text
     assert re.search(r"beta 1 \d+ 0\.\d{3} 0\.\d{3} 0\.\d{4}", text)
     assert body(page).count("<img ") == 2 * len(facts.impressions)
-    assert page.read_text(encoding="utf-8").count("Plotly.newPlot(") == 5 + 4
+    called = "Plotly.newPlot("  # which some versions of plotly.js hold themselves
+    assert page.read_text(encoding="utf-8").count(called) - get_plotlyjs().count(called) == 5 + 4
     assert len(page.read_bytes()) - before < 400_000
     assert text.index("What the student learnt from") < text.index("Transfer set")
 
