@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
 
@@ -84,6 +86,13 @@ def test_taps_propose_pairs_beside_a_teacher(command) -> None:
     wrong = command("taps", "resnet8", "--teacher", "resnet8", "--data", "digits")
     assert wrong.code == 2
     assert "say it with --image" in wrong.err
+
+
+@pytest.mark.parametrize(("below", "told"), [(1.01, True), (0.0, False)])
+def test_pairs_that_are_little_alike_come_with_a_caution(command, monkeypatch, below, told) -> None:
+    monkeypatch.setattr("stillhouse.cli.taps.LOW_LIKENESS", below)
+    said = command("taps", "convnet-4-8", "--teacher", "convnet-4-8", "--image", "1,8,8")
+    assert ("Caution: in" in said.out) == told
 
 
 def test_importing_and_help_load_nothing_heavy() -> None:

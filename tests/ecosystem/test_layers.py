@@ -12,7 +12,7 @@ from torch import nn
 
 from stillhouse.engine.maps import MapLayout
 from stillhouse.engine.nodes import Role
-from stillhouse.errors import ModelError
+from stillhouse.errors import ModelError, WiringError
 from stillhouse.methods import at, rkd
 from stillhouse.models import build_model
 from stillhouse.pairing import last_map, levels, propose
@@ -228,6 +228,15 @@ def test_channels_last_are_recognised(name: str, tap: str, shape: tuple[int, ...
     given = signals(module, tap, image)
     assert given.shape == shape
     assert torch.equal(signals(module, f"{tap}:as_map", image), given.permute(0, 3, 1, 2))
+
+
+def test_tokens_in_the_order_of_windows_are_refused() -> None:
+    module, image = of_timm("hiera_tiny_224")(), torch.zeros(2, 3, 224, 224)
+    for find in (levels, last_map):
+        with pytest.raises(ModelError, match="order of its windows"):
+            find(module, image)
+    with pytest.raises(WiringError, match=r"tap 'blocks\.2' gives .* no map"):
+        signals(module, "blocks.2:as_map", image)
 
 
 def test_a_rectangle_of_patches_is_no_row() -> None:

@@ -108,8 +108,8 @@ def _pairs(
     low = [pair.likeness for pair in found if pair.by == "auto" and pair.likeness < LOW_LIKENESS]
     if low:
         console.print(
-            f"Caution: in {len(low)} of the pairs of 'auto' the likeness is {min(low):.2f} at "
-            f"least, below {LOW_LIKENESS:g}: no better one was found, so they say little. Prefer "
-            "levels, or name the pairs.",
+            f"Caution: in {len(low)} of the pairs of 'auto' the likeness is as low as "
+            f"{min(low):.2f}, below {LOW_LIKENESS:g}: no better one was found, so they say little. "
+            "Prefer levels, or name the pairs.",
             markup=False,
         )

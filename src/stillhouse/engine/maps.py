@@ -17,6 +17,8 @@ MOST_EXTRA = 16
 DECLARED = "num_prefix_tokens"
 """What networks of timm say of their extra tokens."""
 _EXTRA = re.compile(r"(^|_)(cls|class|dist|distillation|reg|register|registers)_(pos_)?tokens?$")
+_NOT_IN_ROWS = re.compile(r"^Hiera")
+"""Networks whose tokens stand in the order of their windows, so that no grid can be read."""
 _POSITIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _PLAIN = (*_POSITIONS, nn.Linear, nn.GroupNorm, nn.InstanceNorm2d, nn.PReLU)
 
@@ -28,10 +30,12 @@ class MapLayout:
     Args:
         extra: tokens before those of the patches; None where it is not known.
         widths: on which its layers work along the last dimension (Linear, LayerNorm).
+        rows: whether its tokens stand in rows of the image; else they are no map.
     """
 
     extra: int | None
     widths: frozenset[int]
+    rows: bool = True
 
     @classmethod
     def of(cls, module: nn.Module) -> "MapLayout":
@@ -40,15 +44,17 @@ class MapLayout:
         >>> net = nn.Sequential(nn.Linear(6, 4), nn.LayerNorm(4))
         >>> net.cls_token = nn.Parameter(torch.zeros(1, 1, 4))
         >>> MapLayout.of(net)
-        MapLayout(extra=1, widths=frozenset({4, 6}))
+        MapLayout(extra=1, widths=frozenset({4, 6}), rows=True)
         """
         widths: set[int] = set()
+        rows = True
         for part in module.modules():
             if isinstance(part, nn.Linear):
                 widths |= {part.in_features, part.out_features}
             elif isinstance(part, nn.LayerNorm | nn.RMSNorm):
                 widths.add(part.normalized_shape[-1])
-        return cls(_extra_tokens(module), frozenset(widths))
+            rows = rows and not _NOT_IN_ROWS.search(type(part).__name__)
+        return cls(_extra_tokens(module), frozenset(widths), rows)
 
     def read(self, x: Tensor, image: torch.Size) -> Tensor | None:
         """A feature of images as a map [B, C, H, W], a view where that can be; None: it is none.
@@ -68,7 +74,7 @@ class MapLayout:
         size = int(image[-2]), int(image[-1])
         if x.ndim == MAP:
             return x.permute(0, 3, 1, 2) if self._channels_last(x.shape, size) else x
-        if x.shape[2] not in self.widths:
+        if not self.rows or x.shape[2] not in self.widths:
             return None
         known = [] if self.extra is None else [self.extra]
         for extra in (*known, *range(MOST_EXTRA + 1)):

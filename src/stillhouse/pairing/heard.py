@@ -44,12 +44,17 @@ def hear(module: nn.Module, image: Tensor) -> list[HeardMap]:
     counts; what has names is given by a whole network, not by a layer.
 
     Raises:
-        ModelError: the model does not take such images.
+        ModelError: the model does not take such images, or its tokens do not stand in rows.
 
     >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(nn.ReLU()), nn.AdaptiveAvgPool2d(1))
     >>> [one.taps for one in hear(net, torch.zeros(2, 3, 8, 8))]
     [('0',), ('1.0', '1')]
     """
+    if not MapLayout.of(module).rows:
+        raise ModelError(
+            f"{type(module).__name__} keeps its tokens in the order of its windows, so they are "
+            "no map [B, C, H, W]; take a method of embeddings or logits"
+        )
     listener = _Listener(module)
     flags = Flags([module])
     try:
