@@ -76,5 +76,12 @@ def run_outside(nodes: Iterable[Node], signals: Signals) -> Signals:
     known = dict(signals)
     with torch.no_grad():
         for node in nodes:
-            known.update(node.run(known))
+            known.update(outside_inference(node.run(known)))
     return known
+
+
+def outside_inference(signals: Signals) -> Signals:
+    """The same signals, such that autograd may save them: a network may be in inference mode."""
+    if torch.compiler.is_compiling() or torch.is_inference_mode_enabled():
+        return signals
+    return {name: v.clone() if v.is_inference() else v for name, v in signals.items()}

@@ -12,7 +12,7 @@ from stillhouse.engine.facts import lacking
 from stillhouse.engine.flags import Flags
 from stillhouse.engine.graph import Graph
 from stillhouse.engine.heads import distilled_beside, makes_logits
-from stillhouse.engine.nodes import Bridge, Node, Role
+from stillhouse.engine.nodes import Bridge, Node, Role, in_precision
 from stillhouse.engine.order import parts_of
 from stillhouse.engine.seeding import seeded
 from stillhouse.engine.signals import BATCH, EMBEDDING, LOGITS, Signals, owner, shape_text
@@ -20,6 +20,7 @@ from stillhouse.engine.taps import Taps
 from stillhouse.engine.task import Task
 from stillhouse.engine.terms import Term
 from stillhouse.errors import StillhouseError, WiringError, nearest
+from stillhouse.models.given import own_precision, set_eval
 
 
 def _said(error: Exception) -> str:
@@ -32,11 +33,11 @@ def _run_node(node: Node, signals: Signals, seed: int) -> str | None:
     """Run one node into ``signals``; gives the problem, if any."""
     missing = [need for need in node.needs if need not in signals]
     if missing and owner(missing[0]) == BATCH:
-        return f"node '{node.name}' reads '{missing[0]}': {lacking(missing[0], signals)}"
+        return f"node '{node.title}' reads '{missing[0]}': {lacking(missing[0], signals)}"
     if missing:
         given = ", ".join(name for name in signals if owner(name) == owner(missing[0]))
         return (
-            f"node '{node.name}' reads '{missing[0]}', which nothing gives (there is: {given})"
+            f"node '{node.title}' reads '{missing[0]}', which nothing gives (there is: {given})"
             if given
             else None  # its source failed and was reported
         )
@@ -51,7 +52,7 @@ def _run_node(node: Node, signals: Signals, seed: int) -> str | None:
         return str(error)
     except Exception as error:
         shapes = ", ".join(f"{need} {shape_text(signals[need])}" for need in node.needs)
-        return f"node '{node.name}' fails on {shapes}: {_said(error)}"
+        return f"node '{node.title}' fails on {shapes}: {_said(error)}"
     return None
 
 
@@ -68,12 +69,14 @@ def head_problem(
     if logits not in signals:
         return None
     head, wanted = node.head_module(), signals[logits]
-    if not isinstance(head, nn.Conv2d) and makes_logits(head(signals[embedding]), wanted):
+    own = signals[embedding].to(own_precision(head) or torch.float32)
+    if not isinstance(head, nn.Conv2d) and makes_logits(head(own), wanted):
         return None
     beside = distilled_beside(node.module, node.head)
     paths = [node.head] if beside is None else [node.head, beside]
     with Taps(node.module, paths, who=node.name) as taps:
-        node.module(*(signals[name] for name in node.reads))
+        images = [signals[name] for name in node.reads]
+        node.module(*in_precision(own_precision(node.module), images)[0])
         given = taps.collect()
     if not makes_logits(given[node.head], wanted, given.get(beside or "")):
         return (
@@ -164,7 +167,7 @@ def dry_run(
         with torch.no_grad():
             for node in nodes:
                 if node.module is not None:
-                    node.module.eval()
+                    set_eval(node.module)
                 node.open(parts[node.name])
                 if isinstance(node, Role):
                     node.watch()

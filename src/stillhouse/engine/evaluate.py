@@ -12,6 +12,7 @@ from stillhouse.engine.objective import Objective
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.signals import Signals
 from stillhouse.engine.task import Task
+from stillhouse.models.given import set_eval
 from stillhouse.records.files import Reading
 
 Scores = dict[str, dict[str, float]]
@@ -101,7 +102,7 @@ def _eval_mode(objective: Objective) -> Iterator[None]:
     roots = [node.module for node in objective.wiring.nodes if node.module is not None]
     training = [(part, part.training) for root in roots for part in root.modules()]
     for root in roots:
-        root.eval()
+        set_eval(root)
     try:
         yield
     finally:

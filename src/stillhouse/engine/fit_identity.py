@@ -2,11 +2,18 @@
 
 from typing import Any
 
+from torch import Tensor, nn
+
 from stillhouse.data.batches import BatchSource
 from stillhouse.engine.graph import Graph
 from stillhouse.engine.trainer import Settings
 from stillhouse.records.code import code_identity
 from stillhouse.records.fingerprint import fingerprint, weights_fingerprint
+
+
+def _shapes(module: nn.Module) -> list[list[int]]:
+    """Of all its tensors; an extra state of a layer's own may be none."""
+    return [list(v.shape) for v in module.state_dict().values() if isinstance(v, Tensor)]
 
 
 def fit_beginning(stage: Graph, train: BatchSource) -> str:
@@ -35,7 +42,7 @@ def fit_identity(stage: Graph, settings: Settings, batches: int) -> str:
         for term in stage.terms()
     ]
     nodes = [
-        [n.name, n.reads, of(n.module), [list(v.shape) for v in n.module.state_dict().values()]]
+        [n.name, n.reads, of(n.module), _shapes(n.module)]
         if n.module is not None else [n.name, n.reads]
         for n in stage.nodes
     ]  # fmt: skip

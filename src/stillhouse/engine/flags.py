@@ -59,12 +59,39 @@ class Flags:
         return not later
 
 
-class Frozen:
-    """Modules that no update trains: no gradients, eval mode, whatever anyone calls."""
+def held_in_eval(network: nn.Module) -> list[str]:
+    """Paths of the parts that were brought to eval mode within a network in train mode.
 
-    def __init__(self, modules: Iterable[nn.Module]) -> None:
+    Whoever writes ``network.train()`` and then ``network.bn.eval()`` wants the statistics of that
+    layer kept. A network that is in eval mode as a whole, as those loaded from a file often are, is
+    simply not in training yet.
+
+    >>> net = nn.Sequential(nn.BatchNorm1d(2), nn.Sequential(nn.Dropout(), nn.Linear(2, 2)))
+    >>> _ = net[1].eval()
+    >>> held_in_eval(net), held_in_eval(net.eval())
+    (['1'], [])
+    """
+    if not network.training:
+        return []
+    found: list[str] = []
+    for path, part in network.named_modules():
+        inside = any(path.startswith(f"{outer}.") for outer in found)
+        if not inside and not any(each.training for each in part.modules()):
+            found.append(path)
+    return found
+
+
+class Frozen:
+    """Modules that no update trains: no gradients, eval mode, whatever anyone calls.
+
+    Args:
+        modules: those.
+        still: others, which may learn but stay in eval mode all the same.
+    """
+
+    def __init__(self, modules: Iterable[nn.Module], *, still: Iterable[nn.Module] = ()) -> None:
         self._roots = list(modules)
-        self._parts = [part for root in self._roots for part in root.modules()]
+        self._parts = [part for root in (*self._roots, *still) for part in root.modules()]
 
     def freeze(self) -> None:
         """Take their parameters out of autograd and bring them to eval mode."""

@@ -61,6 +61,7 @@ class Graph:
             such as pairs of one class; None: shuffled.
         notes: what was settled on the way, for people: ``{"pairs": "layer1 - layer2.1"}``.
         task: what the labels mean.
+        only_scored: it is opened to be measured, so nothing needs to learn.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Graph:
     order: Order | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
     task: Task = CLASSIFICATION
+    only_scored: bool = False
 
     def node(self, name: str) -> Node:
         """The node of that name. Raises WiringError when there is none."""

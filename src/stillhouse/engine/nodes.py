@@ -4,10 +4,10 @@ Role: a model with taps. Bridge: a module that derives one signal. Replay (in `c
 role. Ema: a role that follows another one. A node never knows a method or a loss.
 """
 
-import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from stillhouse.engine.signals import EMBEDDING, LOGITS, Signals, as_names, shap
 from stillhouse.engine.taps import AS_MAP, Taps, tap_problem
 from stillhouse.errors import ModelError, WiringError
 from stillhouse.functional.numerics import full, without_autocast
+from stillhouse.models.given import copied, distinct_tensors, unwrapped
 from stillhouse.models.outputs import named_outputs, output_problem
 
 
@@ -36,6 +37,11 @@ class Node(ABC):
     def needs(self) -> tuple[str, ...]:
         """All signals that must exist before this node runs."""
         return self.reads
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return self.name
 
     @property
     def module(self) -> nn.Module | None:
@@ -57,6 +63,19 @@ class Node(ABC):
         """Signals under full names, from the signals that it reads."""
 
 
+def in_precision(
+    own: torch.dtype | None, given: Sequence[Tensor]
+) -> tuple[list[Tensor], torch.dtype | None]:
+    """The inputs in a module's own precision; and theirs, where it is another one.
+
+    What is in float32 takes its inputs as they are: autocast is about such modules.
+    """
+    floating = [value.dtype for value in given if value.is_floating_point()]
+    if own in (None, torch.float32) or all(dtype == own for dtype in floating):
+        return list(given), None
+    return [value.to(own) if value.is_floating_point() else value for value in given], floating[0]
+
+
 class Role(Node):
     """A model with taps: ``student``, ``teacher``, a peer, a critic.
 
@@ -65,9 +84,14 @@ class Role(Node):
     ``name.fc:in``) and, of a model that returns several tensors, each one under its key
     (``name.:hidden``, ``name.:1``).
 
+    A network in another precision than its images (half, bfloat16, float64) gets them in its own,
+    and its signals are in theirs; autocast
+    leaves it alone.
+
     Args:
         name: how signals call it.
-        module: any ``nn.Module``; never edited, only listened to.
+        module: any ``nn.Module``; never edited, only listened to. One inside `torch.compile` or a
+            data-parallel wrapper is taken out of it (see `unwrapped`).
         reads: its inputs, in order.
         head: path of the module that gives the logits; found when not named (`find_head`).
         aliases: other names for taps, such as ``{"hint": "layer2.1"}``.
@@ -97,12 +121,7 @@ class Role(Node):
         output: str | int | None = None,
     ) -> None:
         super().__init__(name, reads)
-        given: object = module
-        if not isinstance(given, nn.Module):
-            what = given.__name__ if isinstance(given, type) else type(given).__name__
-            said = f"a network is a torch.nn.Module, made and not its class; this is {what}"
-            raise ModelError(f"{name}: {said}")
-        self._module = module
+        self._module = unwrapped(module, who=name)
         self._head = head
         self.aliases = dict(aliases or {})
         self.frozen = as_names(frozen)
@@ -112,6 +131,13 @@ class Role(Node):
         self._taps_of: dict[str, str] = {}
         self._maps: tuple[str, ...] = ()
         self._layout: MapLayout | None = None
+        self.known_as = name
+        self._first = next((p for p in self._module.parameters() if p.is_floating_point()), None)
+
+    @property
+    def title(self) -> str:
+        """What the user knows it as: a teacher that is trained learns under the name 'student'."""
+        return self.known_as
 
     @property
     def module(self) -> nn.Module:
@@ -122,12 +148,12 @@ class Role(Node):
     def head(self) -> str:
         """Path of the module that gives the logits. Raises ModelError when there is none."""
         if self._head is None:
-            self._head = find_head(self._module, who=self.name)
+            self._head = find_head(self._module, who=self.title)
         return self._head
 
     def head_module(self) -> nn.Module:
         """The head itself. Raises ModelError when it was named and is not there."""
-        problem = tap_problem(self._module, self.head, who=self.name)
+        problem = tap_problem(self._module, self.head, who=self.title)
         if problem:
             raise ModelError(f"head: {problem}")
         return self._module.get_submodule(self.head)
@@ -135,7 +161,7 @@ class Role(Node):
     def frozen_parts(self) -> list[nn.Module]:
         """The submodules that keep their bits. Raises ModelError when one is not there."""
         for path in self.frozen:
-            problem = tap_problem(self._module, path, who=self.name)
+            problem = tap_problem(self._module, path, who=self.title)
             if problem:
                 raise ModelError(f"frozen: {problem}")
         return [self._module.get_submodule(path) for path in self.frozen]
@@ -147,22 +173,22 @@ class Role(Node):
         if part == LOGITS and LOGITS not in self.aliases:
             return None  # a module of that name need not be what the model returns
         tap = self.aliases.get(part, part)
-        return None if tap_problem(self._module, tap, who=self.name) else tap
+        return None if tap_problem(self._module, tap, who=self.title) else tap
 
     def problem(self, part: str) -> str | None:
         """Say why a tap cannot be."""
         if not part:
             return (
-                f"'{self.name}' is a role; say which signal of it, such as '{self.name}.{LOGITS}'"
+                f"'{self.title}' is a role; say which signal of it, such as '{self.name}.{LOGITS}'"
             )
         if part == LOGITS and LOGITS not in self.aliases:
             return None
         if part == EMBEDDING and EMBEDDING not in self.aliases:
-            problem = tap_problem(self._module, self.head, who=self.name)
+            problem = tap_problem(self._module, self.head, who=self.title)
             return f"head: {problem}" if problem else None
         if self.tap_of(part) is not None:
             return None
-        return tap_problem(self._module, self.aliases.get(part, part), who=self.name)
+        return tap_problem(self._module, self.aliases.get(part, part), who=self.title)
 
     def open(self, parts: Collection[str]) -> None:
         """Register the hooks for these parts."""
@@ -171,7 +197,7 @@ class Role(Node):
         taps = {part: self.tap_of(part) for part in parts}
         named = {part: tap for part, tap in taps.items() if tap is not None}
         self._taps_of = {part: tap.removesuffix(AS_MAP) for part, tap in named.items()}
-        self._taps = Taps(self._module, self._taps_of.values(), who=self.name)
+        self._taps = Taps(self._module, self._taps_of.values(), who=self.title)
         self._maps = tuple(part for part, tap in named.items() if tap.endswith(AS_MAP))
         self._layout = MapLayout.of(self._module) if self._maps else None
 
@@ -199,10 +225,14 @@ class Role(Node):
         """
         if self._taps is not None:
             self._taps.forget()
-        output = self._module(*(signals[name] for name in self.reads))
+        given_in = [signals[name] for name in self.reads]
+        inputs, outer = in_precision(None if self._first is None else self._first.dtype, given_in)
+        alone = nullcontext() if outer is None else without_autocast(inputs[0].device)
+        with alone:
+            output = self._module(*inputs)
         named = named_outputs(output, self.output)
         if LOGITS not in named and (self.output is not None or self._needs_logits):
-            raise WiringError(self.name, [output_problem(output, self.output)])
+            raise WiringError(self.title, [output_problem(output, self.output)])
         given = {key if key == LOGITS else f":{key}": value for key, value in named.items()}
         if self._taps is not None:
             heard = self._taps.collect()
@@ -212,6 +242,11 @@ class Role(Node):
                 given[part] = self._as_map(part, given[part], image)
             if EMBEDDING in self._taps_of and EMBEDDING not in self.aliases:
                 given[EMBEDDING] = pooled(given[EMBEDDING])
+        if outer is not None:
+            given = {
+                part: value.to(outer) if value.is_floating_point() else value
+                for part, value in given.items()
+            }
         return {f"{self.name}.{part}": value for part, value in given.items()}
 
     def _as_map(self, part: str, value: Tensor, image: torch.Size) -> Tensor:
@@ -268,7 +303,7 @@ class Ema(Role):
             raise WiringError(where, ["every and parts say the same in two ways; give one"])
         super().__init__(
             name,
-            copy.deepcopy(of.module),
+            copied(of.module, who=of.title),
             reads=of.reads,
             head=of._head,
             aliases=of.aliases,
@@ -306,12 +341,16 @@ class Ema(Role):
     @torch.no_grad()
     def follow(self) -> None:
         """Take one step towards the followed role."""
-        mine, theirs = self.module.state_dict(), self.of.module.state_dict()
-        for key, value in mine.items():
-            if value.is_floating_point():
-                value.lerp_(theirs[key].to(value), 1.0 - self.decay)
-            else:
-                value.copy_(theirs[key])
+        theirs = distinct_tensors(self.of.module)
+        for key, value in distinct_tensors(self.module).items():  # what is tied moves once
+            target = theirs[key].to(value)
+            if not value.is_floating_point():
+                value.copy_(target)
+            elif isinstance(value, nn.Parameter):
+                value.lerp_(target, 1.0 - self.decay)
+            else:  # a mask of -inf has no mean with itself
+                mean = value.lerp(target, 1.0 - self.decay)
+                value.copy_(torch.where(torch.isfinite(target), mean, target))
 
 
 class Bridge(Node):
@@ -393,6 +432,11 @@ class Bridge(Node):
             raise WiringError(f"bridge '{self.name}'", ["it was not sized yet; check the stage"])
         given = [signals[name] for name in self.reads]
         if self.module is not None:
-            return {self.name: self._call(*given)}
+            first = next((p for p in self.module.parameters() if p.is_floating_point()), None)
+            inputs, outer = in_precision(None if first is None else first.dtype, given)
+            if outer is None:
+                return {self.name: self._call(*inputs)}
+            with without_autocast(given[0].device):  # such as the head of a teacher in half
+                return {self.name: self._call(*inputs).to(outer)}
         with without_autocast(given[0].device):
             return {self.name: self._call(*map(full, given))}

@@ -4,6 +4,7 @@ Our own fit, checks, balance, scoring, caching and synthesis use exactly this, a
 loop; `torch.compile` and ``DistributedDataParallel`` wrap it as a whole.
 """
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Real
@@ -13,7 +14,7 @@ from weakref import WeakKeyDictionary, ref
 import torch
 from torch import Tensor, nn
 
-from stillhouse.engine.flags import Flags, Frozen, LearningParameters
+from stillhouse.engine.flags import Flags, Frozen, LearningParameters, held_in_eval
 from stillhouse.engine.graph import Graph
 from stillhouse.engine.nodes import Ema, Role
 from stillhouse.engine.signals import Signals
@@ -21,6 +22,7 @@ from stillhouse.engine.terms import OverTraining
 from stillhouse.engine.update_objective import Output, UpdateObjective
 from stillhouse.engine.wiring import Wiring, measuring_also, wire
 from stillhouse.errors import WiringError
+from stillhouse.models.given import distinct_tensors
 
 Weights = dict[str, dict[str, Tensor]]
 """State dicts by the name of the node."""
@@ -101,8 +103,20 @@ class Objective(nn.Module):
             for n in (*nodes, *self.followers)
             if n.name not in learners and n.module is not None
         ]
-        self._frozen = Frozen([*others, *parts])
+        held = {name: held_in_eval(module) for name, module in self.learners.items()}
+        self.held = {name: paths for name, paths in held.items() if paths}
+        still = [
+            self.learners[name].get_submodule(path)
+            for name, paths in self.held.items()
+            for path in paths
+        ]
+        self._frozen = Frozen([*others, *parts], still=still)
         self._frozen.freeze()
+        self._not_finite = {
+            key: ~torch.isfinite(value)
+            for key, value in self._floating()
+            if not bool(torch.isfinite(value).all())
+        }
         trained = [*self.learners.values(), *losses.values()]
         several = len(self.wiring.updates) > 1
         self._learning = LearningParameters(self.learners.values()) if several else None
@@ -111,6 +125,7 @@ class Objective(nn.Module):
             id(p) for module in trained for p in module.parameters()
             if self._flags.learns(p) and id(p) not in kept_out
         }  # fmt: skip
+        self._check_something_learns()
         self.updates = tuple(
             UpdateObjective(plan, self._frozen, self._learning, self._learnt, self.autocast)
             for plan in self.wiring.updates
@@ -122,6 +137,18 @@ class Objective(nn.Module):
                 names = ", ".join(update.plan.update.learners)
                 said = f"nothing to learn: {names} has no parameters"
                 raise WiringError(update.plan.update.name, [said])
+
+    def _check_something_learns(self) -> None:
+        """A network that is to learn and is wholly frozen would end as it began."""
+        for node in self.wiring.nodes:
+            if not isinstance(node, Role) or node.name not in self.learners:
+                continue
+            mine = list(node.module.parameters())
+            if mine and not any(id(parameter) in self._learnt for parameter in mine):
+                said = f"all {sum(p.numel() for p in mine):,} parameters of it are frozen "
+                said += "(requires_grad is False, or frozen names them), so it cannot learn; "
+                said += "leave a part of it free"
+                raise WiringError(node.title, [said])
 
     # -- open and closed ---------------------------------------------------------------------
 
@@ -184,7 +211,10 @@ class Objective(nn.Module):
         self.close()
 
     def train(self, mode: bool = True) -> "Objective":
-        """Learners and losses in train (or eval) mode; what is frozen stays in eval mode."""
+        """Learners and losses in train (or eval) mode; what is frozen stays in eval mode.
+
+        So does a part that was given in eval mode within a network in train mode (`held_in_eval`).
+        """
         super().train(mode)
         for update in self.updates:
             update.training = mode
@@ -295,10 +325,11 @@ class Objective(nn.Module):
         return {
             name: {
                 key: value.detach().cpu().contiguous().clone()
+                if isinstance(value, Tensor) else copy.deepcopy(value)  # get_extra_state
                 for key, value in module.state_dict().items()
             }
             for name, module in self.stateful().items()
-        }
+        }  # fmt: skip
 
     def load_weights(self, weights: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Put such weights back, strictly."""
@@ -316,9 +347,22 @@ class Objective(nn.Module):
 
     @property
     def finite(self) -> bool:
-        """Whether all weights are: a finite loss can still send them to inf in its last step."""
-        values = (v for m in self.stateful().values() for v in m.state_dict().values())
-        return all(bool(torch.isfinite(v).all()) for v in values if v.is_floating_point())
+        """Whether all weights are: a finite loss can still send them to inf in its last step.
+
+        What was not finite when the objective was opened, such as a mask of -inf, may stay so.
+        """
+        return all(
+            bool((torch.isfinite(value) | known.to(value.device)).all()) if known is not None
+            else bool(torch.isfinite(value).all())
+            for key, value in self._floating()
+            for known in [self._not_finite.get(key)]
+        )  # fmt: skip
+
+    def _floating(self) -> Iterator[tuple[tuple[str, str], Tensor]]:
+        for node, module in self.stateful().items():
+            for name, value in distinct_tensors(module).items():
+                if value.is_floating_point():
+                    yield (node, name), value
 
     def _apply(self, fn: Any, recurse: bool = True) -> "Objective":
         """Move what is frozen, too; it is no submodule, so that nobody saves or wraps it."""

@@ -71,7 +71,7 @@ def _learner_problems(stage: Graph) -> list[str]:
         if isinstance(node, Ema) and node.of.module not in [other.module for other in stage.nodes]:
             problems.append(f"'{node.name}' follows a '{node.of.name}' that is not in this stage; "
                             "make it from the role that is")  # fmt: skip
-    if not stage.updates and (stage.measures or not stage.diagnostics):
+    if not (stage.updates or stage.only_scored) and (stage.measures or not stage.diagnostics):
         problems.append("it has no update, so nothing would learn; add an Update")
     if stage.keeps not in names:
         problems.append(f"keeps '{stage.keeps}', which is no node; {nearest(stage.keeps, names)}")

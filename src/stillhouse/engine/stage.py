@@ -144,6 +144,19 @@ class Stage(Graph):
         role.frozen = (*role.frozen, *paths)
         return self.replace(role)
 
+    def known_as(self, name: str, title: str) -> "Stage":
+        """The same stage with a role that messages call by what the user knows it as.
+
+        >>> from stillhouse.engine.nodes import Role
+        >>> from torch import nn
+        >>> stage = Stage("s", [Role("student", nn.Linear(2, 2))], [])
+        >>> stage.known_as("student", "teacher").role("student").title
+        'teacher'
+        """
+        role = copy.copy(self.role(name))
+        role.known_as = title
+        return self.replace(role)
+
     def headed(self, name: str, path: str | None) -> "Stage":
         """The same stage with a role whose classifier is the module at this path; None: as it is.
 

@@ -8,11 +8,12 @@ any of these ``:as_map`` reads what is heard as a map [B, C, H, W], see `MapLayo
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from stillhouse.engine.signals import LOGITS
 from stillhouse.errors import WiringError, nearest
-from stillhouse.models.outputs import layer_output, named_outputs
+from stillhouse.models.outputs import all_outputs, layer_output, named_outputs
 
 INPUT = "in"
 AS_MAP = ":as_map"
@@ -63,13 +64,19 @@ class Taps:
         self.taps = tuple(dict.fromkeys(taps))
         self._heard: dict[str, Any] = {}
         self._again: set[str] = set()
-        self._versions: dict[str, int] = {}
+        self._kept: dict[str, _Kept] = {}
         self.watching = False  # whether to look for changes in place; costs a compiled graph
         self._handles = [self._listen(module, tap) for tap in self.taps]
 
     def _listen(self, module: nn.Module, tap: str) -> Any:
         path, suffix = split_tap(tap)
         target = module.get_submodule(path)
+        if isinstance(target, torch.jit.ScriptModule):
+            raise WiringError(
+                self.who,
+                [f"it was compiled by torch.jit, which cannot be listened to inside (tap '{tap}'); "
+                 "give the network before torch.jit, or take a method of logits alone"],
+            )  # fmt: skip
         if suffix == INPUT:
             return target.register_forward_pre_hook(self._input_hook(tap), with_kwargs=True)
         return target.register_forward_hook(self._output_hook(tap))
@@ -81,7 +88,7 @@ class Taps:
                 self._again.add(tap)
             self._heard[tap] = args[0] if args else next(iter(kwargs.values()))
             if self.watching:
-                self._versions[tap] = _version(self._heard[tap])
+                self._kept[tap] = _Kept(self._heard[tap])
 
         return hook
 
@@ -91,7 +98,7 @@ class Taps:
                 self._again.add(tap)
             self._heard[tap] = output
             if self.watching:
-                self._versions[tap] = _version(output)
+                self._kept[tap] = _Kept(output)
 
         return hook
 
@@ -99,7 +106,7 @@ class Taps:
         """Drop what was heard, so that a step that failed cannot leak into the next."""
         self._heard.clear()
         self._again.clear()
-        self._versions.clear()
+        self._kept.clear()
 
     def collect(self) -> dict[str, Tensor]:
         """What was heard since the last call; every tap must have been filled exactly once.
@@ -122,7 +129,7 @@ class Taps:
                 [f"module '{path}' runs several times in one step: tap the module around it"],
             )
         value = self._heard[tap]
-        if tap in self._versions and self._versions[tap] != _version(value):
+        if tap in self._kept and self._kept[tap].changed:
             raise WiringError(
                 self.who,
                 [f"tap '{tap}' is changed in place after '{path}' (by an in-place activation or "
@@ -153,6 +160,21 @@ class Taps:
         self.close()
 
 
-def _version(value: Any) -> int:
-    """How often a tensor was changed in place; 0 for what is no tensor."""
-    return value._version if isinstance(value, Tensor) else 0
+class _Kept:
+    """The tensors that a tap heard, as they were: to see whether they are changed in place."""
+
+    def __init__(self, value: Any) -> None:
+        self._values = [(each, each.detach().clone()) for each in all_outputs(value).values()]
+        self._versions = [_version(each) for each, _ in self._values]
+
+    @property
+    def changed(self) -> bool:
+        """Whether one of them is another one now, by autograd's count or by its values."""
+        return [_version(each) for each, _ in self._values] != self._versions or any(
+            not torch.equal(each.nan_to_num(), before.nan_to_num()) for each, before in self._values
+        )
+
+
+def _version(value: Tensor) -> int:
+    """How often it was changed in place; what was made in inference mode is not counted."""
+    return 0 if value.is_inference() else value._version

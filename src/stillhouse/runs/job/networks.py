@@ -3,7 +3,6 @@
 The student, its peers, and the form of the image that a network reads.
 """
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from torch import nn
 
 from stillhouse.bridges import InputAdapter
+from stillhouse.engine.flags import held_in_eval
 from stillhouse.engine.heads import find_head
 from stillhouse.engine.nodes import Bridge
 from stillhouse.engine.seeding import seeded
@@ -24,6 +24,7 @@ from stillhouse.models import (
     load_weights,
     weights_fingerprint,
 )
+from stillhouse.models.given import cast_at_border, copied, unwrapped
 from stillhouse.models.outputs import NamedOutputs
 from stillhouse.recipes.networks import InputSection, ModelSection, StudentSection
 from stillhouse.recipes.peers import PeerSection, peer_seed
@@ -50,6 +51,7 @@ class Network:
             ``size`` that it names; one with ``**kwargs`` gets ``classes`` and ``channels``.
         allow_imports: whether ``python:package.module:function`` may be imported.
         order: of the data's classes among its outputs, where it has another one.
+        who: what the user calls it, in messages.
     """
 
     section: ModelSection
@@ -59,6 +61,7 @@ class Network:
     source: Source | None = None
     allow_imports: bool = False
     order: tuple[int, ...] | None = None
+    who: str = "network"
 
     def make(self, seed: int) -> nn.Module:
         """A fresh network, initialised under this seed, with its weights if it has some.
@@ -71,8 +74,9 @@ class Network:
         read_file(module, self.section)
         if self.order is not None:
             self._put_in_order(module, self.order)
-        if self._may_return_several:
+        if self._may_return_several and not isinstance(module, torch.jit.ScriptModule):
             module.register_forward_hook(NamedOutputs(self.section.output, self._width))
+        cast_at_border(module)
         if self.rounds is None:
             return module
         image = torch.zeros(1, self.channels, self.size, self.size)
@@ -155,11 +159,14 @@ class Network:
             module: made under this seed, where it is there already.
         """
         start = self.make(seed) if module is None else module
-        return {"start": weights_fingerprint(start), **self.code(start)}
+        known = {"start": weights_fingerprint(start), **self.code(start)}
+        frozen = [name for name, value in start.named_parameters() if not value.requires_grad]
+        held = held_in_eval(start)
+        return {**known, **({"frozen": frozen, "in eval mode": held} if frozen or held else {})}
 
     def _new(self) -> nn.Module:
         if isinstance(self.source, nn.Module):
-            return copy.deepcopy(self.source)
+            return copied(self.source, who=self.who)
         if self.source is not None:
             return _made_by(self.source, self.section.model, self._offers)
         if self.section.model.startswith(IMPORT):
@@ -209,7 +216,7 @@ def read_file(module: nn.Module, section: ModelSection) -> LoadedWeights | None:
 
 def _made_by(make: Callable[..., Any], name: str, offers: Mapping[str, Any]) -> nn.Module:
     if isinstance(make, nn.Module):  # callable, too
-        return copy.deepcopy(make)
+        return copied(make)
     if not callable(make):
         raise ModelError(
             f"'{name}' is a {type(make).__name__}, not a function or a torch.nn.Module"
@@ -220,23 +227,26 @@ def _made_by(make: Callable[..., Any], name: str, offers: Mapping[str, Any]) -> 
         raise ModelError(
             f"'{name}' gave {what}, not a torch.nn.Module; does it return the network?"
         )
-    return module
+    return unwrapped(module, who=name)
 
 
 def make_network(
     section: ModelSection, data: JobData, source: Any = None, *, allow_imports: bool = False
 ) -> Network:
     """A network for the classes and images of the data."""
+    who = type(section).__name__.removesuffix("Section").lower()
+    if isinstance(source, nn.Module | torch.export.ExportedProgram):
+        source = unwrapped(source, who=who)
     channels, height, _ = data.image_shape
     wanted = input_of(section)
     if wanted is not None:
         channels, height = wanted.channels or channels, wanted.size or height
     names = getattr(section, "classes", None)
     if names is None:
-        return Network(section, data.outputs, channels, height, source, allow_imports)
+        return Network(section, data.outputs, channels, height, source, allow_imports, who=who)
     order = tuple(class_order(names, data.splits.classes, role="teacher"))
     width = own_width(names)
-    return Network(section, width, channels, height, source, allow_imports, order)
+    return Network(section, width, channels, height, source, allow_imports, order, who)
 
 
 def input_of(section: Section) -> InputSection | None:

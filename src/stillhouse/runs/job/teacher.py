@@ -93,15 +93,15 @@ class Teacher:
         ).eval()
 
     def alone(self, module: nn.Module) -> Stage:
-        """The stage that trains it on labels, or scores it, reading its own form of the image."""
-        stage = replace(plain(module), name=f"{self.role} alone")
+        """The stage that scores it, reading its own form of the image; nothing of it learns."""
+        stage = replace(plain(module), name=f"{self.role} alone", updates=(), only_scored=True)
         return self._reading(stage)
 
     def stage(self, module: nn.Module, teacher: nn.Module | None = None) -> Stage:
         """How it is trained: alone or by its method."""
         method = self.section.method
         if method is None:
-            return self.alone(module)
+            return self._reading(replace(plain(module), name=f"{self.role} alone"))
         if teacher is None or self.teacher is None:
             stage = find_method(method.name).stage(module, **method.settings())
         else:
@@ -110,6 +110,7 @@ class Teacher:
         return self._reading(stage)
 
     def _reading(self, stage: Stage) -> Stage:
+        stage = stage.known_as("student", self.role)
         stage = stage.headed("student", self.section.head_path).with_task(self.task)
         return reading(stage, "student", self.input)
 

@@ -113,6 +113,9 @@ class Teachers:
         seed, module = teacher.seed_for(student_seed), teacher.make(student_seed)
         if teacher.given and self._dry_run is None:
             return TrainedTeacher(teacher, seed, module)
+        if teacher.given and self._dry_run is not None:
+            self._dry_run(teacher.alone(module), seed, teacher.section.head_path)
+            return TrainedTeacher(teacher, seed, module)
         stage, more = teacher_stage(teacher, module, head, before)
         if self._dry_run is not None:
             self._dry_run(stage, seed, teacher.section.head_path)

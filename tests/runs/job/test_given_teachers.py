@@ -1,0 +1,72 @@
+"""Teachers that are given as objects are scored and listened to, never wired as what learns."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import stillhouse as sh
+from stillhouse.errors import WiringError
+from stillhouse.recipes.networks import StudentSection
+from stillhouse.runs.job.networks import Network
+
+OPTIONS = {"limit": 100, "augment": "none"}
+
+
+class Net(nn.Module):
+    """A classifier of 10 digits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(64, 10)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits [B, 10]."""
+        return self.fc(image.flatten(1))  # type: ignore[no-any-return]
+
+
+class Faulty(Net):
+    """Fails by itself."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Nothing."""
+        raise RuntimeError("a fault of its own")
+
+
+@pytest.mark.parametrize("kind", ["scripted", "bfloat16", "frozen"])
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_a_given_teacher_only_teaches(kind: str, tmp_path: Path) -> None:
+    made = {
+        "scripted": lambda: torch.jit.script(Net()),
+        "bfloat16": lambda: Net().bfloat16(),
+        "frozen": lambda: Net().requires_grad_(False),
+    }
+    outcome = sh.distill(
+        data="digits", student=Net, teacher=made[kind](), out=tmp_path, epochs=1, seeds=1,
+        data_options=OPTIONS,
+    )  # fmt: skip
+    assert outcome is not None
+
+
+def test_a_fault_of_the_teacher_names_the_teacher(tmp_path: Path) -> None:
+    with pytest.raises(WiringError, match=r"node 'teacher' fails on .*: a fault of its own"):
+        sh.distill(data="digits", student=Net, teacher=Faulty(), out=tmp_path, epochs=1, seeds=1,
+                   data_options=OPTIONS)  # fmt: skip
+
+
+def test_a_student_with_frozen_parts_has_a_fingerprint_of_its_own() -> None:
+    def identity(module: nn.Module) -> dict[str, object]:
+        section = StudentSection(model="Net")
+        return Network(section, 10, 1, 8, module).identity(0)
+
+    net = nn.Sequential(nn.BatchNorm2d(1), Net())
+    free = identity(net)
+    net[0].eval()
+    held = identity(net)
+    net[0].requires_grad_(False)
+    frozen = identity(net)
+    assert free["start"] == held["start"] == frozen["start"]
+    assert (held["in eval mode"], held["frozen"]) == (["0"], [])
+    assert frozen["frozen"] == ["0.weight", "0.bias"]
+    assert "frozen" not in free
