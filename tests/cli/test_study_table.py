@@ -1,6 +1,5 @@
 """What the terminal says below the table of a study: how many comparisons were corrected for."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -8,13 +7,14 @@ from rich.console import Console
 from study_of_twelve import study_of_twelve
 
 from stillhouse.cli.study_table import print_study
+from stillhouse.records.checked import write_checked
 
 
 def printed(folder: Path, capsys: pytest.CaptureFixture[str], *without: str) -> str:
     table = study_of_twelve()
     for arm in table["arms"]:
         arm |= dict.fromkeys(without)
-    (folder / "study.json").write_text(json.dumps(table))
+    write_checked(folder / "study.json", table)
     print_study(Console(width=200), folder)
     return " ".join(capsys.readouterr().out.split())
 

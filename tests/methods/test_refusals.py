@@ -13,7 +13,7 @@ from stillhouse.methods import find_method
 REFUSALS = """
 kd: temperature is 0.0; it must be above 0
     weight is -1.0; it must be at least 0
-kd: temperature is nan; it must be above 0
+kd: temperature is nan; it must be a finite number
 logits_mse: weight is -1.0; it must be at least 0
     label_weight is -0.5; it must be at least 0
 dkd: alpha is -1.0; it must be at least 0
@@ -32,7 +32,7 @@ fitnet: stages is 'three'; there is: one, two
     hint_share is 1.5; it must be at most 1
 at: weight is -1.0; it must be at least 0
     power is 0.0; it must be above 0
-    label_weight is nan; it must be at least 0
+    label_weight is nan; it must be a finite number
 mgd: masked is 1.5; it must be at most 1
 ofd: margins is 'zeros'; nearest: zero
 projector_logsum: projector is 'mlp4'; nearest: mlp3, mlp2
@@ -42,7 +42,7 @@ review_kd: warmup is -1.0; it must be at least 0
 simkd: factor is 0; it must be at least 1
 vid: variance is 1e-06; it must be above 1e-05
 rkd: distance_weight is -25.0; it must be at least 0
-    angle_weight is nan; it must be at least 0
+    angle_weight is nan; it must be a finite number
 sp: weight is -1.0; it must be at least 0
 pkt: label_weight is -0.1; it must be at least 0
 cc_rbf: gamma is 0.0; it must be above 0

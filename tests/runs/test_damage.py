@@ -177,7 +177,7 @@ def test_commands_that_only_look(out: Path, command_in: Callable[..., tuple[int,
         (("resume", out / "scores.json"), "is a file, and what goes on is a directory"),
         (("show", out.parent), "is no directory of a run"),
         (("show", out, "--set", "epochs=2"), "--set changes a recipe"),
-        (("show", out / "student.safetensors"), "not a recipe that can be read"),
+        (("show", out / "student.safetensors"), "it is no UTF-8 text"),
     ):
         code, said = command_in(*words)
         assert code == 2
@@ -205,3 +205,15 @@ def command_in(monkeypatch, capsys) -> Callable[..., tuple[int, str]]:
         return code, held.out + held.err
 
     return call
+
+
+def test_another_torch_makes_its_own_numbers(out: Path, monkeypatch) -> None:
+    """A begun run is not gone on with, and nothing is taken from `shared`."""
+    shared = out.parent / "shared"
+    before = {path.name for path in shared.glob("control-*")}
+    (out / "scores.json").unlink()
+    monkeypatch.setattr("torch.__version__", "9.8.7+cpu")
+    with pytest.raises(RunError, match=r"was begun with torch 2\.\d+\.\d+, and this is torch 9\.8"):
+        ran(out)
+    run(prepare(make_recipe(RECIPE), out.parent / "other", shared=shared))
+    assert len({path.name for path in shared.glob("control-*")} - before) == 1

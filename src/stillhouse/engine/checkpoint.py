@@ -11,6 +11,7 @@ import torch
 from stillhouse.errors import RunError
 from stillhouse.faults import fault_of
 from stillhouse.records.checked import add_checksum, compare_checksum, damaged
+from stillhouse.records.environment import torch_version
 from stillhouse.records.files import replacing
 
 FORMAT = 1
@@ -40,7 +41,7 @@ class Checkpoint:
         with replacing(self.path) as fresh:
             with fresh.open("wb") as file:
                 # Through a file of Python: of its own ones torch does not say what the system said.
-                torch.save({"format": FORMAT, "identity": self.identity, **state}, file)
+                torch.save({**self._marks(), **state}, file)
             add_checksum(fresh)
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
@@ -59,10 +60,14 @@ class Checkpoint:
                 raise
             # Its checksum is right, so somebody else wrote it.
             raise damaged(self.path, type(error).__name__, RunError, AGAIN) from error
-        for field, wanted in (("format", FORMAT), ("identity", self.identity)):
+        for field, wanted in self._marks().items():
             if state.get(field) != wanted:
                 raise RunError(
                     f"checkpoint {self.path} has {field} {state.get(field)!r}, this run has "
                     f"{wanted!r}; use another directory, or delete the checkpoint"
                 )
         return state
+
+    def _marks(self) -> dict[str, Any]:
+        # The version of torch is part of most identities, and before them says more than they do.
+        return {"format": FORMAT, "torch": torch_version(), "identity": self.identity}

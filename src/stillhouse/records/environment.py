@@ -3,6 +3,7 @@
 import os
 import platform as machine
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
@@ -57,7 +58,22 @@ def torch_version() -> str:
     >>> "+" in torch_version()
     False
     """
-    return torch.__version__.partition("+")[0]
+    return _without_build(torch.__version__)
+
+
+def torch_version_of(noted: Mapping[str, Any]) -> str | None:
+    """The version of torch of an environment that was noted; None where it says none.
+
+    >>> torch_version_of({"packages": {"torch": "2.13.0+cpu"}})
+    '2.13.0'
+    """
+    packages = noted.get("packages")
+    found = packages.get("torch") if isinstance(packages, Mapping) else None
+    return _without_build(found) if isinstance(found, str) else None
+
+
+def _without_build(version: str) -> str:
+    return version.partition("+")[0]
 
 
 def _version(package: str) -> str:

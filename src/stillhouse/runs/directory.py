@@ -5,8 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from stillhouse.records.checked import write_checked
+from stillhouse.errors import RunError
+from stillhouse.records.checked import read_checked, write_checked
 from stillhouse.records.claim import Claim
+from stillhouse.records.environment import torch_version, torch_version_of
 from stillhouse.records.writable import check_writable
 
 RESOLVED = "resolved.yaml"
@@ -53,12 +55,27 @@ def claimed(out: Path, recipe: Mapping[str, Any], environment: Mapping[str, Any]
     The environment that began it is noted; `stillhouse.runs.run` notes the one that ended it.
 
     Raises:
-        RunError: a file, somebody else's folder, another run, or a run that is going on.
+        RunError: a file, somebody else's folder, another run, a run that is going on, or one that
+            another version of torch began.
     """
     with CLAIM.hold(out, recipe) as begun:
-        if not (out / ENVIRONMENT).exists():
+        if (out / ENVIRONMENT).exists():
+            _same_torch(out)
+        else:
             write_checked(out / ENVIRONMENT, environment)
         yield begun
+
+
+def _same_torch(out: Path) -> None:
+    """Numbers of one version of torch are not those of another: a run has one."""
+    noted = read_checked(out / ENVIRONMENT, RunError, "delete it: the same command goes on")
+    there, here = torch_version_of(noted), torch_version()
+    if there not in (None, here):
+        raise RunError(
+            f"the run in {out} was begun with torch {there}, and this is torch {here}: their "
+            f"numbers differ; go on with torch {there}, or choose another directory for the run "
+            "(-o DIR)"
+        )
 
 
 def check_places(out: Path, shared: Path) -> None:

@@ -14,6 +14,7 @@ from torch import nn
 import stillhouse as sh
 from stillhouse.errors import CacheError, RecipeError, RunError
 from stillhouse.recipes import make_recipe
+from stillhouse.records.checked import write_checked
 from stillhouse.runs.job.watcher import SilentWatcher
 from stillhouse.runs.preflight import check
 from stillhouse.runs.run import prepare
@@ -85,7 +86,7 @@ def test_a_directory_that_is_taken_is_found_before_a_teacher_is_trained(
     (tmp_path / "full" / "thesis.tex").write_text("")
     with pytest.raises(CacheError, match="holds other files"):
         asked(tmp_path / "full")
-    (tmp_path / "full" / "teacher-cache.json").write_text('{"data": "another", "teacher": "any"}')
+    write_checked(tmp_path / "full" / "teacher-cache.json", {"data": "another", "teacher": "any"})
     with pytest.raises(CacheError, match="was cached with"):
         asked(tmp_path / "full")
 

@@ -23,6 +23,7 @@ from stillhouse.records.run import (
     METRICS,
     PRODUCTS,
     SCORES,
+    SERVED,
     STAGE,
     Scores,
     StageRecord,
@@ -35,7 +36,7 @@ from stillhouse.runs.training.stage_run import LAST, product_file
 from stillhouse.runs.training.teachers import Teachers
 from stillhouse.runs.training.training import student_directory
 
-LISTED = (ENVIRONMENT, METRICS, PRODUCTS, COSTS, FACTS, PICTURES)
+LISTED = (ENVIRONMENT, METRICS, PRODUCTS, COSTS, SERVED, FACTS, PICTURES)
 """Files of a run beside scores.json, which has a checksum of each that there is."""
 AGAIN = "delete it, and the same command makes it again from what was trained"
 

@@ -135,6 +135,7 @@ def best_order(logits: Tensor, label: Tensor, classes: int) -> list[int]:
     Of the confusion matrix ``n(c, k)``, the number of rows of class c whose largest output is k,
     the permutation ``k(c)`` that maximises ``sum_c n(c, k(c))``.
 
+    >>> import torch
     >>> best_order(torch.tensor([[0.0, 1.0], [1.0, 0.0]]), torch.tensor([0, 1]), 2)
     [1, 0]
     """
@@ -163,6 +164,7 @@ def permuted(logits: Tensor, label: Tensor, classes: int) -> float:
 def probabilities(logits: Tensor) -> str | None:
     """Whether these are no logits but probabilities or their logarithms; None where they are.
 
+    >>> import torch
     >>> probabilities(torch.tensor([[0.25, 0.75], [0.5, 0.5]])), probabilities(torch.ones(2, 2))
     ('probabilities', None)
     """
