@@ -5,6 +5,7 @@ Every network passes here, from a recipe, from `stillhouse.distill` and in a loo
 
 import copy
 import io
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -107,9 +108,11 @@ def copied(network: nn.Module, *, who: str = "network") -> nn.Module:
     try:
         if isinstance(network, torch.jit.ScriptModule):  # its deepcopy has parameters that are none
             file = io.BytesIO()
-            torch.jit.save(network, file)
-            file.seek(0)
-            loaded: nn.Module = torch.jit.load(file)
+            with warnings.catch_warnings():  # TorchScript is the user's choice, and given already
+                warnings.filterwarnings("ignore", message="`torch.jit")
+                torch.jit.save(network, file)
+                file.seek(0)
+                loaded: nn.Module = torch.jit.load(file)
             return loaded
         return copy.deepcopy(network, memo)
     except Exception as error:

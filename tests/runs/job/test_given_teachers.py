@@ -35,7 +35,7 @@ class Faulty(Net):
 
 
 @pytest.mark.parametrize("kind", ["scripted", "bfloat16", "frozen"])
-@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:`torch.jit")
 def test_a_given_teacher_only_teaches(kind: str, tmp_path: Path) -> None:
     made = {
         "scripted": lambda: torch.jit.script(Net()),
