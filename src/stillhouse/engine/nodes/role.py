@@ -1,0 +1,200 @@
+"""Role: a model with taps, such as the student, the teacher or a peer."""
+
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor, nn
+
+from stillhouse.engine.heads import find_head, pooled
+from stillhouse.engine.maps import MapLayout
+from stillhouse.engine.nodes.node import Node, in_precision
+from stillhouse.engine.signals import EMBEDDING, LOGITS, Signals, as_names, shape_text
+from stillhouse.engine.taps import AS_MAP, Taps, tap_problem
+from stillhouse.errors import ModelError, WiringError
+from stillhouse.functional.numerics import without_autocast
+from stillhouse.models.given import unwrapped
+from stillhouse.models.outputs import named_outputs, output_problem
+
+
+class Role(Node):
+    """A model with taps: ``student``, ``teacher``, a peer, a critic.
+
+    Gives ``name.logits`` (what the model returns, see ``output``), ``name.embedding`` (what its
+    head reads; of a convolution the mean over positions), any tap (``name.layer3``,
+    ``name.fc:in``) and, of a model that returns several tensors, each one under its key
+    (``name.:hidden``, ``name.:1``).
+
+    A network in another precision than its images (half, bfloat16, float64) gets them in its own,
+    and its signals are in theirs; autocast
+    leaves it alone.
+
+    Args:
+        name: how signals call it.
+        module: any ``nn.Module``; never edited, only listened to. One inside `torch.compile` or a
+            data-parallel wrapper is taken out of it (see `unwrapped`).
+        reads: its inputs, in order.
+        head: path of the module that gives the logits; found when not named (`find_head`).
+        aliases: other names for taps, such as ``{"hint": "layer2.1"}``.
+        frozen: paths of submodules that keep their bits while the rest learns, such as a classifier
+            that was taken over; they are in eval mode and no optimiser (so no weight decay) sees
+            them.
+        output: which output of several is the logits, by name or position; not needed where one of
+            them is called ``logits``, or there is one only.
+
+    >>> role = Role("student", nn.Sequential(nn.Flatten(), nn.Linear(4, 2)))
+    >>> role.open(["logits", "embedding"])
+    >>> out = role.run({"batch.image": torch.ones(3, 1, 2, 2)})
+    >>> role.close()
+    >>> {name: tuple(value.shape) for name, value in sorted(out.items())}
+    {'student.embedding': (3, 4), 'student.logits': (3, 2)}
+    """
+
+    def __init__(
+        self,
+        name: str,
+        module: nn.Module,
+        *,
+        reads: str | Iterable[str] = "batch.image",
+        head: str | None = None,
+        aliases: Mapping[str, str] | None = None,
+        frozen: str | Iterable[str] = (),
+        output: str | int | None = None,
+    ) -> None:
+        super().__init__(name, reads)
+        self._module = unwrapped(module, who=name)
+        self._head = head
+        self.aliases = dict(aliases or {})
+        self.frozen = as_names(frozen)
+        self.output = output
+        self._asked: frozenset[str] = frozenset()
+        self._taps: Taps | None = None
+        self._taps_of: dict[str, str] = {}
+        self._maps: tuple[str, ...] = ()
+        self._layout: MapLayout | None = None
+        self.known_as = name
+        self._first = next((p for p in self._module.parameters() if p.is_floating_point()), None)
+
+    @property
+    def title(self) -> str:
+        """What the user knows it as: a teacher that is trained learns under the name 'student'."""
+        return self.known_as
+
+    @property
+    def module(self) -> nn.Module:
+        """The model."""
+        return self._module
+
+    @property
+    def head(self) -> str:
+        """Path of the module that gives the logits. Raises ModelError when there is none."""
+        if self._head is None:
+            self._head = find_head(self._module, who=self.title)
+        return self._head
+
+    def head_module(self) -> nn.Module:
+        """The head itself. Raises ModelError when it was named and is not there."""
+        problem = tap_problem(self._module, self.head, who=self.title)
+        if problem:
+            raise ModelError(f"head: {problem}")
+        return self._module.get_submodule(self.head)
+
+    def frozen_parts(self) -> list[nn.Module]:
+        """The submodules that keep their bits. Raises ModelError when one is not there."""
+        for path in self.frozen:
+            problem = tap_problem(self._module, path, who=self.title)
+            if problem:
+                raise ModelError(f"frozen: {problem}")
+        return [self._module.get_submodule(path) for path in self.frozen]
+
+    def tap_of(self, part: str) -> str | None:
+        """The tap behind a part; None for the model's own outputs."""
+        if part == EMBEDDING and EMBEDDING not in self.aliases:
+            return f"{self.head}:in"
+        if part == LOGITS and LOGITS not in self.aliases:
+            return None  # a module of that name need not be what the model returns
+        tap = self.aliases.get(part, part)
+        return None if tap_problem(self._module, tap, who=self.title) else tap
+
+    def problem(self, part: str) -> str | None:
+        """Say why a tap cannot be."""
+        if not part:
+            return (
+                f"'{self.title}' is a role; say which signal of it, such as '{self.name}.{LOGITS}'"
+            )
+        if part == LOGITS and LOGITS not in self.aliases:
+            return None
+        if part == EMBEDDING and EMBEDDING not in self.aliases:
+            problem = tap_problem(self._module, self.head, who=self.title)
+            return f"head: {problem}" if problem else None
+        if self.tap_of(part) is not None:
+            return None
+        return tap_problem(self._module, self.aliases.get(part, part), who=self.title)
+
+    def open(self, parts: Collection[str]) -> None:
+        """Register the hooks for these parts."""
+        self.close()
+        self._asked = frozenset(parts)
+        taps = {part: self.tap_of(part) for part in parts}
+        named = {part: tap for part, tap in taps.items() if tap is not None}
+        self._taps_of = {part: tap.removesuffix(AS_MAP) for part, tap in named.items()}
+        self._taps = Taps(self._module, self._taps_of.values(), who=self.title)
+        self._maps = tuple(part for part, tap in named.items() if tap.endswith(AS_MAP))
+        self._layout = MapLayout.of(self._module) if self._maps else None
+
+    def watch(self) -> None:
+        """From now until `close`, refuse taps whose values are changed in place."""
+        if self._taps is not None:
+            self._taps.watching = True
+
+    def close(self) -> None:
+        """Remove the hooks."""
+        if self._taps is not None:
+            self._taps.close()
+        self._taps = None
+
+    @property
+    def _needs_logits(self) -> bool:
+        return LOGITS in self._asked and LOGITS not in self.aliases
+
+    def run(self, signals: Mapping[str, Tensor]) -> Signals:
+        """Run the model once and give its outputs and taps.
+
+        Raises:
+            WiringError: the logits are read and no output is them (`logits_among`), or what a tap
+                listens to gave nothing.
+        """
+        if self._taps is not None:
+            self._taps.forget()
+        given_in = [signals[name] for name in self.reads]
+        inputs, outer = in_precision(None if self._first is None else self._first.dtype, given_in)
+        alone = nullcontext() if outer is None else without_autocast(inputs[0].device)
+        with alone:
+            output = self._module(*inputs)
+        named = named_outputs(output, self.output)
+        if LOGITS not in named and (self.output is not None or self._needs_logits):
+            raise WiringError(self.title, [output_problem(output, self.output)])
+        given = {key if key == LOGITS else f":{key}": value for key, value in named.items()}
+        if self._taps is not None:
+            heard = self._taps.collect()
+            given.update({part: heard[tap] for part, tap in self._taps_of.items()})
+            image = signals[self.reads[0]].shape
+            for part in self._maps:
+                given[part] = self._as_map(part, given[part], image)
+            if EMBEDDING in self._taps_of and EMBEDDING not in self.aliases:
+                given[EMBEDDING] = pooled(given[EMBEDDING])
+        if outer is not None:
+            given = {
+                part: value.to(outer) if value.is_floating_point() else value
+                for part, value in given.items()
+            }
+        return {f"{self.name}.{part}": value for part, value in given.items()}
+
+    def _as_map(self, part: str, value: Tensor, image: torch.Size) -> Tensor:
+        found = None if self._layout is None else self._layout.read(value, image)
+        if found is None:
+            said = f"tap '{self._taps_of[part]}' gives {shape_text(value)}"
+            raise WiringError(
+                self.name, [f"{said}, which is no map of images {list(image)[1:]}; tap another"]
+            )
+        return found
