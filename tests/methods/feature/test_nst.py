@@ -28,4 +28,5 @@ def objective(nets: Nets, batch: Batch, _epoch: float) -> Tensor:
 
 def test_it_equals_a_loop_by_hand() -> None:
     stage = nst(untaught(4), taught(6), weight=5.0)
-    equals_by_hand(stage, toy_batches(), objective, tolerance=(2e-5, 2e-5))
+    # Of one epoch: its steps are large, so rounding grows a thousandfold in the next one.
+    equals_by_hand(stage, toy_batches(), objective, epochs=1)

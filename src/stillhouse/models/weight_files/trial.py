@@ -113,6 +113,8 @@ def put(option: Option, model: Expected) -> list[str]:
     misses counters, a new classifier, or another name of a tensor that is there, nothing is wrong.
     """
     module, state = model.module, _state_dict(option, model)
+    if cut := [name for name, value in option.values.items() if _is_cut(value, model, name)]:
+        return [each for each in shape_faults(option, model) if each.partition(":")[0] in cut]
     try:
         module.load_state_dict(state)
     except Exception as refused:  # a module's own code may raise anything
@@ -191,6 +193,14 @@ def _fits(name: str, value: Any, model: Expected) -> bool:
     if not isinstance(value, Tensor) or not isinstance(wanted, Tensor) or is_lazy(wanted):
         return True  # the module itself decides
     return value.shape == wanted.shape and value.layout == wanted.layout and not value.is_meta
+
+
+def _is_cut(value: Any, model: Expected, name: str) -> bool:
+    """Whether old versions of torch would take the first of many numbers for the one wanted."""
+    wanted = model.values.get(name)
+    if not isinstance(value, Tensor) or not isinstance(wanted, Tensor) or is_lazy(wanted):
+        return False
+    return wanted.dim() == 0 and value.dim() == 1 and len(value) > 1
 
 
 def _kept(name: str, value: Tensor, wanted: Tensor) -> bool:

@@ -13,6 +13,8 @@ from stillhouse.records.files import write_bytes
 
 ROWS = 2
 """Images that a module is traced on: of one, torch would take the 1 for a constant."""
+MOST = 2**31 - 1
+"""Images that a batch may have. Of no bound, torch 2.6 refuses slices: it guards against 2**63."""
 
 
 class ExportError(StillhouseError):
@@ -43,7 +45,7 @@ def export(module: nn.Module, image: Tensor) -> bytes:
             program = torch.export.export(
                 module,
                 (image[:ROWS].clone(),),
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                dynamic_shapes=({0: torch.export.Dim("batch", max=MOST)},),
                 strict=False,
             )
             for node in program.graph.nodes:
