@@ -29,7 +29,7 @@ def check(
     from stillhouse.cli.progress import LineProgress
     from stillhouse.cli.studying import check_study
     from stillhouse.recipes import is_study, load_recipe, load_study, read_yaml
-    from stillhouse.runs.preflight import preflight, weights_told
+    from stillhouse.runs.preflight import networks_told, preflight
     from stillhouse.runs.run import prepare
 
     folder = out or Path("runs") / recipe.stem
@@ -50,7 +50,7 @@ def check(
         f"{found.steps_per_epoch} steps per epoch; precision {job.recipe.precision}",
         highlight=False,
     )
-    for line in weights_told(job):
+    for line in networks_told(job):
         console.print(line, markup=False, highlight=False)
     for note in splits.notes:
         console.print(f"warning: {note}", style="yellow", markup=False, highlight=False)

@@ -87,17 +87,25 @@ class Frozen:
     Args:
         modules: those.
         still: others, which may learn but stay in eval mode all the same.
+        parameters: that do not learn, beside those of the modules.
     """
 
-    def __init__(self, modules: Iterable[nn.Module], *, still: Iterable[nn.Module] = ()) -> None:
+    def __init__(
+        self,
+        modules: Iterable[nn.Module],
+        *,
+        still: Iterable[nn.Module] = (),
+        parameters: Iterable[nn.Parameter] = (),
+    ) -> None:
         self._roots = list(modules)
+        self._alone = list(parameters)
         self._parts = [part for root in (*self._roots, *still) for part in root.modules()]
 
     def freeze(self) -> None:
         """Take their parameters out of autograd and bring them to eval mode."""
-        for root in self._roots:
-            for parameter in root.parameters():
-                parameter.requires_grad_(False)
+        inside = (parameter for root in self._roots for parameter in root.parameters())
+        for parameter in (*inside, *self._alone):
+            parameter.requires_grad_(False)
         self.keep()
 
     def keep(self) -> None:

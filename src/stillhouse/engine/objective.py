@@ -92,12 +92,13 @@ class Objective(nn.Module):
         losses = {term.name: term.module for term in stage.terms() if term.module is not None}
         self.nodes = nn.ModuleDict(self.stateful())
         self.losses = nn.ModuleDict(losses)
-        parts = [
-            frozen
+        named = [
+            (node.module, node.frozen_parts())
             for node in nodes
             if isinstance(node, Role) and node.name in learners
-            for frozen in node.frozen_parts()
         ]
+        parts = [network.get_submodule(path) for network, found in named for path in found.modules]
+        kept = [parameter for network, found in named for parameter in found.of(network)]
         others = [
             n.module
             for n in (*nodes, *self.followers)
@@ -110,7 +111,7 @@ class Objective(nn.Module):
             for name, paths in self.held.items()
             for path in paths
         ]
-        self._frozen = Frozen([*others, *parts], still=still)
+        self._frozen = Frozen([*others, *parts], still=still, parameters=kept)
         self._frozen.freeze()
         self._not_finite = {
             key: ~torch.isfinite(value)
@@ -120,7 +121,7 @@ class Objective(nn.Module):
         trained = [*self.learners.values(), *losses.values()]
         several = len(self.wiring.updates) > 1
         self._learning = LearningParameters(self.learners.values()) if several else None
-        kept_out = {id(p) for frozen in parts for p in frozen.parameters()}
+        kept_out = {id(p) for p in kept}
         self._learnt = {
             id(p) for module in trained for p in module.parameters()
             if self._flags.learns(p) and id(p) not in kept_out

@@ -84,3 +84,20 @@ apart; a network with one output answers with a number, not with classes
             f"labels are {str(label.dtype).removeprefix('torch.')} {list(label.shape)}; wanted are "
             f"class indices, int64 [{len(label)}] ({remedy})"
         ])  # fmt: skip
+
+
+def gap(student: Tensor, teacher: Tensor) -> Tensor:
+    """The difference in float32; none where both are the same infinity, as a masked logit is.
+
+    Shapes:
+        student, teacher: of equal shape; returns the same.
+
+    >>> inf = float("inf")
+    >>> gap(torch.tensor([[1.0, -inf]]), torch.tensor([[0.5, -inf]])).tolist()
+    [[0.5, 0.0]]
+    """
+    s, t = student.float(), teacher.float()
+    if s.ndim != 2:  # maps: nobody masks them, and a pass over them costs
+        return s - t
+    both = s.isinf() & (s == t)
+    return s.masked_fill(both, 0.0) - t.masked_fill(both, 0.0)

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stillhouse.functional.classes import gap
+
 SCALES = (4, 2, 1)
 """Positions each way of the averaged maps."""
 
@@ -24,7 +26,7 @@ def mse(student: Tensor, teacher: Tensor) -> Tensor:
     >>> mse(torch.tensor([[1.0, 3.0]]), torch.tensor([[0.0, 1.0]])).item()
     2.5
     """
-    return _gap(student, teacher).square().flatten(1).mean(1)
+    return gap(student, teacher).square().flatten(1).mean(1)
 
 
 def squared_distance(student: Tensor, teacher: Tensor) -> Tensor:
@@ -44,7 +46,7 @@ def squared_distance(student: Tensor, teacher: Tensor) -> Tensor:
     >>> squared_distance(torch.tensor([[1.0, 3.0]]), torch.tensor([[0.0, 1.0]])).item()
     5.0
     """
-    return _gap(student, teacher).square().flatten(1).sum(1)
+    return gap(student, teacher).square().flatten(1).sum(1)
 
 
 def partial_distance(student: Tensor, teacher: Tensor) -> Tensor:
@@ -67,7 +69,7 @@ def partial_distance(student: Tensor, teacher: Tensor) -> Tensor:
     """
     s, t = student.float(), teacher.float()
     counts = (s > t) | (t > 0)
-    return ((s - t).square() * counts).flatten(1).sum(1)
+    return (gap(s, t).square() * counts).flatten(1).sum(1)
 
 
 def smooth_l1(student: Tensor, teacher: Tensor) -> Tensor:
@@ -90,8 +92,8 @@ def smooth_l1(student: Tensor, teacher: Tensor) -> Tensor:
     >>> smooth_l1(torch.tensor([[1.0, 3.0]]), torch.tensor([[0.5, 0.0]])).item()
     1.3125
     """
-    gaps = F.smooth_l1_loss(student.float(), teacher.float(), reduction="none")
-    return gaps.flatten(1).mean(1)
+    gaps = gap(student, teacher)
+    return F.smooth_l1_loss(gaps, torch.zeros_like(gaps), reduction="none").flatten(1).mean(1)
 
 
 def boundary_gap(student: Tensor, teacher: Tensor, *, margin: float = 1.0) -> Tensor:
@@ -152,12 +154,3 @@ def hierarchical_context(student: Tensor, teacher: Tensor) -> Tensor:
             coarse = F.adaptive_avg_pool2d(gaps, scale)
             value = value + weight * coarse.square().flatten(1).mean(1)
     return value / total
-
-
-def _gap(student: Tensor, teacher: Tensor) -> Tensor:
-    """The difference in float32; none where both are the same infinity, as a masked logit is."""
-    s, t = student.float(), teacher.float()
-    if s.ndim != 2:  # maps: nobody masks them, and a pass over them costs
-        return s - t
-    both = s.isinf() & (s == t)
-    return s.masked_fill(both, 0.0) - t.masked_fill(both, 0.0)

@@ -6,6 +6,8 @@ Two published losses bear this name. They are no rescaling of each other, hence 
 
 from torch import Tensor
 
+from stillhouse.functional.classes import gap
+
 
 def log_sum(student: Tensor, teacher: Tensor, *, alpha: float = 4.0, eps: float = 1e-5) -> Tensor:
     """Logarithm of a sum of powers: ``ln(sum_{b,d} |s_bd - t_bd|^alpha + eps)``, smallest at s = t.
@@ -37,7 +39,7 @@ def log_sum(student: Tensor, teacher: Tensor, *, alpha: float = 4.0, eps: float 
     >>> round(log_sum(s, t).item(), 4)
     2.8332
     """
-    return _log_of_powers(student.float() - teacher.float(), alpha, eps)
+    return _log_of_powers(gap(student, teacher), alpha, eps)
 
 
 def log_correlation(

@@ -162,6 +162,27 @@ def own_precision(network: nn.Module) -> torch.dtype | None:
     return next((p.dtype for p in network.parameters() if p.is_floating_point()), None)
 
 
+def cast_to(network: nn.Module, dtype: torch.dtype, *, who: str) -> None:
+    """Bring the weights of a network to another floating-point type, in place.
+
+    Raises:
+        ModelError: a weight is too large for it.
+
+    >>> layer = nn.Linear(1, 1)
+    >>> cast_to(layer, torch.bfloat16, who="teacher")
+    >>> layer.weight.dtype
+    torch.bfloat16
+    """
+    finite = {name: torch.isfinite(each) for name, each in distinct_tensors(network).items()}
+    network.to(dtype)
+    for name, value in distinct_tensors(network).items():
+        lost = int((finite[name] & ~torch.isfinite(value)).sum())
+        if lost:
+            most = torch.finfo(dtype).max
+            said = f"{lost:,} values of '{name}' are beyond {most:g}, the most that {dtype} holds"
+            raise ModelError(f"{who}: {said}; take dtype: bfloat16, or leave it out")
+
+
 def cast_at_border(network: nn.Module) -> None:
     """Let a network that is not in float32 take float32 and give float32, through hooks on it.
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from stillhouse.engine.settings import Count
-from stillhouse.recipes.networks import StudentSection, TeacherSection, short
+from stillhouse.recipes.networks import Frozen, StudentSection, TeacherSection, short
 from stillhouse.recipes.section import Section, Share
 from stillhouse.students.low_rank import Scheme
 
@@ -18,11 +18,13 @@ Start = Literal["teacher", "scratch"]
 class DerivedSection(Section):
     """What all derivations share.
 
-    ``head``: as of a student by name; its control always learns its own, from where it starts.
+    ``head``, ``frozen``: as of a student by name; its control always learns its own classifier,
+    from where it starts.
     """
 
     derive: str
     head: Literal["own", "shared", "copied"] = "own"
+    frozen: Frozen = ()
 
     @property
     def model(self) -> str:
@@ -31,7 +33,9 @@ class DerivedSection(Section):
         >>> LowRankSection(derive="low_rank", energy=0.9).model
         'low_rank energy 0.9'
         """
-        told = self.model_dump(mode="json", exclude_defaults=True, exclude={"derive", "head"})
+        told = self.model_dump(
+            mode="json", exclude_defaults=True, exclude={"derive", "head", "frozen"}
+        )
         ratio = [f"{told.pop('ratio')}"] if "ratio" in told else []
         return " ".join([self.derive, *ratio, *(f"{key} {value}" for key, value in told.items())])
 

@@ -44,6 +44,18 @@ def _several(value: Any) -> Any:
     return {"members": value} if isinstance(value, list | tuple) else value
 
 
+def _one_or_several(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+Frozen = Annotated[
+    tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_one_or_several)
+]
+"""Paths of what does not learn; one may stand alone."""
+
+Precision = Literal["float32", "bfloat16", "float16"]
+
+
 class InputSection(Section):
     """A model's own input, where it differs from the batch's; ``mean``, ``std`` in its order."""
 
@@ -71,7 +83,9 @@ class ModelSection(Section):
     ``output``: which of several outputs is the logits, by name or position; not needed where one of
     them is called ``logits``, or a single one is as wide as there are classes. ``arguments``
     go to the function of timm, torchvision or transformers that builds it, such as
-    ``{img_size: 64, drop_path_rate: 0.1}``.
+    ``{img_size: 64, drop_path_rate: 0.1}``. ``frozen``: paths of modules (or of parameters) that do
+    not learn while the rest does, or patterns of them (``layer[12]``, ``*.bn?``); such a module is
+    in eval mode, so that a batch norm keeps its statistics.
     """
 
     model: str
@@ -82,6 +96,7 @@ class ModelSection(Section):
     head_path: str | None = None
     output: str | Annotated[int, Field(ge=0)] | None = None
     arguments: Mapping[str, bool | int | float | str | None] = Field(default_factory=dict)
+    frozen: Frozen = ()
 
     @model_validator(mode="after")
     def _of_a_file(self) -> Self:
@@ -178,7 +193,9 @@ class TeacherSection(ModelSection):
     it is an ensemble of these networks, each trained or given by itself. ``classes``: of a network
     that comes trained, what its outputs are called, in its own order, where that is not the data's:
     ``[dog, cat]``; or of each class of the data the position among its outputs:
-    ``{cat: 281, dog: 207}``. More outputs than the data has classes are left out.
+    ``{cat: 281, dog: 207}``. More outputs than the data has classes are left out. ``dtype``: of a
+    network that comes trained, the precision that it computes in, with its weights; images and
+    outputs are cast at its border, so that losses are in float32.
     """
 
     model: str = ENSEMBLE
@@ -190,6 +207,7 @@ class TeacherSection(ModelSection):
     teacher: "Teacher | None" = None
     input: InputSection | None = None
     classes: tuple[str | int, ...] | dict[str | int, Annotated[int, Field(ge=0)]] | None = None
+    dtype: Precision | None = None
     members: "tuple[Teacher, ...]" = ()
 
     @model_validator(mode="after")
@@ -201,7 +219,7 @@ class TeacherSection(ModelSection):
         asked = [*asked_of_training(self), *(["weights"] if self.weights else [])]
         own = [
             key
-            for key in ("input", "head_path", "output", "classes")
+            for key in ("input", "head_path", "output", "classes", "dtype")
             if getattr(self, key) is not None
         ]
         if self.members and (asked or own):
@@ -273,6 +291,7 @@ def asked_of_training(section: TeacherSection) -> list[str]:
         for name in ("until", "head", "method", "teacher", "epochs")
         if getattr(section, name) is not None
     ]
+    found += ["frozen"] if section.frozen else []
     return [*found, "seed: student"] if section.seed == "student" else found
 
 

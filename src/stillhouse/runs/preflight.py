@@ -107,16 +107,19 @@ def _check_directory_of_cache(job: Job) -> None:
         raise RecipeError("cache.directory", [f"{said}; leave it out, or give one {what}"])
 
 
-def weights_told(job: Job) -> list[str]:
-    """Which parts of weights files are read, a line per network where that has to be said."""
+def networks_told(job: Job) -> list[str]:
+    """What has to be said of networks, a line each: parts of files that are read, frozen ones."""
     seed = job.recipe.seeds[0]
-    networks = [
-        *((teacher.role, teacher.network) for teacher in job.teachers),
+    learners = [
         ("student", job.student),
         *((f"peer {at}", network) for at, network in enumerate(job.peers.networks, start=1)),
     ]
-    found = [(role, network.weights_read(seed)) for role, network in networks]
-    return [f"{role}: {read}" for role, read in found if read is not None and not read.whole]
+    teachers = [(each.role, each.network) for each in job.teachers if not each.members]
+    found = [(role, network.weights_read(seed)) for role, network in (*teachers, *learners)]
+    read = [f"{role}: {part}" for role, part in found if part is not None and not part.whole]
+    learners = [*((role, network) for role, network in teachers if not network.given), *learners]
+    frozen = [network.learning(seed, who=role) for role, network in learners]
+    return [*read, *(line for line in frozen if line is not None)]
 
 
 @dataclass(frozen=True)

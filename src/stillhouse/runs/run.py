@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from stillhouse.engine.fit import METRICS
+from stillhouse.engine.frozen import frozen_names
 from stillhouse.engine.platform import open_platform
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.task import Task
@@ -27,7 +28,7 @@ from stillhouse.runs.job.derived import make_student
 from stillhouse.runs.job.heads import check_kept
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.method import chosen_method, chosen_task
-from stillhouse.runs.job.networks import make_peers
+from stillhouse.runs.job.networks import Network, make_peers
 from stillhouse.runs.job.teacher import make_teacher
 from stillhouse.runs.job.watcher import SilentWatcher, Watcher
 from stillhouse.runs.judging.costs import write_costs
@@ -43,7 +44,7 @@ from stillhouse.runs.judging.scoring import (
     score_teacher,
     student_of,
 )
-from stillhouse.runs.preflight import check, weights_told
+from stillhouse.runs.preflight import check, networks_told
 from stillhouse.runs.training.compiling import settle_compile
 from stillhouse.runs.training.serving import Source, all_together, serve
 from stillhouse.runs.training.stage_run import LAST, StageRun, train
@@ -144,7 +145,7 @@ def prepare(
         recipe.student, data, teacher, given.student, allow_imports=allow_imports
     )
     job = Job(
-        recipe,
+        _with_frozen(recipe, student),
         data,
         student,
         teacher,
@@ -180,6 +181,17 @@ def _settled(recipe: Recipe, data: JobData) -> Recipe:
     return recipe.model_copy(update={**chosen, "batch": min(recipe.batch, rows)})
 
 
+def _with_frozen(recipe: Recipe, student: Network) -> Recipe:
+    """The recipe with what of a student that was given as an object came frozen, by its names."""
+    if student.source is None:
+        return recipe
+    section, made = student.section, student.make(recipe.seeds[0])
+    names = tuple(frozen_names(made, section.frozen, who="student"))
+    return recipe.model_copy(
+        update={"student": recipe.student.model_copy(update={"frozen": names})}
+    )
+
+
 def run(job: Job, *, held_out: HeldOutScores | None = None) -> Outcome:
     """Run a prepared job, or go on with it, or find it finished: then nothing is written.
 
@@ -198,7 +210,7 @@ def run(job: Job, *, held_out: HeldOutScores | None = None) -> Outcome:
         return Outcome(job.out, kept.plain(), partial(kept_student, job))
     identity = resolved(job.recipe), environment(job.data.platform)
     with platform.main_holds(lambda: claimed(job.out, *identity)):
-        for line in weights_told(job):
+        for line in networks_told(job):
             job.watcher.say(line)
         teachers = Teachers(job)
         job = replace(job, compiled=settle_compile(stand_in(job)))

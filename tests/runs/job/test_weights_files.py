@@ -11,7 +11,7 @@ import stillhouse as sh
 from stillhouse.errors import ModelError, RecipeError, WeightsError
 from stillhouse.models import build_model
 from stillhouse.recipes import make_recipe
-from stillhouse.runs.preflight import check, preflight, weights_told
+from stillhouse.runs.preflight import check, networks_told, preflight
 from stillhouse.runs.run import prepare, run
 
 NAME = "convnet-4-8"
@@ -50,7 +50,7 @@ def test_two_that_fit_are_asked_about_before_anything_runs(two: Path) -> None:
     job = teacher_of(two, "two.pt", weights_key="ema")
     wanted = torch.load(two / "two.pt", weights_only=True)["ema"]["fc.weight"]
     assert torch.equal(job.teacher.make(0).fc.weight, wanted)
-    assert weights_told(job) == ["teacher: weights of two.pt under 'ema'"]
+    assert networks_told(job) == ["teacher: weights of two.pt under 'ema'"]
     assert preflight(job).teacher.line
 
 

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 
+from stillhouse.engine.frozen import FrozenParts, frozen_parts
 from stillhouse.engine.heads import find_head, pooled
 from stillhouse.engine.maps import MapLayout
 from stillhouse.engine.nodes.node import Node, in_precision
@@ -36,9 +37,9 @@ class Role(Node):
         reads: its inputs, in order.
         head: path of the module that gives the logits; found when not named (`find_head`).
         aliases: other names for taps, such as ``{"hint": "layer2.1"}``.
-        frozen: paths of submodules that keep their bits while the rest learns, such as a classifier
-            that was taken over; they are in eval mode and no optimiser (so no weight decay) sees
-            them.
+        frozen: paths (or patterns of paths) of submodules and parameters that keep their bits while
+            the rest learns, such as a classifier that was taken over; such submodules are in eval
+            mode and no optimiser (so no weight decay) sees them.
         output: which output of several is the logits, by name or position; not needed where one of
             them is called ``logits``, or there is one only.
 
@@ -99,13 +100,9 @@ class Role(Node):
             raise ModelError(f"head: {problem}")
         return self._module.get_submodule(self.head)
 
-    def frozen_parts(self) -> list[nn.Module]:
-        """The submodules that keep their bits. Raises ModelError when one is not there."""
-        for path in self.frozen:
-            problem = tap_problem(self._module, path, who=self.title)
-            if problem:
-                raise ModelError(f"frozen: {problem}")
-        return [self._module.get_submodule(path) for path in self.frozen]
+    def frozen_parts(self) -> FrozenParts:
+        """What keeps its bits. Raises ModelError when it is not there."""
+        return frozen_parts(self._module, self.frozen, who=self.title)
 
     def tap_of(self, part: str) -> str | None:
         """The tap behind a part; None for the model's own outputs."""

@@ -1,6 +1,5 @@
 """Students that are made out of their teacher: the network of a recipe's ``derive``."""
 
-import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +9,7 @@ from torch import nn
 from stillhouse.engine.flags import Flags
 from stillhouse.errors import ModelError, RecipeError
 from stillhouse.models import weights_fingerprint
+from stillhouse.models.given import copied, set_eval
 from stillhouse.recipes.derive import (
     DepthwiseSection,
     DerivedSection,
@@ -77,7 +77,8 @@ def _check_runs(
     image = torch.zeros(2, *image_shape, device=first.device, dtype=first.dtype)
     try:
         with torch.no_grad():
-            module.eval()(image)
+            set_eval(module)
+            module(image)
     except Exception as error:
         changed = ", ".join(change.path for change in made.changes)
         raise ModelError(
@@ -131,7 +132,7 @@ class DerivedNetwork(Network):
         """A fresh student, from the teacher's weights, those of the seed or of a file."""
         if self.derived is None:
             return self.out_of(self.teacher.make(seed)).make(seed)
-        made = copy.deepcopy(self.derived.module)
+        made = copied(self.derived.module, who="student")
         if self.derive.start == "scratch":
             fresh_(made, seed=seed)
         read_file(made, self.section)
@@ -148,14 +149,15 @@ class DerivedNetwork(Network):
         if self.section.weights is not None:
             weights = weights_fingerprint(self.make(seed) if module is None else module)
         start = {
-            "derived": self.derive.model_dump(mode="json", exclude={"head"}),
+            "derived": self.derive.model_dump(mode="json", exclude={"head", "frozen"}),
             "form": FORM,
             "from": weights_fingerprint(parent),
             "head": self.section.head_path,
             "seed": seed if self.derive.start == "scratch" else None,
             "weights": weights,
         }
-        return {"start": start, **self.teacher.network.code(parent)}
+        frozen = {"frozen": list(self.section.frozen)} if self.section.frozen else {}
+        return {"start": start, **self.teacher.network.code(parent), **frozen}
 
     def check_smaller(self, *, trained: bool) -> None:
         """Make sure that something became smaller, as far as that is known before training.
@@ -191,12 +193,15 @@ def make_student(
             teacher.section.model, ratio=section.ratio, classes=classes, channels=channels,
             size=height,
         )  # fmt: skip
-        return make_network(StudentSection(model=name, head=section.head), data)
+        return make_network(
+            StudentSection(model=name, head=section.head, frozen=section.frozen), data
+        )
     if not isinstance(section, RebuiltSection):
         raise RecipeError("student", [f"nothing is known of derive: {section.derive}"])
     named = StudentSection(
         model=f"{teacher.section.model} {section.model}",
         head=section.head,
+        frozen=section.frozen,
         head_path=teacher.section.head_path,
     )
     return DerivedNetwork(

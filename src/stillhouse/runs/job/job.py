@@ -112,7 +112,9 @@ class Job:
 
     def control_stage(self, student: nn.Module) -> Stage:
         """The student alone."""
-        stage = plain(student).headed("student", self.student.section.head_path)
+        section = self.student.section
+        stage = plain(student).freeze("student", section.frozen)
+        stage = stage.headed("student", section.head_path)
         return reading(stage.with_task(self.task), "student", self.student_input)
 
     def student_stage(self, start: Start, teacher: nn.Module | None) -> Stage:
@@ -137,7 +139,9 @@ class Job:
             stage = self.method.stage(student, teacher, **options)
             if source is not None:
                 stage = reading(stage, "teacher", source.input)
-        stage = stage.freeze("student", kept).headed("student", section.head_path)
+        stage = stage.freeze("student", [*kept, *section.frozen]).headed(
+            "student", section.head_path
+        )
         stage = reading(stage, "student", self.student_input)
         return stage.completed(facts_of(self.data.train(start.seed))).with_task(self.task)
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from stillhouse.bridges import InputAdapter
 from stillhouse.engine.flags import held_in_eval
+from stillhouse.engine.frozen import frozen_parts, learning_told
 from stillhouse.engine.heads import find_head
 from stillhouse.engine.nodes import Bridge
 from stillhouse.engine.seeding import seeded
@@ -24,18 +25,22 @@ from stillhouse.models import (
     load_weights,
     weights_fingerprint,
 )
-from stillhouse.models.given import cast_at_border, copied, unwrapped
+from stillhouse.models.given import cast_at_border, cast_to, copied, unwrapped
 from stillhouse.models.outputs import NamedOutputs
-from stillhouse.recipes.networks import InputSection, ModelSection, StudentSection
+from stillhouse.recipes.networks import InputSection, ModelSection, StudentSection, TeacherSection
 from stillhouse.recipes.peers import PeerSection, peer_seed
 from stillhouse.recipes.section import Section
 from stillhouse.records.code import module_identity
 from stillhouse.records.own_code import IMPORT, call_own, imported
 from stillhouse.runs.job.class_order import class_order, own_width, put_in_order
 from stillhouse.runs.job.data import JobData
-from stillhouse.students.quantised import quantised
+from stillhouse.students.quantised import is_quantised, quantised
+from stillhouse.students.quantised.network import rounding_layers
 
 Source = nn.Module | Callable[..., nn.Module]
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+"""By their names in a recipe."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +81,15 @@ class Network:
             self._put_in_order(module, self.order)
         if self._may_return_several and not isinstance(module, torch.jit.ScriptModule):
             module.register_forward_hook(NamedOutputs(self.section.output, self._width))
+        if self.dtype is not None:
+            cast_to(module, self.dtype, who=self.who)
         cast_at_border(module)
         if self.rounds is None:
             return module
         image = torch.zeros(1, self.channels, self.size, self.size)
-        return quantised(module, image, keep=self.kept)
+        rounding = quantised(module, image, keep=self.kept)
+        check_ranges_follow(rounding, self.section.frozen, who=self.who)
+        return rounding
 
     def weights_read(self, seed: int) -> LoadedWeights | None:
         """Which part of its file is read; None where it has none."""
@@ -88,6 +97,11 @@ class Network:
             return None
         with seeded(seed, "network"):
             return read_file(self._new(), self.section)
+
+    def learning(self, seed: int, *, who: str) -> str | None:
+        """A line that says which part of it learns; None where all of it does."""
+        may = self.section.frozen or self.source is not None or IMPORT in self.section.model
+        return learning_told(self.make(seed), self.section.frozen, who=who) if may else None
 
     def out_of(self, teacher: nn.Module | None) -> "Network":
         """The student of this teacher: itself, unless it is made out of a teacher."""
@@ -104,6 +118,12 @@ class Network:
     def rounds(self) -> str | None:
         """To what it rounds its weights and inputs, if it does."""
         return self.section.quantise if isinstance(self.section, StudentSection) else None
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """The precision that it is cast to; None: as it comes."""
+        name = self.section.dtype if isinstance(self.section, TeacherSection) else None
+        return None if name is None else DTYPES[name]
 
     def _put_in_order(self, module: nn.Module, order: Sequence[int]) -> None:
         noise = torch.randn(
@@ -147,6 +167,8 @@ class Network:
             known["output"] = f"output {self.section.output}"
         if self.section.arguments:
             known["arguments"] = str(sorted(self.section.arguments.items()))
+        if self.section.frozen:
+            known["named frozen"] = ", ".join(self.section.frozen)
         if self.source is None and not self.section.model.startswith(IMPORT):
             return known
         return {"code": module_identity(module), **known}
@@ -212,6 +234,22 @@ def read_file(module: nn.Module, section: ModelSection) -> LoadedWeights | None:
     except WeightsError as error:
         role = type(section).__name__.removesuffix("Section").lower()
         raise WeightsError(f"{role}: {error}") from error
+
+
+def check_ranges_follow(network: nn.Module, frozen: Sequence[str], *, who: str) -> None:
+    """Make sure that the input grids of a rounding network can follow the batches of training.
+
+    Raises:
+        ModelError: a layer that rounds would stay in eval mode, where nothing follows.
+    """
+    parts = frozen_parts(network, frozen, who=who)
+    for path in (*parts.modules, *held_in_eval(network)):
+        part = network.get_submodule(path)
+        if is_quantised(part):
+            inside = ", ".join(name for name in (
+                f"{path}.{name}".rstrip(".") for name in rounding_layers(part)))  # fmt: skip
+            said = f"'{path}' is frozen in eval mode, and layers that round learn the range of "
+            raise ModelError(f"{who}: {said}their inputs in training; keep: [{inside}]")
 
 
 def _made_by(make: Callable[..., Any], name: str, offers: Mapping[str, Any]) -> nn.Module:
@@ -309,8 +347,9 @@ class Peers:
         ]
 
     def headed(self, stage: Stage) -> Stage:
-        """The stage with the classifiers that the recipe names."""
+        """The stage with the classifiers that the recipe names, and what it freezes."""
         for at, network in enumerate(self.networks, start=1):
+            stage = stage.freeze(f"peer{at}", network.section.frozen)
             stage = stage.headed(f"peer{at}", network.section.head_path)
         return stage
 

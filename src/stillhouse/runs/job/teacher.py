@@ -99,15 +99,16 @@ class Teacher:
 
     def stage(self, module: nn.Module, teacher: nn.Module | None = None) -> Stage:
         """How it is trained: alone or by its method."""
-        method = self.section.method
+        method, frozen = self.section.method, self.section.frozen
         if method is None:
-            return self._reading(replace(plain(module), name=f"{self.role} alone"))
+            stage = replace(plain(module), name=f"{self.role} alone")
+            return self._reading(stage.freeze("student", frozen))
         if teacher is None or self.teacher is None:
             stage = find_method(method.name).stage(module, **method.settings())
         else:
             stage = find_method(method.name).stage(module, teacher, **method.settings())
             stage = reading(stage, "teacher", self.teacher.input)
-        return self._reading(stage)
+        return self._reading(stage.freeze("student", frozen))
 
     def _reading(self, stage: Stage) -> Stage:
         stage = stage.known_as("student", self.role)
@@ -181,6 +182,9 @@ def make_teacher(
     if section.classes is not None and not network.given:
         said = "it is trained here, so its outputs are in the order of the data; leave classes out"
         raise RecipeError(role, [said])
+    if section.dtype is not None and not network.given:
+        said = "it is trained here, in the precision of the run; dtype is of a teacher that comes "
+        raise RecipeError(role, [f"{said}trained: leave it out, or give weights"])
     if section.until is not None and section.until.metric is not None:
         objection = section.until.objection(data.task.metric)
         if objection is None and not data.validation:
