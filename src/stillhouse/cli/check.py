@@ -52,8 +52,6 @@ def check(
     )
     for line in networks_told(job):
         console.print(line, markup=False, highlight=False)
-    for note in splits.notes:
-        console.print(f"warning: {note}", style="yellow", markup=False, highlight=False)
     if found.teacher is not None:
         found.teacher.tell(job)
     elif job.teacher is not None:

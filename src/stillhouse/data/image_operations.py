@@ -165,6 +165,8 @@ def _check_room(pixels: int, size: int) -> None:
 class Resized:
     """A map-style dataset whose images are brought to one size as they are read."""
 
+    decoded_here = True
+
     def __init__(self, samples: Samples, size: int) -> None:
         self.samples, self.size = samples, size
 

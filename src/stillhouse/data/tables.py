@@ -276,6 +276,15 @@ def fingerprint_of(samples: Samples, ends: Sequence[int]) -> str:
     return digest.hexdigest()
 
 
+def is_decoded_here(samples: Samples) -> bool:
+    """Whether the images of a dataset are decoded or resized by us, so that nobody augments them.
+
+    >>> is_decoded_here([(torch.zeros(1, 2, 2), 0)])
+    False
+    """
+    return bool(getattr(samples, "decoded_here", False))
+
+
 Table: TypeAlias = ImageTable | SampleTable
 
 

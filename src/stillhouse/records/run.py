@@ -171,6 +171,7 @@ class Scores(RecordFile):
     Args:
         decisive: fingerprints of what decided the run, by what it is.
         files: sha256 of the files that were written with it, by name.
+        warnings: what may make the numbers worthless, and what of the data was left out, in words.
     """
 
     task: TaskRecord
@@ -184,6 +185,7 @@ class Scores(RecordFile):
     verdict: Verdict | None
     teacher_served: Serving | None
     transfer: TransferRecord | None
+    warnings: tuple[str, ...] = Field(())
     decisive: dict[str, str] = Field({})
     files: dict[str, str] = Field({})
 

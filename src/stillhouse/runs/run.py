@@ -30,7 +30,7 @@ from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.method import chosen_method, chosen_task
 from stillhouse.runs.job.networks import Network, make_peers
 from stillhouse.runs.job.teacher import make_teacher
-from stillhouse.runs.job.watcher import SilentWatcher, Watcher
+from stillhouse.runs.job.watcher import Heard, SilentWatcher, Watcher
 from stillhouse.runs.judging.costs import write_costs
 from stillhouse.runs.judging.finished import checksums, decisive, finished, kept_student
 from stillhouse.runs.judging.likeness import Likeness, likeness_to
@@ -103,6 +103,14 @@ class Outcome:
         return str(self.scores["verdict"]["sentence"])
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """What may make the numbers worthless, and what of the data was left out.
+
+        The same stands in scores.json and in the report; a watcher hears it while the run goes on.
+        """
+        return tuple(self.scores.get("warnings", ()))
+
+    @property
     def report(self) -> Path:
         """The report."""
         return self.directory / REPORT
@@ -134,8 +142,10 @@ def prepare(
         eval_transform=given.eval_transform,
         task=chosen_task(recipe, given.task, allow_imports=allow_imports),
     )
+    watcher = watcher or SilentWatcher()
+    heard = Heard(watcher)
     for note in data.splits.notes:
-        (watcher or SilentWatcher()).warn(note)
+        heard.warn(note)
     _check_counts(recipe, data)
     recipe = _settled(recipe, data)
     teacher = None
@@ -152,11 +162,11 @@ def prepare(
         method,
         shared,
         out,
-        watcher or SilentWatcher(),
+        heard,
         make_peers(recipe.peers or (), given.peers, student, data, allow_imports=allow_imports),
     )
     check(job)
-    return job
+    return replace(job, watcher=watcher, warned=tuple(heard.warned))
 
 
 def _check_counts(recipe: Recipe, data: JobData) -> None:
@@ -208,6 +218,8 @@ def run(job: Job, *, held_out: HeldOutScores | None = None) -> Outcome:
         if platform.main and not (job.out / REPORT).is_file():
             _report(job.out)
         return Outcome(job.out, kept.plain(), partial(kept_student, job))
+    heard = Heard(job.watcher, job.warned)
+    job = replace(job, watcher=heard)
     identity = resolved(job.recipe), environment(job.data.platform)
     with platform.main_holds(lambda: claimed(job.out, *identity)):
         for line in networks_told(job):
@@ -222,7 +234,8 @@ def run(job: Job, *, held_out: HeldOutScores | None = None) -> Outcome:
         )
         sets = [group.transfer for group in groups if group.transfer]
         served = all_together([group.source.record for group in groups if group.source])
-        scores = describe_run(job, scored, sets, served, time.perf_counter() - began + spent)
+        scores = describe_run(job, scored, sets, served, time.perf_counter() - began + spent,
+                              heard.warned)  # fmt: skip
         at_start = _at_start(groups[0])
         written = platform.by_main(lambda: _write(job, groups[0], scored, scores, at_start))
         student = _student(scored).module(LAST)

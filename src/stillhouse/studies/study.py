@@ -20,7 +20,7 @@ from stillhouse.records.study import TABLE, Arm
 from stillhouse.report import write_study_report
 from stillhouse.runs.directory import check_places
 from stillhouse.runs.job.job import Job
-from stillhouse.runs.job.watcher import SilentWatcher, Watcher
+from stillhouse.runs.job.watcher import Heard, SilentWatcher, Watcher
 from stillhouse.runs.judging.scoring import HeldOutScores
 from stillhouse.runs.run import SHARED, prepare, run
 from stillhouse.studies.arms import SharedData, arm_fingerprint
@@ -93,17 +93,19 @@ def prepare_study(
         arm_directories(out, study.arms, noted_folders(out)),
     )
     jobs: dict[str, Job] = {}
+    heard = Heard(watcher)  # what all arms have in common is told once
     problems: dict[str, list[str]] = {}
     for name, recipe in study.arms.items():
         try:
-            jobs[name] = prepare(
+            job = prepare(
                 recipe,
                 directories[name],
                 shared=shared,
                 allow_imports=allow_imports,
-                watcher=watcher,
+                watcher=heard,
                 data=data.of(recipe),
             )
+            jobs[name] = replace(job, watcher=watcher)
         except ProblemsError as error:
             problems[name] = [f"{error.where}: {problem}" for problem in error.problems]
         except StillhouseError as error:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from stillhouse.data.tables import ImageTable, SampleTable
 from stillhouse.errors import DataError, RecipeError
 from stillhouse.recipes.data import DataSection
 from stillhouse.runs.job.data import open_data
@@ -59,6 +60,30 @@ def recipe_of():
         return make_recipe({"data": data, "student": "lenet5", "teacher": "lenet5"})
 
     return made
+
+
+@pytest.mark.parametrize(("mode", "found"), [("L", (2.0, False)), ("RGB", (4.0, True))])
+def test_auto_is_the_same_in_memory_from_disk_and_resized(
+    mode, found, platform, tmp_path, monkeypatch
+):
+    for row in range(4):
+        (tmp_path / str(row % 2)).mkdir(exist_ok=True)
+        Image.new(mode, (30, 28)).save(tmp_path / str(row % 2) / f"{row}.png")
+
+    def auto(**more):
+        data = open_data(section(**more), 2, platform, source=tmp_path)
+        return type(data.splits.train), data.augment
+
+    memory, sized = auto(), auto(size=28)
+    monkeypatch.setattr("stillhouse.data.sources.pictures.IN_MEMORY", 100)
+    monkeypatch.setattr("stillhouse.data.image_operations.IN_MEMORY", 100)
+    disk, sized_on_read = auto(), auto(size=28)
+    assert [kind for kind, _ in (memory, sized)] == [ImageTable] * 2
+    assert [kind for kind, _ in (disk, sized_on_read)] == [SampleTable] * 2
+    for _, augment in (memory, sized, disk, sized_on_read):
+        assert (augment.crop, augment.flip) == found
+    own = [(Image.new(mode, (30, 28)), row % 2) for row in range(4)]
+    assert not open_data(section(), 2, platform, source=own).augment.varies
 
 
 def test_a_transform_takes_the_place_of_augment(platform):
@@ -115,7 +140,7 @@ def test_images_too_many_for_memory_are_resized_as_they_are_read(platform, monke
     source = [(picture, row % 2) for row, picture in enumerate(pictures)]
     kept = open_data(section(size=4), 8, platform, source=source)
     monkeypatch.setattr("stillhouse.data.image_operations.IN_MEMORY", 100)
-    read = open_data(section(size=4, augment=["crop", "flip"]), 8, platform, source=source)
+    read = open_data(section(size=4), 8, platform, source=source)
     same = replace(read.train(0), augment=kept.augment)
     for mine, theirs in zip(same.epoch(0), kept.train(0).epoch(0), strict=True):
         assert torch.equal(mine["batch.image"], theirs["batch.image"])

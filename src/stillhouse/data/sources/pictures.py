@@ -47,6 +47,8 @@ class DecodedOnRead:
     ``differ`` names two images that differ in size; None where all have one.
     """
 
+    decoded_here = True
+
     def __init__(
         self, encoded: EncodedImages, labels: Tensor, mode: str, differ: str | None = None
     ) -> None:

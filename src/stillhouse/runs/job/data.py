@@ -12,8 +12,9 @@ from stillhouse.data.augment import Augment
 from stillhouse.data.batches import Batches
 from stillhouse.data.image_operations import resize_table
 from stillhouse.data.load import Splits, load
+from stillhouse.data.pixels import to_pixels
 from stillhouse.data.samples import mean_std_of
-from stillhouse.data.tables import FloatTable, ImageTable, SampleTable, Table
+from stillhouse.data.tables import FloatTable, ImageTable, SampleTable, Table, is_decoded_here
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.task import CLASSIFICATION, Task
 from stillhouse.engine.threads import chosen_workers
@@ -233,10 +234,12 @@ def settle_augment(
 ) -> Augment:
     """What ``augment: auto`` means for these images, and their mean and std.
 
-    Colour images: pad-crop by 4 and flip (the CIFAR recipe). Grey images, which are mostly digits
-    and letters: pad-crop by a fourteenth of the side (2 of 28), never a flip. Datasets of one's
-    own, and what a transform makes: nothing. Floats are taken as they are, so they have mean 0 and
-    std 1; what is asked for is applied to them, too, and what is padded is 0.
+    Images that are read from files or arrays, whether they lie in memory or are decoded on each
+    read: colour ones pad-crop by 4 and flip (the CIFAR recipe); grey ones, which are mostly digits
+    and letters, pad-crop by a fourteenth of the shorter side (2 of 28), never a flip. Datasets of
+    one's own (which may augment by themselves) without ``data.size``, and what a transform makes:
+    nothing. Floats are taken as they are, so they have mean 0 and std 1; what is asked for is
+    applied to them, too, and what is padded is 0.
 
     Raises:
         RecipeError: augmentation beside a transform, which takes its place.
@@ -254,12 +257,20 @@ def settle_augment(
     std = tuple(max(value, LEAST_STD) for value in std)
     if isinstance(table, ImageTable):
         _check_sides(written, table)
+    return Augment(mean, std, **(written or _usual(table)).model_dump())
+
+
+def _usual(table: Table) -> AugmentSection:
+    """What ``augment: auto`` means for images that nobody made ready."""
+    if isinstance(table, ImageTable):
+        height, width, channels = table.height, table.width, table.channels
+    elif is_decoded_here(table.dataset):
+        channels, height, width = to_pixels(table.read(0), table.where(0)).shape
     else:
-        written = written or AugmentSection()
-    if written is None and isinstance(table, ImageTable) and table.channels == 1:
-        written = AugmentSection(crop=max(round(table.height / 14), 1))
-    chosen = written or AugmentSection(crop=4, flip=True)
-    return Augment(mean, std, **chosen.model_dump())
+        return AugmentSection()
+    if channels == 1:
+        return AugmentSection(crop=max(round(min(height, width) / 14), 1))
+    return AugmentSection(crop=4, flip=True)
 
 
 def _check_sides(augment: AugmentSection | None, table: ImageTable) -> None:

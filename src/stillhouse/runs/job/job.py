@@ -55,6 +55,7 @@ class Job:
         watcher: hears of progress.
         peers: the networks that learn beside the student.
         compiled: what ``compile: auto`` means for student and control.
+        warned: what was warned of before anything was trained, such as files that are left out.
     """
 
     recipe: Recipe
@@ -67,6 +68,7 @@ class Job:
     watcher: Watcher = field(default_factory=SilentWatcher)
     peers: Peers = field(default_factory=Peers)
     compiled: bool = False
+    warned: tuple[str, ...] = ()
 
     @property
     def task(self) -> Task:

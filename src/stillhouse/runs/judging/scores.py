@@ -138,6 +138,7 @@ def describe_run(
     sets: Sequence[TransferSet],
     served: Serving | None,
     seconds: float,
+    warnings: Sequence[str] = (),
 ) -> Scores:
     """Everything that the table, the verdict line and the report show.
 
@@ -147,6 +148,7 @@ def describe_run(
         sets: the transfer sets that students learnt on, if they did.
         served: how the teachers served, where a method read one.
         seconds: spent on all of it.
+        warnings: what was warned of on the way.
     """
     return Scores(
         task=job.task.record,
@@ -160,4 +162,5 @@ def describe_run(
         models=_models(job, scored),
         teacher_served=served,
         verdict=verdict_of(job, scored),
+        warnings=tuple(warnings),
     )
