@@ -119,15 +119,21 @@ class NonFiniteLoss(StillhouseError):  # noqa: N818  (an event of the run, not o
 
 
 def nearest(name: str, options: Iterable[str], *, most: int = 3) -> str:
-    """Say which options resemble a name that does not exist.
+    """Say which options resemble a name that does not exist, in capitals or not.
 
     >>> nearest("layre3", ["layer1", "layer3", "fc"])
     'nearest: layer3, layer1'
     >>> nearest("zzz", ["layer1", "fc"])
     'there is: layer1, fc'
+    >>> nearest("ADAMW", ["sgd", "adamw"])
+    'nearest: adamw'
     """
     known = list(options)
-    close = get_close_matches(name, known, n=most, cutoff=0.5)
+    written: dict[str, list[str]] = {}  # by what they are in small letters
+    for each in known:
+        written.setdefault(each.lower(), []).append(each)
+    alike = get_close_matches(name.lower(), written, n=most, cutoff=0.5)
+    close = [each for small in alike for each in written[small]][:most]
     if close:
         return "nearest: " + ", ".join(close)
     if not known:

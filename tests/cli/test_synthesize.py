@@ -37,7 +37,7 @@ def test_what_is_asked_wrongly_is_said(command, tmp_path: Path) -> None:
     assert "30" in said.err
     said = command(*asked, "--shape", "1x32x32")
     assert said.code == 2
-    assert "1,32,32" in said.err
+    assert "3,32,32" in said.err
     said = command(*asked, "--shape", "1,32,32", "--method", "zeroshot")
     assert said.code == 2
     assert "nearest: zero_shot" in said.err

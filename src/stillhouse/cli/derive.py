@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stillhouse.cli.options import AllowImports, WeightsKey, WeightsPrefix, image_shape
+from stillhouse.cli.options import (
+    AllowImports,
+    NumberOfClasses,
+    SeedOfDraws,
+    WeightsKey,
+    WeightsPrefix,
+    image_shape,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -42,9 +49,9 @@ def derive(
     weights: Annotated[Path | None, typer.Option(help="Weights of the teacher.")] = None,
     weights_key: WeightsKey = None,
     weights_prefix: WeightsPrefix = None,
-    classes: Annotated[int, typer.Option(help="How many classes it tells apart.")] = 10,
+    classes: NumberOfClasses = 10,
     image: Annotated[str, typer.Option(help="Its input: channels,height,width.")] = "3,32,32",
-    seed: Annotated[int, typer.Option(help="Of weights that are drawn.")] = 0,
+    seed: SeedOfDraws = 0,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Where to write student and measures.")
     ] = None,

@@ -1,9 +1,32 @@
-"""Options that several commands share."""
+"""Options that several commands share, and the ranges of their numbers.
 
+What becomes a key of a recipe (``--epochs``, ``--ratio``) is checked with the recipe.
+"""
+
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from stillhouse.engine.settings import Classes, Seed, Side, misfit
+
+
+def within(hint: Any) -> Callable[[Any], Any]:
+    """A callback of an option: its number fits a type of settings, or is refused.
+
+    >>> within(Seed)(3)
+    3
+    """
+
+    def check(value: Any) -> Any:
+        problem = None if value is None else misfit(hint, value)
+        if problem:
+            raise typer.BadParameter(f"it is {value!r}; {problem}")
+        return value
+
+    return check
+
 
 Out = Annotated[Path, typer.Option("-o", "--out", help="Directory of the run.")]
 Set = Annotated[
@@ -32,19 +55,31 @@ WeightsPrefix = Annotated[
     str | None,
     typer.Option(help="Prefix of its names in the weights file, where several would do."),
 ]
+NumberOfClasses = Annotated[
+    int,
+    typer.Option("--classes", callback=within(Classes), help="How many classes it tells apart."),
+]
+SeedOfDraws = Annotated[
+    int, typer.Option("--seed", callback=within(Seed), help="Of everything that is drawn.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only the table and the verdict.")]
 
 
-def image_shape(text: str, command: str) -> tuple[int, int, int]:
-    """Channels, height and width of ``--image``.
+def image_shape(text: str, command: str, option: str = "--image") -> tuple[int, int, int]:
+    """Channels, height and width of an option.
 
     >>> image_shape("3,32,32", "taps")
     (3, 32, 32)
     """
     from stillhouse.errors import RecipeError
 
-    sizes = text.split(",")
-    if len(sizes) != 3 or not all(size.strip().isdigit() and int(size) > 0 for size in sizes):
-        said = f"--image {text}: write channels,height,width such as 3,32,32"
-        raise RecipeError(command, [said])
-    return int(sizes[0]), int(sizes[1]), int(sizes[2])
+    try:
+        channels, height, width = (int(size) for size in text.split(","))
+    except ValueError:
+        said = f"{option} {text}: write channels,height,width such as 3,32,32"
+        raise RecipeError(command, [said]) from None
+    for name, size in {"channels": channels, "height": height, "width": width}.items():
+        problem = misfit(Side, size)
+        if problem:
+            raise RecipeError(command, [f"{option} {text}: {name} are {size}; {problem}"])
+    return channels, height, width

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stillhouse.cli.options import AllowImports, Quiet, RecipeFile, Set, Shared
+from stillhouse.cli.options import AllowImports, Quiet, RecipeFile, Set, Shared, within
+from stillhouse.engine.settings import Count, Epochs, Positive
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,14 +19,25 @@ if TYPE_CHECKING:
 
 def search(
     recipe: RecipeFile,
-    trials: Annotated[int, typer.Option(min=1, help="How many students are trained in all.")] = 20,
-    parameters: Annotated[int | None, typer.Option(help="A student has at most so many.")] = None,
+    trials: Annotated[
+        int,
+        typer.Option(callback=within(Count), help="How many students are trained in all."),
+    ] = 20,
+    parameters: Annotated[
+        int | None,
+        typer.Option(callback=within(Count), help="A student has at most so many."),
+    ] = None,
     latency_ms: Annotated[
-        float | None, typer.Option(help="It takes at most so long for one image, measured here.")
+        float | None,
+        typer.Option(
+            callback=within(Positive), help="It takes at most so long for one image, measured here."
+        ),
     ] = None,
     epochs: Annotated[
         int | None,
-        typer.Option(min=1, help="Of each student (default: a quarter of the recipe's)."),
+        typer.Option(
+            callback=within(Epochs), help="Of each student (default: a quarter of the recipe's)."
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Directory (default: runs/RECIPE-search).")

@@ -6,7 +6,17 @@ from typing import Annotated, Any
 
 import typer
 
-from stillhouse.cli.options import Quiet, Set, WeightsKey, WeightsPrefix
+from stillhouse.cli.options import (
+    NumberOfClasses,
+    Quiet,
+    SeedOfDraws,
+    Set,
+    WeightsKey,
+    WeightsPrefix,
+    image_shape,
+    within,
+)
+from stillhouse.engine.settings import Count
 
 
 def synthesize(
@@ -14,13 +24,13 @@ def synthesize(
     model: Annotated[str, typer.Option(help="The teacher ('stillhouse ls models').")],
     shape: Annotated[str, typer.Option(help="Of its images: CHANNELS,HEIGHT,WIDTH.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Directory of the transfer set.")],
-    count: Annotated[int, typer.Option(help="How many images.")],
+    count: Annotated[int, typer.Option(callback=within(Count), help="How many images.")],
     weights_key: WeightsKey = None,
     weights_prefix: WeightsPrefix = None,
-    classes: Annotated[int, typer.Option(help="How many classes the teacher has.")] = 10,
+    classes: NumberOfClasses = 10,
     method: Annotated[str, typer.Option(help="How to make them.")] = "zero_shot",
     settings: Set = None,
-    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    seed: SeedOfDraws = 0,
     data: Annotated[
         str | None,
         typer.Option(help="Training images to show beside those made; for the report only."),
@@ -41,7 +51,7 @@ def synthesize(
     from stillhouse.synthesis import synthesize as make
     from stillhouse.synthesis.gallery import training_images
 
-    sides = _shape(shape)
+    sides = image_shape(shape, "synthesize", "--shape")
     platform = open_platform(device=device, precision="fp32")
     training = None if data is None else training_images(data, sides)
     maker = make_maker({"name": method, **override({}, settings or [])})
@@ -66,16 +76,6 @@ def synthesize(
     console.print(_told(made.directory, made.manifest), markup=False)
     page = platform.by_main(lambda: write_transfer_report(made.directory, training=training))
     console.print(f"Report: {page}", markup=False)
-
-
-def _shape(text: str) -> tuple[int, int, int]:
-    try:
-        channels, height, width = (int(side) for side in text.split(","))
-    except ValueError:
-        raise typer.BadParameter(
-            f"--shape '{text}': write CHANNELS,HEIGHT,WIDTH, such as 1,32,32"
-        ) from None
-    return channels, height, width
 
 
 def _told(directory: Path, manifest: Any) -> str:

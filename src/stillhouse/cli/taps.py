@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stillhouse.cli.options import AllowImports, image_shape
+from stillhouse.cli.options import AllowImports, NumberOfClasses, image_shape
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,7 +20,7 @@ LOW_LIKENESS = 0.3
 
 def taps(
     model: Annotated[str, typer.Argument(help="A model ('stillhouse ls models').")],
-    classes: Annotated[int, typer.Option(help="How many classes it tells apart.")] = 10,
+    classes: NumberOfClasses = 10,
     image: Annotated[str, typer.Option(help="Its input: channels,height,width.")] = "3,32,32",
     weights: Annotated[Path | None, typer.Option(help="Its weights, to be compared by.")] = None,
     teacher: Annotated[
@@ -40,6 +40,9 @@ def taps(
 
     from stillhouse.engine.probe import probe_taps
 
+    for option, given in {"--teacher-weights": teacher_weights, "--data": data}.items():
+        if given is not None and teacher is None:
+            raise typer.BadParameter(f"{option} is for pairs of layers; add --teacher MODEL")
     shape = image_shape(image, "taps")
     console = Console()
     student = _network(model, classes, shape, weights, allow_imports).make(0)

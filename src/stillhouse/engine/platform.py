@@ -214,7 +214,7 @@ def _existing(name: str) -> torch.device:
     """The device of that name, if one can be used."""
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()  # 'meta' knows shapes and no numbers
     except (RuntimeError, AssertionError) as error:
         said = str(error).strip().splitlines()[0]
         problem = f"'{name}' cannot be used here ({said}); choose auto or cpu"

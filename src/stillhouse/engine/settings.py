@@ -40,6 +40,12 @@ Count = Annotated[int, Ge(1), Le(1_000_000_000)]
 Width = Annotated[int, Ge(1), Le(65_536)]
 """Of a layer that is made here; one that is wider fits into no memory."""
 
+Classes = Annotated[int, Ge(1), Le(10_000_000)]
+"""How many classes a network tells apart; the largest public label sets have some 100,000."""
+
+Side = Annotated[int, Ge(1), Le(8192)]
+"""The side of an image in pixels, or its channels."""
+
 Epochs = Annotated[int, Ge(1), Le(1_000_000)]
 """Passes over the training data."""
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, create_model, model_validator
 
-from stillhouse.engine.settings import Count, Seed
+from stillhouse.engine.settings import Count, Seed, Side
 from stillhouse.errors import nearest
 from stillhouse.methods.settings import Weight
 from stillhouse.recipes.choices import choice_of, choices
-from stillhouse.recipes.section import Section, Side, SplitSize
+from stillhouse.recipes.section import Section, SplitSize
 from stillhouse.synthesis import SYNTHESES, adi, deep_inversion
 
 ADI, REAL = "adi", "real"

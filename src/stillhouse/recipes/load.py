@@ -1,5 +1,6 @@
 """Load a recipe: safe YAML, ``--set`` overrides, all problems at once in the user's own words."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from reprlib import Repr
@@ -12,6 +13,11 @@ from stillhouse.recipes.data import TransferSection
 from stillhouse.recipes.plain import plain_values
 from stillhouse.recipes.schema import Recipe
 from stillhouse.records.plain_yaml import read_yaml_file, read_yaml_text
+
+_OF_PYDANTIC = re.compile(
+    r"(literal|dict|list|tuple|nullable)\[.*|(constrained-)?(str|int|float)|bool"
+)
+"""What it calls one of several kinds of value; no key of a recipe is called so."""
 
 _SHORT = Repr()
 _SHORT.maxstring = _SHORT.maxother = 60
@@ -111,7 +117,20 @@ def make_recipe(values: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
         # Of "a section or the word auto", the section's own finding says more.
         findings = [dict(d) for d in error.errors() if not _is_word(d["loc"])]
         problems = [p for d in findings or map(dict, error.errors()) for p in _problems(d)]
-        raise RecipeError(where, list(dict.fromkeys(problems))) from None
+        raise RecipeError(where, _together(problems)) from None
+
+
+def _together(problems: Sequence[str]) -> list[str]:
+    """What was found of one value that may be of several kinds, in one sentence.
+
+    >>> _together(["'a' is []; it should be a word", "'a' is []; it should be a number"])
+    ["'a' is []; it should be a word or a number"]
+    """
+    found: dict[str, list[str]] = {}
+    for problem in problems:
+        head, should, wanted = problem.partition("; it should be ")
+        found.setdefault(head + should, []).append(wanted)
+    return [head + " or ".join(dict.fromkeys(wanted)) for head, wanted in found.items()]
 
 
 def _is_word(loc: Sequence[Any]) -> bool:
@@ -183,4 +202,4 @@ def _walk(place: Sequence[str]) -> tuple[list[str], type[BaseModel]]:
         options = _models(here.model_fields[name].annotation) if name in here.model_fields else {}
         if len(options) == 1:
             here = next(iter(options.values()))
-    return [name for name in written if not name.startswith(("literal[", "dict["))], here
+    return [name for name in written if not _OF_PYDANTIC.fullmatch(name)], here

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from stillhouse.engine.settings import Count, Epochs, Seed
+from stillhouse.engine.settings import Count, Epochs, Seed, Side
 from stillhouse.methods import METHODS
 from stillhouse.recipes.choices import choices, is_own
-from stillhouse.recipes.section import Section, Side
+from stillhouse.recipes.section import Section
 from stillhouse.records.metric import Metric
 
 GENERATION = 1000

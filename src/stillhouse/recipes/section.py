@@ -29,7 +29,7 @@ class Section(BaseModel):
     def _no_truth(cls, value: Any, info: ValidationInfo) -> Any:
         """Pydantic takes true for 1."""
         field = cls.model_fields.get(info.field_name or "")
-        if field is not None and _wants_number(field) and _holds_truth(value):
+        if field is not None and wants_number(field) and _holds_truth(value):
             raise ValueError(f"it is {str(value).lower()}; it should be a number")
         return value
 
@@ -43,7 +43,12 @@ class Section(BaseModel):
         return value
 
 
-def _wants_number(field: FieldInfo) -> bool:
+def wants_number(field: FieldInfo) -> bool:
+    """Whether a field takes numbers, and no truth values.
+
+    >>> wants_number(FieldInfo(annotation=int | None)), wants_number(FieldInfo(annotation=bool))
+    (True, False)
+    """
     leaves = set(_leaves(field.annotation))
     return bool(leaves & {int, float}) and bool not in leaves
 
@@ -63,8 +68,6 @@ def _holds_truth(value: Any) -> bool:
 
 Share = Annotated[float, Field(gt=0, le=1)]
 """A share of something that is not none of it."""
-Side = Annotated[int, Field(ge=1, le=8192)]
-"""The side of an image in pixels."""
 
 
 def _split_size(value: Any) -> Any:

@@ -59,6 +59,7 @@ def low_rank(
     (Change(path='0', before=4160, after=2112, how='rank 16 of 64'),)
     """
     _check(rank, ratio, energy)
+    thinnest: list[float] = []  # shares of layers at rank 1
 
     def decide(layer: nn.Linear | nn.Conv2d) -> Replacement | str:
         if isinstance(layer, nn.Conv2d) and layer.groups > 1:
@@ -69,6 +70,7 @@ def low_rank(
             wanted = min(rank, full)
         elif ratio is not None:
             wanted = min(max(1, int(ratio * matrix.numel() / cost)), full)
+            thinnest.append(cost / matrix.numel())
         else:
             wanted = rank_of_energy(torch.linalg.svdvals(matrix), energy or 1.0)
         if wanted * cost >= matrix.numel():
@@ -76,7 +78,11 @@ def low_rank(
         return Replacement(factorise(layer, wanted, scheme=scheme), f"rank {wanted} of {full}")
 
     kinds = (nn.Linear, nn.Conv2d)
-    return rebuilt(teacher, kinds, decide, classifier(teacher) if keep is None else keep)
+    made = rebuilt(teacher, kinds, decide, classifier(teacher) if keep is None else keep)
+    if ratio is not None and thinnest and ratio < min(thinnest):
+        said = f"ratio is {ratio:g}, and at rank 1 every layer keeps {min(thinnest):.2g} or more"
+        raise ModelError(f"{said} of its weights; give a larger one")
+    return made
 
 
 def factorise(

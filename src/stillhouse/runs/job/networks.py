@@ -268,11 +268,15 @@ def _made_by(make: Callable[..., Any], name: str, offers: Mapping[str, Any]) -> 
     return unwrapped(module, who=name)
 
 
+def _role(section: Section) -> str:
+    return type(section).__name__.removesuffix("Section").lower()
+
+
 def make_network(
     section: ModelSection, data: JobData, source: Any = None, *, allow_imports: bool = False
 ) -> Network:
     """A network for the classes and images of the data."""
-    who = type(section).__name__.removesuffix("Section").lower()
+    who = _role(section)
     if isinstance(source, nn.Module | torch.export.ExportedProgram):
         source = unwrapped(source, who=who)
     channels, height, _ = data.image_shape
@@ -306,6 +310,11 @@ def make_input(section: Section, data: JobData) -> InputAdapter | None:
         to_mean, to_std = wanted.mean or mean, wanted.std or std
     if wanted.order == "bgr" and wanted.mean is None:
         to_mean, to_std = tuple(to_mean[::-1]), tuple(to_std[::-1])
+    fed = wanted.channels or data.image_shape[0]
+    if len(to_mean) not in (1, fed):
+        said = f"input.mean and std have {len(to_mean)} numbers, and the channels are {fed}"
+        more = f", or input.channels: {len(to_mean)}" if len(to_mean) == 3 else ""
+        raise RecipeError(_role(section), [f"{said}; give {fed} of each{more}"])
     return InputAdapter(
         mean,
         std,
