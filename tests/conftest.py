@@ -1,6 +1,12 @@
 """What many tests share: tiny data, tiny models, one platform."""
 
+import errno
+import io
+import os
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,6 +29,36 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("the real data sets are not beside this checkout (../shared/data)")
     return SHARED_DATA
+
+
+@pytest.fixture
+def read_only(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Let a folder be as on a read-only disk: root may write anywhere, so each call is refused."""
+
+    def begin(folder: Path) -> None:
+        def guarded(call: Callable[..., Any], writes: Callable[..., bool]) -> Callable[..., Any]:
+            def refuse(*given: Any, **named: Any) -> Any:
+                for place in (*given[:2], named.get("dir")):
+                    under = isinstance(place, str | Path) and folder in Path(place, "x").parents
+                    if under and writes(*given[1:], **named):
+                        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(place))
+                return call(*given, **named)
+
+            return refuse
+
+        def opens(flags: int, *_: Any, **__: Any) -> bool:
+            return bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+
+        def modes(mode: str = "r", *_: Any, **__: Any) -> bool:
+            return not set("wax+").isdisjoint(mode)
+
+        monkeypatch.setattr(os, "open", guarded(os.open, opens))
+        monkeypatch.setattr(io, "open", guarded(io.open, modes))
+        for room, name in ((os, "mkdir"), (os, "replace"), (os, "unlink"),
+                           (tempfile, "TemporaryFile")):  # fmt: skip
+            monkeypatch.setattr(room, name, guarded(getattr(room, name), lambda *_, **__: True))
+
+    return begin
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ MEANING = {
     errno.EFBIG: "would be larger than a file may be here ({said}; see ulimit -f)",
     errno.EROFS: "cannot be written, its file system is read-only",
     **dict.fromkeys(NOT_ALLOWED, "may not be used by you ({said}); see its owner and mode"),
+    errno.EEXIST: "is a file, where a directory would have to be",
     errno.ENOTDIR: "is under a file, where a directory would have to be",
     errno.EISDIR: "is a directory, and a file is wanted",
     errno.ENAMETOOLONG: "is too long a name for its file system",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stillhouse.errors import RunError
+from stillhouse.errors import SystemFault
 from stillhouse.report import write_report
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
@@ -181,7 +181,9 @@ def test_a_failed_write_leaves_the_old_report_and_nothing_else(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", refuse)
-    with pytest.raises(RunError, match=r"cannot write .*report\.html.*No space left"):
+    with pytest.raises(
+        SystemFault, match=r"report\.html cannot be written, the disk is full \(No space"
+    ):
         write_report(run_directory)
 
     assert path.read_bytes() == before

@@ -65,6 +65,21 @@ def test_a_finished_run_is_left_as_it_is(out: Path) -> None:
     assert not (out.parent / "shared").exists()
 
 
+def test_what_is_finished_is_read_from_where_nothing_can_be_written(
+    out: Path, read_only: Callable[[Path], None]
+) -> None:
+    asked = make_study({**RECIPE, "arms": {"kd": {"method": "kd"}}})
+    table = run_study(prepare_study(asked, out.parent / "study")).table
+    read_only(out.parent)
+    assert ran(out).scores["finished"]
+    assert run_study(prepare_study(asked, out.parent / "study")).table == table
+    with pytest.raises(RunError, match="its file system is read-only; choose another directory"):
+        ran(out.parent / "other")
+    more = make_study({**RECIPE, "arms": {"kd": {"method": "kd"}, "dkd": {"method": "dkd"}}})
+    with pytest.raises(RunError, match="its file system is read-only; choose another directory"):
+        prepare_study(more, out.parent / "study")
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_a_flipped_bit_is_refused_and_the_file_named(name: str, out: Path) -> None:
     path = out / name

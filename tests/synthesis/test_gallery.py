@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from stillhouse.data import load
 from stillhouse.data.sources.synthesis import MANIFEST, ROWS, present, read_file
-from stillhouse.errors import DataError, RunError
+from stillhouse.errors import DataError, SystemFault
 from stillhouse.records.checked import write_checked
 from stillhouse.synthesis import make_gallery, read_gallery, synthesize
 from stillhouse.synthesis.gallery import training_images
@@ -333,7 +333,7 @@ def test_training_images_that_do_not_fit_are_refused(folder: Path, training, sai
 
 def test_a_place_that_cannot_be_written_to_is_said(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match="cannot be written to"):
+    with pytest.raises(SystemFault, match="is a file, where a directory"):
         make_gallery(folder).write(tmp_path / "file")
 
 

@@ -89,9 +89,10 @@ def test_a_loss_that_is_not_finite_says_which_batches_are_kept(
     assert not any(part._forward_hooks for part in net.modules())
 
 
-def test_asked_again_it_makes_nothing(net: nn.Module, tmp_path: Path) -> None:
+def test_asked_again_it_makes_nothing(net: nn.Module, tmp_path: Path, read_only) -> None:
     first, before = made(net, tmp_path), names(tmp_path)
     watcher = Watcher()
+    read_only(tmp_path)
     again = made(net, tmp_path, observer=watcher)
     assert watcher.batches == 0
     assert names(tmp_path) == before
@@ -143,6 +144,15 @@ def test_a_damaged_file_is_named_and_only_it_is_made_again(net: nn.Module, tmp_p
     made(net, tmp_path)
     assert torch.equal(images(tmp_path), whole)
     assert len(names(tmp_path)) == 3
+    manifest = tmp_path / MANIFEST
+    manifest.write_text(manifest.read_text().replace('"count": 20', '"count": 21'))
+    for count in (20, 24):
+        with pytest.raises(DataError, match=rf"{MANIFEST} is damaged.*delete it, and run the same"):
+            made(net, tmp_path, count=count)
+    assert len(names(tmp_path)) == 3, "nothing was made"
+    manifest.unlink()
+    made(net, tmp_path)
+    assert torch.equal(images(tmp_path), whole)
 
 
 def test_it_is_read_as_it_was_made(net: nn.Module, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from stillhouse.errors import RunError, StillhouseError
+from stillhouse.faults import fault_of
 from stillhouse.records.checked import (
     read_checked,
     read_checked_yaml,
@@ -128,12 +129,12 @@ class Claim:
 
     @contextmanager
     def writing(self, directory: Path) -> Iterator[None]:
-        """Say what the system has against writing there: it is read-only, full, ..."""
+        """Say what the system has against writing there (it is read-only, full), and where else."""
         try:
             yield
         except OSError as error:
-            said = f"{directory} cannot be written to ({error}); {self.elsewhere}"
-            raise self.error(said) from error
+            error.filename = error.filename or str(directory)  # of an open file none is named
+            raise self.error(f"{fault_of(error)}; {self.elsewhere}") from error
 
     @property
     def _is_yaml(self) -> bool:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from stillhouse.errors import DataError, RunError, StillhouseError
+from stillhouse.errors import DataError, StillhouseError
+from stillhouse.faults import system_faults
 from stillhouse.records.schema import Record, RecordFile
 
 if TYPE_CHECKING:
@@ -165,19 +166,15 @@ class Gallery:
         """Write both files into a directory; the numbers last.
 
         Raises:
-            RunError: the directory cannot be written to.
+            SystemFault: the directory cannot be written to.
         """
         from stillhouse.records.tensors import save_tensors
 
         found = {name: getattr(self, name) for name in _ARRAYS}
         arrays = {name: value for name, value in found.items() if value is not None}
-        try:
+        with system_faults():
             save_tensors(Path(folder) / PICTURES, arrays, _mark(self.facts))
             self.facts.write(Path(folder) / FACTS)
-        except OSError as error:
-            raise RunError(
-                f"{folder} cannot be written to ({error}); make room, or make it writable"
-            ) from error
 
 
 def read_gallery(folder: str | Path) -> Gallery:

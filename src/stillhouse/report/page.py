@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stillhouse.errors import RunError
+from stillhouse.faults import system_faults
 from stillhouse.records.files import write_bytes
 from stillhouse.records.run import REPORT
 from stillhouse.report import wording
@@ -50,7 +50,8 @@ def write_report(directory: Path) -> Path:
         and then takes its place.
 
     Raises:
-        RunError: ``directory`` is no run directory, is damaged, or cannot be written to.
+        RunError: ``directory`` is no run directory, or is damaged.
+        SystemFault: it cannot be written to.
     """
     return write_page(directory, render(read_run(directory)))
 
@@ -59,17 +60,12 @@ def write_page(directory: Path, page: str) -> Path:
     """Write a page as the directory's ``report.html``; the old one stays until it is whole.
 
     Raises:
-        RunError: the directory cannot be written to.
+        SystemFault: the directory cannot be written to.
     """
     path = directory / REPORT
-    try:
+    with system_faults():
         # A lone surrogate is legal in JSON and not in UTF-8: it is shown as '?'.
         write_bytes(path, page.encode("utf-8", errors="replace"))
-    except OSError as error:
-        raise RunError(
-            f"cannot write '{path}' ({error.strerror}); make room or make the directory "
-            "writable, the files of the run are untouched"
-        ) from error
     return path
 
 

@@ -31,7 +31,7 @@ def write_transfer_report(
 
     Raises:
         DataError: the synthesis is not finished or damaged, or what was kept of it is.
-        RunError: the page cannot be written.
+        SystemFault: the page cannot be written.
     """
     from stillhouse.synthesis.gallery import make_gallery
 

@@ -78,12 +78,18 @@ def _same_torch(out: Path) -> None:
         )
 
 
-def check_places(out: Path, shared: Path) -> None:
+def check_places(out: Path, shared: Path, *, done: bool = False) -> None:
     """Make sure, before anything is loaded, that a run can write.
+
+    Args:
+        out, shared: its directory, and that of teachers and controls.
+        done: it looks finished, and what is finished is read from where nothing can be written.
 
     Raises:
         RunError: to its directory, or to that of teachers and controls.
     """
+    if done:
+        return
     check_writable(out, CLAIM.elsewhere)
     check_writable(shared, "choose another directory for teachers and controls (--shared DIR)")
 

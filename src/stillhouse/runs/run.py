@@ -131,7 +131,7 @@ def prepare(
     ``data`` are the recipe's, where several runs of one process share what was loaded.
     """
     given, shared = objects or Objects(), shared or out.resolve().parent / SHARED
-    check_places(out, shared)
+    check_places(out, shared, done=(out / SCORES).is_file())
     method = chosen_method(recipe, given.method, allow_imports=allow_imports)
     data = data or open_data(
         recipe.data,
@@ -218,6 +218,7 @@ def run(job: Job, *, held_out: HeldOutScores | None = None) -> Outcome:
         if platform.main and not (job.out / REPORT).is_file():
             _report(job.out)
         return Outcome(job.out, kept.plain(), partial(kept_student, job))
+    check_places(job.out, job.shared)
     heard = Heard(job.watcher, job.warned)
     job = replace(job, watcher=heard)
     identity = resolved(job.recipe), environment(job.data.platform)

@@ -113,8 +113,17 @@ def held(out: Path) -> AbstractContextManager[bool]:
 
 def write_study(out: Path, values: Mapping[str, Any]) -> None:
     """Keep the study as it was asked for."""
-    plain = json.loads(json.dumps(values, default=str))  # from Python it may hold paths
-    write_checked_yaml(out / STUDY, plain)
+    write_checked_yaml(out / STUDY, _plain(values))
+
+
+def is_asked(out: Path, values: Mapping[str, Any]) -> bool:
+    """Whether the study of a directory was asked for in these words. Raises like `read_study`."""
+    return CLAIM.read(out) == _plain(values)
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(json.dumps(values, default=str))  # it may hold paths
+    return plain
 
 
 def read_study(out: Path) -> Study:

@@ -15,8 +15,8 @@ from stillhouse.errors import (
 )
 from stillhouse.recipes.study import Study, by_arm
 from stillhouse.records.metric import Metric
-from stillhouse.records.run import SCORES
-from stillhouse.records.study import TABLE, Arm
+from stillhouse.records.run import REPORT, SCORES
+from stillhouse.records.study import TABLE, Arm, StudyTable
 from stillhouse.report import write_study_report
 from stillhouse.runs.directory import check_places
 from stillhouse.runs.job.job import Job
@@ -28,6 +28,8 @@ from stillhouse.studies.directory import (
     arm_directories,
     check_arms,
     held,
+    is_asked,
+    is_study_directory,
     noted_folders,
     read_study_table,
     said_of_arm,
@@ -87,11 +89,12 @@ def prepare_study(
     """
     watcher = watcher or SilentWatcher()
     shared = shared or out.resolve().parent / SHARED
-    check_places(out, shared)
     data, directories = (
         SharedData(allow_imports=allow_imports),
         arm_directories(out, study.arms, noted_folders(out)),
     )
+    scored = all((each / SCORES).is_file() for each in directories.values())
+    check_places(out, shared, done=scored and (out / TABLE).is_file())
     jobs: dict[str, Job] = {}
     heard = Heard(watcher)  # what all arms have in common is told once
     problems: dict[str, list[str]] = {}
@@ -133,6 +136,10 @@ def run_study(
     study, out, watcher = prepared.study, prepared.out, prepared.watcher
     platform = next(iter(prepared.jobs.values())).data.platform
     hear = done or (lambda entry: watcher.say(arm_line(entry, prepared.metric)))
+    kept = _finished(prepared)
+    if kept is not None:
+        watcher.say(f"finished before, taken from {out}")
+        return StudyOutcome(out, kept.plain())
     with platform.main_holds(lambda: held(out)):
         check_arms({name: (job.out, job.recipe) for name, job in prepared.jobs.items()})
         notes, held_out = _Notes(prepared), HeldOutScores()
@@ -154,6 +161,24 @@ def run_study(
                 hear(next(entry for entry in table["arms"] if entry["name"] == name))
         watcher.overall(sum(students), sum(students))
         return StudyOutcome(out, table)
+
+
+def _finished(prepared: PreparedStudy) -> StudyTable | None:
+    """The table of a study that is finished and says all that it would say now; writes nothing.
+
+    Raises:
+        RunError: a file of it or of an arm is damaged, or an arm was changed after it was run.
+    """
+    out = prepared.out
+    if not (is_study_directory(out) and (out / TABLE).is_file() and (out / REPORT).is_file()):
+        return None
+    check_arms({name: (job.out, job.recipe) for name, job in prepared.jobs.items()})
+    notes = _Notes(prepared)
+    if any(state["state"] != FINISHED for state in notes.states.values()):
+        return None
+    table = notes.table()
+    same = is_asked(out, prepared.study.values) and table == read_study_table(out)
+    return table if same else None
 
 
 def _run_arm(
@@ -196,11 +221,11 @@ class _Notes:
         """An arm is run from here on: until then nothing takes time, and nothing is rewritten."""
         self._began = self._began or time.perf_counter()
 
-    def write(self) -> dict[str, Any]:
-        """Rewrite study.json, where it says something else now."""
+    def table(self) -> StudyTable:
+        """What study.json is to say now."""
         prepared = self._prepared
         now = time.perf_counter()
-        table = study_table(
+        return study_table(
             prepared.study,
             prepared.out,
             {name: job.out for name, job in prepared.jobs.items()},
@@ -208,6 +233,10 @@ class _Notes:
             created=self._created,
             seconds=self._spent + now - (self._began or now),
         )
+
+    def write(self) -> dict[str, Any]:
+        """Rewrite study.json, where it says something else now."""
+        prepared, table = self._prepared, self.table()
         table.write(prepared.out / TABLE)
         if any(arm.state != WAITING for arm in table.arms):
             write_study_report(prepared.out)

@@ -121,10 +121,12 @@ def synthesize(
             batch norm where the method needs it. Nothing was made then.
         RecipeError: no such method or setting.
         RunError: the directory is in the way.
+        DataError: a file of it is damaged; nothing is made then.
     """
     maker, folder = make_maker(method), Path(out)
     maker.check_count(count)
-    check_writable(folder, store.CLAIM.elsewhere)
+    if not (folder / MANIFEST).is_file():
+        check_writable(folder, store.CLAIM.elsewhere)
     platform = platform or open_platform(device=device, precision=precision)
     with frozen_teacher(teacher, image_shape, platform.alone, mean=mean, std=std) as frozen:
         maker.check(frozen)
@@ -133,6 +135,9 @@ def synthesize(
         asked = _asked(maker, frozen, count, seed, names, tested)
 
         def make() -> Mapping[str, Any]:
+            found = store.finished(folder, asked, count)
+            if found is not None:
+                return found
             with store.claimed(folder, asked):
                 _write_test(folder, tested)
                 _make_all(maker, frozen, folder, count, seed, observer or NullObserver())

@@ -12,6 +12,8 @@ from stillhouse.data.sources.synthesis import (
     ASKED,
     FORMAT,
     MANIFEST,
+    ROWS,
+    TEST,
     Run,
     present,
     read_json,
@@ -34,6 +36,27 @@ def claimed(folder: Path, asked: Mapping[str, Any]) -> AbstractContextManager[bo
             going on, or a place that cannot be written to.
     """
     return CLAIM.hold(folder, {"format": FORMAT, **asked})
+
+
+def finished(folder: Path, asked: Mapping[str, Any], count: int) -> dict[str, Any] | None:
+    """The manifest of a synthesis that has what is asked for, every file compared; else None.
+
+    Writes nothing: a finished synthesis is read from where nothing can be written.
+
+    Raises:
+        RunError: it is another synthesis, or somebody else's folder.
+        DataError: the manifest or a file that it names is damaged.
+    """
+    if not CLAIM.begun(folder, {"format": FORMAT, **asked}) or not (folder / MANIFEST).is_file():
+        return None
+    manifest = read_json(folder / MANIFEST)
+    there = {kind: listed(folder, kind) for kind in (ROWS, TEST)}
+    if manifest.get("count") != count or manifest.get("files") != there:
+        return None
+    for kind in there:
+        for path in present(folder, kind).values():
+            sealed(folder, kind).check(path)
+    return manifest
 
 
 def missing(folder: Path, kind: str, count: int, at_once: int) -> list[Run]:
