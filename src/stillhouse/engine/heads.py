@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from stillhouse.errors import ModelError
 
-_DISTILLED = re.compile(r"(^|[._])dist(illation|illed)?([._]|$)")
+_DISTILLED = re.compile(r"(^|[._])dist(ill|illation|illed)?([._]|$)")
+_CALLED_HEAD = re.compile(r"(^|[._])(aux|head|classifier|fc)[a-z0-9_]*$|_(head|classifier)$")
 _INSIDE = re.compile(r"(Attention|Attn|SqueezeExcit\w*|SEModule|SELayer)$")
 
 
@@ -59,6 +60,22 @@ def distilled_beside(module: nn.Module, head: str) -> str | None:
         if name != head and _DISTILLED.search(name) and _shapes(part) == mine
     ]
     return found[-1] if found and mine else None
+
+
+def heads_beside(module: nn.Module, head: str) -> list[str]:
+    """Further heads of the form of this one, such as one that judges each patch.
+
+    >>> two = nn.ModuleDict({"head": nn.Linear(4, 3), "aux_head": nn.Linear(4, 3)})
+    >>> heads_beside(two, "head")
+    ['aux_head']
+    """
+    main = module.get_submodule(head)
+    return [
+        name
+        for name, part in module.named_modules()
+        if name != head and type(part) is type(main) and _CALLED_HEAD.search(name)
+        and _shapes(part) == _shapes(main)
+    ]  # fmt: skip
 
 
 def _may_be(part: nn.Module, kind: type[nn.Module]) -> bool:

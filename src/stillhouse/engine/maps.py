@@ -74,8 +74,8 @@ class MapLayout:
         size = int(image[-2]), int(image[-1])
         if x.ndim == MAP:
             return x.permute(0, 3, 1, 2) if self._channels_last(x.shape, size) else x
-        if not self.rows or x.shape[2] not in self.widths:
-            return None
+        if not self.rows or x.shape[2] == 1 or x.shape[2] not in self.widths:
+            return None  # one number at each place is an average, [B, D, 1]
         known = [] if self.extra is None else [self.extra]
         for extra in (*known, *range(MOST_EXTRA + 1)):
             grid = grid_of(int(x.shape[1]) - extra, size)

@@ -94,18 +94,22 @@ def layer_output(output: Any) -> Tensor | None:
     """What a layer inside a network gives; None where several have names and none is ``logits``.
 
     Of a tuple it is the first: what a layer gives stands before what it gives besides, such as its
-    attention or a cache.
+    attention or a cache. Tuples may lie in tuples.
 
     >>> import torch
     >>> layer_output((torch.zeros(3), torch.ones(2))), layer_output({"a": torch.ones(1)})
     (tensor([0., 0., 0.]), tensor([1.]))
+    >>> layer_output(((torch.zeros(3), None), 7, 7))
+    tensor([0., 0., 0.])
     """
     if not isinstance(output, (tuple, list)):
         return named_outputs(output).get(LOGITS)
-    for value in output:
-        if isinstance(value, Tensor):
-            return value
-    return None
+    found = (
+        value if isinstance(value, Tensor) else layer_output(value)
+        for value in output
+        if isinstance(value, Tensor | tuple | list)
+    )
+    return next((value for value in found if value is not None), None)
 
 
 def output_problem(output: Any, asked: str | int | None = None) -> str:

@@ -10,13 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.engine.flags import Flags
-from stillhouse.engine.heads import find_head
+from stillhouse.engine.heads import find_head, heads_beside
 from stillhouse.engine.maps import MAP, MapLayout
 from stillhouse.engine.signals import LOGITS
+from stillhouse.engine.taps import split_tap
 from stillhouse.errors import ModelError
 from stillhouse.models.outputs import layer_output, named_outputs
 
 _ATTENTION_CLASS = re.compile(r"(Attention|Attn)[A-Z0-9]?\w?$|^MHSA$", re.ASCII)
+_PADDING_CLASS = re.compile(r"Pad(\dd)?$")
 _ATTENTION_NAME = re.compile(r"(attn|attention|mhsa)$")
 
 
@@ -25,7 +27,8 @@ class HeardMap:
     """One map that a network gives.
 
     Args:
-        taps: the modules that give it, from the innermost to the outermost.
+        taps: the modules that give it, from the innermost to the outermost; with a position
+            (``block:1``) where it is not the first of what a module gives.
         value: the map, [B, C, H, W].
         tokens: whether it came as tokens [B, N, D].
     """
@@ -38,10 +41,12 @@ class HeardMap:
 def hear(module: nn.Module, image: Tensor) -> list[HeardMap]:
     """All maps of a network in the order of the run, each once.
 
-    Left out: what modules inside an attention give, and modules that run several times or hand on
-    what they got; maps of one position; what is changed in place afterwards; and what a
-    convolution that is the head gives, and all behind it. Of several outputs the first
-    counts; what has names is given by a whole network, not by a layer.
+    Left out: what modules inside an attention give, and modules that run several times, hand on
+    what they got or pad it; what stands before the first layer with parameters; positions in
+    another grid than that of the block around them; maps of one position; what is changed in place
+    afterwards; what a further head gives; and what a convolution that is the head gives, and all
+    behind it. Of several outputs the first that has a row for each image counts; what has names is
+    given by a whole network, not by a layer.
 
     Raises:
         ModelError: the model does not take such images, or its tokens do not stand in rows.
@@ -55,7 +60,7 @@ def hear(module: nn.Module, image: Tensor) -> list[HeardMap]:
             f"{type(module).__name__} keeps its tokens in the order of its windows, so they are "
             "no map [B, C, H, W]; take a method of embeddings or logits"
         )
-    listener = _Listener(module)
+    listener = _Listener(module, len(image))
     flags = Flags([module])
     try:
         module.eval()
@@ -86,8 +91,8 @@ def is_attention(name: str, module: nn.Module) -> bool:
 class _Listener:
     """Hooks on all modules outside attention, and what they heard."""
 
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
+    def __init__(self, module: nn.Module, images: int) -> None:
+        self.module, self.images = module, images
         self.given: dict[str, tuple[Tensor, int]] = {}
         self.runs: Counter[str] = Counter()
         self._got: dict[str, list[tuple[int, int]]] = {}
@@ -98,6 +103,8 @@ class _Listener:
                 continue
             if is_attention(name, part):
                 inside = (*inside, f"{name}.")
+                continue
+            if _PADDING_CLASS.search(type(part).__name__):
                 continue
             self._handles.append(part.register_forward_pre_hook(self._before(name)))
             self._handles.append(part.register_forward_hook(self._after(name)))
@@ -111,24 +118,41 @@ class _Listener:
     def _after(self, name: str) -> Any:
         def hook(_module: nn.Module, _args: Any, output: Any) -> None:
             self.runs[name] += 1
-            x = None if isinstance(output, Mapping) else layer_output(output)
+            tap, x = self._first(name, output)
             if x is not None and (id(x), x._version) not in self._got[name]:
-                self.given[name] = x, x._version
+                self.given[tap] = x, x._version
 
         return hook
+
+    def _first(self, name: str, output: Any) -> tuple[str, Tensor | None]:
+        """The tap of what a layer gives of the images, and what it is."""
+        if isinstance(output, Mapping):
+            return name, None
+        if isinstance(output, tuple | list):
+            for at, value in enumerate(output):
+                if isinstance(value, Tensor) and value.ndim and len(value) == self.images:
+                    first = value is layer_output(output)
+                    return (name if first else f"{name}:{at}"), value
+        return name, layer_output(output)
 
     def close(self) -> None:
         for handle in self._handles:
             handle.remove()
 
     def maps(self, image: Tensor, logits: Tensor | None) -> list[HeardMap]:
-        layout = MapLayout.of(self.module)
+        layout, head = MapLayout.of(self.module), self._head()
+        last = self._convolution_head(head, logits)
+        beside = [] if head is None else heads_beside(self.module, head)
         taps: dict[int, list[str]] = {}
         values: dict[int, Tensor] = {}
+        learned = not any(True for _ in self.module.parameters())
         for name, (x, version) in self.given.items():  # an outer module ends after its parts
-            if name == self._convolution_head(logits):
+            if name == last:
                 break
-            if self.runs[name] == 1 and x._version == version:
+            path = split_tap(name)[0]
+            learned = learned or any(True for _ in self.module.get_submodule(path).parameters())
+            kept = learned and name not in beside and x._version == version
+            if kept and self.runs[path] == 1:
                 taps.setdefault(id(x), []).append(name)
                 values[id(x)] = x
         found = []
@@ -136,15 +160,27 @@ class _Listener:
             value = layout.read(values[key], image.shape)
             if value is not None and value.shape[2] * value.shape[3] > 1:
                 found.append(HeardMap(tuple(taps[key]), value, values[key].ndim < MAP))
-        return found
+        return [one for one in found if not _rearranged(one, found)]
 
-    def _convolution_head(self, logits: Tensor | None) -> str | None:
-        """The path of a head that gives a map of logits."""
+    def _head(self) -> str | None:
         try:
-            head = find_head(self.module, who="model")
+            return find_head(self.module, who="model")
         except ModelError:
             return None
-        given = self.given.get(head)
+
+    def _convolution_head(self, head: str | None, logits: Tensor | None) -> str | None:
+        """The path of a head that gives a map of logits."""
+        given = self.given.get(head or "")
         if given is None or logits is None or given[0].ndim != MAP:
             return None
         return head if logits.ndim == 2 and given[0].shape[1] == logits.shape[1] else None
+
+
+def _rearranged(one: HeardMap, found: list[HeardMap]) -> bool:
+    """Whether a block around gives as many positions in another grid: patches within a block."""
+    grid = one.value.shape[2:]
+    return any(
+        one.taps[0].startswith(f"{tap}.") and grid.numel() == outer.numel() and grid != outer
+        for each in found
+        for tap, outer in ((tap, each.value.shape[2:]) for tap in each.taps)
+    )

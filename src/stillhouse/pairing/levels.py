@@ -1,7 +1,7 @@
 """Levels: where a network ends to work at one resolution; found by running it once."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import log2
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stillhouse.engine.taps import split_tap
 from stillhouse.errors import ModelError
 from stillhouse.pairing.heard import HeardMap, hear
 
@@ -66,16 +67,15 @@ def levels(module: nn.Module, image: Tensor) -> tuple[Level, ...]:
             "up; name the pairs, or take a method of embeddings or logits"
         )
     shapes = {tap: tuple(one.value.shape[1:]) for one in heard for tap in one.taps}
-    taps = _declared(module, shapes) or _Found(module, heard, image).levels()
-    return tuple(Level(tap, shapes[tap]) for tap in taps)
+    return tuple(Level(tap, shapes[tap]) for tap in _Found(module, heard, image).levels())
 
 
 def heard_maps(module: nn.Module, image: Tensor) -> dict[str, Tensor]:
     """All maps [B, C, H, W] that modules give (see `hear`), in the order of the run.
 
-    Of modules that give the same map the outermost stands for all, but for a whole trunk: one that
-    holds blocks of other resolutions, as ``features`` of many convolutional networks does. Maps
-    with the channels last and tokens come as maps too.
+    Of modules that give the same map the one in `levels` stands for all, else the outermost, but
+    for a whole trunk: one that holds blocks of other resolutions, as ``features`` of many
+    convolutional networks does. Maps with the channels last and tokens come as maps too.
 
     Raises:
         ModelError: the model does not take such images.
@@ -86,18 +86,19 @@ def heard_maps(module: nn.Module, image: Tensor) -> dict[str, Tensor]:
     """
     heard = hear(module, image)
     found = _Found(module, heard, image)
-    return {found.name(one): one.value for one in heard}
+    ends = set(found.levels()) if heard else set()
+    return {found.name(one, ends): one.value for one in heard}
 
 
-def _declared(module: nn.Module, shapes: Mapping[str, Any]) -> list[str] | None:
+def _declared(module: nn.Module, taps: Iterable[str]) -> list[str] | None:
     """The last module at each reduction that a network names; None where it names none."""
-    rows = [
-        (f"{path}.{row['module']}".lstrip("."), row["reduction"]) for path, row in _info(module)
-    ]
-    wanted = {reduction for _, reduction in rows}
-    there = [(tap, reduction) for tap, reduction in rows if tap in shapes]
+    by_path = {split_tap(tap)[0]: tap for tap in taps}
+    rows: dict[str, Any] = {}
+    for path, row in _info(module):  # a block of two branches stands there once for each
+        rows.setdefault(f"{path}.{row['module']}".lstrip("."), row["reduction"])
+    there = [(by_path[path], reduction) for path, reduction in rows.items() if path in by_path]
     last = {reduction: tap for tap, reduction in there}
-    if not last or set(last) != wanted:  # some are changed in place or run several times
+    if not last or set(last) != set(rows.values()):  # changed in place, or run several times
         return None
     return _thirds([tap for tap, _ in there]) if len(last) == 1 else list(last.values())
 
@@ -124,29 +125,34 @@ class _Found:
     """
 
     def __init__(self, module: nn.Module, heard: Sequence[HeardMap], image: Tensor) -> None:
-        self.heard = heard
+        self.module, self.heard = module, heard
         height = image.shape[-2]
         self.octave = {
             tap: round(log2(height / one.value.shape[2])) for one in heard for tap in one.taps
         }
-        parts = {tap: module.get_submodule(tap) for tap in self.octave}
+        parts = {tap: module.get_submodule(split_tap(tap)[0]) for tap in self.octave}
         weighty = {tap for tap, part in parts.items() if _layers(part) >= LAYERS}
         trunks: set[str] = set()
         for tap in sorted(weighty, key=lambda tap: tap.count("."), reverse=True):
-            inner = {each for each in weighty - trunks if each.startswith(f"{tap}.")}
+            inner = {each for each in weighty - trunks if _inside(each, tap)}
             if isinstance(parts[tap], nn.Sequential):
-                inner |= {f"{tap}.{name}" for name, _ in parts[tap].named_children()}
+                inner |= {f"{split_tap(tap)[0]}.{name}" for name, _ in parts[tap].named_children()}
             if any(self.octave.get(each, self.octave[tap]) != self.octave[tap] for each in inner):
                 trunks.add(tap)
         self.trunks, self.blocks = trunks, weighty - trunks
 
-    def name(self, one: HeardMap) -> str:
-        """The outermost block that gives this map, else the outermost layer, else the trunk."""
+    def name(self, one: HeardMap, ends: Collection[str] = ()) -> str:
+        """A level, else the outermost block that gives this map, else a layer, else the trunk."""
+        level = [tap for tap in one.taps if tap in ends]
         blocks = [tap for tap in one.taps if tap in self.blocks]
         others = [tap for tap in one.taps if tap not in self.trunks]
-        return (blocks or others or list(one.taps))[-1]
+        return (level or blocks or others or list(one.taps))[-1]
 
     def levels(self) -> list[str]:
+        """What the network declares, else what is found."""
+        return _declared(self.module, self.octave) or self._levels()
+
+    def _levels(self) -> list[str]:
         """Thirds of a network whose blocks have one resolution, else the last at each."""
         blocks = [one for one in self.heard if self.blocks & set(one.taps)]
         tokens = [one for one in self.heard if one.tokens]
@@ -177,8 +183,13 @@ class _Found:
 
     def _within_block(self, one: HeardMap) -> bool:
         """Whether a map is given on the way through a block that ends at another resolution."""
-        around = (block for block in self.blocks if one.taps[0].startswith(f"{block}."))
+        around = (block for block in self.blocks if _inside(one.taps[0], block))
         return any(self.octave[block] != self._at(one) for block in around)
+
+
+def _inside(tap: str, block: str) -> bool:
+    """Whether a module is a part of a block, by their taps."""
+    return tap.startswith(f"{split_tap(block)[0]}.")
 
 
 def _thirds_of(heard: Sequence[HeardMap], blocks: set[str]) -> list[str] | None:
