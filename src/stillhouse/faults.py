@@ -112,7 +112,7 @@ def naming(path: Path, *others: Path) -> Iterator[None]:
 
 
 def _said(error: BaseException) -> str | None:
-    text = _first_line(error)
+    text = first_line(error)
     if isinstance(error, MemoryError) or _of_torch(error, MEMORY, text):
         asked = ASKED.search(text)
         more = f" ({asked[1].strip()} more were asked for)" if asked else ""
@@ -224,7 +224,7 @@ def own_words(error: BaseException) -> str:
     return said if said and name.rpartition(".")[2].isidentifier() else last
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     """The first line of an error's own words; its class where it has none."""
     lines = own_words(error).strip().splitlines()
     return lines[0].strip() if lines else type(error).__name__

@@ -24,12 +24,16 @@ NEVER = -9
 EVERY_STEP = Settings(epochs=3, checkpoint_seconds=0.0)
 
 
+LOOKS_AHEAD = 2
+"""The dry run, and a batch on which it is seen whether each term teaches."""
+
+
 class Breaking(nn.Module):
-    """Becomes nan or inf in one step; the dry run comes first and is not counted."""
+    """Becomes nan or inf in one step; what comes before the first one is not counted."""
 
     def __init__(self, step: int, value: float) -> None:
         super().__init__()
-        self.step, self.value, self.runs = step, value, -1
+        self.step, self.value, self.runs = step, value, -LOOKS_AHEAD
 
     def forward(self, scores: Tensor) -> Tensor:
         self.runs += 1

@@ -241,9 +241,9 @@ def test_autograd_runs_only_where_something_learns(train: Batches, platform: Pla
         [Update("student", [label("student"), mimic("student", "teacher")])],
     )  # fmt: skip
     fit(stage, train, settings=settings(epochs=1), platform=platform)
-    dry_run = 1
-    assert seen["teacher"] == [False] * (dry_run + len(train))
-    assert seen["student"] == [False] * dry_run + [True] * len(train)
+    dry_run, look_ahead = 1, 1
+    assert seen["teacher"] == [False] * (dry_run + look_ahead + len(train))
+    assert seen["student"] == [False] * dry_run + [True] * (look_ahead + len(train))
 
 
 def test_who_does_not_play_collects_no_gradients(train: Batches, platform: Platform) -> None:

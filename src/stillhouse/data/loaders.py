@@ -1,6 +1,6 @@
 """Datasets and DataLoaders of PyTorch as batches: what `fit` takes beside our own tables."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from functools import cached_property
 from typing import Any, cast
 
@@ -198,6 +198,14 @@ class LoaderBatches:
     def batch_size(self) -> int:
         """Rows of a step of all processes."""
         return self.world * len(next(iter(self._first.values())))
+
+    @property
+    def rows_of_last(self) -> int | None:
+        """Rows of the last batch of an epoch, where that is a shorter one and can be foretold."""
+        size, sampler = self.loader.batch_size, self.loader.sampler
+        if size is None or self.loader.drop_last or not isinstance(sampler, Sized):
+            return None
+        return len(sampler) % size or None
 
     @property
     def loading(self) -> int:

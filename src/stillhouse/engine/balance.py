@@ -2,12 +2,8 @@
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
-
-import torch
-from torch import nn
 
 from stillhouse.data.batches import BatchSource
 from stillhouse.engine.facts import facts_of
@@ -19,6 +15,7 @@ from stillhouse.engine.signals import Signals
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.terms import OverTraining, Term, Weight
 from stillhouse.engine.trainer import Settings, opened
+from stillhouse.engine.untouched import untouched
 from stillhouse.engine.update_objective import UpdateObjective
 from stillhouse.errors import WiringError
 
@@ -71,7 +68,7 @@ def balanced(
     with (
         seeded(settings.seed, "balance"),
         opened(stage, train, settings, platform) as objective,
-        _untouched(objective),
+        untouched(update.composite for update in objective.updates),
     ):
         for update in objective.updates:
             if stage.keeps in update.plan.update.learners:
@@ -145,16 +142,3 @@ def _times(weight: Weight, factor: float) -> Weight:
         given = weight
         return lambda epoch: factor * given(epoch)
     return factor * weight
-
-
-@contextmanager
-def _untouched(objective: Objective) -> Iterator[None]:
-    """Put back what a forward pass in train mode moves."""
-    modules: list[nn.Module] = [update.composite for update in objective.updates]
-    before = [{k: v.clone() for k, v in m.state_dict().items()} for m in modules]
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for module, state in zip(modules, before, strict=True):
-                module.load_state_dict(state)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from stillhouse.engine.layout import breaks_channels_last
 from stillhouse.engine.nodes import Node
 from stillhouse.engine.signals import Signals
+from stillhouse.engine.terms import Term
 from stillhouse.engine.wiring import UpdatePlan
 from stillhouse.functional.numerics import full, without_autocast
 
@@ -46,6 +47,11 @@ class Composite(nn.Module):
 
     def forward(self, signals: Signals) -> tuple[Tensor, Signals]:
         """Run the nodes inside and give the terms."""
+        values, known = self.each(signals)
+        return torch.stack(values), known if self.gives_signals else {}
+
+    def each(self, signals: Signals) -> tuple[list[Tensor], Signals]:
+        """Run the nodes inside; gives the terms one by one, and all signals."""
         known = dict(signals)
         device = next(iter(known.values())).device
         if self._narrow and device.type == CPU.type:
@@ -56,19 +62,36 @@ class Composite(nn.Module):
         else:
             self._run(known)
         if self._autocast is None and not torch.is_autocast_enabled(device.type):
-            values = self._values(known)
-        else:
-            # Half precision ends where the terms begin: a product inside a loss needs all digits.
-            with without_autocast(device):
-                values = self._values({name: full(known[name]) for name in self._reads})
-        return values, known if self.gives_signals else {}
+            return self._values(known), known
+        # Half precision ends where the terms begin: a product inside a loss needs all digits.
+        with without_autocast(device):
+            return self._values({name: full(known[name]) for name in self._reads}), known
 
     def _run(self, known: Signals) -> None:
         for node in self._inside:
             known.update(node.run(known))
 
-    def _values(self, known: Signals) -> Tensor:
-        return torch.stack([term.value(known).float() for term in self._terms])
+    def _values(self, known: Signals) -> list[Tensor]:
+        values = []
+        for term in self._terms:
+            values.append(term.value(known).float())  # in a loop: `running_in` looks here
+        return values
+
+
+def running_in(error: BaseException) -> Node | Term | None:
+    """The node or term that was running when an error came out of a composite; None: neither.
+
+    Read off the traceback, so that nothing is added to what is compiled and runs in each step.
+    """
+    found: Node | Term | None = None
+    step = error.__traceback__
+    while step is not None:
+        if step.tb_frame.f_code is Composite._run.__code__:
+            found = step.tb_frame.f_locals.get("node", found)
+        elif step.tb_frame.f_code is Composite._values.__code__:
+            found = step.tb_frame.f_locals.get("term", found)
+        step = step.tb_next
+    return found
 
 
 def run_outside(nodes: Iterable[Node], signals: Signals) -> Signals:

@@ -20,13 +20,8 @@ from stillhouse.engine.taps import Taps
 from stillhouse.engine.task import Task
 from stillhouse.engine.terms import Term
 from stillhouse.errors import StillhouseError, WiringError, nearest
+from stillhouse.faults import first_line
 from stillhouse.models.given import own_precision, set_eval
-
-
-def _said(error: Exception) -> str:
-    """The first line that tells something of somebody else's error."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
 
 
 def _run_node(node: Node, signals: Signals, seed: int) -> str | None:
@@ -52,7 +47,7 @@ def _run_node(node: Node, signals: Signals, seed: int) -> str | None:
         return str(error)
     except Exception as error:
         shapes = ", ".join(f"{need} {shape_text(signals[need])}" for need in node.needs)
-        return f"node '{node.title}' fails on {shapes}: {_said(error)}"
+        return f"node '{node.title}' fails on {shapes}: {first_line(error)}"
     return None
 
 
@@ -119,7 +114,7 @@ def _metric_problem(task: Task, output: Tensor, label: Tensor | None) -> str | N
     try:
         there = list(task.rows(output, label))
     except Exception as error:
-        return f"task '{task.name}' cannot score the first batch: {_said(error)}"
+        return f"task '{task.name}' cannot score the first batch: {first_line(error)}"
     if task.metric.name in there:
         return None
     known = ", ".join([*there, *task.further()]) or "nothing"
@@ -139,7 +134,7 @@ def _term_problem(term: Term, signals: Mapping[str, Tensor], seed: int) -> str |
         value = _value(term, signals)
     except Exception as error:
         shapes = ", ".join(f"{read} {shape_text(signals[read])}" for read in term.reads)
-        return f"term '{term.name}' does not fit {shapes}: {_said(error)}"
+        return f"term '{term.name}' does not fit {shapes}: {first_line(error)}"
     if not torch.isfinite(value):
         return f"term '{term.name}' is {value.item()} on the first batch"
     return None

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from stillhouse.engine.flags import Flags, Frozen, LearningParameters, held_in_eval
 from stillhouse.engine.graph import Graph
 from stillhouse.engine.nodes import Ema, Role
-from stillhouse.engine.signals import Signals
+from stillhouse.engine.signals import Signals, owner
+from stillhouse.engine.teaching import Practice, check_teaching
 from stillhouse.engine.terms import OverTraining
 from stillhouse.engine.update_objective import Output, UpdateObjective
 from stillhouse.engine.wiring import Wiring, measuring_also, wire
@@ -63,6 +64,7 @@ class Objective(nn.Module):
         seed: int = 0,
         epochs: float | None = None,
         autocast: torch.dtype | None = None,
+        practice: Practice | None = None,
     ) -> None:
         super().__init__()
         stage = stage.with_labelled_terms()
@@ -78,9 +80,26 @@ class Objective(nn.Module):
             self.wiring: Wiring = wire(stage, batch, seed=seed)
             self._compose()
             self.reopen()
+            check_teaching(
+                stage,
+                self.updates,
+                self._learnt,
+                practice or Practice(self._with_targets(batch)),
+                epochs=self.epochs,
+                seed=seed,
+            )
+            self._listen()  # anew: without looking for changes in place
         except BaseException:
             self.close()
             raise
+
+    def _with_targets(self, batch: Signals) -> Signals:
+        """A batch with what frozen nodes said of it in the dry run, to ask them only once."""
+        if self.autocast is not None:
+            return batch
+        still = {n.name for n in self.wiring.nodes} - set(self.stage.learners)
+        seen = {k: v for k, v in self.wiring.seen.items() if owner(k) in still}
+        return {**batch, **seen}
 
     def _compose(self) -> None:
         stage, nodes = self.stage, self.wiring.nodes

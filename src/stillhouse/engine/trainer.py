@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from stillhouse.data.batches import BatchSource
 from stillhouse.engine.facts import facts_of
+from stillhouse.engine.graph import Graph
 from stillhouse.engine.layout import Homes
 from stillhouse.engine.objective import Objective, Weights
 from stillhouse.engine.optimisers import OptimizerFactory, sgd
@@ -16,10 +18,14 @@ from stillhouse.engine.seeding import StepSeeds
 from stillhouse.engine.signals import Signals, shape_text
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.stepper import Stepper
+from stillhouse.engine.teaching import Practice
 from stillhouse.engine.threads import thread_budget
 from stillhouse.errors import DataError, WiringError
 
 __all__ = ["Settings", "Trainer", "Weights", "opened", "training"]
+
+MORE = 3
+"""So many batches of the first epoch are tried before a term is said to teach nobody."""
 
 
 @dataclass(frozen=True)
@@ -188,6 +194,17 @@ class Trainer:
             stepper.load_state_dict(kept)
 
 
+def _practice(stage: Graph, train: BatchSource) -> Practice:
+    """Batches of the size that a process sees; with several processes all see the first alone."""
+
+    def others() -> Iterator[Signals]:
+        if train.world == 1:
+            yield from islice(train.epoch(0, order=stage.order), MORE)
+
+    rows = train.batch_size // train.world
+    return Practice(train.sample(rows), others(), getattr(train, "rows_of_last", None))
+
+
 @contextmanager
 def opened(
     stage: Stage | Objective, train: BatchSource, settings: Settings, platform: Platform
@@ -211,6 +228,7 @@ def opened(
                 seed=settings.seed,
                 epochs=settings.epochs,
                 autocast=platform.autocast_dtype,
+                practice=_practice(graph, train),
             )
         else:
             known.reopen()

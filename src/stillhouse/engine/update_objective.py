@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from stillhouse.engine.composite import Composite, run_outside
 from stillhouse.engine.facts import batch_signals, lacking
+from stillhouse.engine.failures import one_row_problem
 from stillhouse.engine.flags import Frozen, LearningParameters
 from stillhouse.engine.signals import BATCH, Signals, owner
 from stillhouse.engine.terms import OverTraining, Term
@@ -124,10 +125,24 @@ class UpdateObjective(nn.Module):
         if not torch.compiler.is_compiling():
             self.prepare()
         known = self.observe(batch)
-        values, seen = self.composite(known)
+        values, seen = self._composed(known)
         scale = self.scale.to(values)
         loss = torch.dot(values, scale)
         return Output(loss, values, scale, self.names, StepSignals(seen))
+
+    def _composed(self, known: Signals) -> tuple[Tensor, Signals]:
+        """Run the composite; batch norm that sees a single row is told in our words."""
+        if torch.compiler.is_compiling():
+            composed: tuple[Tensor, Signals] = self.composite(known)
+            return composed
+        try:
+            composed = self.composite(known)
+        except (RuntimeError, ValueError) as error:
+            problem = one_row_problem(error, known)
+            if problem is None:
+                raise
+            raise WiringError(f"update '{self.plan.update.name}'", [problem]) from error
+        return composed
 
     def prepare(self) -> None:
         """Flags as this update wants them: frozen parts in eval mode, gradients for who learns."""

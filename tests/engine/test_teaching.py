@@ -1,0 +1,203 @@
+"""A term from which no gradient comes to whom it is to teach is refused; looking moves no bit."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from torch.utils.data import TensorDataset
+
+import stillhouse as sh
+from stillhouse.engine import objective as opening
+from stillhouse.engine.nodes import Bridge, Role
+from stillhouse.engine.stage import Stage, Update
+from stillhouse.engine.terms import Term, ramp
+from stillhouse.errors import WiringError
+from stillhouse.functional import cross_entropy
+
+IMAGES = torch.randn(9, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+LABELS = torch.arange(9) % 3
+LABEL = Term("label", cross_entropy, ["student.logits", "batch.label"])
+
+
+class Net(nn.Module):
+    """Two convolutions; how the second one runs is given."""
+
+    def __init__(self, run: Callable[..., Tensor] = lambda block, x: block(x)) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.stem, self.block = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3)
+        self.fc, self.run = nn.Linear(4, 3), run
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits [B, 3]."""
+        x = self.run(self.block, self.stem(image))
+        return self.fc(x.mean((2, 3)))  # type: ignore[no-any-return]
+
+
+class Inner(nn.Module):
+    """The convolution that is tapped, within a block that is checkpointed as a whole."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Conv2d(4, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A map."""
+        return self.inner(x).relu()
+
+
+def checkpointed(*, reentrant: bool) -> Net:
+    """A network whose tap ``block.inner`` lies inside a checkpoint."""
+
+    def run(block: nn.Module, x: Tensor) -> Tensor:
+        if not torch.is_grad_enabled():  # as libraries do: there is nothing to save memory for
+            return block(x)  # type: ignore[no-any-return]
+        return checkpoint(block, x, use_reentrant=reentrant)  # type: ignore[no-any-return]
+
+    net = Net(run)
+    net.block = Inner()
+    return net
+
+
+def mimicking(
+    net: nn.Module, tap: str, *, weight: Any = 1.0, bridge: Callable[..., Tensor] | None = None
+) -> Stage:
+    """The labels, and a hint at a tap; through a bridge, if any."""
+    read = f"student.{tap}" if bridge is None else "bridge"
+    nodes = [Role("student", net)]
+    nodes += [] if bridge is None else [Bridge("bridge", bridge, f"student.{tap}")]
+    learns = ["student", "bridge"] if isinstance(bridge, nn.Module) else "student"
+    hint = Term("hint", lambda x: x.square().flatten(1).mean(1), [read], weight=weight)
+    return Stage("s", nodes, [Update(learns, [LABEL, hint])])
+
+
+def weights_after(stage: Stage) -> Tensor:
+    """The weights of the student after an epoch."""
+    fitted = sh.fit(stage, TensorDataset(IMAGES, LABELS), epochs=1, batch_size=3)
+    return torch.cat([value.flatten() for value in fitted.last["student"].values()])
+
+
+def test_what_is_refused_trains_to_the_same_bits_at_any_weight(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The independent truth: without the check, a tap in a reentrant checkpoint changes nothing."""
+    with pytest.raises(WiringError, match=r"term 'hint' reaches the student.*use_reentrant=True"):
+        mimicking(checkpointed(reentrant=True), "block.inner").open(IMAGES, LABELS)
+    ends = {}
+    with monkeypatch.context() as without:
+        without.setattr(opening, "check_teaching", lambda *_, **__: None)
+        for reentrant in (True, False):
+            ends[reentrant] = [
+                weights_after(mimicking(checkpointed(reentrant=reentrant), "block.inner", weight=w))
+                for w in (0.0, 5.0)
+            ]
+    assert torch.equal(*ends[True])
+    assert not torch.equal(*ends[False])
+    mimicking(checkpointed(reentrant=False), "block.inner").open(IMAGES, LABELS).close()
+
+
+class Cut(torch.autograd.Function):
+    """Gives its input, and no gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        """The input."""
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> None:  # type: ignore[override]
+        """Nothing."""
+        return
+
+
+class Straight(Cut):
+    """Gives its input, and its gradient."""
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        """The gradient."""
+        return gradient
+
+
+class Detached(nn.Conv2d):
+    """A projector that detaches what it reads: it learns, and nobody before it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A map."""
+        return super().forward(x.detach())
+
+
+def without_gradients(block: nn.Module, x: Tensor) -> Tensor:
+    with torch.no_grad():
+        return block(x)  # type: ignore[no-any-return]
+
+
+def only_in_training(block: nn.Module, x: Tensor) -> Tensor:
+    return block(x).detach() if block.training else block(x)
+
+
+def changed_in_place(block: nn.Module, x: Tensor) -> Tensor:
+    return F.dropout(block(x), 0.5, block.training, inplace=True)
+
+
+def frozen(path: str) -> Net:
+    net = Net()
+    net.get_submodule(path).requires_grad_(False)
+    return net
+
+
+def half_frozen() -> Net:
+    net = frozen("stem")
+    net.block.requires_grad_(False)
+    return net
+
+
+REFUSED = {
+    "detached": (lambda: mimicking(Net(only_in_training), "block:in"), None),
+    "no_grad": (lambda: mimicking(Net(without_gradients), "block"), "comes out of its network"),
+    "train mode": (
+        lambda: mimicking(Net(changed_in_place), "block"), "is changed in place after 'block'",
+    ),
+    "projector": (
+        lambda: mimicking(Net(), "block", bridge=Detached(4, 2, 1)),
+        "'student.block' has one, but a bridge or the loss",
+    ),
+    "function": (lambda: mimicking(Net(), "block", bridge=lambda x: x.detach()), "a bridge or"),
+    "own backward": (lambda: mimicking(Net(), "block", bridge=Cut.apply), "a bridge or the loss"),
+    "frozen": (lambda: mimicking(half_frozen(), "block"), "lies before all that learns"),
+    "later": (
+        lambda: mimicking(Net(without_gradients), "block", weight=ramp(1.0, epochs=2)), "reaches",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", [case for case, (_, said) in REFUSED.items() if said])
+def test_a_term_that_teaches_nobody_is_refused(case: str) -> None:
+    make, said = REFUSED[case]
+    stage = make()
+    student = stage.role("student").module
+    with pytest.raises(WiringError, match=said):
+        stage.open(IMAGES, LABELS)
+    assert student.block.weight.requires_grad or "frozen" in case
+    assert not any(part._forward_hooks or part._forward_pre_hooks for part in student.modules())
+
+
+ACCEPTED = {
+    "zero for ever": lambda: mimicking(Net(without_gradients), "block", weight=0.0),
+    "zero at every epoch": lambda: mimicking(
+        Net(without_gradients), "block", weight=ramp(0.0, epochs=2)
+    ),
+    "zero by chance": lambda: mimicking(Net(), "block", bridge=lambda x: F.relu(x - 1e9)),
+    "frozen behind": lambda: mimicking(frozen("block"), "block"),
+    "straight": lambda: mimicking(Net(), "block", bridge=Straight.apply),
+    "around a checkpoint": lambda: mimicking(checkpointed(reentrant=True), "block"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ACCEPTED)
+def test_a_term_that_may_teach_is_accepted(case: str) -> None:
+    ACCEPTED[case]().open(IMAGES, LABELS).close()
