@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stillhouse.diagnostics.significance import paired_t, spread
+from stillhouse.verdict.judgement import judged
+from stillhouse.verdict.paired import paired
+from stillhouse.verdict.spread import spread
 
 RESULTS = Path(__file__).parent / "results"
 WEIGHT = "method.weight"
@@ -59,7 +61,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     for name, tried, arm in chosen:
         runs = arm["runs"]
-        found = paired_t([a - b for a, b in zip(first, runs["last"], strict=True)])
+        (found,) = judged([paired([a - b for a, b in zip(first, runs["last"], strict=True)])])
         less = "" if runs["last"] is first or found is None else said(found)
         print(
             f"| {name} | {', '.join(map(str, tried))} | {arm['settings'][WEIGHT]} "

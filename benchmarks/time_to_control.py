@@ -13,11 +13,11 @@ from typing import Any
 
 from result_files import ROOT, keep
 from stillhouse.cli.progress import LineProgress
-from stillhouse.diagnostics.significance import spread
 from stillhouse.engine.fit import METRICS
 from stillhouse.recipes import load_recipe
 from stillhouse.records.files import Lines
 from stillhouse.runs.run import prepare, run
+from stillhouse.verdict.spread import spread
 
 RECIPE = ROOT / "recipes" / "cifar100-views.yaml"
 

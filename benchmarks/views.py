@@ -12,9 +12,9 @@ from typing import Any
 
 from result_files import ROOT, keep, picture
 from stillhouse.cli.progress import LineProgress
-from stillhouse.diagnostics.significance import spread
 from stillhouse.recipes import load_recipe
 from stillhouse.runs.run import prepare, run
+from stillhouse.verdict.spread import spread
 
 VIEWS = ("1", "2", "4", "8", "16", "auto")
 RECIPE = ROOT / "recipes" / "cifar100-views.yaml"

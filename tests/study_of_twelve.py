@@ -4,9 +4,10 @@ import itertools
 import random
 from typing import Any
 
-from stillhouse.diagnostics.significance import holm, judged, paired_t
 from stillhouse.records.metric import CLASSIFICATION
 from stillhouse.records.study import StudyTable
+from stillhouse.studies.table import comparisons
+from stillhouse.verdict.paired import paired
 
 SEEDS = 5
 CONTROL = (0.9712, 0.9705, 0.9721, 0.9699, 0.9716)
@@ -63,15 +64,11 @@ def compared(arms: list[dict[str, Any]], against: str | None) -> None:
             theirs = each["controls"] if key == "gain" else by_name.get(against, {}).get("runs", [])
             if each["runs"] and (key == "gain" or each["name"] != against):
                 pairs = zip(each["runs"], theirs, strict=False)
-                found[each["name"]] = paired_t(
+                found[each["name"]] = paired(
                     [a["test"]["last"] - b["test"]["last"] for a, b in pairs]
                 )
-        corrected = holm([one.p if one else None for one in found.values()])
-        for (name, one), p in zip(found.items(), corrected, strict=True):
-            by_name[name][key] = one and {
-                "mean": one.mean, "low": one.low, "high": one.high, "p": one.p, "p_holm": p,
-                "word": judged(one, p), "seeds": one.count,
-            }  # fmt: skip
+        for name, said in comparisons(found).items():
+            by_name[name][key] = said and said.plain()
 
 
 def study_of_twelve(axis: str = "teacher") -> dict[str, Any]:

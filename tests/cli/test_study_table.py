@@ -21,12 +21,15 @@ def printed(folder: Path, capsys: pytest.CaptureFixture[str], *without: str) -> 
 
 def test_both_kinds_of_comparison_are_counted(tmp_path: Path, capsys) -> None:
     said = printed(tmp_path, capsys)
-    assert "all comparisons of a kind, 11 with controls and 10 with kd (paired t-test" in said
+    assert (
+        "all comparisons of a kind, 11 with controls and 10 with kd (moderated paired t-test"
+        in said
+    )
 
 
 def test_a_study_without_controls_is_judged_against_its_arm(tmp_path: Path, capsys) -> None:
     said = printed(tmp_path, capsys, "gain")
-    assert "comparisons of a kind, 10 with kd (paired" in said
+    assert "comparisons of a kind, 10 with kd (moderated" in said
     assert "nothing is judged" not in said
 
 

@@ -28,7 +28,7 @@ def test_zero_and_the_whole_interval_are_in_view(made):
 
 
 def test_one_seed_is_a_dot_without_mean_or_interval(made):
-    made.scores["verdict"].update(word="one seed", low=None, high=None, gains=[0.0111])
+    made.scores["verdict"].update(word="too few seeds to tell", low=None, high=None, gains=[0.0111])
     for role in ("student", "control"):
         made.model(role)["runs"] = made.model(role)["runs"][:1]
 

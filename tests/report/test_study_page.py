@@ -37,9 +37,10 @@ def visible(page: str) -> str:
 def test_the_page_tells_what_was_found(study: StudyRecord) -> None:
     text = visible(render_study(study))
     assert "Of 11 arms, 7 are better than their control: teacher head 0.5 (+0.54 points)" in text
-    assert "Better than kd: “projector=mlp, distance=log_sum” (+0.26 points); worse than kd" in text
+    assert "5 seeds and 11 arms: a gain of about 2.0 standard deviations is found 8 times" in text
+    assert "Better than kd: teacher head 0.5 (+0.30 points) and “projector=mlp, dist" in text
     assert "Diverged, and so without a number: rate 30." in text
-    assert "97.64 ± 0.19 +0.54 +0.32 to +0.75 helps p = 0.017" in text
+    assert "97.64 ± 0.19 +0.54 +0.40 to +0.67 helps p < 0.001" in text
     assert "by teacher head 97.77 ± 0.07" in text
     assert "embedding cka" in text
     assert "corrected for the number of comparisons (11 with controls, 10 with kd)" in text
@@ -163,25 +164,33 @@ def test_the_finding_of_lesser_studies(tmp_path: Path, change: dict, expected: s
 def test_two_seeds_are_no_finding_and_show_their_interval(tmp_path: Path) -> None:
     table = study_of_twelve()
     for arm in table["arms"]:
-        arm["gain"] = arm["gain"] and {**arm["gain"], "p_holm": None, "word": "two seeds"}
+        arm["gain"] = arm["gain"] and {
+            **arm["gain"],
+            "p_holm": None,
+            "word": "too few seeds to tell",
+        }
         arm["over_against"] = None
     found = record(tmp_path, table)
-    assert finding(found)[0].startswith("Two seeds are too few")
+    assert "too few to tell" in finding(found)[0]
     row = next(row for row in study_rows(found) if row.name == "teacher head 0.5")
-    assert (row.gain.range, row.gain.word, row.gain.p) == ("+0.32 to +0.75", "two seeds", "")
-    assert "two seeds" in visible(render_study(found))
+    assert (row.gain.range, row.gain.word, row.gain.p) == (
+        "+0.40 to +0.67",
+        "too few seeds to tell",
+        "",
+    )
+    assert "too few seeds to tell" in visible(render_study(found))
 
 
 def test_one_seed_is_no_finding(tmp_path: Path) -> None:
     table = study_of_twelve()
     for arm in table["arms"]:
         arm["runs"], arm["controls"] = arm["runs"][:1], arm["controls"][:1]
-        arm["gain"] = arm["gain"] and {**arm["gain"], "low": None, "high": None, "p": None,
-                                       "p_holm": None, "word": "one seed"}  # fmt: skip
+        arm["gain"] = arm["gain"] and {**arm["gain"], "seeds": 1, "low": None, "high": None,
+                                       "p": None, "p_holm": None, "word": "too few seeds to tell"}  # fmt: skip
         arm["over_against"] = None
     found = record(tmp_path, table)
-    assert finding(found)[0].startswith("One seed gives no interval")
-    assert "one seed" in visible(render_study(found))
+    assert finding(found)[0].startswith("One seed is too few to tell")
+    assert "too few seeds to tell" in visible(render_study(found))
 
 
 def test_a_study_that_goes_on_says_so(tmp_path: Path) -> None:

@@ -31,7 +31,11 @@ def test_the_sentences_of_a_run_that_helps(made):
     [
         ("hurts", "No: the same model trained alone is more accurate, and cheaper."),
         ("no difference shown", "Not shown: the same model trained alone may be as accurate"),
-        ("one seed", "One seed cannot tell"),
+        ("too few seeds to tell", "Too few seeds to tell"),
+        (
+            "equivalent within the margin",
+            "No difference that matters: the same model trained alone is",
+        ),
         ("no control", "It cannot be told"),
         ("unheard of", "The run gives no verdict"),
     ],

@@ -210,7 +210,7 @@ def test_an_arm_that_diverges_is_a_row_and_does_not_stop_the_study(tmp_path: Pat
     assert "stage" not in arm(table, "wild")
     assert arm(table, "wild")["gain"] is None
     assert arm(table, "kd")["state"] == "finished"
-    assert arm(table, "kd")["gain"]["word"] == "two seeds"
+    assert arm(table, "kd")["gain"]["word"] == "too few seeds to tell"
     assert table["finished"]
 
 

@@ -57,6 +57,11 @@ def _word(said: GainWords, words: dict[str, str]) -> str:
     return f"[{style}]{word}[/]" if style else word
 
 
+def _claims(record: StudyRecord) -> str:
+    """That claims, and what is none of them, are corrected each by themselves."""
+    return f"; claims ({', '.join(record.claims)}) by themselves" if record.claims else ""
+
+
 def print_study(console: Console, directory: Path) -> None:
     """Table, what the words mean, where the files are."""
     if not console.is_terminal:
@@ -80,7 +85,8 @@ def print_study(console: Console, directory: Path) -> None:
         console.print(
             f"{measured}, gains{in_points} with the 95 % interval of one comparison alone. "
             "Helps, hurts, better, worse: beyond chance after correcting for all "
-            f"comparisons of a kind, {compared} (paired t-test, Holm, 5 %).",
+            f"comparisons of a kind, {compared}{_claims(record)} (moderated paired t-test, Holm, "
+            "5 %).",
             markup=False,
         )
     else:

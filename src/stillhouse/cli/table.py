@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from stillhouse.diagnostics.significance import spread
 from stillhouse.records.metric import Metric
 from stillhouse.records.run import REPORT
 from stillhouse.report.wording import interval
+from stillhouse.verdict.spread import spread
 
 if TYPE_CHECKING:
     from stillhouse.runs.run import Outcome

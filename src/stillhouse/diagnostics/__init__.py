@@ -1,1 +1,1 @@
-"""Diagnostics: what to measure besides accuracy, and how sure a number is."""
+"""Diagnostics: what to measure besides accuracy."""

@@ -17,6 +17,7 @@ from stillhouse.methods import METHODS
 from stillhouse.recipes.choices import IMPORT, choices, is_own
 from stillhouse.recipes.data import DataSection, TransferSection
 from stillhouse.recipes.derive import Student, objection
+from stillhouse.recipes.judging import VerdictSection
 from stillhouse.recipes.networks import (
     GENERATION,
     Methods,
@@ -156,6 +157,7 @@ class Recipe(Section):
     balance: Annotated[BalanceSection, short("by")] | None = None
     cache: Annotated[CacheSection, BeforeValidator(_cache)] = CacheSection()
     control: bool = True
+    verdict: Annotated[VerdictSection, short("margin")] = VerdictSection()
     precision: Precision = "auto"
     device: str = "auto"
     accumulate: Count = 1

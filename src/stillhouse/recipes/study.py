@@ -3,7 +3,8 @@
 An ordinary recipe with ``arms`` (name -> what differs), ``methods`` (a list of methods, or 'all'),
 ``sweep`` (settings -> lists of values), or several of them: their arms stand beside each other.
 ``against`` names the arm that the others are compared with, beside their control; of several names
-the one that is best on validation. ``axis`` says what the figure has on its x axis.
+the one that is best on validation. ``claims`` names the arms that the study was made for: their
+comparisons are corrected by themselves. ``axis`` says what the figure has on its x axis.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ from stillhouse.recipes.plain import plain_values
 from stillhouse.recipes.schema import Recipe, resolved
 
 ARMS, METHODS, SWEEP = "arms", "methods", "sweep"
-OWN_KEYS = ("title", ARMS, METHODS, SWEEP, "against", "axis")
+OWN_KEYS = ("title", ARMS, METHODS, SWEEP, "against", "claims", "axis")
 TEACHER_AXIS = "teacher"
 
 
@@ -32,6 +33,7 @@ class Study:
         arms: the recipe of each arm, by name.
         settings: what each arm says of its own, as dotted keys.
         rivals: the arms of which the best on validation is compared with all others; or none.
+        claims: arms whose comparisons are corrected by themselves; or none.
         axis: 'teacher' (its test metric) or a dotted key, or None.
         swept: the dotted keys of the sweep.
         values: the study as it was written, with overrides.
@@ -41,6 +43,7 @@ class Study:
     arms: Mapping[str, Recipe]
     settings: Mapping[str, Mapping[str, Any]]
     rivals: tuple[str, ...]
+    claims: tuple[str, ...]
     axis: str | None
     swept: tuple[str, ...]
     values: Mapping[str, Any]
@@ -49,6 +52,11 @@ class Study:
     def against(self) -> str | None:
         """The arm that the others are compared with; None without one, or before it is known."""
         return self.rivals[0] if len(self.rivals) == 1 else None
+
+    @property
+    def margin(self) -> float | None:
+        """A difference that does not matter, in the unit of the metric's differences."""
+        return next(iter(self.arms.values())).verdict.margin
 
     def axis_value(self, arm: str) -> Any:
         """Where an arm stands on an axis that is a setting; None where it has no such setting."""
@@ -141,7 +149,8 @@ def make_study(values: Mapping[str, Any], *, where: str = "study") -> Study:
         title=str(values.get("title") or _title(recipes)),
         arms=recipes,
         settings={name: flat(expanded(each)) for name, each in own.items()},
-        rivals=_rivals(values),
+        rivals=_names(values, "against"),
+        claims=_names(values, "claims"),
         axis=values.get("axis"),
         swept=_swept(values.get(SWEEP)),
         values=dict(values),
@@ -206,7 +215,7 @@ def _references(
     values: Mapping[str, Any], recipes: Mapping[str, Recipe], own: Mapping[str, Any]
 ) -> list[str]:
     problems = []
-    rivals, axis = _rivals(values), values.get("axis")
+    rivals, axis = _names(values, "against"), values.get("axis")
     for name in rivals:
         if name not in own:
             problems.append(f"against: there is no arm '{name}'; {nearest(name, own)}")
@@ -215,6 +224,13 @@ def _references(
                 f"against: the best of {len(rivals)} is chosen on validation data, and arm "
                 f"'{name}' has none; name one arm, or give data.validation"
             )
+    problems += [
+        f"claims: there is no arm '{name}'; {nearest(name, own)}"
+        for name in _names(values, "claims")
+        if name not in own
+    ]
+    if len({recipe.verdict.margin for recipe in recipes.values()}) > 1:
+        problems.append("verdict.margin: the arms have several; give one, beside arms")
     if not recipes or axis is None:
         return problems
     if not isinstance(axis, str):
@@ -230,8 +246,8 @@ def _references(
     return problems
 
 
-def _rivals(values: Mapping[str, Any]) -> tuple[str, ...]:
-    given = values.get("against")
+def _names(values: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    given = values.get(key)
     names = given if isinstance(given, list | tuple) else [] if given is None else [given]
     return tuple(str(name) for name in names)
 

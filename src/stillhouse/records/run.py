@@ -123,7 +123,8 @@ class Verdict(Record):
     """Mean paired gain of the student over its control, and what it says.
 
     Args:
-        word: helps, hurts, no difference shown, one seed, no control.
+        word: helps, hurts, no difference shown, equivalent within the margin, too few seeds to
+            tell, no control.
         gain: positive: the student is better. None without a control.
         low, high: of its interval; None with one seed, which has no spread to judge by.
         seeds: pairs; without a control: students.
@@ -131,6 +132,9 @@ class Verdict(Record):
         sentence: all of it, for people.
         confidence: of the interval.
         measure: what was compared.
+        p: two-sided; None with one seed.
+        margin: a difference that does not matter, in the metric's own unit, unscaled.
+        could_show: what so many seeds can show, in words.
     """
 
     word: str
@@ -142,6 +146,9 @@ class Verdict(Record):
     sentence: str
     confidence: float
     measure: str
+    p: float | None = None
+    margin: float | None = None
+    could_show: str = ""
 
     def __str__(self) -> str:
         return self.sentence

@@ -12,13 +12,21 @@ TABLE = "study.json"
 
 
 class Comparison(Record):
-    """A mean paired gain (positive: better), its interval and p alone, its p and word corrected."""
+    """A mean paired gain (positive: better), its interval and p alone, its p and word corrected.
+
+    Args:
+        p_holm: corrected over the comparisons of its family; None where it is not judged.
+        p_equivalent: of the two one-sided tests for the margin, corrected; None without a margin.
+        word: helps, hurts, no difference shown, equivalent within the margin, or too few seeds to
+            tell.
+    """
 
     mean: float
     low: float | None
     high: float | None
     p: float | None
     p_holm: float | None
+    p_equivalent: float | None = None
     word: str
     seeds: int
 
@@ -76,6 +84,8 @@ class StudyTable(RecordFile):
         axis: the setting, or 'teacher', that its arms are drawn over.
         against: the arm that the others are compared with.
         rivals: the arms that it was chosen among.
+        claims: the arms whose comparisons are corrected by themselves; none: all are one family.
+        margin: a difference that does not matter, in the metric's own unit, unscaled.
         swept: settings that were swept.
     """
 
@@ -89,6 +99,8 @@ class StudyTable(RecordFile):
     axis: str | None
     against: str | None
     rivals: tuple[str, ...]
+    claims: tuple[str, ...] = ()
+    margin: float | None = None
     swept: tuple[str, ...]
     arms: tuple[Arm, ...]
 

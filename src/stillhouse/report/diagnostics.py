@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from stillhouse.diagnostics.significance import spread
 from stillhouse.records.files import Reading
 from stillhouse.records.metric import MINUS
 from stillhouse.records.run import TrainedRun
@@ -16,6 +15,7 @@ from stillhouse.report.curves import Curve, curve
 from stillhouse.report.figures import add_band, add_level, padded
 from stillhouse.report.record import RunRecord
 from stillhouse.report.theme import COLOURS, template
+from stillhouse.verdict.spread import spread
 
 HEIGHT = 230
 

@@ -6,11 +6,11 @@ Figures are pure functions of a record; None where the run has nothing to draw.
 import math
 from typing import Any
 
-from stillhouse.diagnostics.significance import spread
 from stillhouse.records.metric import Metric
 from stillhouse.report.curves import Curve, validation_curve
 from stillhouse.report.record import RunRecord
 from stillhouse.report.theme import COLOURS, label, rgba, template
+from stillhouse.verdict.spread import spread
 
 LINES = (("control", COLOURS["control"]), ("student", COLOURS["accent"]))
 FEW_EPOCHS = 8  # so short a curve is shown whole

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from stillhouse.diagnostics.significance import spread
 from stillhouse.records.metric import NOTHING, Metric
 from stillhouse.records.run import Costs, EpochScores, ModelRecord, NetworkCosts, TrainedRun
 from stillhouse.report.record import RunRecord
@@ -18,6 +17,7 @@ from stillhouse.report.wording import (
     text,
 )
 from stillhouse.report.worth import mean_seconds
+from stillhouse.verdict.spread import spread
 
 NOT_FINISHED = "not finished"
 

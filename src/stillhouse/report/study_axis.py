@@ -6,7 +6,6 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
-from stillhouse.diagnostics.significance import Spread
 from stillhouse.records.metric import Metric
 from stillhouse.records.study import Arm
 from stillhouse.report.study_figures import control_level, error_bars
@@ -14,6 +13,7 @@ from stillhouse.report.study_record import StudyRecord, settings_of, tested
 from stillhouse.report.study_rows import controls
 from stillhouse.report.theme import COLOURS, TINTS, label, template
 from stillhouse.report.wording import text
+from stillhouse.verdict.spread import Spread
 
 TEACHER = "teacher"
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "cross")

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stillhouse.diagnostics.significance import Spread
 from stillhouse.records.metric import Metric
 from stillhouse.records.run import SeedScores
 from stillhouse.report.study_record import StudyRecord, tested
 from stillhouse.report.study_rows import controls
 from stillhouse.report.theme import COLOURS, label, rgba, template
+from stillhouse.verdict.spread import Spread
 
 ROW = 28  # pixels an arm; above MANY arms the rows move closer
 MANY = 24

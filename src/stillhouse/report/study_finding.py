@@ -7,6 +7,9 @@ from stillhouse.records.study import Arm, Comparison
 from stillhouse.report.study_record import StudyRecord, tested
 from stillhouse.report.study_rows import controls
 from stillhouse.report.wording import interval
+from stillhouse.verdict.judgement import EQUIVALENT, HELPS, HURTS, LEAST
+from stillhouse.verdict.paired import Paired, paired
+from stillhouse.verdict.power import shown_by, smallest_gain
 
 MOST = 4  # names in a sentence; more are counted
 
@@ -14,29 +17,32 @@ MOST = 4  # names in a sentence; more are counted
 def finding(record: StudyRecord) -> tuple[str, ...]:
     """One paragraph: which arms are better than their control, which than the one they are against.
 
-    "Better" and "worse" are said only of what is beyond chance after correcting for all arms.
+    "Better" and "worse" are said only of what is beyond chance after correcting for all arms, or
+    for the claims among them.
     """
     ranked = record.ranked
     if not ranked:
         return ("No arm has finished yet.", *_others(record))
     best = ranked[0]
-    sentences = [_over_controls(ranked, record.metric)]
+    sentences = [_over_controls(ranked, record), *_could_show(ranked, record)]
     if record.against:
         sentences += [*_how_chosen(record), _over_arm(ranked, record.against, record.metric)]
     sentences.append(_highest(best, record))
     return (*sentences, *_others(record))
 
 
-def _over_controls(arms: Sequence[Arm], metric: Metric) -> str:
+def _over_controls(arms: Sequence[Arm], record: StudyRecord) -> str:
+    metric = record.metric
     judged = [(arm.name, arm.gain) for arm in arms if arm.gain is not None]
     if not judged:
         return "The arms were run without controls, so nothing says whether they help."
     if all(gain.p_holm is None for _, gain in judged):
-        if all(gain.low is None for _, gain in judged):
-            return "One seed gives no interval, so no arm is judged; use at least three seeds."
-        return "Two seeds are too few to judge an arm by; use at least three."
-    better, worse = (_named(judged, word, metric) for word in ("helps", "hurts"))
-    left = len(judged) - len(better) - len(worse)
+        seeds = max(gain.seeds for _, gain in judged)
+        have = "One seed is" if seeds == 1 else "Two seeds are"
+        return f"{have} too few to tell whether an arm helps; use at least three."
+    better, worse = (_named(judged, word, metric) for word in (HELPS, HURTS))
+    same = _named(judged, EQUIVALENT, metric)
+    left = len(judged) - len(better) - len(worse) - len(same)
     said = [f"Of {len(judged)} arms," if len(judged) > 1 else "Of the one arm,"]
     if better:
         said.append(f"{_are(better)} better than {_its(better)} control: {_list(better)}.")
@@ -44,9 +50,38 @@ def _over_controls(arms: Sequence[Arm], metric: Metric) -> str:
         said.append("none is shown to be better than its control.")
     if worse:
         said.append(f"{_are(worse)} worse: {_list(worse)}.")
-    if left and (better or worse):
+    if same:
+        said.append(f"{_are(same)} equivalent{_within(record)}: {_list(same)}.")
+    if left and (better or worse or same):
         said.append(f"For the other{'' if left == 1 else f' {left}'} no difference is shown.")
     return " ".join(said)
+
+
+def _within(record: StudyRecord) -> str:
+    """The margin, in words."""
+    margin = record.metric.difference(record.margin).lstrip("+")
+    return f" within the margin of {margin}" if record.margin is not None else ""
+
+
+def _could_show(arms: Sequence[Arm], record: StudyRecord) -> Sequence[str]:
+    """What the seeds could show, in standard deviations and in the unit of the metric."""
+    known = [each for arm in arms if (each := _gains(arm, record.metric)) and each.count >= LEAST]
+    if not known:
+        return ()
+    seeds, arms_known = min(each.count for each in known), len(known)
+    claims = len(record.claims) or None
+    gain = smallest_gain(seeds, arms_known, claims)
+    deviation = (sum(each.variance or 0.0 for each in known) / arms_known) ** 0.5
+    here = record.metric.shown(None if gain is None else gain * deviation)
+    unit = f" {record.metric.difference_unit}".rstrip()
+    return (f"{shown_by(seeds, arms_known, claims)}, here about {here}{unit}.",)
+
+
+def _gains(arm: Arm, metric: Metric) -> Paired | None:
+    """The gains over the control, seed by seed."""
+    theirs = {run.seed: run.test.last for run in arm.controls}
+    pairs = [(run.test.last, theirs.get(run.seed)) for run in arm.runs]
+    return paired([metric.gain(a, b) for a, b in pairs if a is not None and b is not None])
 
 
 def _are(names: Sequence[str]) -> str:
@@ -69,7 +104,7 @@ def _over_arm(arms: Sequence[Arm], against: str, metric: Metric) -> str:
     known = [(name, gain) for name, gain in judged if gain.p_holm is not None]
     if not known:
         return f"Nothing can be said yet of {against} against the others."
-    better, worse = (_named(known, word, metric) for word in ("helps", "hurts"))
+    better, worse = (_named(known, word, metric) for word in (HELPS, HURTS))
     if not better and not worse:
         return f"No arm is shown to differ from {against}."
     parts = [f"better than {against}: {_list(better)}"] if better else []

@@ -4,9 +4,9 @@ import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from stillhouse.diagnostics.significance import spread
 from stillhouse.report.study_record import StudyRecord, settings_of, tested
 from stillhouse.report.theme import COLOURS, rgba
+from stillhouse.verdict.spread import spread
 
 MOST = 6
 """Pairs that are shown: five swept settings have ten."""

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from stillhouse.diagnostics.significance import Spread, spread
 from stillhouse.errors import RunError
 from stillhouse.records.metric import Metric
 from stillhouse.records.run import SeedScores
 from stillhouse.records.study import TABLE, Arm, StudyTable
 from stillhouse.report.wording import flat
+from stillhouse.verdict.spread import Spread, spread
 
 WRITTEN = "study.yaml"
 

@@ -4,14 +4,12 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
-from stillhouse.diagnostics.significance import Spread, spread
 from stillhouse.records.metric import NOTHING, Metric
 from stillhouse.records.run import SeedScores
 from stillhouse.records.study import Arm, Comparison
 from stillhouse.report.study_record import StudyRecord, diagnosed, tested
 from stillhouse.report.wording import duration, head_note, interval
-
-ONE_SEED = "one seed"
+from stillhouse.verdict.spread import Spread, spread
 
 RARE = 8
 """A diagnostic that fewer than one arm in so many has is no column of the table."""

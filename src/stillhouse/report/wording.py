@@ -7,8 +7,8 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 
-from stillhouse.diagnostics.significance import Spread
 from stillhouse.records.metric import NOTHING, Metric
+from stillhouse.verdict.spread import Spread
 
 TIMES = "\u00d7"
 UNITS = ("kB", "MB", "GB", "TB")

@@ -7,10 +7,11 @@ teacher and student against that of the control.
 
 from dataclasses import dataclass
 
-from stillhouse.diagnostics.significance import spread
 from stillhouse.records.run import ModelRecord
 from stillhouse.report.record import RunRecord
 from stillhouse.report.wording import compared, duration, percent, times
+from stillhouse.verdict.judgement import EQUIVALENT, TOO_FEW
+from stillhouse.verdict.spread import spread
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,10 @@ def _answer(record: RunRecord, cost: float | None) -> str:
         + (", and cheaper." if pricier else "."),
         "no difference shown": f"Not shown: the same model trained alone may be {metric.as_good}"
         + (", and is cheaper." if pricier else "."),
-        "one seed": "One seed cannot tell: a second run could turn the result round. "
-        "Three seeds or more give an interval.",
+        EQUIVALENT: f"No difference that matters: the same model trained alone is {metric.as_good}"
+        + (", and cheaper." if pricier else "."),
+        TOO_FEW: "Too few seeds to tell: another run could turn the result round. "
+        "Three seeds or more give a verdict.",
         "no control": "It cannot be told: no control was trained, so nothing says what the "
         "small model reaches without a teacher.",
     }

@@ -2,23 +2,18 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from stillhouse.diagnostics.significance import (
-    PairedDifference,
-    corrected,
-    judged,
-    paired_t,
-    spread,
-)
 from stillhouse.recipes.networks import titled
 from stillhouse.recipes.study import Study
 from stillhouse.records.metric import ACCURACY, CLASSIFICATION, Metric
 from stillhouse.records.run import SCORES, Scores, SeedScores
 from stillhouse.records.study import Arm, ArmTransfer, Comparison, StudyTable
 from stillhouse.studies.directory import said_of_arm
+from stillhouse.verdict.judgement import Judgement, judged
+from stillhouse.verdict.paired import Paired, paired
+from stillhouse.verdict.spread import spread
 
 FINISHED, DIVERGED, WAITING = "finished", "diverged", "waiting"
 SAME_TEST = ("source", "image", "label", "test", "split_seed", "size")
@@ -72,6 +67,8 @@ def study_table(
         axis=study.axis,
         against=against,
         rivals=tuple(study.rivals),
+        claims=tuple(study.claims),
+        margin=study_margin(study, task.metric),
         swept=tuple(study.swept),
         arms=_compared(arms, study, scores, against, task.metric),
     )
@@ -145,29 +142,39 @@ def _compared(
     against: str | None,
     metric: Metric,
 ) -> tuple[Arm, ...]:
-    """The arms with their gains over control and over one arm; each family is corrected."""
+    """The arms with their gains over control and over one arm; each column is judged together."""
     last = {arm.name: _last_by_seed(arm.runs) for arm in arms}
-    over_control: dict[str, PairedDifference | None] = {}
-    over_arm: dict[str, PairedDifference | None] = {}
+    over_control: dict[str, Paired | None] = {}
+    over_arm: dict[str, Paired | None] = {}
     for arm in arms:
         name, mine = arm.name, last[arm.name]
         rows = scores[name].data.test if name in scores else None
         step = 1 / rows if rows and metric.share else None  # a share is a multiple of one row
         alone = differences(mine, _last_by_seed(arm.controls), metric)
-        over_control[name] = paired_t(alone, step=step)
+        over_control[name] = paired(alone, step=step)
         if against is not None and against != name and _same_test(study, name, against):
-            over_arm[name] = paired_t(differences(mine, last[against], metric), step=step)
-    gains, rival_gains = _comparisons(over_control), _comparisons(over_arm)
+            over_arm[name] = paired(differences(mine, last[against], metric), step=step)
+    margin = study_margin(study, metric)
+    gains = comparisons(over_control, study.claims, margin)
+    rival_gains = comparisons(over_arm, study.claims, margin)
     return tuple(
         arm.model_copy(update={"gain": gains[arm.name], "over_against": rival_gains.get(arm.name)})
         for arm in arms
     )
 
 
-def _comparisons(family: Mapping[str, PairedDifference | None]) -> dict[str, Comparison | None]:
-    """Each comparison with its p corrected for all of the family."""
-    by_name = zip(family.items(), corrected(list(family.values())), strict=True)
-    return {name: _said(found, p_holm) for (name, found), p_holm in by_name}
+def study_margin(study: Study, metric: Metric) -> float | None:
+    """The difference that does not matter, unscaled as the values of the metric are."""
+    return None if study.margin is None else study.margin / metric.scale
+
+
+def comparisons(
+    column: Mapping[str, Paired | None], claims: Sequence[str] = (), margin: float | None = None
+) -> dict[str, Comparison | None]:
+    """What is said of each arm of a column, judged together; claims are corrected by themselves."""
+    primary = [name in claims for name in column] if claims else None
+    found = judged(list(column.values()), primary=primary, margin=margin)
+    return {name: _said(one) for name, one in zip(column, found, strict=True)}
 
 
 def _same_test(study: Study, name: str, other: str) -> bool:
@@ -175,11 +182,19 @@ def _same_test(study: Study, name: str, other: str) -> bool:
     return all(getattr(mine, key) == getattr(theirs, key) for key in SAME_TEST)
 
 
-def _said(found: PairedDifference | None, p_holm: float | None) -> Comparison | None:
+def _said(found: Judgement | None) -> Comparison | None:
     if found is None:
         return None
-    said = {key: value for key, value in asdict(found).items() if key != "count"}
-    return Comparison(**said, p_holm=p_holm, word=judged(found, p_holm), seeds=found.count)
+    return Comparison(
+        mean=found.mean,
+        low=found.low,
+        high=found.high,
+        p=found.p,
+        p_holm=found.p_corrected,
+        p_equivalent=found.p_equivalent,
+        word=found.word,
+        seeds=found.count,
+    )
 
 
 def arm_line(entry: Mapping[str, Any], metric: Metric) -> str:

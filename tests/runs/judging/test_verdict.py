@@ -22,7 +22,8 @@ def test_the_interval_is_that_of_a_paired_t_test() -> None:
         ([-0.01, -0.011, -0.012], "hurts"),
         ([0.01, -0.01, 0.005], "no difference shown"),
         ([0.0, 0.0, 0.0], "no difference shown"),
-        ([0.3], "one seed"),
+        ([0.3], "too few seeds to tell"),
+        ([0.3, 0.3001], "too few seeds to tell"),
     ],
 )
 def test_words(gains: list[float], word: str) -> None:

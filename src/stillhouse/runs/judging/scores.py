@@ -42,7 +42,15 @@ def verdict_of(job: Job, scored: Sequence[ScoredModel]) -> Verdict:
     student, metric = [last["student", seed] for seed in seeds], job.task.metric
     # A share of the test set is a multiple of one row: the interval is not narrower than that.
     images = len(job.data.splits.test) if job.task.metric.share else None
-    return judge(job.method.name, student, control, metric=metric, images=images)
+    margin = job.recipe.verdict.margin
+    return judge(
+        job.method.name,
+        student,
+        control,
+        metric=metric,
+        images=images,
+        margin=None if margin is None else margin / metric.scale,
+    )
 
 
 def _run(one: ScoredModel) -> TrainedRun:

@@ -2,11 +2,20 @@
 
 from collections.abc import Sequence
 
-from stillhouse.diagnostics.significance import paired_t
 from stillhouse.records.metric import ACCURACY, Metric
 from stillhouse.records.run import Verdict
-
-CONFIDENCE = 0.95
+from stillhouse.verdict.judgement import (
+    CONFIDENCE,
+    EQUIVALENT,
+    HELPS,
+    HURTS,
+    LEAST,
+    NO_CONTROL,
+    TOO_FEW,
+    judged,
+)
+from stillhouse.verdict.paired import paired
+from stillhouse.verdict.power import shown_by
 
 
 def judge(
@@ -16,8 +25,9 @@ def judge(
     *,
     metric: Metric = ACCURACY,
     images: int | None = None,
+    margin: float | None = None,
 ) -> Verdict:
-    """Compare the values of a metric seed by seed.
+    """Compare the values of a metric seed by seed; the words are those of an arm of a study.
 
     Args:
         method: its name, for the sentence.
@@ -26,6 +36,7 @@ def judge(
         images: of the test set, where values are shares of it, and so multiples of 1 / images. A
             few gains can be equal by rounding alone: the interval is never narrower than rounding
             makes it.
+        margin: a difference that does not matter, unscaled as the values are; said before.
 
     >>> verdict = judge("kd", [0.91, 0.92, 0.93], [0.90, 0.905, 0.915])
     >>> verdict.word, round(100 * verdict.gain, 2), round(100 * verdict.low, 2)
@@ -33,43 +44,47 @@ def judge(
     """
     if not control:
         said = f"{method} was run without a control, so nothing says whether it helps."
-        return _verdict(metric, "no control", said, seeds=len(student))
-    gains = tuple(metric.gain(m, t) for m, t in zip(student, control, strict=True))
-    found = paired_t(gains, step=None if images is None else 1 / images)
-    gain = sum(gains) / len(gains)
-    points = f"{metric.difference(gain, minus='-')} of test {metric.name} over the control"
-    if found is None or found.low is None or found.high is None:
-        said = (
-            f"{method}: {points} with one seed; one seed gives no interval, so this is no verdict "
-            "(use at least 3)."
+        return Verdict(
+            word=NO_CONTROL,
+            gain=None,
+            low=None,
+            high=None,
+            seeds=len(student),
+            gains=(),
+            sentence=said,
+            confidence=CONFIDENCE,
+            measure=_measure(metric),
+            margin=margin,
         )
-        return _verdict(metric, "one seed", said, seeds=1, gain=gain, gains=gains)
-    ends = (found.low, found.high)
-    word = "helps" if found.low > 0 else "hurts" if found.high < 0 else "no difference shown"
-    low, high = (metric.signed(end, minus="-") for end in ends)
-    head = f"{method}: {word}" if word.startswith("no") else f"{method} {word}"
-    said = f"{head}: {points} (95 % interval {low} to {high}, {len(gains)} paired seeds)."
-    return _verdict(metric, word, said, seeds=len(gains), gain=gain, ends=ends, gains=gains)
-
-
-def _verdict(
-    metric: Metric,
-    word: str,
-    sentence: str,
-    *,
-    seeds: int,
-    gain: float | None = None,
-    ends: tuple[float, float] | None = None,
-    gains: tuple[float, ...] = (),
-) -> Verdict:
+    gains = tuple(metric.gain(m, t) for m, t in zip(student, control, strict=True))
+    (found,) = judged([paired(gains, step=None if images is None else 1 / images)], margin=margin)
+    if found is None:
+        raise ValueError("no value to compare")
+    count = len(gains)
+    points = f"{metric.difference(found.mean, minus='-')} of test {metric.name} over the control"
+    seeds = "one seed" if count == 1 else f"{count} paired seeds"
+    low, high = (metric.signed(end, minus="-") for end in (found.low, found.high))
+    interval = "" if found.low is None else f"95 % interval {low} to {high}, "
+    head = f"{method} {found.word}" if found.word in (HELPS, HURTS) else f"{method}: {found.word}"
+    if found.word == EQUIVALENT and margin is not None:
+        head += f" of {metric.difference(margin).lstrip('+')}"
+    said = f"{head}: {points} ({interval}{seeds}"
+    said += f"; use at least {LEAST})." if found.word == TOO_FEW else ")."
     return Verdict(
-        word=word,
-        gain=gain,
-        low=ends[0] if ends else None,
-        high=ends[1] if ends else None,
-        seeds=seeds,
+        word=found.word,
+        gain=found.mean,
+        low=found.low,
+        high=found.high,
+        seeds=count,
         gains=gains,
-        sentence=sentence,
+        sentence=said,
         confidence=CONFIDENCE,
-        measure=f"test {metric.name}, last epoch",
+        measure=_measure(metric),
+        p=found.p,
+        could_show=shown_by(count),
+        margin=margin,
     )
+
+
+def _measure(metric: Metric) -> str:
+    return f"test {metric.name}, last epoch"
