@@ -40,7 +40,7 @@ def test_the_page_tells_what_was_found(study: StudyRecord) -> None:
     assert "5 seeds and 11 arms: a gain of about 2.0 standard deviations is found 8 times" in text
     assert "Better than kd: teacher head 0.5 (+0.30 points) and “projector=mlp, dist" in text
     assert "Diverged, and so without a number: rate 30." in text
-    assert "97.64 ± 0.19 +0.54 +0.40 to +0.67 helps p < 0.001" in text
+    assert "97.64 ± 0.19 +0.54 +0.40 to +0.67 helps p &lt; 0.001" in text
     assert "by teacher head 97.77 ± 0.07" in text
     assert "embedding cka" in text
     assert "corrected for the number of comparisons (11 with controls, 10 with kd)" in text
@@ -186,7 +186,8 @@ def test_one_seed_is_no_finding(tmp_path: Path) -> None:
     for arm in table["arms"]:
         arm["runs"], arm["controls"] = arm["runs"][:1], arm["controls"][:1]
         arm["gain"] = arm["gain"] and {**arm["gain"], "seeds": 1, "low": None, "high": None,
-                                       "p": None, "p_holm": None, "word": "too few seeds to tell"}  # fmt: skip
+                                       "p": None, "p_holm": None,
+                                       "word": "too few seeds to tell"}  # fmt: skip
         arm["over_against"] = None
     found = record(tmp_path, table)
     assert finding(found)[0].startswith("One seed is too few to tell")
