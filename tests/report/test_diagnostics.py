@@ -7,7 +7,7 @@ from epochs import epoch
 
 from stillhouse.report import read_run
 from stillhouse.report.diagnostics import control_level, diagnostic_figure, other_panels, scalar
-from stillhouse.report.likeness import by_class, heads_figure, likeness_panels
+from stillhouse.report.likeness import heads_by_class, heads_figure, likeness_panels
 from stillhouse.report.projector import projector_panels, spectra, spectrum_figure
 from stillhouse.report.record import RunRecord
 
@@ -68,8 +68,8 @@ def test_before_the_end_heads_are_those_of_the_last_epochs(with_likeness):
     with_likeness.scores = None
     record = read_run(with_likeness.write())
 
-    assert by_class(record, "student")[3] == pytest.approx(0.11)
-    assert by_class(record, "control") == ()
+    assert heads_by_class(record, "student")[3] == pytest.approx(0.11)
+    assert heads_by_class(record, "control") == ()
     assert [trace.name for trace in heads_figure(record).data] == ["student"]
 
 

@@ -83,5 +83,7 @@ def print_scores(console: Console, scores: Mapping[str, Any], directory: Path) -
     console.print(score_table(scores))
     console.print("")
     console.print(verdict["sentence"], style=STYLES.get(verdict["word"], "bold"), markup=False)
+    for caution in scores.get("cautions", ()):
+        console.print(caution, style="yellow", markup=False)
     console.print(f"student: {directory / 'student.safetensors'}", markup=False)
     console.print(f"report:  {directory / REPORT}", markup=False)

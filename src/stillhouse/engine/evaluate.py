@@ -1,11 +1,12 @@
 """Evaluation: the task's metrics of the measured signals, and diagnostics, once over a table."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
 
 from stillhouse.data.batches import BatchSource
+from stillhouse.engine.answers import RowAnswers
 from stillhouse.engine.composite import run_outside
 from stillhouse.engine.diagnostics import RowGatherer, read_off, reads_of
 from stillhouse.engine.objective import Objective
@@ -57,15 +58,25 @@ class RunningScores:
         }
 
 
-def evaluate(objective: Objective, table: BatchSource, platform: Platform) -> Scores:
+def evaluate(
+    objective: Objective,
+    table: BatchSource,
+    platform: Platform,
+    *,
+    answers: Mapping[str, RowAnswers] | None = None,
+) -> Scores:
     """Score each measured signal in eval mode; the flags of all modules are as before.
+
+    Args:
+        objective, table, platform: what is scored, on what and where.
+        answers: what keeps the answers of a measure row by row, by its label.
 
     Returns:
         label -> the task's metrics: means over the rows (`Task.rows`) and what is more than a mean
         (`Task.further`).
     """
     with _eval_mode(objective), torch.inference_mode():
-        return _scores(objective, table, platform, RowGatherer(()))
+        return _scores(objective, table, platform, RowGatherer(()), answers or {})
 
 
 def examine(
@@ -76,7 +87,7 @@ def examine(
     gathered = RowGatherer(reads_of(diagnostics))
     with _eval_mode(objective), torch.no_grad():
         with torch.inference_mode():
-            scores = _scores(objective, table, platform, gathered)
+            scores = _scores(objective, table, platform, gathered, {})
         return scores, read_off(diagnostics, gathered.signals())
 
 
@@ -118,7 +129,11 @@ def measured(objective: Objective, batch: Signals, platform: Platform) -> Signal
 
 
 def _scores(
-    objective: Objective, table: BatchSource, platform: Platform, gathered: RowGatherer
+    objective: Objective,
+    table: BatchSource,
+    platform: Platform,
+    gathered: RowGatherer,
+    answers: Mapping[str, RowAnswers],
 ) -> Scores:
     task, measures = objective.stage.task, objective.stage.measures
     checks = getattr(table, "checks", None)  # batches of the user's own
@@ -129,5 +144,7 @@ def _scores(
         known = measured(objective, batch, platform)
         for label, signal in measures.items():
             running[label].add(known[signal], known[LABEL])
+            if label in answers:
+                answers[label].add(known[signal], known[LABEL])
         gathered.add(known)
     return {label: each.compute() for label, each in running.items()}

@@ -55,6 +55,10 @@ class Task(ABC):
     def rows(self, output: Tensor, label: Tensor, /) -> Mapping[str, Tensor]:
         """Values of each row whose means are measured, by name, [B] each."""
 
+    def answers(self, output: Tensor, label: Tensor, /) -> Mapping[str, Tensor]:
+        """What is kept of each test row, by name, [B] each: at least the values of `rows`."""
+        return self.rows(output, label)
+
     @abstractmethod
     def predict(self, output: Tensor, /) -> Tensor:
         """What a network that gave this output says of each row."""
@@ -108,6 +112,12 @@ class Classification(Task):
     def rows(self, output: Tensor, label: Tensor, /) -> Mapping[str, Tensor]:
         """Whether the largest logit is that of the label, and the cross-entropy."""
         return {"accuracy": self.predict(output) == label, "loss": cross_entropy(output, label)}
+
+    def answers(self, output: Tensor, label: Tensor, /) -> Mapping[str, Tensor]:
+        """The class that is predicted and its probability, beside what is measured."""
+        confidence = output.float().softmax(1).amax(1)
+        own = {"predicted": self.predict(output), "confidence": confidence}
+        return {**self.rows(output, label), **own}
 
     def label_problem(self, labels: Tensor) -> str | None:
         """Classes are whole numbers."""

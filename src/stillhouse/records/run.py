@@ -50,6 +50,9 @@ class TrainedRun(SeedScores):
         heads_validation: validation scores by further inferences.
         notes: what was settled while its stage was composed, such as pairs of layers.
         given: it was not trained; its weights were brought along.
+        training: the metric on training rows, not augmented; None where it was not looked at.
+        rise: what it gained in the last fifth of its epochs, where it still rose.
+        temperature: that mends its probabilities, fitted on validation.
     """
 
     epochs: int
@@ -58,6 +61,9 @@ class TrainedRun(SeedScores):
     heads_validation: dict[str, EpochScores] = Field({})
     notes: dict[str, str] = Field({})
     given: bool = False
+    training: float | None = None
+    rise: float | None = None
+    temperature: float | None = None
 
 
 class ModelRecord(Record):
@@ -179,6 +185,7 @@ class Scores(RecordFile):
         decisive: fingerprints of what decided the run, by what it is.
         files: sha256 of the files that were written with it, by name.
         warnings: what may make the numbers worthless, and what of the data was left out, in words.
+        cautions: what is to be known before the verdict is believed, a sentence each.
     """
 
     task: TaskRecord
@@ -195,6 +202,7 @@ class Scores(RecordFile):
     warnings: tuple[str, ...] = Field(())
     decisive: dict[str, str] = Field({})
     files: dict[str, str] = Field({})
+    cautions: tuple[str, ...] = ()
 
 
 class Product(Record):

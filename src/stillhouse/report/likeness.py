@@ -50,7 +50,7 @@ def heads_figure(record: RunRecord) -> Any | None:
 
     Mean over the seeds, the control's beside it. Many classes are drawn as a distribution.
     """
-    student, control = by_class(record, "student"), by_class(record, "control")
+    student, control = heads_by_class(record, "student"), heads_by_class(record, "control")
     if len(student) < 2:
         return None
     control = control if len(control) == len(student) else ()
@@ -64,7 +64,7 @@ def few(classes: Sequence[Any]) -> bool:
     return len(classes) <= FEW_CLASSES
 
 
-def by_class(record: RunRecord, role: str) -> tuple[float | None, ...]:
+def heads_by_class(record: RunRecord, role: str) -> tuple[float | None, ...]:
     """Return the cosine of each class's weights, mean over the seeds; empty where it is unknown.
 
     Of a student whose run has not ended, by the last epoch of each seed.

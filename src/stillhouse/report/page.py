@@ -10,11 +10,14 @@ from stillhouse.faults import system_faults
 from stillhouse.records.files import write_bytes
 from stillhouse.records.run import REPORT
 from stillhouse.report import wording
+from stillhouse.report.agreement import agreement, examples
+from stillhouse.report.by_class import by_class
+from stillhouse.report.calibration import calibrated
 from stillhouse.report.curves import last_epochs, student_terms, term_curve, term_weights
 from stillhouse.report.diagnostics import Panel, final_runs, other_panels
 from stillhouse.report.figures import early_epochs_hidden, validation_figure
 from stillhouse.report.gains import gain_labels, gains_figure
-from stillhouse.report.likeness import PANELS, by_class, few, heads_figure, likeness_panels
+from stillhouse.report.likeness import PANELS, few, heads_by_class, heads_figure, likeness_panels
 from stillhouse.report.projector import DIAGNOSTICS, projector_panels, spectrum_figure
 from stillhouse.report.record import RunRecord, read_run
 from stillhouse.report.rows import costs_table, seed_rows, settled, table_rows
@@ -91,11 +94,15 @@ def render(record: RunRecord) -> str:
         terms=_terms(record),
         settled=settled(record),
         shares=[(term, colour) for term, (_, colour) in share_parts(record).items()],
+        by_class=by_class(record),
+        agreement=agreement(record),
+        examples=examples(record),
+        calibrated=calibrated(record),
         costs=costs_table(record.costs, record.metric) if record.costs else None,
         transfer=record.transfer,
         gallery=gallery_rows(record.transfer),
         likeness=likeness_panels(record),
-        classes_told=few(by_class(record, "student")),
+        classes_told=few(heads_by_class(record, "student")),
         beside_control=bool(final_runs(record, "control")),
         projector=projector_panels(record),
         others=_others(record),

@@ -9,7 +9,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from stillhouse.errors import RunError
+from stillhouse.records.answers import ANSWERS, Answers, read_answers
 from stillhouse.records.checked import missing_files, read_checked
+from stillhouse.records.examples import EXAMPLES, Examples, read_examples
 from stillhouse.records.gallery import FACTS, Gallery, read_gallery
 from stillhouse.records.metric import ACCURACY, Metric
 from stillhouse.records.run import (
@@ -62,6 +64,8 @@ class RunRecord:
     products: tuple[Product, ...] = ()
     costs: Costs | None = None
     transfer: Gallery | None = None
+    answers: Answers | None = None
+    examples: Examples | None = None
     missing: tuple[str, ...] = ()
     torn_lines: int = 0
 
@@ -111,7 +115,8 @@ def read_run(directory: Path) -> RunRecord:
     missing = tuple(name for name in FILES if not (directory / name).is_file())
     _require_a_run(directory, missing)
     recipe = directory / RECIPE
-    there = {name for name in (SCORES, PRODUCTS, COSTS, FACTS) if (directory / name).is_file()}
+    known = (SCORES, PRODUCTS, COSTS, FACTS, ANSWERS, EXAMPLES)
+    there = {name for name in known if (directory / name).is_file()}
     scores = Scores.read(directory / SCORES) if SCORES in there else None
     if scores is not None:
         missing += tuple(missing_files(directory, scores.files, RunError, RUN_AGAIN))
@@ -127,6 +132,8 @@ def read_run(directory: Path) -> RunRecord:
         products=ProductList.read(directory / PRODUCTS).products if PRODUCTS in there else (),
         costs=Costs.read(directory / COSTS) if COSTS in there else None,
         transfer=read_gallery(directory) if FACTS in there else None,
+        answers=read_answers(directory) if ANSWERS in there else None,
+        examples=read_examples(directory) if EXAMPLES in there else None,
         missing=tuple(dict.fromkeys(missing)),
         torn_lines=torn,
     )

@@ -18,6 +18,7 @@ from stillhouse.errors import RecipeError, RunError
 from stillhouse.recipes.data import AugmentSection
 from stillhouse.recipes.derive import DerivedSection
 from stillhouse.recipes.schema import Recipe, resolved
+from stillhouse.records.answers import write_answers
 from stillhouse.records.checked import write_checked
 from stillhouse.records.environment import environment
 from stillhouse.records.files import Lines
@@ -32,10 +33,11 @@ from stillhouse.runs.job.networks import Network, make_peers
 from stillhouse.runs.job.teacher import make_teacher
 from stillhouse.runs.job.watcher import Heard, SilentWatcher, Watcher
 from stillhouse.runs.judging.costs import write_costs
+from stillhouse.runs.judging.examples import write_disagreements
 from stillhouse.runs.judging.finished import checksums, decisive, finished, kept_student
 from stillhouse.runs.judging.likeness import Likeness, likeness_to
 from stillhouse.runs.judging.products import write_products
-from stillhouse.runs.judging.scores import describe_run
+from stillhouse.runs.judging.scores import answers_of, describe_run
 from stillhouse.runs.judging.scoring import (
     HeldOutScores,
     ScoredModel,
@@ -340,6 +342,9 @@ def _write(
         for line in one.run.history
     ])  # fmt: skip
     write_checked(out / ENVIRONMENT, environment(job.data.platform))
+    answers = answers_of(scored)
+    write_answers(out, answers)
+    write_disagreements(job, answers)
     known = {"decisive": decisive(job), "files": checksums(out)}
     scores = scores.model_copy(update=known)
     scores.write(out / SCORES)

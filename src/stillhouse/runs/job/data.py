@@ -136,6 +136,13 @@ class JobData:
         """Scored once, at the end."""
         return self._plain(self.splits.test)
 
+    def seen(self, rows: int) -> Batches:
+        """Training rows as evaluation sees them: at most so many, spread evenly over the table."""
+        table = self.splits.train
+        if len(table) > rows:
+            table = table.take(torch.linspace(0, len(table) - 1, rows).round().long())
+        return self._plain(table)
+
     def _plain(self, table: Any) -> Batches:
         augment = self.augment
         if isinstance(table, FloatTable):  # as a network sees them: nothing is left to normalise

@@ -15,7 +15,9 @@ from stillhouse.errors import RunError
 from stillhouse.recipes.choices import IMPORT
 from stillhouse.recipes.derive import DerivedSection
 from stillhouse.recipes.schema import resolved
+from stillhouse.records.answers import ANSWERS
 from stillhouse.records.checked import checksums_of, missing_files
+from stillhouse.records.examples import EXAMPLES
 from stillhouse.records.fingerprint import fingerprint, first_difference
 from stillhouse.records.gallery import FACTS, PICTURES
 from stillhouse.records.run import (
@@ -36,7 +38,7 @@ from stillhouse.runs.training.stage_run import LAST, product_file
 from stillhouse.runs.training.teachers import Teachers
 from stillhouse.runs.training.training import student_directory
 
-LISTED = (ENVIRONMENT, METRICS, PRODUCTS, COSTS, SERVED, FACTS, PICTURES)
+LISTED = (ANSWERS, EXAMPLES, ENVIRONMENT, METRICS, PRODUCTS, COSTS, SERVED, FACTS, PICTURES)
 """Files of a run beside scores.json, which has a checksum of each that there is."""
 AGAIN = "delete it, and the same command makes it again from what was trained"
 

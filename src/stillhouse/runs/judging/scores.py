@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from stillhouse.models import describe
 from stillhouse.recipes.networks import ModelSection, TeacherSection, titled
+from stillhouse.records.answers import LABEL, Answers
 from stillhouse.records.files import finite
 from stillhouse.records.run import (
     DataRecord,
@@ -20,6 +21,7 @@ from stillhouse.records.run import (
 from stillhouse.records.run import TransferSet as TransferSetRecord
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.judging.integers import integer_bytes
+from stillhouse.runs.judging.regime import cautions, rise, validation_of
 from stillhouse.runs.judging.scoring import ScoredModel
 from stillhouse.runs.judging.verdict import judge
 from stillhouse.runs.training.transfer import TransferSet
@@ -70,6 +72,9 @@ def _run(one: ScoredModel) -> TrainedRun:
         diagnostics=finite(one.diagnostics),
         notes=dict(one.notes),
         given=run is None,
+        training=one.regime.training,
+        rise=None if run is None else rise(validation_of(run), run.training.job.task.metric),
+        temperature=one.regime.temperature,
     )
 
 
@@ -158,6 +163,7 @@ def describe_run(
         seconds: spent on all of it.
         warnings: what was warned of on the way.
     """
+    models = _models(job, scored)
     return Scores(
         task=job.task.record,
         title=job.recipe.title,
@@ -167,8 +173,21 @@ def describe_run(
         data=_data(job),
         transfer=_transfer(job, sets),
         method=_method(job),
-        models=_models(job, scored),
+        models=models,
         teacher_served=served,
         verdict=verdict_of(job, scored),
         warnings=tuple(warnings),
+        cautions=tuple(cautions(models, job.task.metric)),
+    )
+
+
+def answers_of(scored: Sequence[ScoredModel]) -> Answers:
+    """What all networks said of the test rows."""
+    labels = [one.answers[LABEL] for one in scored if LABEL in one.answers]
+    return Answers(
+        labels[0] if labels else None,
+        {
+            (one.role, one.seed): {n: v for n, v in one.answers.items() if n != LABEL}
+            for one in scored
+        },
     )

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from stillhouse.engine.objective import Objective
 from stillhouse.engine.stage import Stage
@@ -13,7 +13,8 @@ from stillhouse.records.files import Reading
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.judging.integers import Shares, scored_forms
 from stillhouse.runs.judging.likeness import Likeness, diagnostics_of
-from stillhouse.runs.training.stage_run import BEST, LAST, StageRun, scores_on
+from stillhouse.runs.judging.regime import Regime, regime_of
+from stillhouse.runs.training.stage_run import BEST, LAST, ScoresOn, StageRun, scores_on
 from stillhouse.runs.training.teachers import TrainedTeacher, given_score
 
 
@@ -32,6 +33,8 @@ class ScoredModel:
             beside a teacher.
         notes: what was settled while its stage was composed, such as pairs of layers.
         heads_validation: validation scores of inferences beside the first, where known.
+        answers: of each test row with the weights of the last epoch, by name.
+        regime: what else is seen of its training.
     """
 
     role: str
@@ -44,6 +47,8 @@ class ScoredModel:
     diagnostics: dict[str, Reading] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
     heads_validation: Shares = field(default_factory=dict)
+    answers: Mapping[str, Tensor] = field(default_factory=dict)
+    regime: Regime = field(default_factory=Regime)
 
 
 def student_of(scored: Iterable[ScoredModel]) -> ScoredModel:
@@ -58,7 +63,8 @@ class HeldOutScores:
     """Scores on the test set; those of one epoch of one training are read once, whoever asks."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[Path, str], dict[str, float]] = {}
+        self._known: dict[tuple[Path, str], ScoresOn] = {}
+        self._regimes: dict[Path, Regime] = {}
 
     def of(self, run: StageRun, stage: Stage | Objective) -> Shares:
         """The metric of a finished training, on its stage or on one of its product alone."""
@@ -70,11 +76,20 @@ class HeldOutScores:
             data, weights = run.training.job.data, (run.weights(which) for _, which in missing)
             found = scores_on(stage, run.training.settings, data, data.test, weights)
             self._known |= dict(zip(missing, found, strict=True))
-        labels = self._known[asked[LAST]]
         return {
-            label: {which: self._known[asked[which]][label] for which in (LAST, BEST)}
-            for label in labels
+            label: {which: self._known[asked[which]].metric[label] for which in (LAST, BEST)}
+            for label in self._known[asked[LAST]].metric
         }
+
+    def answers(self, run: StageRun) -> Mapping[str, Tensor]:
+        """Of each test row, by a training that was scored, with the weights of its last epoch."""
+        return self._known[run.directory, LAST].answers
+
+    def regime(self, run: StageRun) -> Regime:
+        """What else is seen of a finished training."""
+        if run.directory not in self._regimes:
+            self._regimes[run.directory] = regime_of(run)
+        return self._regimes[run.directory]
 
 
 def score_teacher(job: Job, trained: TrainedTeacher, test: HeldOutScores) -> ScoredModel:
@@ -89,11 +104,13 @@ def score_teacher(job: Job, trained: TrainedTeacher, test: HeldOutScores) -> Sco
             test.of(run, trained.opens),
             _validation(run),
             notes=trained.check.kept,
+            answers=test.answers(run),
+            regime=test.regime(run),
         )
     stage, own = trained.teacher.alone(module), {"student": module.state_dict()}
     settings = job.settings(job.recipe.seeds[0])
     (found,) = scores_on(stage, settings, job.data, job.data.test, [own])
-    both = {"last": found["student"], "best": found["student"]}
+    both = dict.fromkeys((LAST, BEST), found.metric["student"])
     known = given_score(job, trained)
     validation: dict[str, float | None] = {"last": known, "best": known}
     return ScoredModel(
@@ -104,6 +121,7 @@ def score_teacher(job: Job, trained: TrainedTeacher, test: HeldOutScores) -> Sco
         {"student": both},
         validation,
         notes=trained.check.kept,
+        answers=found.answers,
     )
 
 
@@ -133,6 +151,8 @@ def score_student(
         diagnostics,
         run.notes,
         rows,
+        test.answers(run),
+        test.regime(run),
     )
 
 
@@ -141,7 +161,7 @@ def score_at_start(job: Job, seed: int) -> float:
     student = job.student.make(seed)
     stage, own = job.control_stage(student), {"student": student.state_dict()}
     (found,) = scores_on(stage, job.settings(seed), job.data, job.data.test, [own])
-    return found["student"]
+    return found.metric["student"]
 
 
 def _validation(run: StageRun) -> dict[str, float | None]:

@@ -7,9 +7,10 @@ from typing import Any
 
 from filelock import FileLock
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from stillhouse.data.batches import Batches
+from stillhouse.engine.answers import RowAnswers
 from stillhouse.engine.evaluate import evaluate
 from stillhouse.engine.fit import CHECKPOINT, FitResult, fit
 from stillhouse.engine.objective import Objective
@@ -231,13 +232,26 @@ def _finished(training: Training) -> StageRun | None:
     )
 
 
+@dataclass(frozen=True)
+class ScoresOn:
+    """What a set of weights came to on a table.
+
+    Args:
+        metric: the task's, by the label of a measure; the first is that of the product.
+        answers: of the first measure, row by row, by name (`Task.answers`).
+    """
+
+    metric: dict[str, float]
+    answers: dict[str, Tensor]
+
+
 def scores_on(
     stage: Stage | Objective,
     settings: Settings,
     data: JobData,
     table: Batches,
     weights: Iterable[Weights],
-) -> list[dict[str, float]]:
+) -> list[ScoresOn]:
     """The task's metric of each measure of a stage, for one set of weights after the other.
 
     The stage is left with the last of them.
@@ -248,6 +262,9 @@ def scores_on(
         found = []
         for each in weights:
             objective.load_weights(each)
-            scores = evaluate(objective, table, data.platform)
-            found.append({label: score[metric] for label, score in scores.items()})
+            kept = RowAnswers(data.task, data.platform, len(table.table))
+            first = dict.fromkeys(list(objective.stage.measures)[:1], kept)
+            scores = evaluate(objective, table, data.platform, answers=first)
+            values = {label: score[metric] for label, score in scores.items()}
+            found.append(ScoresOn(values, kept.tensors()))
         return found

@@ -175,7 +175,7 @@ def given_score(job: Job, trained: TrainedTeacher) -> float | None:
     stage, weights = trained.teacher.alone(trained.module), trained.module.state_dict()
     settings = job.settings(job.recipe.seeds[0])
     (found,) = scores_on(stage, settings, job.data, rows, [{"student": weights}])
-    return found["student"]
+    return found.metric["student"]
 
 
 def checked_teacher(job: Job, trained: TrainedTeacher) -> TeacherCheck:

@@ -1,0 +1,61 @@
+"""Pictures of the test rows on which student and control disagree, for the report."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from stillhouse.data.views import PLAIN_VIEW
+from stillhouse.diagnostics.disagreement import won_and_lost
+from stillhouse.records.answers import Answers
+from stillhouse.records.examples import Examples, write_examples
+from stillhouse.runs.job.data import JobData
+from stillhouse.runs.job.job import Job
+
+SHOWN = 12
+"""Rows on each side: what a reader looks at."""
+SIDE = 96
+"""Pixels of the longer side of a picture."""
+
+
+def write_disagreements(job: Job, answers: Answers) -> None:
+    """Write them beside the run; nothing without a control, or where no row is right or wrong."""
+    found = disagreements(job, answers)
+    if found is not None:
+        write_examples(job.out, found)
+
+
+def disagreements(job: Job, answers: Answers) -> Examples | None:
+    """The rows of which student and control say most differently, with their pictures."""
+    name = job.task.metric.name
+    mine, theirs = (answers.seeds(role, name) for role in ("student", "control"))
+    seeds = [seed for seed in mine if seed in theirs]
+    if not seeds or not job.task.metric.share:
+        return None
+    sides = (torch.stack([known[seed] for seed in seeds]) for known in (mine, theirs))
+    won, lost = (rows[:SHOWN] for rows in won_and_lost(*sides))
+    return Examples(won, lost, pictures(job.data, won), pictures(job.data, lost))
+
+
+def pictures(data: JobData, rows: Tensor) -> Tensor:
+    """Test rows as a network sees them, as pictures: [n, 1 or 3, h, w] uint8.
+
+    What a transform of the user's own made is stretched to the whole range of grey.
+    """
+    if not len(rows):
+        return torch.zeros(0, 1, 1, 1, dtype=torch.uint8)
+    test = data.test
+    seen = test.show(rows, PLAIN_VIEW)["batch.image"].float().cpu()
+    if data.transform is None and test.augment is not None:
+        mean, std = (
+            torch.tensor(v).view(1, -1, 1, 1) for v in (test.augment.mean, test.augment.std)
+        )
+        seen = seen * std + mean
+    if data.transform is not None or seen.min() < -1e-3 or seen.max() > 1 + 1e-3:
+        low, high = seen.amin((1, 2, 3), keepdim=True), seen.amax((1, 2, 3), keepdim=True)
+        seen = (seen - low) / (high - low).clamp(min=1e-12)
+    if seen.shape[1] not in (1, 3):
+        seen = seen.mean(1, keepdim=True)
+    scale = SIDE / max(seen.shape[2:])
+    if scale < 1:
+        seen = F.interpolate(seen, scale_factor=scale, mode="bilinear", antialias=True)
+    return (255 * seen).round().clamp(0, 255).to(torch.uint8)

@@ -1,0 +1,133 @@
+"""In which regime a network was trained: how well it knows what it saw, and whether it still rises.
+
+A comparison of two networks that were stopped while they were still learning is one of their speed.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import ceil
+
+from stillhouse.diagnostics.calibration import mending_temperature
+from stillhouse.engine.diagnostics import ROWS
+from stillhouse.engine.evaluate import LABEL, evaluate, gather
+from stillhouse.engine.seeding import seeded
+from stillhouse.engine.task import CLASSIFICATION
+from stillhouse.engine.trainer import opened
+from stillhouse.records.metric import Metric
+from stillhouse.records.run import ModelRecord
+from stillhouse.runs.training.stage_run import LAST, StageRun
+
+LAST_PART = 1 / 5
+"""Of the epochs: what was gained in them is looked at."""
+RISING = 0.05
+"""Of all that a network gained since its first epoch: more than that in the last part is a rise."""
+SMALLEST_RISE, SMALLEST_GAP, KNOWN = 0.005, 0.02, 0.95
+"""Shares of rows: a smaller rise is noise; with a smaller gap to the test set and less than this
+right of what it saw, a network under-fits."""
+
+
+@dataclass(frozen=True)
+class Regime:
+    """What is seen of a finished training beside its test score.
+
+    Args:
+        training: the task's metric on training rows, not augmented, in eval mode.
+        temperature: that mends its probabilities, fitted on validation; None where there is none.
+    """
+
+    training: float | None = None
+    temperature: float | None = None
+
+
+def regime_of(run: StageRun) -> Regime:
+    """Look at a finished training with the weights of its last epoch.
+
+    At most `ROWS` training rows are read, spread evenly, and as many validation rows.
+    """
+    training = run.training
+    job = training.job
+    data, task = job.data, job.data.task
+    with (
+        seeded(training.settings.seed, "fit"),
+        opened(run.opens, data.train(0), training.settings, data.platform) as objective,
+    ):
+        objective.load_weights(run.weights(LAST))
+        first, signal = next(iter(objective.stage.measures.items()))
+        scores = evaluate(objective, data.seen(ROWS), data.platform)
+        temperature = None
+        if data.validation is not None and task is CLASSIFICATION:
+            read = gather(objective, [signal, LABEL], data.validation, data.platform)
+            temperature = mending_temperature(read[signal], read[LABEL])
+    return Regime(scores[first][task.metric.name], temperature)
+
+
+def cautions(models: Sequence[ModelRecord], metric: Metric) -> Iterator[str]:
+    """What is to be said of students and controls that did not learn all that they could."""
+    for model in models:
+        if model.role in ("control", "student"):
+            yield from _still_rising(model, metric)
+            yield from _under_fits(model, metric)
+
+
+def _still_rising(model: ModelRecord, metric: Metric) -> Iterator[str]:
+    gained, epochs = _mean([run.rise for run in model.runs]), model.runs[0].epochs
+    if gained is not None:
+        points = f"{metric.difference(gained, minus='-')} of validation {metric.name}"
+        yield (
+            f"The {model.role} is still rising: it gained {points} over the last "
+            f"{_last_part(epochs)} of its {epochs} epochs. A difference may be one of speed, not "
+            "of level: train longer."
+        )
+
+
+def _under_fits(model: ModelRecord, metric: Metric) -> Iterator[str]:
+    seen = _mean([run.training for run in model.runs])
+    test = _mean([run.test.last for run in model.runs])
+    if not metric.share or seen is None or test is None:
+        return
+    if seen < KNOWN and seen - test < SMALLEST_GAP:
+        yield (
+            f"The {model.role} under-fits: its {metric.name} is {metric.with_unit(seen)} on what "
+            f"it was trained on and {metric.with_unit(test)} on the test set. More epochs or a "
+            "larger network would bring more."
+        )
+
+
+def _last_part(epochs: int) -> int:
+    return ceil(LAST_PART * epochs)
+
+
+def rise(validation: Sequence[float | None], metric: Metric) -> float | None:
+    """What a network gained in the last fifth of its epochs, if that tells that it still rises.
+
+    Args:
+        validation: the metric after each epoch; None where there was none.
+        metric: whose it is.
+
+    >>> from stillhouse.records.metric import ACCURACY
+    >>> round(rise([0.1, 0.2, 0.3, 0.4, 0.5], ACCURACY), 3)
+    0.1
+    >>> rise([0.1, 0.6, 0.9, 0.93, 0.931], ACCURACY) is None
+    True
+    """
+    known = [value for value in validation if value is not None]
+    if len(known) < len(validation) or len(known) < 2:
+        return None
+    back = known[-1 - min(_last_part(len(known)), len(known) - 1)]
+    gained, before = metric.gain(known[-1], back), metric.gain(known[-1], known[0])
+    enough = not metric.share or gained >= SMALLEST_RISE
+    return gained if before > 0 and gained > RISING * before and enough else None
+
+
+def validation_of(run: StageRun) -> list[float | None]:
+    """The metric on validation after each epoch, by the first measure."""
+    name = run.training.job.task.metric.name
+    scores: list[dict[str, float]] = [
+        next(iter(line["validation"].values()), {}) for line in run.history
+    ]
+    return [each.get(name) for each in scores]
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known and 2 * len(known) > len(values) else None
