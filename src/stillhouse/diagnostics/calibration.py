@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import torch
-from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -71,6 +70,8 @@ def mending_temperature(logits: Tensor, label: Tensor) -> float | None:
     >>> round(mending_temperature(logits, torch.tensor([0, 0, 0, 1])), 3)
     1.82
     """
+    from scipy.optimize import minimize_scalar  # it takes half a second to import
+
     if len(label) < 2:
         return None
     z, y = logits.double(), label.long()
@@ -80,6 +81,6 @@ def mending_temperature(logits: Tensor, label: Tensor) -> float | None:
 
     end = float(torch.tensor(HOTTEST).log())
     found = minimize_scalar(entropy, bounds=(-end, end), method="bounded")
-    if abs(found.x) > 0.98 * end:
+    if min(entropy(-end), entropy(end)) <= entropy(found.x) + 1e-9:
         return None
     return float(torch.tensor(found.x).exp())
