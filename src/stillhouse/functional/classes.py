@@ -86,17 +86,17 @@ apart; a network with one output answers with a number, not with classes
         ])  # fmt: skip
 
 
-def gap(student: Tensor, teacher: Tensor) -> Tensor:
+def gap(mine: Tensor, theirs: Tensor) -> Tensor:
     """The difference in float32; none where both are the same infinity, as a masked logit is.
 
     Shapes:
-        student, teacher: of equal shape; returns the same.
+        mine, theirs: of equal shape; returns the same.
 
     >>> inf = float("inf")
     >>> gap(torch.tensor([[1.0, -inf]]), torch.tensor([[0.5, -inf]])).tolist()
     [[0.5, 0.0]]
     """
-    s, t = student.float(), teacher.float()
+    s, t = mine.float(), theirs.float()
     if s.ndim != 2:  # maps: nobody masks them, and a pass over them costs
         return s - t
     both = s.isinf() & (s == t)
