@@ -7,6 +7,7 @@ what they mean for the user, and what can be done, stands here and nowhere else.
 import errno
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,20 +19,20 @@ ROOM = 1 << 20
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 NOT_ALLOWED = (errno.EACCES, errno.EPERM)
+UNREACHED = (errno.EIO, errno.ESTALE)
 TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
 
 MEANING = {
     **dict.fromkeys(FULL, "cannot be written, the disk is full ({said}); make room"),
     errno.EFBIG: "would be larger than a file may be here ({said}; see ulimit -f)",
     errno.EROFS: "cannot be written, its file system is read-only",
-    **dict.fromkeys(NOT_ALLOWED, "may not be used by you ({said}); see its owner and mode"),
+    **dict.fromkeys(NOT_ALLOWED, "may not be used by you ({said}); {owner}"),
     errno.EEXIST: "is a file, where a directory would have to be",
     errno.ENOTDIR: "is under a file, where a directory would have to be",
     errno.EISDIR: "is a directory, and a file is wanted",
     errno.ENAMETOOLONG: "is too long a name for its file system",
     errno.ENOENT: "is not there; it may have been removed while the command ran",
-    errno.EIO: "cannot be read or written, its disk or network fails ({said})",
-    errno.ESTALE: "cannot be read or written, its disk or network fails ({said})",
+    **dict.fromkeys(UNREACHED, "cannot be read or written, its disk or network fails ({said})"),
 }
 """What is to be said of a file, by the system's number."""
 
@@ -149,7 +150,26 @@ def _of_file(error: OSError, text: str) -> str:
         return f"{full}{said}"
     name = path if isinstance(path, str) else str(os.fsdecode(path))
     name = name if len(name) <= 160 else f"{name[:80]}...{name[-40:]}"
-    return f"{name} {MEANING.get(number, 'cannot be used ({said})').format(said=said)}"
+    meaning = MEANING.get(number, "cannot be used ({said})")
+    return f"{name} {meaning.format(said=said, owner=_owner(path))}"
+
+
+def _owner(path: str | bytes | int) -> str:
+    """Whose it is, or whose the nearest folder above it is that can be seen; and what helps."""
+    there = Path(os.fsdecode(path)) if isinstance(path, str | bytes) else Path()
+    for each in (there, *there.absolute().parents):
+        try:
+            found = each.stat()
+        except OSError:
+            continue
+        mode = stat.filemode(found.st_mode)
+        if hasattr(os, "geteuid") and found.st_uid == os.geteuid():
+            return f"{each} is yours, and its mode is {mode} (chmod u+rwX)"
+        return (
+            f"{each} is of user {found.st_uid}, mode {mode}; its owner can share it with a group "
+            "(chmod -R g+rwX, and umask 002 from then on)"
+        )
+    return "see its owner and mode"
 
 
 def _of_processes(error: RuntimeError, text: str) -> str | None:

@@ -26,6 +26,7 @@ from stillhouse.engine.fit import NullObserver, Observer
 from stillhouse.engine.nodes import Node, Role
 from stillhouse.engine.platform import Platform
 from stillhouse.errors import CacheError
+from stillhouse.records.writable import check_writable
 
 ROWS_PER_SHARD = 4096
 BYTES_PER_SHARD = 1 << 26
@@ -122,7 +123,7 @@ def record(
         held = _begun(work, parts, storage, directory)
         missing = _missing(held, views)
         platform.wait()  # all have seen the same shards before the first new one
-        platform.by_main(lambda: check_room(directory, _bytes(missing, held)))
+        platform.by_main(lambda: _check_place(directory, missing, held))
         _write_all(work, held, missing, observer or NullObserver())
         platform.wait()
         cache = open_cache(directory, identity, parts, views, storage=storage, shapes=shapes)
@@ -184,6 +185,15 @@ def _missing(held: Mapping[str, Shards], views: int) -> dict[Gap, list[str]]:
             if spot not in there:
                 missing.setdefault((shards.per_shard, spot), []).append(part)
     return dict(sorted(missing.items()))
+
+
+def _check_place(
+    directory: Path, missing: Mapping[Gap, Sequence[str]], held: Mapping[str, Shards]
+) -> None:
+    """Make sure that what is missing can be written there; of what is whole nothing is asked."""
+    for part in sorted({part for parts in missing.values() for part in parts}):
+        check_writable(held[part].folder, CLAIM.elsewhere, error=CacheError)
+    check_room(directory, _bytes(missing, held))
 
 
 def _bytes(missing: Mapping[Gap, Sequence[str]], held: Mapping[str, Shards]) -> int:

@@ -22,6 +22,7 @@ from stillhouse.records.claim import Claim
 from stillhouse.records.files import remove_unfinished
 from stillhouse.records.fingerprint import first_difference
 from stillhouse.records.names import slug
+from stillhouse.records.writable import check_writable, is_writable
 
 MANIFEST = "teacher-cache.json"
 PART = "part.json"
@@ -99,10 +100,16 @@ def writing_alone(
 ) -> Iterator[None]:
     """Have a teacher cache for oneself; other runs that want it wait and then find its shards.
 
+    Another user's, which may only be read, is not held: a shard that is there never changes.
+
     Raises:
         CacheError: as of `check_directory`, or it cannot be written to.
     """
     check_directory(directory, identity)
+
+    if (directory / MANIFEST).exists() and not is_writable(directory):
+        yield
+        return
 
     def waiting() -> None:
         say(f"another run records {directory}; waiting for it")
@@ -192,6 +199,7 @@ def claim_part(
             raise CacheError(
                 f"{folder} holds shards but no {PART}, so nothing says what they are; delete it"
             )
+        check_writable(folder, CLAIM.elsewhere, error=CacheError)
         there = [_shards(p.parent, _read(p)).per_shard for p in directory.glob(f"*/{PART}")]
         fitting = [cut for cut in there if cut <= per_shard]
         write_checked(folder / PART, {**wanted, "per_shard": max(fitting, default=per_shard)})

@@ -21,6 +21,7 @@ from typing import Any
 import yaml
 
 from stillhouse.errors import StillhouseError
+from stillhouse.faults import NOT_ALLOWED, UNREACHED, fault_of
 from stillhouse.records.files import finite, write_text
 
 CHECKSUM = "checksum"
@@ -204,7 +205,9 @@ def damaged(path: Path, why: str, error: ErrorKind, again: str) -> StillhouseErr
 
 
 def unreadable(path: Path, wrong: OSError, error: ErrorKind, again: str) -> StillhouseError:
-    """The error of a file that the system does not give."""
+    """The error of a file that the system does not give; it is not damaged where it is hidden."""
+    if wrong.errno in NOT_ALLOWED + UNREACHED:
+        return error(str(fault_of(OSError(wrong.errno, wrong.strerror, str(path)))))
     return error(f"{path} cannot be read ({wrong.strerror or wrong}); {again}")
 
 

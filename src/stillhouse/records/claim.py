@@ -23,6 +23,7 @@ from stillhouse.records.checked import (
 )
 from stillhouse.records.files import finite, is_junk, remove_unfinished
 from stillhouse.records.fingerprint import first_difference
+from stillhouse.records.locks import lock_on
 
 LOCK = ".lock"
 DIFFERS = "{directory} holds another {what}: it differs in {difference}"
@@ -93,7 +94,7 @@ class Claim:
             StillhouseError: as of `begun`; it is in use, or cannot be written to.
         """
         self.begun(directory, facts)  # before anything is written
-        lock = FileLock(directory / LOCK)
+        lock = lock_on(directory / LOCK)
         with self.writing(directory):
             directory.mkdir(parents=True, exist_ok=True)
             self._acquire(lock, directory, waiting)

@@ -78,7 +78,8 @@ def remove_unfinished(folder: Path) -> None:
     """
     for unfinished in folder.glob(".*.part"):
         if not _is_live(unfinished.name):
-            unfinished.unlink(missing_ok=True)
+            with contextlib.suppress(PermissionError):  # another user's, in a folder of all
+                unfinished.unlink(missing_ok=True)
 
 
 def _is_live(name: str) -> bool:

@@ -14,6 +14,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from stillhouse.errors import StillhouseError
+from stillhouse.records.checked import unreadable
 from stillhouse.records.files import replacing
 
 DIGITS = 16
@@ -80,7 +81,7 @@ class SealedFiles:
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
-            raise self._unreadable(path, error) from None
+            raise unreadable(path, error, self._error, self._again) from None
         self._compare(path, digest)
 
     def read(self, path: Path) -> dict[str, Tensor]:
@@ -92,7 +93,7 @@ class SealedFiles:
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise self._unreadable(path, error) from error
+            raise unreadable(path, error, self._error, self._again) from error
         self._compare(path, hashlib.sha256(content).hexdigest())
         try:
             return load(content)
@@ -105,9 +106,6 @@ class SealedFiles:
                 f"{path} is damaged: its content does not fit the checksum in its name; "
                 f"{self._again}"
             )
-
-    def _unreadable(self, path: Path, error: OSError) -> StillhouseError:
-        return self._error(f"{path} cannot be read ({error}); {self._again}")
 
 
 def mapped(path: Path) -> dict[str, Tensor]:

@@ -42,6 +42,19 @@ def check_writable(
         raise error(f"{above}{fault_of(problem)}; {elsewhere}") from problem
 
 
+def is_writable(directory: Path) -> bool:
+    """Whether files can be made in a directory, which may be another user's.
+
+    >>> is_writable(Path("pyproject.toml") / "runs")
+    False
+    """
+    try:
+        check_writable(directory, "")
+    except RunError:
+        return False
+    return True
+
+
 def _check_names(there: Path, wanted: Path) -> None:
     """Raise what the system would say of names that are too long."""
     if not hasattr(os, "pathconf"):

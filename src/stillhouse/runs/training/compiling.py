@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
 
 from stillhouse.engine.seeding import seeded
 from stillhouse.engine.signals import LOGITS
@@ -19,6 +18,7 @@ from stillhouse.records.checked import read_checked, write_checked
 from stillhouse.records.environment import torch_version
 from stillhouse.records.files import remove_unfinished
 from stillhouse.records.fingerprint import fingerprint
+from stillhouse.records.locks import lock_on
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.networks import behind
 from stillhouse.runs.training.forecast import TIMED, WARM, median_later, seconds_of
@@ -52,7 +52,7 @@ def _settle(job: Job, path: Path) -> None:
     if path.exists():
         return
     job.shared.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):  # two runs must not decide differently
+    with lock_on(path.with_suffix(".lock")):  # two runs must not decide differently
         remove_unfinished(job.shared)
         if not path.exists():
             with seeded("compile"):

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -20,12 +19,15 @@ from stillhouse.engine.trainer import Settings, Weights, opened
 from stillhouse.errors import RunError
 from stillhouse.records.checked import checksums_of, missing_files
 from stillhouse.records.files import Reading, remove_unfinished
+from stillhouse.records.locks import lock_on
 from stillhouse.records.run import SETTLED, STAGE, StageNotes, StageRecord
 from stillhouse.records.tensors import save_tensors
+from stillhouse.records.writable import check_writable
 from stillhouse.runs.job.data import JobData
 from stillhouse.runs.training.training import Training
 
 LAST, BEST = "last", "best"
+ELSEWHERE = "choose another directory (-o DIR, or --shared DIR for teachers and controls)"
 
 
 @dataclass(frozen=True)
@@ -128,12 +130,13 @@ def train(training: Training) -> StageRun:
         if found is not None:
             return found
     directory.mkdir(parents=True, exist_ok=True)
-    with platform.main_holds(lambda: FileLock(directory / ".lock")):
+    with platform.main_holds(lambda: lock_on(directory / ".lock")):
         if platform.main:
             remove_unfinished(directory)
         found = _finished(training)
         if found is not None:
             return found
+        check_writable(directory, ELSEWHERE)  # it may be another user's
         fitted = _fit(training)
         platform.by_main(lambda: _keep(training, fitted))
         return StageRun(

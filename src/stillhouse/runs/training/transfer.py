@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
 from torch import nn
 
 from stillhouse.data.batches import Batches
@@ -16,6 +15,7 @@ from stillhouse.errors import RecipeError
 from stillhouse.recipes.data import ADI, REAL, AugmentSection, TransferSection
 from stillhouse.records.environment import torch_version
 from stillhouse.records.fingerprint import fingerprint
+from stillhouse.records.locks import lock_on
 from stillhouse.runs.job.data import JobData
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.networks import behind
@@ -107,7 +107,7 @@ def make_transfer_set(job: Job, teacher: nn.Module, student_seed: int) -> Transf
     maker = _maker(job, seed)
     directory = job.shared / f"transfer-{maker.name}-seed{seed}-{_mark(job, maker, teacher, seed)}"
     job.shared.mkdir(parents=True, exist_ok=True)
-    with platform.main_holds(lambda: FileLock(directory.with_suffix(".lock"))):
+    with platform.main_holds(lambda: lock_on(directory.with_suffix(".lock"))):
         # A larger set that another arm asked for begins with the same images.
         there = max((sum(run) for run in present(directory, ROWS)), default=0)
         synthesize(
