@@ -61,7 +61,7 @@ def main() -> None:
         lasts, right = time.monotonic() - began, products(folder / "whole")
         for number in range(KILLS):
             if number % 2:
-                at = choose.uniform(0.3, 1.0) * lasts
+                at = choose.uniform(0.1, 1.0) * lasts
                 begun = command(folder, "killed")
                 try:
                     begun.wait(at)

@@ -1,4 +1,6 @@
 import os
+import sqlite3
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -186,6 +188,9 @@ def test_other_pixels_under_the_same_names_and_sizes_are_another_set(tmp_path, m
         Image.new("L", (side, 2)).save(root_file(root, name, "1.bmp"))
     mark = read_folder(root).parts["train"].fingerprint()
     assert read_folder(root).parts["train"].fingerprint() == mark, "now remembered"
+    with closing(sqlite3.connect(file_hashes_module.cache_path())) as table, table:
+        assert table.execute("UPDATE files SET sha256 = ?", ("0" * 64,)).rowcount == 4
+    assert read_folder(root).parts["train"].fingerprint() == mark, "a damaged row is none"
     path = root / "b" / "1.bmp"
     before = path.stat()
     Image.new("L", (5, 2), 200).save(path)

@@ -218,9 +218,23 @@ def test_a_directory_belongs_to_one_search(tmp_path: Path) -> None:
         run_search(asked(out, 1))
     with pytest.raises(RunError, match="is no directory of a search"):
         run_search(asked(tmp_path, 1))
-    (out / "trials.db").write_bytes(b"not a database at all, but long enough to be looked at")
-    with pytest.raises(RunError, match="cannot be read as the trials of a search"):
-        run_search(asked(out, 1, epochs=1))
+
+
+def test_a_damaged_file_is_named_and_nothing_is_tried(tmp_path: Path, read_only) -> None:
+    out = tmp_path / "search"
+    whole = run_search(asked(out, 2, epochs=1))
+    for name in ("trials.json", "search.json", "best.yaml", "search.yaml"):
+        before = (out / name).read_bytes()
+        for at in (len(before) // 3, 2 * len(before) // 3):
+            (out / name).write_bytes(before[:at] + bytes([before[at] ^ 1]) + before[at + 1 :])
+            with pytest.raises(RunError, match=rf"{name} is damaged.*delete"):
+                run_search(asked(out, 2 if name == "search.json" else 3, epochs=1))
+        if name == "best.yaml":
+            with pytest.raises(RecipeError, match="does not fit the checksum in its last line"):
+                load_recipe(out / name)
+        (out / name).write_bytes(before)
+    read_only(tmp_path)
+    assert run_search(asked(out, 2, epochs=1)) == whole, "what is finished is read without writing"
 
 
 def test_of_equals_the_smaller_one_is_better() -> None:

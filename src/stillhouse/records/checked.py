@@ -30,7 +30,7 @@ EDITED = "its content does not fit its checksum, so it was damaged or edited"
 WITHOUT = "it has no checksum, so it was cut off or edited, or is of an old version"
 
 _COMMENT = re.compile(r"# checksum: ([0-9a-f]{64})(?: .*)?\n?\Z")
-_COPY = "(to change something, change a copy)"
+_COPY = "(to change something, change a copy, without this line)"
 _LINE = b"\nstillhouse checksum %b\n"
 _LENGTH = len(_LINE % b"") + 64
 
@@ -119,25 +119,43 @@ def without_checksum(
 
 def write_checked_yaml(path: Path, value: Mapping[str, Any]) -> None:
     """Write plain data as YAML that people read, whole, with its checksum in a comment."""
-    text = yaml.safe_dump(dict(value), sort_keys=False, allow_unicode=True)
+    write_checked_text(path, yaml.safe_dump(dict(value), sort_keys=False, allow_unicode=True))
+
+
+def write_checked_text(path: Path, text: str) -> None:
+    """Write YAML that is text already, whole, with its checksum in a comment."""
     write_text(path, f"{text}# checksum: {_sha256(text)} {_COPY}\n")
+
+
+def fits_checksum(text: str) -> bool | None:
+    """Whether YAML is as it was written; None where no checksum stands in its last line.
+
+    >>> print(fits_checksum("epochs: 3"), fits_checksum("# checksum: " + 64 * "0"))
+    None False
+    """
+    found = _COMMENT.search(text)
+    return None if found is None else found[1] == _sha256(text[: found.start()])
 
 
 def read_checked_yaml(path: Path, error: ErrorKind, again: str) -> dict[str, Any]:
     """What `write_checked_yaml` wrote. Raises like `read_checked`."""
-    text = _text(path, error, again)
-    found = _COMMENT.search(text)
-    if found is None:
-        raise damaged(path, WITHOUT, error, again)
-    if found[1] != _sha256(text[: found.start()]):
-        raise damaged(path, EDITED, error, again)
     try:
+        text = read_checked_text(path, error, again)
         value = yaml.safe_load(text)
     except (ValueError, RecursionError, yaml.YAMLError) as wrong:  # sealed by somebody else
         raise damaged(path, _line(wrong), error, again) from None
     if not isinstance(value, dict):
         raise damaged(path, "it is no mapping", error, again)
     return value
+
+
+def read_checked_text(path: Path, error: ErrorKind, again: str) -> str:
+    """What `write_checked_text` wrote, with its last line. Raises like `read_checked`."""
+    text = _text(path, error, again)
+    fits = fits_checksum(text)
+    if not fits:
+        raise damaged(path, WITHOUT if fits is None else EDITED, error, again)
+    return text
 
 
 def add_checksum(path: Path) -> None:

@@ -8,6 +8,7 @@ written or read, all files are hashed.
 """
 
 import contextlib
+import hashlib
 import os
 import sqlite3
 import time
@@ -22,14 +23,14 @@ TOGETHER = 1000
 """Files whose hashes are looked up, and written, at once."""
 TABLE = (
     "CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, known TEXT NOT NULL, "
-    "sha256 TEXT NOT NULL) WITHOUT ROWID"
+    "sha256 TEXT NOT NULL, checksum TEXT NOT NULL) WITHOUT ROWID"
 )
 
 
 def cache_path() -> Path:
     """Where the hashes are remembered."""
     given = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
-    return (Path(given) if given else Path.home() / ".cache") / "stillhouse" / "files-v1.sqlite"
+    return (Path(given) if given else Path.home() / ".cache") / "stillhouse" / "files-v2.sqlite"
 
 
 def file_hashes(paths: Iterable[str]) -> Iterator[str]:
@@ -78,6 +79,10 @@ def _known(path: str) -> tuple[str, int]:
     return " ".join(map(str, told)), max(found.st_mtime_ns, found.st_ctime_ns)
 
 
+def _checksum(path: bytes, known: str, mark: str) -> str:
+    return hashlib.sha256(path + f"\0{known}\0{mark}".encode()).hexdigest()
+
+
 class _Remembered:
     """The table; one that cannot be used is as good as an empty one."""
 
@@ -95,17 +100,22 @@ class _Remembered:
         if self._table is not None and keys:
             with contextlib.suppress(sqlite3.Error):
                 rows = self._table.execute(
-                    f"SELECT path, known, sha256 FROM files WHERE path IN ({wanted})",  # noqa: S608
+                    f"SELECT path, known, sha256, checksum FROM files WHERE path IN ({wanted})",  # noqa: S608
                     keys,
                 )
-                return {path: (known, mark) for path, known, mark in rows}
+                return {
+                    path: (known, mark)
+                    for path, known, mark, told in rows
+                    if told == _checksum(path, known, mark)  # else the row is damaged: hash again
+                }
         return {}
 
     def keep(self, rows: list[tuple[bytes, str, str]]) -> None:
         """Remember these."""
         if self._table is not None and rows:
             with contextlib.suppress(sqlite3.Error), self._table:
-                self._table.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", rows)
+                whole = [(*row, _checksum(*row)) for row in rows]
+                self._table.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", whole)
 
     def close(self) -> None:
         """Leave the table."""

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from stillhouse.errors import RecipeError
+from stillhouse.records.checked import fits_checksum
 
 LARGEST = 1 << 20
 """Bytes of a file; a recipe has a few hundred."""
@@ -140,6 +141,9 @@ def read_yaml_file(path: Path) -> Any:
         line = content[: error.start].count(b"\n") + 1
         said = f"line {line}: it is no UTF-8 text (byte 0x{content[error.start]:02x})"
         raise RecipeError(str(path), [f"{said}; save it as UTF-8"]) from None
+    if fits_checksum(text) is False:  # one that we wrote, such as the best of a search
+        said = "it does not fit the checksum in its last line, so it was damaged or edited"
+        raise RecipeError(str(path), [f"{said}; where you edited it, take that line out"])
     return read_yaml_text(text, where=str(path))
 
 

@@ -124,8 +124,38 @@ class Trial(Record):
     why: str
 
 
+class SettledTrial(Record):
+    """A trial of a search as it is kept.
+
+    Args:
+        settings, distributions: what Optuna chose, and from what, as its own JSON.
+        outcome: trained, refused, diverged or again (its model had been tried).
+    """
+
+    settings: dict[str, Any]
+    distributions: dict[str, str]
+    model: str
+    outcome: str
+    parameters: int
+    milliseconds: float | None
+    validation: float | None
+    why: str
+
+
+class TrialLog(RecordFile):
+    """trials.json: the trials in the order in which they were asked for, and all times measured."""
+
+    AGAIN: ClassVar[str] = (
+        "delete it, and the same search asks again: what was trained in {directory} is kept"
+    )
+    trials: tuple[SettledTrial, ...]
+    measured: dict[str, float]
+
+
 class TrialList(RecordFile):
     """search.json: the trials, best first."""
+
+    AGAIN: ClassVar[str] = "delete it, and the same search writes it again"
 
     task: TaskRecord
     trials: tuple[Trial, ...]

@@ -6,7 +6,6 @@ on validation after their last epoch; the test set is never read.
 
 import json
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,8 @@ from stillhouse.models import describe
 from stillhouse.recipes.load import make_recipe
 from stillhouse.recipes.networks import ModelSection
 from stillhouse.recipes.schema import Recipe, resolved
+from stillhouse.records.checked import read_checked_text, write_checked_text
 from stillhouse.records.claim import Claim
-from stillhouse.records.files import write_text
 from stillhouse.records.metric import Metric, TaskRecord
 from stillhouse.records.plain_yaml import yaml_text
 from stillhouse.records.study import Trial as TrialRecord
@@ -35,7 +34,7 @@ from stillhouse.students.space import Budget
 from stillhouse.studies.arms import SharedData
 from stillhouse.studies.trials import REFUSED, TRAINED, Candidate, Trial, Trials
 
-DATABASE, ASKED, TABLE, RECIPE = "trials.db", "search.yaml", "search.json", "best.yaml"
+LOG, ASKED, TABLE, RECIPE = "trials.json", "search.yaml", "search.json", "best.yaml"
 CLAIM = Claim("search", ASKED, "choose another directory (-o DIR)")
 KEPT_KEYS = {"model", "quantise"}
 """Keys of the student that any network can have."""
@@ -117,12 +116,13 @@ def run_search(
         raise RecipeError("search", ["a search runs in one process; start it without launcher"])
     if search.trials < 1:
         raise RecipeError("search", [f"{search.trials} trials; ask for at least 1"])
-    check_places(search.out, search.place_of_teacher)
     first = search.recipe("convnet-4-8")
-    with (
-        CLAIM.hold(search.out, _asked(search, first)),
-        closing(Trials(search.out / DATABASE, first.seeds[0])) as trials,
-    ):
+    kept = _finished(search, first)
+    if kept is not None:
+        return kept
+    check_places(search.out, search.place_of_teacher)
+    with CLAIM.hold(search.out, _asked(search, first)):
+        trials = Trials(search.out / LOG, first.seeds[0])
         attempt = _Attempt(search, first)
         while _tried(trials) < search.trials:
             trial = trials.next()
@@ -134,6 +134,26 @@ def run_search(
             if done is not None:
                 done(trials.known()[trial.model], attempt.task.metric)
         return _write(search, trials, attempt.task)
+
+
+def _finished(search: Search, first: Recipe) -> list[Candidate] | None:
+    """The candidates of a search that has as many as are asked for; else None. Writes nothing.
+
+    Raises:
+        RunError: the directory holds another search, or a file of it is damaged or was edited.
+    """
+    begun = search.out.is_dir() and CLAIM.begun(search.out, _asked(search, first))
+    there = [search.out / name for name in (TABLE, RECIPE) if (search.out / name).is_file()]
+    if search.out / RECIPE in there:
+        read_checked_text(search.out / RECIPE, RunError, TrialList.AGAIN)
+    if not begun:
+        return None
+    trials = Trials(search.out / LOG, first.seeds[0])
+    ranked = best_first(trials.known())
+    if len(there) < 2 or (_tried(trials) < search.trials and trials.left()):
+        return None
+    same = TrialList.read(search.out / TABLE).trials == tuple(_trial(one) for one in ranked)
+    return ranked if same else None
 
 
 def _tried(trials: Trials) -> int:
@@ -246,7 +266,7 @@ def _write(search: Search, trials: Trials, task: TaskRecord) -> list[Candidate]:
         said += "" if best.milliseconds is None else f", {best.milliseconds:.2f} ms an image"
         plain = json.loads(json.dumps(search.with_student(best.model), default=str))
         text = yaml_text(plain)
-        write_text(search.out / RECIPE, f"{said}.\n{text}")
+        write_checked_text(search.out / RECIPE, f"{said}.\n{text}")
     return ranked
 
 

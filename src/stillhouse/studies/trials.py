@@ -1,23 +1,19 @@
-"""The trials of a search in their database: asked one after the other, also after a kill.
+"""The trials of a search, kept in a checked file: asked one after the other, also after a kill.
 
-The same trials come whether a search was stopped or not: the sampler is seeded anew for each, by
-the seed of the search and the number of trials that are settled, and what was going on when a
-search was killed is asked again.
+The same trials come whether a search was stopped or not: Optuna's study lives in memory and is made
+again from the file, the sampler is seeded anew for each trial, by the seed of the search and the
+number of trials that are settled, and what was going on when a search was killed is asked again.
 """
 
-import logging
 import random
-import sqlite3
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stillhouse.errors import MissingExtra, RunError
+from stillhouse.errors import MissingExtra
+from stillhouse.records.study import SettledTrial, TrialLog
 from stillhouse.students.space import choices, suggest
 
-STUDY = "students"
-OUTCOME, VALIDATION = "outcome", "validation"
 TRAINED, REFUSED, DIVERGED, AGAIN = "trained", "refused", "diverged", "again"
 """What became of a trial; ``again``: its model had been tried."""
 PATIENCE = 20
@@ -47,7 +43,11 @@ class Candidate:
 
 
 class Trials:
-    """An Optuna study in a file; close it in the end.
+    """The trials that are settled, and the next one.
+
+    Args:
+        file: they are kept in; may not exist.
+        seed: of the search.
 
     Raises:
         MissingExtra: Optuna is not installed.
@@ -56,97 +56,91 @@ class Trials:
 
     def __init__(self, file: Path, seed: int) -> None:
         self._optuna = _optuna()
-        self._seed = seed
-        logging.getLogger("alembic").setLevel(logging.WARNING)
+        self._file, self._seed = file, seed
         self._optuna.logging.set_verbosity(self._optuna.logging.WARNING)
-        try:
-            _look_inside(file)
-            self._storage = self._optuna.storages.RDBStorage(_address(file))
-            _without_waiting(self._storage.engine)
-            self._study = self._optuna.create_study(
-                study_name=STUDY, storage=self._storage, direction="maximize", load_if_exists=True
-            )
-        except Exception as error:
-            said = str(error).strip().splitlines()[0]
-            raise RunError(
-                f"{file} cannot be read as the trials of a search ({said}); delete it to begin anew"
-            ) from error
-        self._forget_stopped()
+        log = TrialLog.read(file) if file.exists() else TrialLog(trials=(), measured={})
+        self._settled, self._measured = list(log.trials), dict(log.measured)
+        self._study = self._optuna.create_study(direction="maximize")
+        for one in self._settled:
+            self._study.add_trial(self._as_optuna_has_it(one))
 
-    def close(self) -> None:
-        """Let go of the file."""
-        self._storage.remove_session()
-        self._storage.engine.dispose()
+    def _as_optuna_has_it(self, one: SettledTrial) -> Any:
+        read = self._optuna.distributions.json_to_distribution
+        return self._optuna.trial.create_trial(
+            state=self._state(one.validation),
+            value=one.validation,
+            params=one.settings,
+            distributions={name: read(text) for name, text in one.distributions.items()},
+        )
 
-    def _forget_stopped(self) -> None:
-        """Trials that were going on when a search was killed count for nothing."""
+    def _state(self, validation: float | None) -> Any:
         states = self._optuna.trial.TrialState
-        for trial in self._study.get_trials(deepcopy=False, states=(states.RUNNING,)):
-            if OUTCOME not in trial.user_attrs:
-                self._study.tell(trial.number, state=states.FAIL)
-            elif VALIDATION in trial.user_attrs:  # killed between its outcome and its end
-                self._study.tell(trial.number, trial.user_attrs[VALIDATION])
-            else:
-                self._study.tell(trial.number, state=states.PRUNED)
-
-    def _settled(self) -> list[Any]:
-        return [t for t in self._study.get_trials(deepcopy=False) if OUTCOME in t.user_attrs]
+        return states.PRUNED if validation is None else states.COMPLETE
 
     def known(self) -> dict[str, Candidate]:
         """What was tried so far, by model, in order."""
         return {
-            one.user_attrs["model"]: Candidate(
-                one.number,
-                one.user_attrs["model"],
-                one.user_attrs[OUTCOME],
-                one.user_attrs["parameters"],
-                one.user_attrs.get("milliseconds"),
-                one.user_attrs.get(VALIDATION),
-                one.user_attrs.get("why", ""),
-            )
-            for one in self._settled()
-            if one.user_attrs[OUTCOME] != AGAIN
-        }
+            one.model: Candidate(number, one.model, one.outcome, one.parameters, one.milliseconds,
+                                 one.validation, one.why)
+            for number, one in enumerate(self._settled)
+            if one.outcome != AGAIN
+        }  # fmt: skip
+
+    def left(self) -> list[dict[str, Any]]:
+        """The settings whose models were not tried."""
+        known = self.known()
+        return [settings for settings, name in choices() if name not in known]
 
     def noted_time(self, model: str) -> float | None:
         """How long a model took when it was measured, if it ever was, so that it stays so."""
-        for one in self._study.get_trials(deepcopy=False):
-            if one.user_attrs.get("model") == model and "milliseconds" in one.user_attrs:
-                return float(one.user_attrs["milliseconds"])
-        return None
+        return self._measured.get(model)
+
+    def note_time(self, model: str, milliseconds: float) -> None:
+        """Keep it, also where the search is killed before the trial is settled."""
+        self._measured[model] = milliseconds
+        self._write()
 
     def next(self) -> "Trial | None":
         """A model that was not tried before; None when all were."""
-        while True:
-            known, settled = self.known(), self._settled()
-            left = [settings for settings, name in choices() if name not in known]
-            if not left:
-                return None
-            seed = self._seed + len(settled) * SEEDS_APART
-            repeated = [trial.user_attrs[OUTCOME] == AGAIN for trial in settled[-PATIENCE:]]
+        while left := self.left():
+            seed = self._seed + len(self._settled) * SEEDS_APART
+            repeated = [one.outcome == AGAIN for one in self._settled[-PATIENCE:]]
             if len(repeated) == PATIENCE and all(repeated):
                 self._study.enqueue_trial(random.Random(seed).choice(left), skip_if_exists=True)
             self._study.sampler = self._optuna.samplers.TPESampler(seed=seed)
-            trial = Trial(self._study, self._study.ask(), self._optuna.trial.TrialState.PRUNED)
+            trial, known = Trial(self, self._study.ask()), self.known()
             if trial.model not in known:
                 return trial
             trial.again(known[trial.model])
+        return None
+
+    def settle(self, asked: Any, settled: SettledTrial) -> None:
+        """Keep what became of a trial of Optuna's."""
+        write = self._optuna.distributions.distribution_to_json
+        told = {name: write(each) for name, each in asked.distributions.items()}
+        whole = {"settings": dict(asked.params), "distributions": told}
+        self._settled.append(settled.model_copy(update=whole))
+        self._write()
+        self._study.tell(asked, settled.validation, state=self._state(settled.validation))
+
+    def _write(self) -> None:
+        TrialLog(trials=tuple(self._settled), measured=self._measured).write(self._file)
 
 
 class Trial:
     """A trial that waits for what becomes of it."""
 
-    def __init__(self, study: Any, trial: Any, pruned: Any) -> None:
-        self._study, self._trial, self._pruned = study, trial, pruned
-        self.model = suggest(trial)
-        self.number = int(trial.number)
-        trial.set_user_attr("model", self.model)
+    def __init__(self, trials: Trials, asked: Any) -> None:
+        self._trials, self._asked = trials, asked
+        self._parameters = 0
+        self._milliseconds: float | None = None
+        self.model = suggest(asked)
 
     def measured(self, parameters: int, milliseconds: float | None) -> None:
         """Note what it costs."""
-        self._trial.set_user_attr("parameters", parameters)
+        self._parameters, self._milliseconds = parameters, milliseconds
         if milliseconds is not None:
-            self._trial.set_user_attr("milliseconds", milliseconds)
+            self._trials.note_time(self.model, milliseconds)
 
     def refused(self, why: str) -> None:
         """It costs too much."""
@@ -158,44 +152,25 @@ class Trial:
 
     def trained(self, validation: float) -> None:
         """It learnt, and has this value on validation."""
-        self._end(TRAINED, validation, "")
+        self._end(TRAINED, validation)
 
     def again(self, before: Candidate) -> None:
         """It was tried before: the same comes out."""
-        self._end(AGAIN, before.validation, "")
+        self._parameters, self._milliseconds = before.parameters, before.milliseconds
+        self._end(AGAIN, before.validation)
 
-    def _end(self, outcome: str, validation: float | None, why: str) -> None:
-        for key, value in ((VALIDATION, validation), ("why", why or None), (OUTCOME, outcome)):
-            if value is not None:
-                self._trial.set_user_attr(key, value)
-        if validation is None:
-            self._study.tell(self._trial, state=self._pruned)
-        else:
-            self._study.tell(self._trial, validation)
-
-
-def _look_inside(file: Path) -> None:
-    """Raise where a file is no database: Optuna would leave its connection open then."""
-    if file.exists():
-        with closing(sqlite3.connect(file)) as connection:
-            connection.execute("PRAGMA schema_version").fetchone()
-
-
-def _address(file: Path) -> str:
-    from sqlalchemy.engine import URL  # Optuna brings it
-
-    return str(URL.create("sqlite", database=str(file)).render_as_string())
-
-
-def _without_waiting(engine: Any) -> None:
-    """Let the system write when it likes: a killed search loses nothing, only a power cut could."""
-    from sqlalchemy import event
-
-    def opened(connection: Any, _record: Any) -> None:
-        connection.execute("PRAGMA synchronous=OFF")
-
-    event.listen(engine, "connect", opened)
-    engine.dispose()  # so that all connections are opened anew
+    def _end(self, outcome: str, validation: float | None, why: str = "") -> None:
+        settled = SettledTrial(
+            settings={},
+            distributions={},
+            model=self.model,
+            outcome=outcome,
+            parameters=self._parameters,
+            milliseconds=self._milliseconds,
+            validation=validation,
+            why=why,
+        )
+        self._trials.settle(self._asked, settled)
 
 
 def _optuna() -> Any:
