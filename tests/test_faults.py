@@ -4,7 +4,6 @@ import errno
 import os
 import resource
 import signal
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,9 +68,6 @@ CASES: dict[str, tuple[BaseException, tuple[str, ...]]] = {
         ("by signal Bus error: shared memory is short", "/dev/shm"),
     ),
     "a process of the run": (RuntimeError(GLOO), ("another process", "Connection closed by peer")),
-    "a database": (
-        sqlite3.OperationalError("database or disk is full"), ("database or disk is full",)
-    ),
 }  # fmt: skip
 OTHERS = (KeyError("x"), RuntimeError("size mismatch"), DataError("no rows"), ValueError("12"))
 

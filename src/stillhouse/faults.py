@@ -46,9 +46,6 @@ WORKER = re.compile(
     r"(?::? ?([A-Z]\w+(?: \w+)?))?"
 )
 SHARED_MEMORY = re.compile(r"Bus error|shared memory|shm")
-DATABASE = re.compile(
-    r"database or disk is full|disk I/O error|readonly database|unable to open database"
-)
 LOST = re.compile(
     r"Connection closed by peer|Connection reset by peer|Connection refused|Broken pipe|"
     r"[Tt]imed out|[Tt]imeout|recvValue failed|failed to recv|remote error|remote process exited"
@@ -127,8 +124,6 @@ def _said(error: BaseException) -> str | None:
         return _of_file(error, text)
     if isinstance(error, RuntimeError):
         return _of_processes(error, text)
-    if DATABASE.search(text):
-        return f"the database of the command cannot be written ({text}); see to its disk"
     number = _number(error, None)
     return None if number is None else _of_file(OSError(number, os.strerror(number)), text)
 
