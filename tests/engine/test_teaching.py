@@ -1,14 +1,17 @@
 """A term from which no gradient comes to whom it is to teach is refused; looking moves no bit."""
 
+import random
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from tiny import tiny_net
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from torch.utils.data import TensorDataset
+from torch.utils.data import DataLoader, TensorDataset
 
 import stillhouse as sh
 from stillhouse.engine import objective as opening
@@ -201,3 +204,117 @@ ACCEPTED = {
 @pytest.mark.parametrize("case", ACCEPTED)
 def test_a_term_that_may_teach_is_accepted(case: str) -> None:
     ACCEPTED[case]().open(IMAGES, LABELS).close()
+
+
+class Restless(nn.Module):
+    """Whatever a forward in train mode can move: statistics, a count, a codebook, a generator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(2)
+        self.net = tiny_net(4, 1, dropout=0.5)
+        self.register_buffer("calls", torch.zeros(()))
+        self.codebook = nn.Parameter(torch.zeros(3), requires_grad=False)
+        self.drawn = torch.Generator().manual_seed(3)
+        self.noise, self.chance = np.random.default_rng(4), random.Random(5)
+        self.told = 0
+
+    def get_extra_state(self) -> int:
+        """How often it was called in training."""
+        return self.told
+
+    def set_extra_state(self, state: int) -> None:
+        """Set that."""
+        self.told = state
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits [B, 3]."""
+        logits: Tensor = self.net(image)
+        if self.training:
+            self.told += 1
+            self.calls = self.calls + 1  # another tensor under the same name
+            own = torch.randn(1, generator=self.drawn) + self.noise.normal() + self.chance.random()
+            logits = logits + 0.1 * own + random.random() + float(np.random.rand())
+            self.codebook.data.lerp_(logits.detach().mean(0), 0.5)
+        return logits + self.codebook.detach()
+
+
+def states(net: Restless) -> list[Any]:
+    """All that decides what comes next."""
+    own = [net.drawn.get_state().tolist(), net.noise.bit_generator.state, net.chance.getstate()]
+    tensors = {key: getattr(v, "tolist", lambda v=v: v)() for key, v in net.state_dict().items()}
+    return [*own, tensors, torch.get_rng_state().tolist(), random.getstate(), np.random.rand()]
+
+
+def test_a_look_ahead_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    def trained() -> tuple[dict[str, Any], list[Any]]:
+        torch.manual_seed(0), random.seed(0), np.random.seed(0)
+        student, teacher = Restless(), tiny_net(4, 2)
+        with sh.methods.ps_kd(student).open(
+            IMAGES, LABELS, index=torch.arange(9), rows=9
+        ) as objective:
+            remembered = {key: v.clone() for key, v in objective.losses.state_dict().items()}
+        after_opening = states(student)
+        stage = sh.methods.kd(student, teacher)
+        loader = DataLoader(TensorDataset(IMAGES, LABELS), batch_size=3, shuffle=True)
+        fitted = sh.fit(stage, loader, epochs=2)
+        return {**fitted.last["student"], **remembered}, after_opening
+
+    looked, opened = trained()
+    monkeypatch.setattr(opening, "check_teaching", lambda *_, **__: None)
+    plain, untried = trained()
+    assert opened == untried
+    assert looked.keys() == plain.keys()
+    for key, value in plain.items():
+        assert torch.equal(torch.as_tensor(value), torch.as_tensor(looked[key])), key
+
+
+def normed() -> nn.Module:
+    """A network that ends in a batch norm of vectors."""
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Flatten(), nn.Linear(108, 4), nn.BatchNorm1d(4), nn.Linear(4, 3))
+
+
+ONE_ROW = r"node 'student' has a batch norm .* a batch of 1 row, .*drop_last=True"
+
+
+@pytest.mark.parametrize("batch_size", [1, 4], ids=["each batch", "the last one"])
+def test_batch_norm_at_one_row_is_refused_before_anything_is_trained(batch_size: int) -> None:
+    stage, data = sh.methods.plain(normed()), TensorDataset(IMAGES, LABELS)
+    before = [value.clone() for value in stage.role("student").module.parameters()]
+    with pytest.raises(WiringError, match=ONE_ROW):
+        sh.fit(stage, DataLoader(data, batch_size=batch_size), epochs=1)
+    assert all(map(torch.equal, before, stage.role("student").module.parameters()))
+    sh.fit(stage, DataLoader(data, batch_size=4, drop_last=True), epochs=1)
+
+
+def test_batch_norm_at_one_row_is_told_in_ones_own_loop() -> None:
+    with sh.methods.plain(normed()).open(IMAGES, LABELS) as objective:
+        with pytest.raises(WiringError, match=ONE_ROW):
+            objective(IMAGES[:1], LABELS[:1])
+        objective.eval()(IMAGES[:1], LABELS[:1])
+
+
+def test_a_term_of_pairs_at_one_row_is_refused_before_anything_is_trained() -> None:
+    def neighbours(x: Tensor) -> Tensor:
+        return (x[1:] - x[:-1]).square().mean(1)
+
+    pairs = Term("pairs", neighbours, ["student.logits"])
+    stage = Stage("s", [Role("student", Net())], [Update("student", [LABEL, pairs])])
+    with pytest.raises(WiringError, match=r"'pairs' is nan on the last batch .* 1 row; leave it"):
+        sh.fit(stage, DataLoader(TensorDataset(IMAGES, LABELS), batch_size=4), epochs=1)
+
+
+def test_what_one_batch_has_nothing_of_is_looked_for_in_others() -> None:
+    """Rows of one class come first, and the loss has no graph where all labels are equal."""
+
+    def between(x: Tensor, label: Tensor) -> Tensor:
+        return (
+            (x[label == 0].mean(0) - x[label == 2].mean(0)).square() if 2 in label else label * 0.0
+        )
+
+    term = Term("between", between, ["student.logits", "batch.label"])
+    stage = Stage("s", [Role("student", Net())], [Update("student", [LABEL, term])])
+    with pytest.raises(WiringError, match="no gradient of term 'between' reaches the student"):
+        stage.open(IMAGES[:3], LABELS.sort().values[:3])
+    sh.fit(stage, TensorDataset(IMAGES, LABELS.sort().values), epochs=1, batch_size=3)

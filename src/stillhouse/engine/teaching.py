@@ -70,12 +70,13 @@ def check_teaching(
         modules |= dict.fromkeys([*update.trained, *_inside(update)])
     with seeded(seed, "teaching"), untouched(modules), torch.enable_grad():
         problems = _problems(stage, updates, learnt, practice.batch, epochs)
+        for batch in practice.others if problems else ():
+            problems = _problems(stage, updates, learnt, batch, epochs) and problems
+            if not problems:
+                break
         if practice.last is not None and not problems:
             last = {n: v[: practice.last] if v.ndim else v for n, v in practice.batch.items()}
             problems = _failures(updates, last)
-        for batch in practice.others if problems else ():
-            if not _problems(stage, updates, learnt, batch, epochs):
-                return
     if problems:
         raise WiringError(f"stage '{stage.name}'", problems)
 
