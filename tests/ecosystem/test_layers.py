@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from ecosystem.architectures import CLASSES, LAYERS, of_timm
+from ecosystem.layers_table import PAGE, page
 from torch import Tensor, nn
 
 from stillhouse.engine.maps import MapLayout
@@ -189,3 +190,7 @@ def test_mobilenetv4_is_rounded_and_the_keep_that_a_message_names_works() -> Non
     named = str(refused.value).partition("keep: [")[2].partition("]")[0].split(", ")
     assert "conv_stem" in named
     quantised(same, image, keep=named)
+
+
+def test_the_table_of_the_docs_is_this_one() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page()

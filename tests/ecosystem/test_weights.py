@@ -1,10 +1,12 @@
 """Weights that timm, torchvision, transformers and Accelerate write, and two published files."""
 
 import argparse
+import re
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from stillhouse.errors import WeightsError
@@ -171,3 +173,66 @@ def test_a_published_file_of_faces(shared_data: Path) -> None:
     assert sum(parameter.isfinite().all().item() for parameter in network.parameters()) > 100
     with pytest.raises(WeightsError, match="does not fit Linear"):
         load_weights(nn.Linear(3, 2), file)
+
+
+def convnext_of_its_authors(name: str) -> str:
+    """The name in the files of arXiv 2201.03545, by hand from its code, of one in timm."""
+    for new, old in (
+        (r"^stem\.", "downsample_layers.0."),
+        (r"^stages\.(\d)\.downsample\.", r"downsample_layers.\1."),
+        (r"^stages\.(\d)\.blocks\.", r"stages.\1."),
+        (r"\.conv_dw\.", ".dwconv."),
+        (r"\.mlp\.fc", ".pwconv"),
+        (r"^head\.norm\.", "norm."),
+        (r"^head\.fc\.", "head."),
+    ):
+        name = re.sub(new, old, name)
+    return name
+
+
+class Wrapper(nn.Module):
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net, self.extra = net, nn.Linear(2, 2)
+
+
+@pytest.mark.parametrize("wrapped", [False, True], ids=["alone", "inside another"])
+@pytest.mark.parametrize("package", ["timm", "torchvision", "transformers"])
+def test_names_of_old_are_read_as_their_packages_do(
+    tmp_path: Path, package: str, wrapped: bool
+) -> None:
+    source, target = (old_networks(package) for _ in range(2))
+    assert weights_fingerprint(source) != weights_fingerprint(target)
+    if package == "transformers":
+        source.save_pretrained(tmp_path)
+        old = load_file(tmp_path / "model.safetensors")
+    else:
+        rename = convnext_of_its_authors if package == "timm" else dense_layers_with_dots
+        old = {rename(name): value for name, value in source.state_dict().items()}
+    assert set(old) != set(source.state_dict())
+    if wrapped:
+        source, target = Wrapper(source), Wrapper(target)
+        old = {f"net.{name}": value for name, value in old.items()}
+        old |= {f"extra.{name}": value for name, value in source.extra.state_dict().items()}
+    torch.save({"state_dict": {f"module.{name}": v for name, v in old.items()}}, tmp_path / "w.pt")
+    load_weights(target, tmp_path / "w.pt")
+    assert weights_fingerprint(target) == weights_fingerprint(source)
+    torch.save({**old, "net.more" if wrapped else "more": torch.zeros(1)}, tmp_path / "more.pt")
+    with pytest.raises(WeightsError, match="does not fit"):
+        load_weights(target, tmp_path / "more.pt")
+
+
+def old_networks(package: str) -> nn.Module:
+    if package == "timm":
+        import timm
+
+        return timm.create_model("convnext_atto", num_classes=5)
+    if package == "transformers":
+        return vit()
+    from torchvision.models import DenseNet
+
+    return DenseNet(growth_rate=4, block_config=(2, 2), num_init_features=8, num_classes=5)
+
+
+def dense_layers_with_dots(name: str) -> str:
+    return re.sub(r"(denselayer\d+\.(?:norm|conv))([12])", r"\1.\2", name)

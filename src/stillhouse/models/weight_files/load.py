@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from stillhouse.errors import WeightsError, nearest
-from stillhouse.models.weight_files.by_transformers import renamed_by_transformers
+from stillhouse.models.weight_files.by_packages import renamed_by_packages
 from stillhouse.models.weight_files.expected import Expected
 from stillhouse.models.weight_files.naming import Naming, loose, namings, overlap
 from stillhouse.models.weight_files.read import read_weights, weights_in
@@ -119,7 +119,7 @@ def load_weights(
     if not ways and whole is not None and key is None and prefix is None:
         ways = [option(whole, naming, model) for naming in namings(_n(whole), model)]
     if not ways:
-        known = [made for s in states if (made := renamed_by_transformers(s, module)) is not None]
+        known = [made for s in states if (made := renamed_by_packages(s, module)) is not None]
         ways = [option(s, naming, model) for s in known for naming in namings(_n(s), model)]
     fits = [way for way in ways if not shape_faults(way, model)]
     if not fits:
