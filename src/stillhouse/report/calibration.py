@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stillhouse.diagnostics.calibration import Reliability, reliability
-from stillhouse.diagnostics.significance import spread
+from stillhouse.verdict.spread import spread
 from stillhouse.records.run import ModelRecord
 from stillhouse.report.record import RunRecord
 
