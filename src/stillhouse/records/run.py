@@ -268,10 +268,10 @@ class LayerKept(Record):
 
 
 class Costs(RecordFile):
-    """costs.json: what a student that was made out of its teacher costs, beside its teacher.
+    """costs.json: what it costs to use a student, beside its teacher.
 
     Args:
-        derive: how it was made, the section of the recipe.
+        derive: how it was made out of its teacher, the section of the recipe; empty if it was not.
         model: what it is called.
         conditions: what a time depends on beside the network.
         changes, kept: what became of the teacher's layers.

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from stillhouse.records.metric import TaskRecord
-from stillhouse.records.run import DataRecord, SeedScores
+from stillhouse.records.run import DataRecord, NetworkCosts, SeedScores
 from stillhouse.records.schema import Record, RecordFile
 
 TABLE = "study.json"
@@ -50,6 +50,7 @@ class Arm(Record):
         stage: the training that diverged, where it was not the student's.
         runs, controls, teacher: the trainings of its student, its control, its teacher.
         parameters: of its networks, by role.
+        costs: of using its student; None where that was not measured.
         gain: over its control; over_against: over the arm that the others are compared with.
     """
 
@@ -71,6 +72,7 @@ class Arm(Record):
     teacher: tuple[SeedScores, ...]
     parameters: dict[str, int] = Field({})
     transfer: ArmTransfer | None = None
+    costs: NetworkCosts | None = None
     gain: Comparison | None
     over_against: Comparison | None
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stillhouse.diagnostics.calibration import Reliability, reliability
-from stillhouse.verdict.spread import spread
 from stillhouse.records.run import ModelRecord
 from stillhouse.report.record import RunRecord
+from stillhouse.verdict.spread import spread
 
 LOSS = "loss"
 

@@ -43,7 +43,9 @@ class Measures:
     milliseconds: dict[int, float]
 
 
-def measured(modules: Sequence[nn.Module], image_shapes: Sequence[Shape]) -> list[Measures]:
+def measured(
+    modules: Sequence[nn.Module], image_shapes: Sequence[Shape], *, seconds: float = SECONDS
+) -> list[Measures]:
     """Measure networks side by side, in eval mode, where they are; they stay as they were.
 
     They answer in turns, so that what else the machine does meets them alike.
@@ -51,8 +53,11 @@ def measured(modules: Sequence[nn.Module], image_shapes: Sequence[Shape]) -> lis
     Args:
         modules: on one device.
         image_shapes: channels, height and width of the images of each.
+        seconds: no answer begins to be timed after so long for each network and batch.
     """
-    times = {batch: latencies(modules, image_shapes, batch=batch) for batch in BATCHES}
+    times = {
+        batch: latencies(modules, image_shapes, batch=batch, seconds=seconds) for batch in BATCHES
+    }
     return [
         Measures(
             parameters=describe(module).parameters,

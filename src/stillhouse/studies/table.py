@@ -8,7 +8,7 @@ from typing import Any
 from stillhouse.recipes.networks import titled
 from stillhouse.recipes.study import Study
 from stillhouse.records.metric import ACCURACY, CLASSIFICATION, Metric
-from stillhouse.records.run import SCORES, Scores, SeedScores
+from stillhouse.records.run import COSTS, SCORES, Costs, NetworkCosts, Scores, SeedScores
 from stillhouse.records.study import Arm, ArmTransfer, Comparison, StudyTable
 from stillhouse.studies.directory import said_of_arm
 from stillhouse.verdict.judgement import Judgement, judged
@@ -53,6 +53,7 @@ def study_table(
             "directory": Path(os.path.relpath(directories[name], out)).as_posix(),
             **states[name],
             **_numbers(scores.get(name)),
+            "costs": _costs(directories[name]) if name in scores else None,
         })
         for name in study.arms
     ]  # fmt: skip
@@ -102,6 +103,12 @@ def _numbers(scores: Scores | None) -> dict[str, Any]:
         found["transfer"] = ArmTransfer(method=made.method, count=made.count, seconds=made.seconds)
     found["parameters"] = {role: model.parameters for role, model in models.items()}
     return found
+
+
+def _costs(directory: Path) -> NetworkCosts | None:
+    """What it costs to use the student of an arm, where that was measured."""
+    path = directory / COSTS
+    return Costs.read(path).networks[-1] if path.is_file() else None
 
 
 def _last_by_seed(runs: Sequence[SeedScores]) -> dict[int, float]:

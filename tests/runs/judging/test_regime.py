@@ -9,7 +9,7 @@ import stillhouse as sh
 from stillhouse.records.answers import read_answers
 from stillhouse.records.examples import read_examples
 from stillhouse.records.metric import ACCURACY, Metric
-from stillhouse.records.run import ModelRecord, TrainedRun
+from stillhouse.records.run import Costs, ModelRecord, TrainedRun
 from stillhouse.report.agreement import agreement, examples
 from stillhouse.report.by_class import by_class
 from stillhouse.report.calibration import calibrated
@@ -71,7 +71,8 @@ def trained(training: float, test: float, rose: float | None) -> TrainedRun:
 @pytest.mark.parametrize(
     ("training", "test", "rose", "wanted"),
     [
-        (0.57, 0.558, 0.08, ["still rising: it gained +8.00 points", "under-fits"]),
+        (0.57, 0.558, 0.08, ["still rising: it gained +8.00 points of validation accuracy"]),
+        (0.57, 0.558, None, ["under-fits: its accuracy is 57.00% on what it was trained on"]),
         (0.999, 0.93, None, []),
         (0.80, 0.70, None, []),  # it knows more than it can use: no lack of training
         (0.97, 0.965, None, []),
@@ -84,8 +85,19 @@ def test_what_is_said_of_a_control(training, test, rose, wanted) -> None:
     said = list(cautions([teacher, control], ACCURACY))
     assert len(said) == len(wanted)
     assert all(part in line for part, line in zip(wanted, said, strict=True))
-    if wanted:
+    if rose:
         assert "over the last 3 of its 12 epochs" in said[0]
+
+
+def test_what_each_network_costs_stands_beside_the_run(run: Outcome) -> None:
+    costs = Costs.read(run.directory / "costs.json")
+    teacher, student = costs.networks
+    assert (teacher.name, teacher.macs) == ("teacher", 64 * 32 + 32 * 10)
+    assert (student.name, student.macs) == ("student", 64 * 16 + 16 * 10)
+    assert student.parameters == 64 * 16 + 16 + 16 * 10 + 10
+    assert set(student.milliseconds) == {"1", "64"}
+    assert student.test == run.scores["models"][-1]["runs"][0]["test"]["last"]
+    assert costs.derive == {}
 
 
 def test_the_report_counts_as_a_loop_does(run: Outcome) -> None:

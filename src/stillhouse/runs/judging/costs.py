@@ -1,58 +1,70 @@
-"""costs.json: what a student that was made out of its teacher costs, beside its teacher."""
+"""costs.json: what it costs to use a student, beside its teacher."""
 
-import copy
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from torch import nn
-
+from stillhouse.models.given import copied
 from stillhouse.recipes.derive import DerivedSection
+from stillhouse.recipes.networks import InputSection
 from stillhouse.records.run import COSTS, Costs, LayerChange, LayerKept, NetworkCosts
 from stillhouse.runs.job.derived import DerivedNetwork
 from stillhouse.runs.job.job import Job
+from stillhouse.runs.job.networks import input_of
 from stillhouse.runs.judging.scores import first_label
 from stillhouse.runs.judging.scoring import ScoredModel, student_of
 from stillhouse.runs.training.stage_run import LAST
 from stillhouse.students import DerivedModel, Measures, conditions, measured
 
+SECONDS = 0.25
+"""Of timing a network at a batch: a run is not to wait long for its last numbers."""
+
 
 def write_costs(job: Job, scored: Sequence[ScoredModel], at_start: float | None) -> None:
-    """Measure teacher and student once and write it beside the run; times are not taken twice.
+    """Measure student and teacher once and write it beside the run; times are not taken twice.
+
+    A network that cannot be measured, as one that reads more than an image, is said and left out.
 
     Args:
         job: as the first student saw it.
         scored: teachers and students.
-        at_start: the test metric of that student before it learnt anything.
+        at_start: the test metric of a student that was made out of its teacher, before it learnt
+            anything.
     """
     first, path = student_of(scored), job.out / COSTS
-    if not isinstance(job.recipe.student, DerivedSection) or first.teacher is None:
+    if path.is_file():
         return
-    if not path.is_file():
-        _costs(job, first, first.teacher, scored, at_start).write(path)
+    try:
+        costs = _costs(job, first, scored, at_start)
+    except Exception as error:  # a network of the user's own may raise anything
+        lines = str(error).splitlines() or [type(error).__name__]
+        job.watcher.warn(f"what it costs to use the student is not measured: {lines[0]}")
+        return
+    costs.write(path)
 
 
 def _costs(
-    job: Job,
-    first: ScoredModel,
-    teacher: nn.Module,
-    scored: Sequence[ScoredModel],
-    at_start: float | None,
+    job: Job, first: ScoredModel, scored: Sequence[ScoredModel], at_start: float | None
 ) -> Costs:
-    device, shape = job.data.platform.device, job.data.image_shape
-    modules = [copy.deepcopy(module).to(device) for module in (teacher, first.module)]
-    sizes = [as_data(each) for each in measured(modules, [_shape_of_teacher(job), shape])]
-    before = next((one for one in scored if one.role == "teacher"), None)
-    last = first.test[first_label(first)][LAST]
-    rows = (
-        ("teacher", sizes[0], before.test[first_label(before)][LAST] if before else None),
-        ("student before distillation", sizes[1], at_start),
-        ("student after distillation", sizes[1], last),
-    )
-    networks = [NetworkCosts(name=name, test=found, **size) for name, size, found in rows]
+    device, derived = job.data.platform.device, isinstance(job.recipe.student, DerivedSection)
+    known = [("student", first.module, _shape(job, input_of(job.recipe.student)))]
+    if first.teacher is not None:
+        own = job.teacher.section.input if job.teacher else None
+        known.insert(0, ("teacher", first.teacher, _shape(job, own)))
+    modules = [copied(module).to(device) for _, module, _ in known]
+    found = measured(modules, [shape for _, _, shape in known], seconds=SECONDS)
+    sizes = {name: as_data(each) for (name, _, _), each in zip(known, found, strict=True)}
+    rows = [(name, sizes[name], _test(scored, name)) for name in sizes]
+    if derived:
+        student = sizes["student"]
+        rows[-1:] = [
+            ("student before distillation", student, at_start),
+            ("student after distillation", student, _test(scored, "student")),
+        ]
+    networks = [NetworkCosts(name=name, test=test, **size) for name, size, test in rows]
     layers = job.student.derived if isinstance(job.student, DerivedNetwork) else None
     return Costs(
-        derive=job.recipe.student.model_dump(mode="json"),
+        derive=job.recipe.student.model_dump(mode="json") if derived else {},
         model=job.student.section.model,
         seed=first.seed,
         conditions=conditions(device),
@@ -61,10 +73,15 @@ def _costs(
     )
 
 
-def _shape_of_teacher(job: Job) -> tuple[int, int, int]:
-    """Of its own form of the image, if it has one."""
+def _test(scored: Sequence[ScoredModel], role: str) -> float | None:
+    """The metric on the test set of the first network in a role, last epoch."""
+    one = next((one for one in scored if one.role == role), None)
+    return one.test[first_label(one)][LAST] if one else None
+
+
+def _shape(job: Job, own: InputSection | None) -> tuple[int, int, int]:
+    """Of the image that a network reads: of its own form of it, if it has one."""
     channels, height, width = job.data.image_shape
-    own = job.teacher.section.input if job.teacher else None
     if own is None:
         return channels, height, width
     return own.channels or channels, own.size or height, own.size or width

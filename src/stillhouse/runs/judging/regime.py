@@ -65,17 +65,19 @@ def cautions(models: Sequence[ModelRecord], metric: Metric) -> Iterator[str]:
     """What is to be said of students and controls that did not learn all that they could."""
     for model in models:
         if model.role in ("control", "student"):
-            yield from _still_rising(model, metric)
-            yield from _under_fits(model, metric)
+            rising = list(_still_rising(model, metric))
+            yield from rising or _under_fits(model, metric)
 
 
 def _still_rising(model: ModelRecord, metric: Metric) -> Iterator[str]:
     gained, epochs = _mean([run.rise for run in model.runs]), model.runs[0].epochs
     if gained is not None:
         points = f"{metric.difference(gained, minus='-')} of validation {metric.name}"
+        part = _last_part(epochs)
+        last = f"the last {part}" if part > 1 else "the last"
         yield (
-            f"The {model.role} is still rising: it gained {points} over the last "
-            f"{_last_part(epochs)} of its {epochs} epochs. A difference may be one of speed, not "
+            f"The {model.role} is still rising: it gained {points} over {last} of its {epochs} "
+            "epochs. A difference may be one of speed, not "
             "of level: train longer."
         )
 
