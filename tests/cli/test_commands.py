@@ -14,6 +14,7 @@ def test_check_prints_signals_terms_and_gradient_shares(command) -> None:
     assert said.code == 0, said.err
     for part in ("teacher.logits", "student.logits", "[4, 10]", "share of gradient", "kd", "%"):
         assert part in said.out
+    assert "seeds: a gain of about" in said.out, "what they can show, before they are trained"
     assert not Path("runs").exists(), "check writes nothing"
 
 

@@ -25,6 +25,7 @@ def test_a_study_from_check_to_table(command) -> None:
     assert said.code == 0, said.err
     assert "weight=2: convnet-8 -> convnet-4 on digits by kd" in said.out
     assert "9 trainings: 6 students, 2 controls, 1 teacher" in said.out
+    assert "2 seeds are too few to tell: no word is said of a gain; use 3 or more" in said.out
     assert not Path("runs").exists()
 
     said = command("run", "two.yaml", "--set", "arms.th [x].method.alpha=0.25")

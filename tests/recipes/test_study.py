@@ -218,3 +218,15 @@ def test_a_recipe_without_arms_is_an_ordinary_one(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text("data: digits\nstudent: convnet-4\nteacher: resnet8\n")
     assert load_recipe(path).method.name == "kd"
+
+
+def test_claims_and_the_margin_are_said_in_the_recipe() -> None:
+    arms = {"kd": None, "dkd": {"method": "dkd"}, "at": {"method": "at"}}
+    found = make_study({**COMMON, "arms": arms, "claims": ["dkd"], "verdict": {"margin": 0.5}})
+    assert (found.claims, found.margin) == (("dkd",), 0.5)
+    assert make_study({**COMMON, "arms": arms, "claims": "at"}).claims == ("at",)
+    said = problems({**COMMON, "arms": arms, "claims": ["dkp"]})
+    assert "claims: there is no arm 'dkp'; nearest: dkd" in said
+    arms["at"] = {"method": "at", "verdict.margin": 1}
+    assert "verdict.margin: the arms have several" in problems({**COMMON, "arms": arms})
+    assert "margin" in problems({**COMMON, "arms": {"kd": None}, "verdict": {"margin": 0}})

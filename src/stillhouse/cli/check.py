@@ -31,6 +31,7 @@ def check(
     from stillhouse.recipes import is_study, load_recipe, load_study, read_yaml
     from stillhouse.runs.preflight import networks_told, preflight
     from stillhouse.runs.run import prepare
+    from stillhouse.verdict.power import shown_by
 
     folder = out or Path("runs") / recipe.stem
     if is_study(read_yaml(recipe)):
@@ -50,6 +51,8 @@ def check(
         f"{found.steps_per_epoch} steps per epoch; precision {job.recipe.precision}",
         highlight=False,
     )
+    if job.recipe.control:
+        console.print(shown_by(len(loaded.seeds)), highlight=False)
     for line in networks_told(job):
         console.print(line, markup=False, highlight=False)
     if found.teacher is not None:

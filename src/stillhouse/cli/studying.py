@@ -54,7 +54,7 @@ def check_study(study: "Study", out: Path, *, shared: Path | None, allow_imports
     from rich.console import Console
 
     from stillhouse.runs.preflight import preflight
-    from stillhouse.studies.arms import count_trainings
+    from stillhouse.studies.arms import could_show, count_trainings
     from stillhouse.studies.study import prepare_study
 
     console = Console(highlight=False, soft_wrap=True)
@@ -70,6 +70,7 @@ def check_study(study: "Study", out: Path, *, shared: Path | None, allow_imports
             markup=False,
         )
     console.print(count_trainings(prepared.jobs.values()), markup=False)
+    console.print(could_show(study), markup=False)
     console.print(f"[green]all {len(prepared.jobs)} arms fit together[/]")
 
 

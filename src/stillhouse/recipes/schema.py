@@ -157,7 +157,7 @@ class Recipe(Section):
     balance: Annotated[BalanceSection, short("by")] | None = None
     cache: Annotated[CacheSection, BeforeValidator(_cache)] = CacheSection()
     control: bool = True
-    verdict: Annotated[VerdictSection, short("margin")] = VerdictSection()
+    verdict: VerdictSection = VerdictSection()
     precision: Precision = "auto"
     device: str = "auto"
     accumulate: Count = 1

@@ -10,7 +10,7 @@ from stillhouse.errors import ProblemsError, StillhouseError
 from stillhouse.models import weights_fingerprint
 from stillhouse.recipes.networks import each_student_its_own
 from stillhouse.recipes.schema import Recipe, resolved
-from stillhouse.recipes.study import METHODS, make_study
+from stillhouse.recipes.study import METHODS, Study, make_study
 from stillhouse.runs.directory import same_run
 from stillhouse.runs.job.data import JobData, open_data, open_splits
 from stillhouse.runs.job.derived import DerivedNetwork
@@ -18,6 +18,7 @@ from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.method import chosen_task
 from stillhouse.runs.job.teacher import Teacher
 from stillhouse.runs.run import prepare
+from stillhouse.verdict.power import shown_by
 
 SHOWN = {"augment", "view_seed", "views", "workers"}
 """Keys of the data section that say how samples are shown, not which there are."""
@@ -80,6 +81,13 @@ def count_trainings(jobs: Iterable[Job]) -> str:
     said = [f"{count} {role}{'s' if count > 1 else ''}" for role, count in parts if count]
     total = students + len(controls) + len(teachers)
     return f"{total} trainings: {', '.join(said)} (what arms share is trained once)"
+
+
+def could_show(study: Study) -> str:
+    """What the seeds of a study can show of its arms, by the one that has fewest seeds."""
+    compared = [r for r in study.arms.values() if r.control] or list(study.arms.values())
+    seeds = min(len(recipe.seeds) for recipe in compared)
+    return shown_by(seeds, len(compared), len(study.claims) or None)
 
 
 def _control(job: Job, seed: int) -> str:

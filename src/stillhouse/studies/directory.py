@@ -81,6 +81,24 @@ def check_arms(arms: Mapping[str, tuple[Path, Recipe]]) -> None:
         )
 
 
+def check_claims(study: Study, out: Path) -> None:
+    """See that claims were said before any arm was finished; writes nothing.
+
+    Raises:
+        RunError: they differ from those that study.json has, and an arm has numbers by now.
+    """
+    before = read_study_table(out)
+    if before is None or all(arm.state == "waiting" for arm in before.arms):
+        return
+    if before.claims != study.claims:
+        had, asked = (", ".join(names) or "none" for names in (before.claims, study.claims))
+        raise RunError(
+            f"claims of {out} were {had} when its first arm was run, and are {asked} now. Claims "
+            "are said before there are numbers: give those of then, or choose another directory "
+            "for the study (-o DIR). Nothing was overwritten"
+        )
+
+
 @contextmanager
 def said_of_arm(name: str, directory: Path) -> Iterator[None]:
     """Say of which arm something is wrong, and what to do.

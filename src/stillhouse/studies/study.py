@@ -27,6 +27,7 @@ from stillhouse.studies.arms import SharedData, arm_fingerprint
 from stillhouse.studies.directory import (
     arm_directories,
     check_arms,
+    check_claims,
     held,
     is_asked,
     is_study_directory,
@@ -142,6 +143,7 @@ def run_study(
         return StudyOutcome(out, kept.plain())
     with platform.main_holds(lambda: held(out)):
         check_arms({name: (job.out, job.recipe) for name, job in prepared.jobs.items()})
+        check_claims(study, out)
         notes, held_out = _Notes(prepared), HeldOutScores()
         platform.wait()  # all have read what was there before anything is written
         table = platform.by_main(lambda: notes.begin(study)) or {}
