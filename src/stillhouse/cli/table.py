@@ -83,6 +83,8 @@ def print_scores(console: Console, scores: Mapping[str, Any], directory: Path) -
     console.print(score_table(scores))
     console.print("")
     console.print(verdict["sentence"], style=STYLES.get(verdict["word"], "bold"), markup=False)
+    if verdict.get("covers"):
+        console.print(verdict["covers"], markup=False)
     for caution in scores.get("cautions", ()):
         console.print(caution, style="yellow", markup=False)
     console.print(f"student: {directory / 'student.safetensors'}", markup=False)

@@ -125,6 +125,27 @@ class TransferRecord(Record):
     sets: tuple[TransferSet, ...]
 
 
+class WithRows(Record):
+    """What the rows of the test set add to a verdict over seeds.
+
+    Args:
+        rows: of the test set.
+        low, high: 95 % interval for other seeds and other rows; None with one seed.
+        over_seeds, over_rows: standard errors of the gain by each.
+        gained, lost: with one seed, rows that only the student gets right, and only the control.
+        p: of McNemar's exact test of these, two-sided.
+    """
+
+    rows: int
+    low: float | None
+    high: float | None
+    over_seeds: float | None
+    over_rows: float
+    gained: int | None = None
+    lost: int | None = None
+    p: float | None = None
+
+
 class Verdict(Record):
     """Mean paired gain of the student over its control, and what it says.
 
@@ -141,6 +162,8 @@ class Verdict(Record):
         p: two-sided; None with one seed.
         margin: a difference that does not matter, in the metric's own unit, unscaled.
         could_show: what so many seeds can show, in words.
+        covers: what the interval covers, in words.
+        with_rows: the interval for other rows as well, where the metric is a mean over rows.
     """
 
     word: str
@@ -155,6 +178,8 @@ class Verdict(Record):
     p: float | None = None
     margin: float | None = None
     could_show: str = ""
+    covers: str = ""
+    with_rows: WithRows | None = None
 
     def __str__(self) -> str:
         return self.sentence

@@ -20,6 +20,7 @@ from stillhouse.records.run import (
 )
 from stillhouse.records.run import TransferSet as TransferSetRecord
 from stillhouse.runs.job.job import Job
+from stillhouse.runs.judging.coverage import covered
 from stillhouse.runs.judging.integers import integer_bytes
 from stillhouse.runs.judging.regime import cautions, rise, validation_of
 from stillhouse.runs.judging.scoring import ScoredModel
@@ -45,7 +46,7 @@ def verdict_of(job: Job, scored: Sequence[ScoredModel]) -> Verdict:
     # A share of the test set is a multiple of one row: the interval is not narrower than that.
     images = len(job.data.splits.test) if job.task.metric.share else None
     margin = job.recipe.verdict.margin
-    return judge(
+    judged = judge(
         job.method.name,
         student,
         control,
@@ -53,6 +54,8 @@ def verdict_of(job: Job, scored: Sequence[ScoredModel]) -> Verdict:
         images=images,
         margin=None if margin is None else margin / metric.scale,
     )
+    teachers = len([one for one in scored if one.role == "teacher"])
+    return covered(judged, answers_of(scored), metric, teachers=teachers)
 
 
 def _run(one: ScoredModel) -> TrainedRun:
