@@ -1,13 +1,12 @@
 """Models for inference by another head: plain modules that need no hooks and no bridge."""
 
-import copy
-
 import torch
 from torch import Tensor, nn
 
 from stillhouse.bridges.heads import mixture
 from stillhouse.engine.taps import Taps, tap_problem
 from stillhouse.errors import ModelError
+from stillhouse.models.given import copied, distinct_tensors
 from stillhouse.models.outputs import named_outputs
 
 
@@ -27,13 +26,13 @@ def with_head(model: nn.Module, path: str, head: nn.Module) -> nn.Module:
     >>> with_head(model, "1", nn.Linear(4, 3))(torch.zeros(1, 2, 2)).shape
     torch.Size([1, 3])
     """
-    fresh = copy.deepcopy(head)
+    fresh = copied(head)
     if not path:
         return fresh
     problem = tap_problem(model, path, who=type(model).__name__)
     if problem:
         raise ModelError(f"no place for another head: {problem}")
-    made = copy.deepcopy(model)
+    made = copied(model)
     made.set_submodule(path, fresh)
     return made
 
@@ -58,7 +57,7 @@ def folded(bridge: nn.Module, head: nn.Linear) -> nn.Linear:
     if not is_plain(head):
         raise ModelError(f"only a plain Linear can be folded, and the head is a {_kind(head)}")
     if type(bridge) is nn.Identity:
-        return copy.deepcopy(head)
+        return copied(head)
     if not isinstance(bridge, nn.Linear) or not is_plain(bridge):
         raise ModelError(
             f"only a plain Linear or an Identity can be folded into a head, and the bridge is a "
@@ -112,8 +111,8 @@ def joined(bridge: nn.Module, head: nn.Module) -> nn.Module:
     linear = type(bridge) is nn.Identity or is_plain(bridge)
     if linear and isinstance(head, nn.Linear) and is_plain(head):
         return folded(bridge, head)
-    both = nn.Sequential(copy.deepcopy(bridge), copy.deepcopy(head))
-    place = next((value.device for value in head.state_dict().values()), None)
+    both = nn.Sequential(copied(bridge), copied(head))
+    place = next((value.device for value in distinct_tensors(head).values()), None)
     return both if place is None else both.to(place)
 
 
@@ -182,7 +181,7 @@ class MixtureOfOutputs(nn.Module):
 
     def __init__(self, model: nn.Module, own: str, other: str, alpha: float) -> None:
         super().__init__()
-        self.model = copy.deepcopy(model)
+        self.model = copied(model)
         self.names = (own, other)
         self._mix = mixture(alpha)
 
@@ -218,8 +217,8 @@ class TailModel(nn.Module):
         problem = tap_problem(model, tap, who=type(model).__name__)
         if problem:
             raise ModelError(f"no place to go on from: {problem}")
-        self.model = copy.deepcopy(model)
-        self.tail = copy.deepcopy(tail)
+        self.model = copied(model)
+        self.tail = copied(tail)
         self._tap = tap
 
     def forward(self, image: Tensor) -> Tensor:

@@ -1,6 +1,5 @@
 """Tails: what a network computes after a tap, as a module by itself; traced, never edited."""
 
-import copy
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
@@ -9,6 +8,7 @@ from torch import Tensor, fx, nn
 
 from stillhouse.engine.taps import INPUT, split_tap, tap_problem
 from stillhouse.errors import ModelError
+from stillhouse.models.given import copied
 
 
 def tail_of(module: nn.Module, tap: str, *, image: Tensor | None = None) -> nn.Module:
@@ -119,7 +119,7 @@ def _cut(module: nn.Module, tap: str, image: Tensor | None, cut: Cut) -> nn.Modu
     problem = tap_problem(module, tap, who=who)
     if problem or suffix not in ("", INPUT):
         raise ModelError(problem or f"'{tap}' is one of several outputs; name a tap of one tensor")
-    root = copy.deepcopy(module)
+    root = copied(module)
     graphs = []
     for training in (True, False):
         graph = _traced(root.train(training), path, image, who)

@@ -9,6 +9,7 @@ from stillhouse.engine.flags import Flags
 from stillhouse.engine.nodes import Role
 from stillhouse.engine.signals import Signals
 from stillhouse.errors import WiringError
+from stillhouse.models.given import set_eval
 
 
 def listen(role: Role, parts: Sequence[str], signals: Mapping[str, Tensor]) -> Signals:
@@ -32,7 +33,7 @@ def listen(role: Role, parts: Sequence[str], signals: Mapping[str, Tensor]) -> S
         raise WiringError(f"role '{role.name}'", problems)
     flags = Flags([role.module])
     try:
-        role.module.eval()
+        set_eval(role.module)
         role.open(parts)
         role.watch()
         with torch.no_grad():

@@ -12,6 +12,7 @@ from stillhouse.engine.flags import Flags
 from stillhouse.engine.heads import distilled_beside, find_head, makes_logits
 from stillhouse.engine.signals import LOGITS
 from stillhouse.errors import ModelError
+from stillhouse.models.given import set_eval
 from stillhouse.models.outputs import named_outputs
 
 PROBE_BATCH = 2
@@ -59,7 +60,7 @@ def probe_taps(module: nn.Module, image: Sequence[int]) -> list[TapRow]:
     ]
     flags = Flags([module])
     try:
-        module.eval()
+        set_eval(module)
         with torch.no_grad():
             output = module(torch.zeros(PROBE_BATCH, *image))
     except Exception as error:

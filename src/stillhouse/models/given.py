@@ -7,7 +7,7 @@ import copy
 import io
 import warnings
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,8 @@ from stillhouse.errors import ModelError
 
 WRAPPERS = (DataParallel, DistributedDataParallel, AveragedModel)
 """What holds a network under ``module`` and answers as that does."""
+M = TypeVar("M", bound=nn.Module)
+
 MAKE = "give a function that makes it"
 
 
@@ -84,7 +86,7 @@ def _lacks_weights(network: nn.Module) -> str | None:
     return None
 
 
-def copied(network: nn.Module, *, who: str = "network") -> nn.Module:
+def copied(network: M, *, who: str = "network") -> M:
     """A copy that shares nothing with the network, its modes and frozen parameters included.
 
     What a layer keeps of its last forward pass (an activation, the weight that ``weight_norm``
@@ -106,19 +108,47 @@ def copied(network: nn.Module, *, who: str = "network") -> nn.Module:
         if not value.is_leaf
     }
     try:
-        if isinstance(network, torch.jit.ScriptModule):  # its deepcopy has parameters that are none
-            file = io.BytesIO()
-            with warnings.catch_warnings():  # TorchScript is the user's choice, and given already
-                warnings.filterwarnings("ignore", message="`torch.jit")
-                torch.jit.save(network, file)
-                file.seek(0)
-                loaded: nn.Module = torch.jit.load(file)
-            return loaded
+        for part in _scripts(network):  # its deepcopy has parameters that are none
+            memo[id(part)] = _loaded_again(part)
         return copy.deepcopy(network, memo)
     except Exception as error:
         at = _uncopyable(network) or type(network).__name__
         said = f"{who} ({type(network).__name__}) cannot be copied: {at} ({_first(error)})"
         raise ModelError(f"{said}; leave that out of the network, or {MAKE}") from error
+
+
+def _scripts(network: nn.Module) -> list[torch.jit.ScriptModule]:
+    """Networks of TorchScript in it, or itself; not the parts that these have."""
+    if isinstance(network, torch.jit.ScriptModule):
+        return [network]
+    return [each for part in network.children() for each in _scripts(part)]
+
+
+def _loaded_again(script: torch.jit.ScriptModule) -> nn.Module:
+    file = io.BytesIO()
+    with warnings.catch_warnings():  # TorchScript is the user's choice, and given already
+        warnings.filterwarnings("ignore", message="`torch.jit")
+        torch.jit.save(script, file)
+        file.seek(0)
+        loaded: nn.Module = torch.jit.load(file)
+    return loaded.train(script.training)
+
+
+class Scripted(nn.Module):
+    """A network of TorchScript within an ordinary module, which can have hooks.
+
+    >>> net = Scripted(torch.jit.trace(nn.Linear(2, 3), torch.ones(1, 2)))
+    >>> net(torch.ones(4, 2)).shape
+    torch.Size([4, 3])
+    """
+
+    def __init__(self, script: torch.jit.ScriptModule) -> None:
+        super().__init__()
+        self.script = script
+
+    def forward(self, *inputs: Any) -> Any:
+        """What the network gives."""
+        return self.script(*inputs)
 
 
 def _tensors(held: object) -> Iterator[Tensor]:

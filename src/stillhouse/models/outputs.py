@@ -136,6 +136,33 @@ def output_problem(output: Any, asked: str | int | None = None) -> str:
     )
 
 
+class LogitsOnly(nn.Module):
+    """A network of any outputs as one from images to logits.
+
+    Raises:
+        ModelError: (when it is called) none of its outputs is the logits.
+
+    >>> import torch
+    >>> class Two(nn.Module):
+    ...     def forward(self, x):
+    ...         return {"features": x, "logits": 2 * x}
+    >>> LogitsOnly(Two())(torch.ones(1))
+    tensor([2.])
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> Tensor:
+        """The logits."""
+        output = self.network(image)
+        named = named_outputs(output)
+        if LOGITS not in named:
+            raise ModelError(f"{type(self.network).__name__}: {output_problem(output)}")
+        return named[LOGITS]
+
+
 class NamedOutputs:
     """A hook after a network's forward: its outputs by name, with its logits among them.
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 
 def he_normal_(module: nn.Module, *, linear_std: float | None = None) -> None:
@@ -53,7 +53,8 @@ def describe(module: nn.Module) -> ModelSize:
     >>> describe(nn.Linear(3, 2))
     ModelSize(parameters=8, bytes=32)
     """
-    tensors = {id(tensor): tensor for tensor in module.state_dict(keep_vars=True).values()}
+    kept = module.state_dict(keep_vars=True).values()
+    tensors = {id(each): each for each in kept if isinstance(each, Tensor)}
     return ModelSize(
         parameters=sum(parameter.numel() for parameter in module.parameters()),
         bytes=sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()),

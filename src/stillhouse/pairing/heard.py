@@ -15,6 +15,7 @@ from stillhouse.engine.maps import MAP, MapLayout
 from stillhouse.engine.signals import LOGITS
 from stillhouse.engine.taps import split_tap
 from stillhouse.errors import ModelError
+from stillhouse.models.given import set_eval
 from stillhouse.models.outputs import layer_output, named_outputs
 
 _ATTENTION_CLASS = re.compile(r"(Attention|Attn)[A-Z0-9]?\w?$|^MHSA$", re.ASCII)
@@ -63,7 +64,7 @@ def hear(module: nn.Module, image: Tensor) -> list[HeardMap]:
     listener = _Listener(module, len(image))
     flags = Flags([module])
     try:
-        module.eval()
+        set_eval(module)
         with torch.no_grad():
             output = module(image)
     except Exception as error:

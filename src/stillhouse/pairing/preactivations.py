@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from stillhouse.engine.flags import Flags
 from stillhouse.engine.maps import MAP, TOKENS
+from stillhouse.models.given import set_eval
 
 NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SiLU, nn.GELU, nn.Hardswish)
@@ -85,7 +86,7 @@ def before_relu(module: nn.Module, image: Tensor, taps: Sequence[str]) -> tuple[
     handles = [part.register_forward_hook(listen(name)) for name, part in parts]
     flags = Flags([module])
     try:
-        module.eval()
+        set_eval(module)
         with torch.no_grad():
             module(image[:IMAGES])
     finally:
@@ -143,7 +144,7 @@ def _listen(module: nn.Module, image: Tensor, taps: Sequence[str]) -> list[MapOu
     try:
         for name, part in module.named_modules():
             listen(name, part)
-        module.eval()
+        set_eval(module)
         with torch.no_grad():
             module(image)
     finally:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.errors import WeightsError
+from stillhouse.records.extra_state import described
 
 LENGTH = 16
 """Hexadecimal digits of a fingerprint: 64 bits."""
@@ -39,20 +40,23 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def weights_fingerprint(module_or_state: nn.Module | Mapping[str, Tensor]) -> str:
+def weights_fingerprint(
+    module_or_state: nn.Module | Mapping[str, Any], *, who: str | None = None
+) -> str:
     """SHA-256 over the sorted names, dtypes, shapes and bytes of parameters and buffers.
 
     Layout in memory (channels last or not), order and device do not matter; every bit of a
-    value does.
+    value does. What modules keep besides (``get_extra_state``) counts by its values.
 
     Args:
         module_or_state: a module (its state dict is taken) or a state dict.
+        who: what the user calls the network, in messages.
 
     Returns:
         64 hexadecimal digits.
 
     Raises:
-        WeightsError: an entry is not a tensor, or not a dense one.
+        WeightsError: a tensor is not a dense one, or an extra state holds what cannot be kept.
 
     >>> weights_fingerprint({"w": torch.zeros(2)})[:8]
     'ad7dba12'
@@ -65,15 +69,29 @@ def weights_fingerprint(module_or_state: nn.Module | Mapping[str, Tensor]) -> st
     digest = hashlib.sha256()
     for name in sorted(state):
         tensor = state[name]
-        if not isinstance(tensor, Tensor) or tensor.layout != torch.strided or tensor.is_meta:
+        if not isinstance(tensor, Tensor):
+            digest.update(f"{name!r} {_extra(name, tensor, who)}\n".encode())
+            continue
+        if tensor.layout != torch.strided or tensor.is_meta:
             raise WeightsError(
-                f"cannot fingerprint '{name}': it is no dense tensor with values "
+                f"{_of(who)}cannot fingerprint '{name}': it is no dense tensor with values "
                 f"({type(tensor).__name__}); leave it out"
             )
         digest.update(f"{name!r} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         values = tensor.detach().cpu().contiguous().reshape(-1)
         digest.update(values.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _extra(name: str, value: object, who: str | None) -> str:
+    try:
+        return described(value)
+    except WeightsError as error:
+        raise WeightsError(f"{_of(who)}the state '{name}' cannot be kept: {error}") from None
+
+
+def _of(who: str | None) -> str:
+    return "" if who is None else f"{who}: "
 
 
 class Difference(NamedTuple):

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -11,24 +12,35 @@ from safetensors.torch import save
 from torch import Tensor
 
 from stillhouse.records.checked import CHECKSUM, EDITED, WITHOUT, ErrorKind, damaged, unreadable
+from stillhouse.records.extra_state import decoded, encoded, without_tensors
 from stillhouse.records.files import replacing
 
 ABOUT = "stillhouse"
 """The key of the metadata that is ours."""
+EXTRA = "extra_state"
+"""The word about a file that holds what is no tensor."""
 
 
-def save_tensors(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+def save_tensors(path: Path, state: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
     """A state dict as safetensors; tied tensors are written once per name, as it lists them.
 
-    ``load_state_dict(load_file(path), strict=True)`` on the bare module takes it.
+    ``load_state_dict(load_file(path), strict=True)`` on the bare module takes it. What else modules
+    keep (``get_extra_state``) is in the metadata, and `load_state` gives it back.
 
     Args:
         path: of the file.
-        state: any tensors.
+        state: tensors, and what `stillhouse.records.extra_state` allows.
         metadata: words about them, kept as JSON under ``stillhouse`` beside their checksum.
     """
-    plain = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
+    extra = without_tensors(state)
+    plain = {
+        name: value.detach().cpu().contiguous().clone()
+        for name, value in state.items()
+        if name not in extra
+    }
     words = {str(key): str(value) for key, value in metadata.items()}
+    if extra:
+        words[EXTRA] = encoded(extra)
     # safetensors writes its keys in any order: under one key, equal products are equal files.
     about = json.dumps({**words, CHECKSUM: _checksum(plain, words)}, sort_keys=True)
     with replacing(path) as fresh:
@@ -60,6 +72,12 @@ def load_tensors(
     if known != _checksum(tensors, words):
         raise damaged(path, EDITED, error, again)
     return tensors, words
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """The state dict that `save_tensors` wrote, extra states included; nothing is compared."""
+    tensors, words = _read(path)
+    return {**tensors, **(decoded(words[EXTRA]) if EXTRA in words else {})}
 
 
 def check_tensors(path: Path, error: ErrorKind, again: str) -> None:

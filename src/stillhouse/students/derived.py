@@ -1,6 +1,5 @@
 """What a derivation gives: the new network, what became of each layer, what was left as it is."""
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from stillhouse.errors import ModelError, nearest
+from stillhouse.models.given import copied
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def rebuilt(
     (UnchangedLayer(path='1', why='asked for'),)
     """
     check_paths(module, keep)
-    made = copy.deepcopy(module)
+    made = copied(module, who="teacher")
     owners = _owners(made)
     read_inside = [path for path, part in made.named_modules() if isinstance(part, WHOLE)]
     aliases = _aliases(made)

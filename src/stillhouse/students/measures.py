@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from stillhouse.engine.flags import Flags
 from stillhouse.engine.seeding import seeded
+from stillhouse.models.given import set_eval
 from stillhouse.models.weights import describe
 
 Shape = tuple[int, int, int]
@@ -104,7 +105,11 @@ def file_bytes(module: nn.Module) -> int:
     from safetensors.torch import save
 
     state = module.state_dict()
-    apart = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
+    apart = {
+        name: tensor.detach().cpu().contiguous().clone()
+        for name, tensor in state.items()
+        if isinstance(tensor, Tensor)  # what a layer keeps besides is in the metadata
+    }
     return len(save(apart))
 
 
@@ -176,7 +181,7 @@ def _resting(modules: Sequence[nn.Module]) -> Iterator[None]:
     flags = Flags(modules)
     try:
         for module in modules:
-            module.eval()
+            set_eval(module)
         with torch.no_grad():
             yield
     finally:

@@ -1,6 +1,5 @@
 """Structured pruning: whole channels go, and with them all weights that read or feed them."""
 
-import copy
 import math
 import warnings
 from collections.abc import Sequence
@@ -9,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.errors import MissingExtra, ModelError
+from stillhouse.models.given import copied, set_eval
+from stillhouse.models.outputs import LogitsOnly
 from stillhouse.students.derived import (
     Change,
     DerivedModel,
@@ -56,7 +57,8 @@ def prune(
     keep = classifier(teacher) if keep is None else keep
     check_paths(teacher, keep)
     _check_narrowest(teacher, ratio, keep)
-    made = copy.deepcopy(teacher).eval()
+    made = copied(teacher, who="teacher")
+    set_eval(made)
     before = _outputs(made, image)
     needs = {name: parameter.requires_grad for name, parameter in made.named_parameters()}
     made.requires_grad_(True)  # the graph is traced by autograd
@@ -107,7 +109,7 @@ def _check_narrowest(teacher: nn.Module, ratio: float, keep: Sequence[str]) -> N
 
 def _outputs(module: nn.Module, image: Tensor) -> tuple[int, ...]:
     with torch.no_grad():
-        return tuple(module(image).shape[1:])
+        return tuple(LogitsOnly(module)(image).shape[1:])
 
 
 def _compared(

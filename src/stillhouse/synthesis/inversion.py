@@ -18,6 +18,7 @@ from stillhouse.engine.signals import Signals
 from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.errors import WiringError
+from stillhouse.models.given import set_eval
 from stillhouse.synthesis.inputs import (
     ConstantBatch,
     ParameterBatch,
@@ -135,7 +136,8 @@ class Inversion(Maker):
         try:
             homes.place(teacher.device, channels_last=True)
             for module in modules:
-                module.eval().requires_grad_(False)
+                set_eval(module)
+                module.requires_grad_(False)
             yield make
         finally:
             if current is not None:

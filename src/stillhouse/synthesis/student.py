@@ -1,7 +1,5 @@
 """The student of a synthesis: trained beside the images that are made, and kept with them."""
 
-import copy
-
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +11,7 @@ from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.functional import kl
 from stillhouse.models import build_model, weights_fingerprint
+from stillhouse.models.given import copied
 from stillhouse.synthesis.inputs import RandomShift
 from stillhouse.synthesis.session import Session
 from stillhouse.synthesis.teacher import FrozenTeacher
@@ -25,7 +24,7 @@ STUDENT_FILE = "student.safetensors"
 def new_student(student: str | nn.Module, teacher: FrozenTeacher, seed: int) -> nn.Module:
     """A copy of a module, or a fresh network of that name, that may be trained."""
     if isinstance(student, nn.Module):
-        return copy.deepcopy(student)
+        return copied(student, who="student")
     channels, height, _ = teacher.image_shape
     with seeded(seed, "network"):
         return build_model(student, classes=teacher.classes, channels=channels, size=height)

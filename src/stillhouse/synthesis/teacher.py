@@ -14,6 +14,7 @@ from stillhouse.engine.platform import Platform
 from stillhouse.engine.seeding import seeded
 from stillhouse.engine.signals import LOGITS
 from stillhouse.errors import ModelError, WiringError
+from stillhouse.models.given import set_eval
 from stillhouse.models.outputs import named_outputs
 
 TRIAL_IMAGES = 4
@@ -133,7 +134,8 @@ def frozen_teacher(
     flags, homes = Flags([module]), Homes([module])
     try:
         homes.place(platform.device, channels_last=True)
-        module.eval().requires_grad_(False)
+        set_eval(module)
+        module.requires_grad_(False)
         trial = FrozenTeacher(module, shape, 0, means, stds, platform)
         logits = _trial_logits(trial)
         yield FrozenTeacher(module, shape, logits.shape[1], means, stds, platform)

@@ -1,6 +1,5 @@
 """Branches: copies of a network's last part on one trunk, and the gate that weighs their logits."""
 
-import copy
 from dataclasses import dataclass
 
 import torch
@@ -8,6 +7,7 @@ from torch import Tensor, nn
 
 from stillhouse.bridges.shapes import as_map, map_shape
 from stillhouse.bridges.tails import shuffled, tail_of, with_tap
+from stillhouse.models.given import copied
 
 
 class Gate(nn.Module):
@@ -65,7 +65,7 @@ class Grafts:
     @classmethod
     def of(cls, network: nn.Module, tap: str) -> "Grafts":
         """Keeps the network as it is now: later it is listened to, and it learns."""
-        return cls(network, tap, copy.deepcopy(network))
+        return cls(network, tap, copied(network))
 
     def branch(self, image: torch.Size) -> nn.Module:
         """A fresh branch: the last part with its weights in a random order."""
@@ -78,7 +78,7 @@ class Grafts:
         place = next(self.network.parameters()).device
         image = None if self.image is None else torch.zeros(self.image, device=place)
         trunk = with_tap(self.network, self.tap, image=image)
-        return GatedEnsemble(trunk, *(copy.deepcopy(part) for part in parts)).to(place)
+        return GatedEnsemble(trunk, *(copied(part) for part in parts)).to(place)
 
 
 class GatedEnsemble(nn.Module):

@@ -1,6 +1,5 @@
 """PCL: networks that learn from one classifier on all their embeddings, and from mean teachers."""
 
-import copy
 from collections.abc import Sequence
 
 import torch
@@ -21,6 +20,7 @@ from stillhouse.methods.online.cohort import (
 from stillhouse.methods.roles import label_term
 from stillhouse.methods.schedules import sigmoid_rampup
 from stillhouse.methods.settings import Positive, Share, Weight, checked
+from stillhouse.models.given import copied
 
 
 @checked
@@ -102,7 +102,7 @@ def pcl(
         nodes=[*cohort, *means.values(), joint],
         updates=[Update([*(role.name for role in cohort), ENSEMBLE], terms)],
         measures=measures_of(cohort, **{"mean student": f"{steady.name}.logits"}),
-        products={"mean student": lambda: copy.deepcopy(steady.module)},
+        products={"mean student": lambda: copied(steady.module)},
     )
 
 

@@ -1,7 +1,5 @@
 """A student that learns from the running mean of itself."""
 
-import copy
-
 from torch import nn
 
 from stillhouse.engine.nodes import Ema
@@ -10,6 +8,7 @@ from stillhouse.engine.terms import OverTraining, Term
 from stillhouse.functional import kl
 from stillhouse.methods.roles import as_role, label_term
 from stillhouse.methods.settings import Positive, Share, Weight, checked
+from stillhouse.models.given import copied
 
 MEAN = "mean"
 
@@ -73,5 +72,5 @@ def ema_kd(
         nodes=[role, mean],
         updates=[Update("student", [label_term(label_weight), soft])],
         measures={"student": "student.logits", MEAN: f"{MEAN}.logits"},
-        products={MEAN: lambda: copy.deepcopy(mean.module)},
+        products={MEAN: lambda: copied(mean.module)},
     )

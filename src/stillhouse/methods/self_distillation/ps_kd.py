@@ -14,6 +14,7 @@ from stillhouse.errors import WiringError
 from stillhouse.losses import PastPredictions
 from stillhouse.methods.roles import as_role, label_term
 from stillhouse.methods.settings import Share, checked
+from stillhouse.models.given import set_eval
 from stillhouse.models.outputs import named_outputs
 from stillhouse.pairing import shown
 
@@ -79,7 +80,7 @@ def _classes(stage: Stage, facts: Facts) -> int:
     image = shown(stage, role, facts.sample(PROBED))
     flags = Flags([role.module])
     try:
-        role.module.eval()
+        set_eval(role.module)
         with torch.no_grad():
             logits = named_outputs(role.module(image), role.output).get(LOGITS)
     finally:

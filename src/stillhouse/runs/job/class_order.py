@@ -10,6 +10,7 @@ from stillhouse.engine.flags import Flags
 from stillhouse.engine.heads import find_head
 from stillhouse.engine.taps import tap_problem
 from stillhouse.errors import ModelError, RecipeError, nearest
+from stillhouse.models.given import set_eval
 from stillhouse.models.outputs import LOGITS, named_outputs
 
 Names = Sequence[str] | Mapping[str, int]
@@ -125,7 +126,7 @@ def _logits(
 ) -> Tensor | None:
     flags = Flags([module])
     try:
-        module.eval()
+        set_eval(module)
         with torch.no_grad():
             return named_outputs(module(image), output, width).get(LOGITS)
     except Exception:  # what it does on images is tried, and told, when the stage is wired

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from stillhouse.engine.diagnostics import Diagnostic
 from stillhouse.engine.heads import find_head
@@ -96,6 +96,7 @@ def check_kept(
 
 
 def _described(module: nn.Module) -> str:
-    shapes = {key: list(value.shape) for key, value in module.state_dict().items()}
+    state = module.state_dict().items()
+    shapes = {key: list(value.shape) for key, value in state if isinstance(value, Tensor)}
     inside = ", ".join(f"{key} {shape}" for key, shape in shapes.items())
     return f"{type(module).__name__} ({inside or 'no weights'})"

@@ -25,7 +25,7 @@ from stillhouse.models import (
     load_weights,
     weights_fingerprint,
 )
-from stillhouse.models.given import cast_at_border, cast_to, copied, unwrapped
+from stillhouse.models.given import Scripted, cast_at_border, cast_to, copied, unwrapped
 from stillhouse.models.outputs import NamedOutputs
 from stillhouse.recipes.networks import InputSection, ModelSection, StudentSection, TeacherSection
 from stillhouse.recipes.peers import PeerSection, peer_seed
@@ -79,6 +79,8 @@ class Network:
         read_file(module, self.section)
         if self.order is not None:
             self._put_in_order(module, self.order)
+        if isinstance(module, torch.jit.ScriptModule) and isinstance(self.section, TeacherSection):
+            module = Scripted(module)  # a student stays as it is: its weights are a product
         if self._may_return_several and not isinstance(module, torch.jit.ScriptModule):
             module.register_forward_hook(NamedOutputs(self.section.output, self._width))
         if self.dtype is not None:
@@ -181,7 +183,7 @@ class Network:
             module: made under this seed, where it is there already.
         """
         start = self.make(seed) if module is None else module
-        known = {"start": weights_fingerprint(start), **self.code(start)}
+        known = {"start": weights_fingerprint(start, who=self.who), **self.code(start)}
         frozen = [name for name, value in start.named_parameters() if not value.requires_grad]
         held = held_in_eval(start)
         return {**known, **({"frozen": frozen, "in eval mode": held} if frozen or held else {})}

@@ -12,6 +12,7 @@ from stillhouse.engine.task import CLASSIFICATION, Task
 from stillhouse.errors import RecipeError
 from stillhouse.methods import find_method, plain
 from stillhouse.models import Ensemble, weights_fingerprint
+from stillhouse.models.given import set_eval
 from stillhouse.recipes.networks import GENERATION, TeacherSection, asked_of_training
 from stillhouse.runs.job.data import JobData
 from stillhouse.runs.job.networks import Network, behind, make_input, make_network, reading
@@ -88,9 +89,11 @@ class Teacher:
     def together(self, modules: Sequence[nn.Module]) -> Ensemble:
         """The ensemble of its members' modules, each behind its own form of the image."""
         inputs = [member.input for member in self.members]
-        return Ensemble(
+        made = Ensemble(
             [behind(adapter, module) for adapter, module in zip(inputs, modules, strict=True)]
-        ).eval()
+        )
+        set_eval(made)
+        return made
 
     def alone(self, module: nn.Module) -> Stage:
         """The stage that scores it, reading its own form of the image; nothing of it learns."""
@@ -125,7 +128,7 @@ class Teacher:
 
     def identity(self, module: nn.Module) -> str:
         """The weights, and the code where these do not say what they are for."""
-        return "-".join([weights_fingerprint(module), *self._codes(module)])
+        return "-".join([weights_fingerprint(module, who=self.role), *self._codes(module)])
 
     def _codes(self, module: nn.Module) -> list[str]:
         if not isinstance(module, Ensemble) or not self.members:

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
 from torch import nn
 
 from stillhouse.errors import RunError
+from stillhouse.models.given import set_eval
 from stillhouse.recipes.choices import IMPORT
 from stillhouse.recipes.derive import DerivedSection
 from stillhouse.recipes.schema import resolved
@@ -31,6 +31,7 @@ from stillhouse.records.run import (
     StageRecord,
     check_products,
 )
+from stillhouse.records.tensors import load_state
 from stillhouse.runs.directory import CLAIM, ENVIRONMENT, same_run
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.networks import Network
@@ -110,8 +111,9 @@ def kept_student(job: Job) -> nn.Module:
         network = network.out_of(None if teacher is None else teacher.module)
     directory, module = student_directory(job, seed), network.make(seed)
     keeps = StageRecord.read(directory / STAGE).keeps
-    module.load_state_dict(load_file(product_file(directory, keeps, LAST)))
-    return module.eval()
+    module.load_state_dict(load_state(product_file(directory, keeps, LAST)))
+    set_eval(module)
+    return module
 
 
 def _missing_of_stage(directory: Path) -> list[str]:

@@ -26,6 +26,7 @@ from stillhouse.engine.signals import EMBEDDING
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Settings, opened
 from stillhouse.errors import ModelError, WiringError
+from stillhouse.models.given import set_eval
 from stillhouse.pairing.paired import shown
 from stillhouse.records.files import Reading
 from stillhouse.runs.job.data import JobData
@@ -136,7 +137,7 @@ def _width(stage: Graph, data: JobData) -> int | None:
     flags = Flags([role.module])
     try:
         # The head is run once more by itself: in train mode it would move what it has of buffers.
-        role.module.eval()
+        set_eval(role.module)
         with suppress(ModelError, WiringError), torch.no_grad():
             image = shown(stage, role, data.train(0).sample())
             known = {role.reads[0]: image}

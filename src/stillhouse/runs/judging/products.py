@@ -5,11 +5,11 @@ with the teacher's head, is a file that the student's own class loads, where one
 program that torch runs alone.
 """
 
-import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from stillhouse.engine.layout import Homes
 from stillhouse.engine.seeding import seeded
 from stillhouse.engine.wiring import wire
+from stillhouse.models.given import copied, set_eval
+from stillhouse.models.outputs import LogitsOnly
 from stillhouse.records.files import copy_file
 from stillhouse.records.fingerprint import file_hash
 from stillhouse.records.names import slug
@@ -108,7 +110,8 @@ class Products:
             image: a few images of the data.
         """
         own, stage = self.job.student_input, run.training.stage
-        student = copy.deepcopy(stage.role(run.keeps).module).eval()
+        student = copied(stage.role(run.keeps).module, who="student")
+        set_eval(student)
         shown = image if own is None else own(image)
         entries = [self._weights(run)]
         if isinstance(self.job.student, DerivedNetwork):  # no class alone can load its weights
@@ -146,13 +149,14 @@ class Products:
         self, label: str, make: Callable[[], nn.Module], student: nn.Module, image: Tensor
     ) -> list[Product]:
         """A further inference of the stage: in the student's own class, or as a program."""
-        module = make().eval()
+        module = make()
+        set_eval(module)
         weights, program = (
             self._file(f"student-{slug(label, also='')}", end) for end in (WEIGHTS, PROGRAM)
         )
         weights.unlink(missing_ok=True)
         program.unlink(missing_ok=True)
-        if is_one_of(copy.deepcopy(student), module, image):
+        if is_one_of(copied(student, who="student"), module, image):
             about = {"measure": label, "epoch": str(self.epoch)}
             save_tensors(weights, module.state_dict(), about)
             said = f"'{label}' of {self.epoch}, in the student's own class; {_loading(weights)}"
@@ -181,11 +185,18 @@ def is_one_of(bare: nn.Module, module: nn.Module, image: Tensor) -> bool:
     False
     """
     mine, theirs = module.state_dict(), bare.state_dict()
-    if {k: v.shape for k, v in mine.items()} != {k: v.shape for k, v in theirs.items()}:
+    if _shapes(mine) != _shapes(theirs):
         return False
     bare.load_state_dict(mine)
+    set_eval(bare)
     with torch.no_grad():
-        return torch.allclose(bare.eval()(image), module(image), rtol=1e-4, atol=1e-5)
+        own, other = LogitsOnly(bare)(image), LogitsOnly(module)(image)
+    return own.shape == other.shape and torch.allclose(own, other, rtol=1e-4, atol=1e-5)
+
+
+def _shapes(state: Mapping[str, Any]) -> dict[str, Any]:
+    """By name; an extra state of a layer has none."""
+    return {name: getattr(value, "shape", None) for name, value in state.items()}
 
 
 def _loading(path: Path) -> str:

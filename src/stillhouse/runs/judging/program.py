@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.errors import StillhouseError
+from stillhouse.models.outputs import LogitsOnly
 from stillhouse.records.files import write_bytes
 
 ROWS = 2
@@ -25,7 +26,8 @@ def export(module: nn.Module, image: Tensor) -> bytes:
     """The content of a ``.pt2`` file of a module, for batches of any size.
 
     Args:
-        module: in eval mode, on the device of the images; from images to logits.
+        module: in eval mode, on the device of the images. Of one with several outputs the program
+            gives the logits.
         image: two or more images, to trace it on and to check the program.
 
     Raises:
@@ -36,7 +38,8 @@ def export(module: nn.Module, image: Tensor) -> bytes:
     >>> torch.equal(program(image), module(image))
     True
     """
-    file = io.BytesIO()
+    file, who = io.BytesIO(), type(module).__name__
+    module = LogitsOnly(module)
     try:
         with torch.no_grad(), warnings.catch_warnings():
             # torch warns of its own internals here, differently in each version; what matters
@@ -57,9 +60,9 @@ def export(module: nn.Module, image: Tensor) -> bytes:
     except Exception as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         said = lines[0] if lines else type(error).__name__
-        raise ExportError(f"cannot trace {type(module).__name__}: {said}") from error
+        raise ExportError(f"cannot trace {who}: {said}") from error
     if not same:
-        raise ExportError(f"gives another answer than the {type(module).__name__} it traced")
+        raise ExportError(f"gives another answer than the {who} it traced")
     return content
 
 

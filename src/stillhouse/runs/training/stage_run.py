@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from stillhouse.data.batches import Batches
@@ -17,11 +16,12 @@ from stillhouse.engine.seeding import seeded
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Settings, Weights, opened
 from stillhouse.errors import RunError
+from stillhouse.models.given import set_eval
 from stillhouse.records.checked import checksums_of, missing_files
 from stillhouse.records.files import Reading, remove_unfinished
 from stillhouse.records.locks import lock_on
 from stillhouse.records.run import SETTLED, STAGE, StageNotes, StageRecord
-from stillhouse.records.tensors import save_tensors
+from stillhouse.records.tensors import load_state, save_tensors
 from stillhouse.records.writable import check_writable
 from stillhouse.runs.job.data import JobData
 from stillhouse.runs.training.training import Training
@@ -66,10 +66,10 @@ class StageRun:
 
     def weights(self, which: str) -> Weights:
         """The weights of each node that changed, 'last' or 'best'."""
-        weights = {self.keeps: load_file(product_file(self.directory, self.keeps, which))}
+        weights = {self.keeps: load_state(product_file(self.directory, self.keeps, which))}
         others = others_file(self.directory, which)
         if others.exists():
-            for key, value in load_file(others).items():
+            for key, value in load_state(others).items():
                 node, _, name = key.partition("/")
                 weights.setdefault(node, {})[name] = value
         for node in StageRecord.read(self.directory / STAGE).nodes:
@@ -79,8 +79,9 @@ class StageRun:
     def module(self, which: str) -> nn.Module:
         """Its product with the weights of an epoch, in eval mode: the module of its stage."""
         module = self.training.stage.role(self.keeps).module
-        module.load_state_dict(load_file(product_file(self.directory, self.keeps, which)))
-        return module.eval()
+        module.load_state_dict(load_state(product_file(self.directory, self.keeps, which)))
+        set_eval(module)
+        return module
 
     def validation(self, which: str) -> float | None:
         """The task's metric on validation by the first measure, of the last or the best epoch."""

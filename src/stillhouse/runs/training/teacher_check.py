@@ -18,6 +18,7 @@ from stillhouse.data.views import PLAIN_VIEW
 from stillhouse.engine.flags import Flags
 from stillhouse.engine.signals import LOGITS
 from stillhouse.engine.task import Classification
+from stillhouse.models.given import set_eval
 from stillhouse.models.outputs import named_outputs
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.networks import behind, make_input
@@ -119,7 +120,7 @@ def check_given(job: Job, teacher: Teacher, module: nn.Module) -> TeacherCheck:
     home = next((p.device for p in module.parameters()), torch.device("cpu"))
     flags = Flags([module])
     try:
-        module.to(job.data.platform.device).eval()
+        set_eval(module.to(job.data.platform.device))
         return _Examination(job, teacher, module).found()
     finally:
         module.to(home)
@@ -178,7 +179,7 @@ class _Examination:
 
     def _logits(self, image: Tensor, form: Form | None = None) -> Tensor:
         reads = behind(self._adapter(form or Form()), self.module)
-        reads.to(image.device).eval()
+        set_eval(reads.to(image.device))
         with torch.inference_mode():
             parts = [named_outputs(reads(each))[LOGITS] for each in image.split(BATCH)]
         return torch.cat(parts).float().cpu()

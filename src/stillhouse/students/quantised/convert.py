@@ -1,12 +1,12 @@
 """From a trained rounding network to integers, to a file and back, or to plain floats."""
 
-import copy
 from pathlib import Path
 
 from torch import nn
 
 from stillhouse.errors import ModelError
 from stillhouse.models import load_weights
+from stillhouse.models.given import copied
 from stillhouse.models.resnet import NARROW, SkippingPointwise
 from stillhouse.students.quantised.integer import IntegerLayer
 from stillhouse.students.quantised.layers import ConvolutionPlan, Quantised, QuantisedConv2d
@@ -40,10 +40,10 @@ def converted(module: nn.Module) -> nn.Module:
             f"{', '.join(unseen[:3])} of {type(module).__name__} never read a batch in training, "
             "so its range is not known; train the network first, and leave out what it does not use"
         )
-    copied = copy.deepcopy(module).eval()
-    layers = rounding_layers(copied)
-    parts = dict(copied.named_modules())
-    bare = _bare(copied)
+    fresh = copied(module).eval()
+    layers = rounding_layers(fresh)
+    parts = dict(fresh.named_modules())
+    bare = _bare(fresh)
     made = dict(bare.named_modules())
     for path, layer in layers.items():
         form = made[path]
@@ -74,7 +74,7 @@ def integer_form(module: nn.Module) -> nn.Module:
     Raises:
         ModelError: it does not round.
     """
-    return _bare(copy.deepcopy(module).eval())
+    return _bare(copied(module).eval())
 
 
 def unrounded(module: nn.Module) -> nn.Module:
@@ -90,8 +90,8 @@ def unrounded(module: nn.Module) -> nn.Module:
       (0): Linear(in_features=3, out_features=2, bias=True)
     )
     """
-    copied = copy.deepcopy(module).eval()
-    return replaced(copied, {id(part): _plain(part) for part in rounding_layers(copied).values()})
+    fresh = copied(module).eval()
+    return replaced(fresh, {id(part): _plain(part) for part in rounding_layers(fresh).values()})
 
 
 def _seen(layer: Quantised) -> bool:

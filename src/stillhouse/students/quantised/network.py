@@ -1,6 +1,5 @@
 """A network made into one that rounds as int8 arithmetic would, under the names it had."""
 
-import copy
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -8,6 +7,7 @@ from torch import Tensor, nn
 
 from stillhouse.engine.flags import Flags
 from stillhouse.errors import ModelError
+from stillhouse.models.given import copied, set_eval
 from stillhouse.models.resnet import SkippingPointwise
 from stillhouse.students.quantised.layers import Quantised, QuantisedConv2d, QuantisedLinear
 from stillhouse.students.quantised.norms import norms_after
@@ -68,11 +68,12 @@ def quantised(
         )
     if bits not in BITS:
         raise ModelError(f"bits is {bits}; integers of {BITS[0]} to {BITS[-1]} bits are known")
-    copied = copy.deepcopy(module)
-    chosen = _chosen(copied, keep)
-    flags = Flags([copied])
+    fresh = copied(module)
+    chosen = _chosen(fresh, keep)
+    flags = Flags([fresh])
     try:
-        norms = norms_after(copied.eval(), chosen, example_image)
+        set_eval(fresh)
+        norms = norms_after(fresh, chosen, example_image)
     except Exception as error:
         shape = list(example_image.shape)
         raise ModelError(
@@ -87,7 +88,7 @@ def quantised(
             made[id(part)] = QuantisedConv2d.of(part, bits=bits, decay=decay, norm=norm)
         else:
             made[id(part)] = QuantisedLinear.of(part, bits=bits, decay=decay, norm=norm)
-    return replaced(copied, made)
+    return replaced(fresh, made)
 
 
 def replaced(module: nn.Module, made: Mapping[int, nn.Module]) -> nn.Module:
@@ -200,7 +201,8 @@ def share_rounded(module: nn.Module) -> float:
     >>> share_rounded(net)
     0.75
     """
-    rounded = sum(part.weight.numel() for part in rounding_layers(module).values())
+    weights = {id(part.weight): part.weight for part in rounding_layers(module).values()}
+    rounded = sum(weight.numel() for weight in weights.values())
     return rounded / max(sum(p.numel() for p in module.parameters()), 1)
 
 
