@@ -1,6 +1,7 @@
 """Networks as users bring them: wrapped, compiled, half frozen, in another precision."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,10 +9,16 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 import stillhouse as sh
+from stillhouse.engine.fit import NullObserver
 from stillhouse.engine.nodes import Ema, Role
+from stillhouse.engine.optimisers import optimizer_of, sgd
 from stillhouse.errors import ModelError, StillhouseError, WiringError
 from stillhouse.methods import kd, plain
+from stillhouse.models import describe
 from stillhouse.models.given import copied, unwrapped
+from stillhouse.students.derived import numbers
+from stillhouse.students.quantised import quantised
+from stillhouse.students.quantised.network import share_rounded
 
 IMAGES = torch.randn(32, 1, 6, 6, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(32) % 3
@@ -183,6 +190,76 @@ def test_tied_weights_follow_once() -> None:
     mean.follow()
     gap = tied[0].weight - mean.module[0].weight  # type: ignore[index]
     torch.testing.assert_close(gap, torch.full((2, 2), 0.9))
+
+
+def test_tied_weights_learn_count_and_round_once() -> None:
+    class Tied(Net):
+        """Its classifier is there twice."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.again = nn.Linear(4, 3)
+            self.again.weight = self.fc.weight
+
+        def forward(self, image: Tensor) -> Tensor:
+            """Logits of both."""
+            x = self.bn(self.conv(image)).relu().mean((2, 3))
+            return self.fc(x) + self.again(x)  # type: ignore[no-any-return]
+
+    net, distinct = Tied(), 4 * 9 + 4 + 8 + 12 + 3 + 3
+    assert describe(net).parameters == numbers(net) == distinct
+    with plain(net).open(IMAGES, LABELS) as objective:
+        for rule in (sgd(0.1), sgd(0.1, no_decay=("norms", "biases"))):
+            groups = optimizer_of(rule, objective).param_groups
+            assert sum(p.numel() for group in groups for p in group["params"]) == distinct
+    rounding = quantised(net, IMAGES[:2])
+    assert rounding.again.weight is rounding.fc.weight  # type: ignore[union-attr]
+    assert share_rounded(rounding) == (36 + 12) / distinct
+    twin = copied(net)
+    assert twin.again.weight is twin.fc.weight
+    last = trained(net)
+    assert torch.equal(last["again.weight"], last["fc.weight"])
+
+
+class Parametrised(nn.Module):
+    """Three kinds of parametrised weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(2)
+        made = torch.nn.utils.parametrizations
+        self.conv = made.spectral_norm(nn.Conv2d(1, 4, 3))
+        self.mix = made.orthogonal(nn.Linear(4, 4))
+        self.fc = made.weight_norm(nn.Linear(4, 3))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits [B, 3]."""
+        return self.fc(self.mix(self.conv(image).relu().mean((2, 3))))  # type: ignore[no-any-return]
+
+
+def test_parametrised_weights_train_stop_go_on_and_are_copied(tmp_path: Path) -> None:
+    class Stop(NullObserver):
+        """After the first epoch."""
+
+        def epoch(self, record: dict[str, object], _: object) -> None:
+            """Stop."""
+            raise KeyboardInterrupt
+
+    def fitted(**more: object) -> dict[str, Tensor]:
+        stage, rules = kd(Parametrised(), Parametrised()), sh.Settings(checkpoint_seconds=0.0)
+        return sh.fit(stage, DATA, epochs=2, batch_size=8, settings=rules, **more).last["student"]
+
+    whole = fitted()
+    with pytest.raises(KeyboardInterrupt):
+        fitted(directory=tmp_path, observer=Stop())
+    resumed = fitted(directory=tmp_path)
+    start = Parametrised().state_dict()
+    assert all(torch.equal(resumed[name], whole[name]) for name in whole)
+    learnt = {name.partition(".")[0] for name in whole if not torch.equal(whole[name], start[name])}
+    assert learnt == {"conv", "mix", "fc"}
+    net = Parametrised().eval()
+    net.load_state_dict(whole)
+    assert torch.equal(copied(net)(IMAGES), net(IMAGES))
 
 
 def test_what_has_no_weights_yet_is_said() -> None:

@@ -1,13 +1,16 @@
 """Feature formulas against loops in Python's own float64, written from the equations."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
+from torch import Tensor
 
 from stillhouse.functional import (
     boundary_gap,
     hierarchical_context,
+    log_sum,
     mse,
     partial_distance,
     smooth_l1,
@@ -84,6 +87,21 @@ def test_smooth_l1_equals_the_naive_loop(shape: tuple[int, ...]) -> None:
         wanted.append(math.fsum(sizes) / len(sizes))
     assert min(seen) < 1 < max(seen), "both branches are met"
     assert smooth_l1(student, teacher).tolist() == pytest.approx(wanted, rel=1e-6)
+
+
+@pytest.mark.parametrize("distance", [mse, smooth_l1, log_sum, partial_distance])
+def test_what_both_sides_mask_has_no_gap(distance: Callable[[Tensor, Tensor], Tensor]) -> None:
+    inf = float("inf")
+    student = torch.tensor([[1.0, -inf, 2.0], [0.0, -inf, 1.0]], requires_grad=True)
+    teacher = torch.tensor([[0.5, -inf, 2.5], [3.0, -inf, 1.0]])
+    value = distance(student, teacher)
+    value.sum().backward()
+    bare = distance(student.detach()[:, ::2], teacher[:, ::2])
+    scale = 2 / 3 if distance in (mse, smooth_l1) else 1.0  # means over three places, not two
+    torch.testing.assert_close(value.detach(), bare * scale)
+    assert student.grad is not None
+    assert student.grad[:, 1].tolist() == [0.0, 0.0]
+    assert torch.isfinite(student.grad).all()
 
 
 def test_smooth_l1_pulls_no_harder_than_1() -> None:

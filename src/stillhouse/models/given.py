@@ -137,12 +137,12 @@ def _loaded_again(script: torch.jit.ScriptModule) -> nn.Module:
 class Scripted(nn.Module):
     """A network of TorchScript within an ordinary module, which can have hooks.
 
-    >>> net = Scripted(torch.jit.trace(nn.Linear(2, 3), torch.ones(1, 2)))
+    >>> net = Scripted(nn.Linear(2, 3))
     >>> net(torch.ones(4, 2)).shape
     torch.Size([4, 3])
     """
 
-    def __init__(self, script: torch.jit.ScriptModule) -> None:
+    def __init__(self, script: nn.Module) -> None:
         super().__init__()
         self.script = script
 

@@ -42,6 +42,8 @@ def check(job: Job) -> None:
     untrained = Teachers(job, dry_run=dry_run).trained(seed)
     teacher = None if untrained is None else untrained.module
     job = replace(job, student=job.student.out_of(teacher))
+    if teacher is not None:
+        job.teacher_identity(teacher)  # whose state may be none that can be kept
     if teacher is not None and job.recipe.transfer is not None:
         check_transfer(job, teacher)
     seen_by_student, start = stand_in(job), job.start(seed)

@@ -9,14 +9,17 @@ import yaml
 from torch import Tensor, nn
 
 import stillhouse as sh
-from stillhouse.errors import ModelError, StillhouseError
+from stillhouse.errors import ModelError, RunError, StillhouseError, WeightsError
+from stillhouse.models import load_weights
 from stillhouse.models.given import cast_to
 from stillhouse.recipes import make_recipe
 from stillhouse.recipes.networks import StudentSection, TeacherSection
+from stillhouse.records.extra_state import described
+from stillhouse.records.tensors import save_tensors
 from stillhouse.runs.job.networks import Network
 from stillhouse.runs.job.watcher import SilentWatcher
 from stillhouse.runs.preflight import networks_told
-from stillhouse.runs.run import Objects, prepare
+from stillhouse.runs.run import Objects, Outcome, prepare
 
 OPTIONS = {"limit": 100, "augment": "none"}
 
@@ -36,6 +39,22 @@ class Net(nn.Module):
         return self.fc(x.mean((2, 3)))  # type: ignore[no-any-return]
 
 
+class Stateful(Net):
+    """Keeps more than tensors in its state dict."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: object = None
+
+    def get_extra_state(self) -> object:
+        """Something of its own."""
+        return self.kept
+
+    def set_extra_state(self, state: object) -> None:
+        """Take it back."""
+        self.kept = state
+
+
 class Listening(SilentWatcher):
     """Keeps what is said."""
 
@@ -48,14 +67,19 @@ class Listening(SilentWatcher):
 
 
 def test_what_is_named_keeps_its_bits_and_is_told(tmp_path: Path) -> None:
-    net, watcher = Net(), Listening()
-    before = {name: value.clone() for name, value in net.state_dict().items()}
-    outcome = sh.distill(
-        data="digits", student={"model": net, "frozen": ["conv", "b?"]},
-        teacher={"model": Net(), "dtype": "bfloat16"},
-        out=tmp_path / "run", epochs=1, seeds=1, data_options=OPTIONS, watcher=watcher,
-    )  # fmt: skip
-    now = outcome.student.state_dict()
+    net, teacher, watcher = Stateful(), Stateful(), Listening()
+    net.kept = {"calls": (1, "two"), 3: torch.ones(2)}
+    before = {name: value.clone() for name, value in Net().state_dict().items()}
+
+    def run() -> Outcome:
+        return sh.distill(
+            data="digits", student={"model": net, "frozen": ["conv", "b?"]},
+            teacher={"model": teacher, "dtype": "bfloat16"},
+            out=tmp_path / "run", epochs=1, seeds=1, data_options=OPTIONS, watcher=watcher,
+        )  # fmt: skip
+
+    outcome = run()
+    now = {name: outcome.student.state_dict()[name] for name in before}
     moved = {name.partition(".")[0] for name in now if not torch.equal(now[name], before[name])}
     assert moved == {"last", "fc"}
     told = [line for line in watcher.said if line.startswith("student: ")]
@@ -63,6 +87,13 @@ def test_what_is_named_keeps_its_bits_and_is_told(tmp_path: Path) -> None:
     resolved = yaml.safe_load((outcome.directory / "resolved.yaml").read_text())
     assert resolved["student"]["frozen"] == ["conv", "bn"]
     assert resolved["teacher"]["dtype"] == "bfloat16"
+    again = run()  # found finished: its student is read from the file
+    for student in (outcome.student, again.student):
+        assert described(student.kept) == described(net.kept)
+    assert all(torch.equal(again.student.state_dict()[name], now[name]) for name in now)
+    net.kept = {"calls": (1, "three")}
+    with pytest.raises(RunError, match="made with another student"):
+        run()
 
 
 def test_what_came_frozen_is_told_and_written_down(tmp_path: Path) -> None:
@@ -130,3 +161,18 @@ def test_a_weight_that_the_type_cannot_hold_is_named() -> None:
     nn.init.constant_(layer.weight, 1e6)
     with pytest.raises(ModelError, match=r"teacher: 1 values of 'weight' are beyond 65504"):
         cast_to(layer, torch.float16, who="teacher")
+
+
+def test_a_state_that_no_checkpoint_gives_back_is_refused_by_its_role(tmp_path: Path) -> None:
+    teacher = Stateful()
+    teacher.kept = object()
+    with pytest.raises(WeightsError, match=r"teacher: the state '_extra_state' cannot be kept: it"):
+        sh.distill(data="digits", student=Net, teacher=teacher, out=tmp_path, data_options=OPTIONS)
+
+
+def test_a_file_of_ours_gives_back_what_is_no_tensor(tmp_path: Path) -> None:
+    net, other = Stateful(), Stateful()
+    net.kept = {"calls": 7}
+    save_tensors(tmp_path / "s.safetensors", net.state_dict(), {})
+    load_weights(other, tmp_path / "s.safetensors")
+    assert other.kept == {"calls": 7}

@@ -1,6 +1,7 @@
 """Teachers that are given as objects are scored and listened to, never wired as what learns."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -8,9 +9,11 @@ from torch import Tensor, nn
 
 import stillhouse as sh
 from stillhouse.errors import WiringError
-from stillhouse.recipes.networks import StudentSection
+from stillhouse.models.given import copied
+from stillhouse.recipes.networks import StudentSection, TeacherSection
 from stillhouse.runs.job.networks import Network
 
+IMAGE = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 OPTIONS = {"limit": 100, "augment": "none"}
 
 
@@ -24,6 +27,14 @@ class Net(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Logits [B, 10]."""
         return self.fc(image.flatten(1))  # type: ignore[no-any-return]
+
+
+class Several(Net):
+    """Features beside the logits."""
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        """Both."""
+        return image.flatten(1)[:, :10], self.fc(image.flatten(1))
 
 
 class Faulty(Net):
@@ -47,6 +58,18 @@ def test_a_given_teacher_only_teaches(kind: str, tmp_path: Path) -> None:
         data_options=OPTIONS,
     )  # fmt: skip
     assert outcome is not None
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+@pytest.mark.parametrize("how", [torch.jit.script, lambda net: torch.jit.trace(net, IMAGE)])
+def test_of_a_scripted_teacher_an_output_is_named_and_its_precision_chosen(how: Any) -> None:
+    own = Several().eval()
+    section = TeacherSection(model="Several", output=1, dtype="bfloat16")
+    made = Network(section, 10, 1, 8, how(own)).make(0)
+    wanted = own.bfloat16()(IMAGE.bfloat16())[1].float()
+    for network in (made, copied(made)):
+        torch.testing.assert_close(network(IMAGE)["logits"], wanted, rtol=0.02, atol=0.01)
+        assert network(IMAGE)["logits"].dtype == torch.float32
 
 
 def test_a_fault_of_the_teacher_names_the_teacher(tmp_path: Path) -> None:

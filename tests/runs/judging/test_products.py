@@ -1,5 +1,6 @@
 """Products of a run: each file alone answers as the inference that was measured."""
 
+import io
 import json
 import subprocess
 import sys
@@ -14,7 +15,9 @@ from tiny import tiny_net
 from torch import Tensor, nn
 
 import stillhouse as sh
+from stillhouse.models.outputs import NamedOutputs
 from stillhouse.runs.job.watcher import SilentWatcher
+from stillhouse.runs.judging.products import is_one_of
 from stillhouse.runs.judging.program import ExportError, export
 
 MEASURED = ("teacher head", "mixture")
@@ -189,3 +192,24 @@ def test_a_program_that_knows_the_size_of_its_batch_is_refused() -> None:
 
     with pytest.raises(ExportError, match="cannot trace Fixed: "):
         export(Fixed(), torch.ones(4, 3, 2, 2))
+
+
+class Outputs(nn.Module):
+    """Features and logits, of which a run makes outputs by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(3, 2)
+        self.register_forward_hook(NamedOutputs(1, 2))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Both."""
+        return x, self.fc(x)
+
+
+def test_a_network_of_several_outputs_is_compared_and_exported_by_its_logits() -> None:
+    net, twin, image = Outputs().eval(), Outputs().eval(), torch.randn(4, 3)
+    assert is_one_of(twin, net, image)
+    assert not is_one_of(nn.Linear(3, 2), net, image)
+    program = torch.export.load(io.BytesIO(export(net, image))).module()
+    assert torch.equal(program(image), net.fc(image))

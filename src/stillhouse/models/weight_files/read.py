@@ -4,8 +4,6 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors.torch import load_file
-
 from stillhouse.errors import WeightsError
 from stillhouse.models.weight_files.content import (
     INDEX,
@@ -15,7 +13,7 @@ from stillhouse.models.weight_files.content import (
     content_of,
 )
 from stillhouse.models.weight_files.pickled import damaged, read_pickled
-from stillhouse.records.tensors import check_tensors
+from stillhouse.records.tensors import check_tensors, load_state
 
 IN_FOLDER = (
     "model.safetensors",
@@ -44,7 +42,7 @@ def read_weights(file: Path) -> object:
     if content.kind == SAFETENSORS:
         check_tensors(file, WeightsError, "make or copy it again")
         try:
-            return load_file(file)
+            return load_state(file)
         except Exception as fault:  # a damaged file can make the reader raise anything
             raise WeightsError(damaged(file, fault)) from fault
     return read_pickled(file)

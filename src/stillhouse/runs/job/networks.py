@@ -379,9 +379,9 @@ def check_apart(student: nn.Module, peers: Sequence[nn.Module]) -> None:
     Raises:
         ModelError: two do, so that neither has anything to tell the other.
     """
-    known = {weights_fingerprint(student): "the student"}
+    known = {weights_fingerprint(student, who="student"): "the student"}
     for at, module in enumerate(peers, start=1):
-        twin = known.setdefault(weights_fingerprint(module), name := f"peer {at}")
+        twin = known.setdefault(weights_fingerprint(module, who=f"peer {at}"), name := f"peer {at}")
         if twin != name:
             raise ModelError(
                 f"{name} starts with the very weights of {twin}, so they have nothing to tell "

@@ -19,6 +19,7 @@ from stillhouse.engine.seeding import seeded
 from stillhouse.engine.wiring import wire
 from stillhouse.models.given import copied, set_eval
 from stillhouse.models.outputs import LogitsOnly
+from stillhouse.records.extra_state import without_tensors
 from stillhouse.records.files import copy_file
 from stillhouse.records.fingerprint import file_hash
 from stillhouse.records.names import slug
@@ -113,7 +114,7 @@ class Products:
         student = copied(stage.role(run.keeps).module, who="student")
         set_eval(student)
         shown = image if own is None else own(image)
-        entries = [self._weights(run)]
+        entries = [self._weights(run, student)]
         if isinstance(self.job.student, DerivedNetwork):  # no class alone can load its weights
             what = f"the student of {self.epoch}, {self.job.student.section.model}"
             entries += self._program(student, image, self._file("student", PROGRAM), what)
@@ -128,10 +129,12 @@ class Products:
     def _file(self, stem: str, end: str) -> Path:
         return product_file(self.out, stem, self.epoch.which).with_suffix(end)
 
-    def _weights(self, run: StageRun) -> Product:
+    def _weights(self, run: StageRun, student: nn.Module) -> Product:
         target = self._file("student", WEIGHTS)
         copy_file(product_file(run.directory, run.keeps, self.epoch.which), target)
-        return _entry(target, f"weights of {self.epoch}; {_loading(target)}{self._reading()}")
+        return _entry(
+            target, f"weights of {self.epoch}; {_loading(target, student)}{self._reading()}"
+        )
 
     def _reading(self) -> str:
         """What the student's images are, where they are not those of the data; else nothing."""
@@ -159,8 +162,8 @@ class Products:
         if is_one_of(copied(student, who="student"), module, image):
             about = {"measure": label, "epoch": str(self.epoch)}
             save_tensors(weights, module.state_dict(), about)
-            said = f"'{label}' of {self.epoch}, in the student's own class; {_loading(weights)}"
-            return [_entry(weights, said + self._reading())]
+            said = f"'{label}' of {self.epoch}, in the student's own class; "
+            return [_entry(weights, said + _loading(weights, module) + self._reading())]
         return self._program(module, image, program, f"'{label}' of {self.epoch}")
 
     def _program(self, module: nn.Module, image: Tensor, path: Path, what: str) -> list[Product]:
@@ -199,8 +202,9 @@ def _shapes(state: Mapping[str, Any]) -> dict[str, Any]:
     return {name: getattr(value, "shape", None) for name, value in state.items()}
 
 
-def _loading(path: Path) -> str:
-    return f'model.load_state_dict(safetensors.torch.load_file("{path.name}"))'
+def _loading(path: Path, module: nn.Module) -> str:
+    loose = ", strict=False" if without_tensors(module.state_dict()) else ""
+    return f'model.load_state_dict(safetensors.torch.load_file("{path.name}"){loose})'
 
 
 def _entry(path: Path, what: str) -> Product:
