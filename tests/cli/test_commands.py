@@ -40,6 +40,30 @@ def test_check_finds_wiring_problems(command) -> None:
     assert "layre9" in said.err
 
 
+NORMED = """
+from torch import nn
+
+def normed(classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 4), nn.BatchNorm1d(4), nn.Linear(4, classes))
+"""
+
+
+@pytest.mark.parametrize("verb", ["check", "run"])
+def test_what_fails_at_the_real_batch_size_is_said_before_anything_is_trained(
+    command, monkeypatch, tmp_path: Path, verb: str
+) -> None:
+    (tmp_path / "one_row.py").write_text(NORMED)
+    monkeypatch.syspath_prepend(tmp_path)
+    said = command(
+        verb, RECIPES / "digits-kd.yaml", "--allow-imports", "--set", "batch=1",
+        "--set", "teacher=convnet-8-8", "--set", "student=python:one_row:normed",
+    )  # fmt: skip
+    assert said.code == 2
+    assert "node 'student' has a batch norm that sees one value of each channel" in said.err
+    assert "Traceback" not in said.err
+    assert not list(Path().rglob("*.safetensors"))
+
+
 def test_ls_lists_everything(command) -> None:
     said = command("ls")
     for part in ("kd", "th_kd", "cross_entropy", "resnet20", "digits", "arXiv 1503.02531"):
