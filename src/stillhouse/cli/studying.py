@@ -53,15 +53,22 @@ def check_study(study: "Study", out: Path, *, shared: Path | None, allow_imports
     """Dry-run every arm; a line for each, and how many trainings there would be."""
     from rich.console import Console
 
+    from stillhouse.cli.progress import LineProgress
     from stillhouse.runs.preflight import preflight
     from stillhouse.studies.arms import could_show, count_trainings
     from stillhouse.studies.study import prepare_study
 
     console = Console(highlight=False, soft_wrap=True)
-    prepared = prepare_study(study, out, shared=shared, allow_imports=allow_imports)
+    watcher = LineProgress()
+    prepared = prepare_study(
+        study, out, shared=shared, allow_imports=allow_imports, watcher=watcher
+    )
+    told: set[str] = set()  # what arms have in common is told once
     console.print(study.title, style="bold", markup=False)
     for name, job in prepared.jobs.items():
         found = preflight(job)
+        if found.teacher is not None:
+            found.teacher.told_before(told).tell(job)
         shares = ", ".join(f"{t.name} {100 * t.gradient_share:.0f} %" for t in found.terms)
         recipe = job.recipe
         console.print(

@@ -20,8 +20,10 @@ from stillhouse.recipes.networks import ancestors, each_student_its_own
 from stillhouse.runs.job.heads import watching_head
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.networks import check_apart
+from stillhouse.runs.job.teacher import Teacher
 from stillhouse.runs.training.serving_plan import TEACHER, Planner, need_of
-from stillhouse.runs.training.teacher_check import TeacherCheck, check_given, output_caution
+from stillhouse.runs.training.teacher_check import check_given
+from stillhouse.runs.training.teacher_findings import TeacherCheck, output_caution
 from stillhouse.runs.training.teachers import Teachers
 from stillhouse.runs.training.transfer import check_transfer, stand_in
 
@@ -36,8 +38,10 @@ def check(job: Job) -> None:
     """
     seed = job.recipe.seeds[0]
 
-    def dry_run(stage: Stage, seed: int, head: str | None) -> None:
-        _dry_run(job, stage, seed, head)
+    def dry_run(stage: Stage, seed: int, teacher: Teacher) -> None:
+        seen = _dry_run(job, stage, seed, teacher.section.head_path)
+        if not (teacher.given and teacher is job.teacher):  # of that one all is told later
+            _caution_of_outputs(job, teacher.role, seen)
 
     untrained = Teachers(job, dry_run=dry_run).trained(seed)
     teacher = None if untrained is None else untrained.module
@@ -56,8 +60,7 @@ def check(job: Job) -> None:
     cached = job.recipe.cache.use == "always" and teacher is not None and job.method.needs_teacher
     asked = cached_parts(stage, TEACHER) if cached else None  # an opened stage has sized bridges
     seen = _dry_run(seen_by_student, stage, seed, job.student.section.head_path)
-    if isinstance(job.task, Classification):
-        _caution_of_outputs(job, seen)
+    _caution_of_outputs(job, "student", seen)
     _check_directory_of_cache(job)
     if teacher is not None and job.method.needs_teacher:
         need = None if asked is None else need_of(asked, seen)
@@ -83,16 +86,12 @@ def _dry_run(job: Job, stage: Stage, seed: int, head: str | None) -> Mapping[str
     return seen
 
 
-def _caution_of_outputs(job: Job, seen: Mapping[str, Tensor]) -> None:
-    """Warn of networks that give probabilities; of a given teacher it is told later."""
-    roles = ["student"]
-    if job.teacher is not None and not job.teacher.given and not job.teacher.members:
-        roles.append("teacher")
-    for role in roles:
-        logits = seen.get(f"{role}.{LOGITS}")
-        caution = None if logits is None else output_caution(role, logits)
-        if caution is not None:
-            job.watcher.warn(caution)
+def _caution_of_outputs(job: Job, role: str, seen: Mapping[str, Tensor]) -> None:
+    """Warn of a network that learns and gives probabilities; in its own stage it is the student."""
+    logits = seen.get(f"student.{LOGITS}")
+    caution = None if logits is None else output_caution(role, logits)
+    if caution is not None and isinstance(job.task, Classification):
+        job.watcher.warn(caution)
 
 
 def _heads_move(job: Job) -> bool:

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.watcher import SilentWatcher
 from stillhouse.runs.preflight import preflight
 from stillhouse.runs.run import Objects, prepare
-from stillhouse.runs.training import teacher_forms
+from stillhouse.runs.training import teacher_check, teacher_forms
 from stillhouse.runs.training.teacher_forms import (
     Form,
     best_order,
@@ -204,6 +205,88 @@ def test_networks_that_end_in_a_softmax_are_told(end, said, data, tmp_path) -> N
         watcher=voice,
     )
     assert re.match(said.format("student"), voice.warned[0])
+
+
+def test_a_teacher_that_is_trained_here_is_told_at_check_and_at_run(
+    data, tmp_path, monkeypatch
+) -> None:
+    """By its own stage: FitNet never reads its logits."""
+    (tmp_path / "ends_in_softmax.py").write_text(
+        "from torch import nn\n"
+        "def net(classes=4):\n"
+        "    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1),\n"
+        "                         nn.Flatten(), nn.Linear(4, classes), nn.Softmax(1))\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    voice = Voice()
+    recipe = make_recipe(
+        {
+            "data": {"source": str(data), "augment": "none"},
+            "teacher": {"model": "python:ends_in_softmax:net", "epochs": 1},
+            "student": "convnet-4-4",
+            "method": {"name": "fitnet", "pairs": [["1", "features.0"]]},
+            "epochs": 1,
+            "seeds": 1,
+        }
+    )
+    job = prepare(recipe, tmp_path / "run", allow_imports=True, watcher=voice)
+    (told,) = voice.warned
+    assert told.startswith("the teacher's outputs are probabilities (each row sums to 1)")
+    assert job.warned == (told,)
+    found = Teachers(job).trained(0).check
+    assert told in found.cautions
+    assert told in found.kept["check"]
+
+
+class Slow(Nearest):
+    """Takes a while for an image, by a clock of the test's own."""
+
+    def __init__(self, seconds: float, **more) -> None:
+        super().__init__(**more)
+        self.seconds, self.now = seconds, 0.0
+
+    def forward(self, image: Tensor) -> Tensor:
+        self.now += self.seconds * len(image)
+        return super().forward(image)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rows", "note"),
+    [
+        (0.001, None, None),  # 1,024 rows take a second: all 360 that there are
+        (0.05, 200, r"\d+ other forms of the teacher's image were not tried: it takes 0\.05 s"),
+        (1.0, 0, r"the teacher takes 1\.0 s for an image here, so it was not scored beforehand"),
+    ],
+)
+def test_a_slow_teacher_is_looked_at_for_a_while(
+    seconds, rows, note, data, tmp_path, monkeypatch
+) -> None:
+    slow = Slow(seconds, order=(2, 0, 3, 1))
+    job, _ = job_of(data, slow, tmp_path)
+    teacher = job.teacher.make(0)
+    clock = next(module for module in teacher.modules() if isinstance(module, Slow))
+    monkeypatch.setattr(teacher_check.time, "perf_counter", lambda: clock.now)
+    whole = replace(job, data=replace(job.data, splits=replace(
+        job.data.splits, validation=job.data.splits.train)))  # fmt: skip
+    found = teacher_check.check_given(whole, job.teacher, teacher)
+    assert (f" on {rows} of " in found.line) is bool(rows), found.line
+    assert bool(found.line) is (rows != 0)
+    assert bool(found.notes) is bool(note)
+    if note:
+        assert re.match(note, found.notes[0])
+    assert clock.now <= 4 * teacher_check.SECONDS + 16 * seconds
+
+
+def test_images_that_take_much_room_are_not_all_held(data, tmp_path, monkeypatch) -> None:
+    job, _ = job_of(data, Nearest(order=(2, 0, 3, 1)), tmp_path)
+    held = []
+    whole = teacher_check._Examination._held
+    monkeypatch.setattr(teacher_check, "BYTES", 40 * 4 * 3 * 8 * 8)
+    monkeypatch.setattr(
+        teacher_check._Examination, "_held", lambda self, n: held.append(n) or whole(self, n)
+    )
+    preflight(job)
+    assert max(held) == 40
 
 
 @pytest.mark.parametrize(

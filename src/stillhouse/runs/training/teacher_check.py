@@ -5,8 +5,8 @@ It costs little: at most `ROWS` rows, of them `TRIAL_ROWS` in every other form, 
 
 import math
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -23,15 +23,16 @@ from stillhouse.models.outputs import named_outputs
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.networks import behind, make_input
 from stillhouse.runs.job.teacher import Teacher
-from stillhouse.runs.training.teacher_forms import (
-    Form,
-    best_form,
-    best_order,
-    permuted,
-    probabilities,
+from stillhouse.runs.training.teacher_findings import (
+    TeacherCheck,
+    form_sentences,
+    guessing_caution,
+    output_caution,
+    score_line,
 )
+from stillhouse.runs.training.teacher_forms import Form, best_form, permuted
 
-ROWS, TRIAL_ROWS, BATCH = 1024, 256, 64
+ROWS, TRIAL_ROWS, BATCH, FEW = 1024, 256, 64, 8
 BYTES = 2**28
 """Of images that are held at once, for the other forms."""
 SECONDS = 10.0
@@ -39,75 +40,8 @@ SECONDS = 10.0
 LEAST_ROWS = 32
 GOOD = 0.9
 """A teacher of this accuracy is not asked whether it would be better in another form."""
-GAIN = 0.1
-"""Of accuracy: what another form or order must promise to be told of."""
 PER_CLASS = 8
 """Rows of each class from which an order of the classes can be told."""
-CHANCE_FACTOR = 2.0
-"""A teacher under so many times what guessing gives deserves a warning."""
-
-
-@dataclass(frozen=True)
-class TeacherCheck:
-    """What was found; `check` and `run` say it in the same words.
-
-    Args:
-        line: how good it is; "" where nobody knows.
-        cautions: what may make the numbers worthless.
-        notes: what was not looked at.
-    """
-
-    line: str = ""
-    cautions: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    @property
-    def kept(self) -> dict[str, str]:
-        """What a run writes down of it."""
-        said = [*self.cautions, *self.notes]
-        return {"check": "; ".join(said)} if said else {}
-
-    def tell(self, job: Job) -> None:
-        """Say it to who watches."""
-        for note in filter(None, (self.line, *self.notes)):
-            job.watcher.say(note)
-        for caution in self.cautions:
-            job.watcher.warn(caution)
-
-
-NOTHING_FOUND = TeacherCheck()
-
-
-def output_caution(role: str, logits: Tensor) -> str | None:
-    """What to say of a network whose outputs are probabilities; None where they are logits."""
-    what = probabilities(logits)
-    if what is None:
-        return None
-    if what == "probabilities":
-        return (
-            f"the {role}'s outputs are probabilities (each row sums to 1): a temperature divides "
-            "logits, so distillation on them is not what its papers describe; leave out the softmax"
-        )
-    return (
-        f"the {role}'s outputs are logarithms of probabilities (their exponentials sum to 1): "
-        "losses on softmax are the same, losses on raw logits are not; leave out the log_softmax"
-    )
-
-
-def guessing_caution(job: Job, share: float) -> str | None:
-    """What to say of a teacher that is hardly better than guessing."""
-    guessing = job.task.guessing(job.data.classes)
-    if guessing is None or share >= CHANCE_FACTOR * guessing:
-        return None
-    return (
-        f"the teacher is hardly better than guessing among {job.data.classes} classes: its "
-        "class order, its normalisation or its training may be wrong"
-    )
-
-
-def score_line(job: Job, value: float, on: str = "") -> str:
-    """How good it is, in a line."""
-    return f"teacher: validation {job.task.metric.name} {job.task.metric.with_unit(value)}{on}"
 
 
 def check_given(job: Job, teacher: Teacher, module: nn.Module) -> TeacherCheck:
@@ -127,6 +61,20 @@ def check_given(job: Job, teacher: Teacher, module: nn.Module) -> TeacherCheck:
         flags.restore()
 
 
+def check_outputs(job: Job, teacher: Teacher, module: nn.Module) -> str | None:
+    """What to say of the outputs of a teacher that was trained here; None where they are logits."""
+    if not isinstance(job.task, Classification) or teacher.members:
+        return None
+    home = next((p.device for p in module.parameters()), torch.device("cpu"))
+    flags = Flags([module])
+    try:
+        module.to(job.data.platform.device).eval()
+        return output_caution(teacher.role, _Examination(job, teacher, module).few_logits())
+    finally:
+        module.to(home)
+        flags.restore()
+
+
 class _Examination:
     """One teacher on a few rows."""
 
@@ -138,11 +86,14 @@ class _Examination:
         self.on = "" if held_out else " (on training rows: there is no validation)"
         self.spent = self.seconds = 0.0
 
+    def few_logits(self) -> Tensor:
+        """Its outputs for a few rows."""
+        return self._logits(self._held(FEW)[0])
+
     def found(self) -> TeacherCheck:
-        image, _ = self._held(8)
-        self._logits(image)  # the first pass sets things up
+        self.few_logits()  # the first pass sets things up
         began = time.perf_counter()
-        image, _ = self._held(8)
+        image, _ = self._held(FEW)
         loaded = time.perf_counter()
         self._logits(image)
         self.seconds = (time.perf_counter() - loaded) / len(image)
@@ -244,54 +195,12 @@ class _Examination:
                 f"{skipped} other forms of the teacher's image were not tried: it takes "
                 f"{self.seconds:.2g} s for an image here"
             )
-        return self._sentences(value, best, self._logits(image, best), label, orders), notes
+        return form_sentences(
+            self.job, value, best, self._logits(image, best), label, orders=orders
+        ), notes
 
     @property
     def _pixels(self) -> bool:
         """Whether the data's mean and std lead from its images back to pixels in 0..1."""
         data = self.job.data
         return data.transform is None and not isinstance(data.splits.train, FloatTable)
-
-    def _sentences(
-        self, value: float, best: Form, logits: Tensor, label: Tensor, orders: bool
-    ) -> list[str]:
-        metric, classes = self.job.task.metric, self.job.data.classes
-        said, rows = [], len(label)
-        plain = float((logits.argmax(1) == label).float().mean())
-        in_another = permuted(logits, label, classes) if orders else 0.0
-        by_form = best != Form() and max(plain, in_another) >= _worth_telling(value, rows)
-        if by_form and plain >= _worth_telling(value, rows):
-            said.append(
-                f"with {best.words} the teacher would give {metric.with_unit(plain)}: say so, "
-                f"{best.section}"
-            )
-        if in_another >= _worth_telling(max(plain, value), rows):
-            order = best_order(logits, label, classes)
-            also = f" and {best.words} ({best.section})" if by_form else ""
-            said.append(
-                f"a permutation of the teacher's outputs{also} would give "
-                f"{metric.with_unit(in_another)}: its classes are in another order than the "
-                f"data's; name them in its own, {_named(order, self.job.data.splits.classes)}"
-            )
-        return said
-
-
-def _worth_telling(value: float, rows: int) -> float:
-    """The accuracy from which another form is told of: no luck of so few rows.
-
-    >>> round(_worth_telling(0.5, 1024), 2), round(_worth_telling(0.5, 32), 2)
-    (0.6, 0.77)
-    """
-    return value + max(GAIN, 3 * math.sqrt(value * (1 - value) / rows))
-
-
-def _named(order: Sequence[int], classes: Sequence[object]) -> str:
-    """The recipe's words for an order of the outputs, by the data's names.
-
-    >>> _named([1, 0], ["cat", "dog"])
-    'teacher: {classes: [dog, cat]}'
-    """
-    if len(classes) > 20:
-        return "teacher: {classes: [...]}"
-    by_place = sorted(zip(order, classes, strict=True))
-    return f"teacher: {{classes: [{', '.join(str(name) for _, name in by_place)}]}}"

@@ -14,17 +14,17 @@ from stillhouse.runs.job.heads import check_kept, head_fingerprint, take_head
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.teacher import Teacher
 from stillhouse.runs.training.stage_run import LAST, StageRun, scores_on, train
-from stillhouse.runs.training.teacher_check import (
+from stillhouse.runs.training.teacher_check import check_given, check_outputs
+from stillhouse.runs.training.teacher_findings import (
     NOTHING_FOUND,
     TeacherCheck,
-    check_given,
     guessing_caution,
     score_line,
 )
 from stillhouse.runs.training.training import Training, shared_directory
 
-DryRun = Callable[[Stage, int, str | None], None]
-"""Tries a stage of a seed, whose classifier is at a path, without training it."""
+DryRun = Callable[[Stage, int, Teacher], None]
+"""Tries a stage of a seed, by which a teacher is trained, without training it."""
 
 
 @dataclass(frozen=True)
@@ -114,11 +114,11 @@ class Teachers:
         if teacher.given and self._dry_run is None:
             return TrainedTeacher(teacher, seed, module)
         if teacher.given and self._dry_run is not None:
-            self._dry_run(teacher.alone(module), seed, teacher.section.head_path)
+            self._dry_run(teacher.alone(module), seed, teacher)
             return TrainedTeacher(teacher, seed, module)
         stage, more = teacher_stage(teacher, module, head, before)
         if self._dry_run is not None:
-            self._dry_run(stage, seed, teacher.section.head_path)
+            self._dry_run(stage, seed, teacher)
             return TrainedTeacher(teacher, seed, module)
         job, settings = self._job, _settings(self._job, teacher, seed)
         identity = job.identity("teacher", settings, teacher.network, module, **more)
@@ -184,8 +184,10 @@ def checked_teacher(job: Job, trained: TrainedTeacher) -> TeacherCheck:
     if run is None:
         return check_given(job, trained.teacher, trained.module)
     share = run.validation(LAST)
-    if share is None:
-        return TeacherCheck()
-    wanted_poor = trained.teacher.section.until is not None
-    caution = None if wanted_poor else guessing_caution(job, share)
-    return TeacherCheck(score_line(job, share), tuple(filter(None, [caution])))
+    wanted_poor = share is None or trained.teacher.section.until is not None
+    cautions = [
+        None if share is None or wanted_poor else guessing_caution(job, share),
+        check_outputs(job, trained.teacher, trained.module),
+    ]
+    line = "" if share is None else score_line(job, share)
+    return TeacherCheck(line, tuple(filter(None, cautions)))
