@@ -214,7 +214,7 @@ def test_a_teacher_that_is_trained_here_is_told_at_check_and_at_run(
     (tmp_path / "ends_in_softmax.py").write_text(
         "from torch import nn\n"
         "def net(classes=4):\n"
-        "    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1),\n"
+        "    return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1),\n"
         "                         nn.Flatten(), nn.Linear(4, classes), nn.Softmax(1))\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -224,7 +224,7 @@ def test_a_teacher_that_is_trained_here_is_told_at_check_and_at_run(
             "data": {"source": str(data), "augment": "none"},
             "teacher": {"model": "python:ends_in_softmax:net", "epochs": 1},
             "student": "convnet-4-4",
-            "method": {"name": "fitnet", "pairs": [["1", "features.0"]]},
+            "method": {"name": "fitnet", "pairs": [["layer1", "1"]]},
             "epochs": 1,
             "seeds": 1,
         }
