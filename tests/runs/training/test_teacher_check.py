@@ -214,8 +214,9 @@ def test_a_teacher_that_is_trained_here_is_told_at_check_and_at_run(
     (tmp_path / "ends_in_softmax.py").write_text(
         "from torch import nn\n"
         "def net(classes=4):\n"
-        "    return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1),\n"
-        "                         nn.Flatten(), nn.Linear(4, classes), nn.Softmax(1))\n"
+        "    return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(),\n"
+        "                         nn.AdaptiveAvgPool2d(1), nn.Flatten(),\n"
+        "                         nn.Linear(4, classes), nn.Softmax(1))\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     voice = Voice()
