@@ -16,6 +16,10 @@ WRONG = {
     "no number": ({"WORLD_SIZE": "two"}, "WORLD_SIZE is 'two', which is no whole number"),
     "none": ({"WORLD_SIZE": "0"}, "it must be at least 1"),
     "beyond": ({"WORLD_SIZE": "2", "RANK": "2", **FOUND}, "RANK is 2, and WORLD_SIZE is 2"),
+    "one of several": (
+        {"ACCELERATE_USE_CPU": "True", **FOUND},
+        "several processes and has started",
+    ),
     "MPI": ({"OMPI_COMM_WORLD_SIZE": "4"}, "OMPI_COMM_WORLD_SIZE is 4, and RANK"),
 }
 

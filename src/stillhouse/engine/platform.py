@@ -165,12 +165,13 @@ def open_platform(*, device: str = "auto", precision: Precision = "auto") -> Pla
     1
     """
     world = world_asked()
+    kind, one, _ = device.partition(":")
+    if world > 1 and one:
+        said = f"'{device}' is one device, and each of {world} processes needs its own"
+        raise RecipeError("device", [f"{said}; write {kind} or auto"])
     place = _own_device() if device == "auto" else _existing(device)
     if world == 1:
         return Platform(None, place, choose_precision(precision, place))
-    if place != torch.device(place.type):
-        said = f"'{device}' is one device, and each of {world} processes needs its own"
-        raise RecipeError("device", [f"{said}; write {place.type} or auto"])
     accelerator = _accelerator(place, world)
     if place.type != "cpu":
         place = accelerator.device

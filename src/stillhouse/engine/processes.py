@@ -32,7 +32,8 @@ def world_asked(environment: Mapping[str, str] | None = None) -> int:
     """How many processes the launcher says there are; 1 without a launcher.
 
     Raises:
-        RecipeError: it says so, but not how they find each other.
+        RecipeError: it says so, but not how they find each other; or it was asked for several, and
+            has started one.
 
     >>> world_asked({}), world_asked({"WORLD_SIZE": "1", "RANK": "0"})
     (1, 1)
@@ -42,6 +43,14 @@ def world_asked(environment: Mapping[str, str] | None = None) -> int:
     if world < 1:
         raise RecipeError("processes", [f"{name} is {world}; it must be at least 1"])
     if world == 1:
+        if not said.get(name) and said.get("ACCELERATE_USE_CPU") and said.get("MASTER_PORT"):
+            # The launcher of Accelerate says where several meet, and starts one.
+            problem = (
+                "'accelerate launch' was asked for several processes and has started one, as it "
+                "does without --multi_gpu or MPI; start them with 'torchrun --nproc-per-node N -m "
+                "stillhouse ...', or one with 'stillhouse ...'"
+            )
+            raise RecipeError("processes", [problem])
         return 1
     lacking = [each for each in ("MASTER_ADDR", "MASTER_PORT") if not said.get(each)]
     lacking = [*([] if any(said.get(each) for each in RANKS) else ["RANK"]), *lacking]
