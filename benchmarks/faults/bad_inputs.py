@@ -3,7 +3,7 @@
     python benchmarks/faults/bad_inputs.py        # writes benchmarks/results/bad_inputs.json
     python benchmarks/faults/bad_inputs.py optimizer taps     # of some kinds, writes no result
 
-Most run in this process, every 25th as a process of its own. Each has a few seconds; what needs
+Most run in this process, every 50th as a process of its own. Each has a few seconds; what needs
 more began to compute. A numbers sweep over all fields is `tests/recipes/test_every_number.py`.
 """
 
@@ -32,7 +32,7 @@ from result_files import keep
 from stillhouse.cli import main as command
 from stillhouse.models import build_model
 
-SECONDS, EVERY, LINES, WORDS = 20, 25, 12, 1600
+SECONDS, EVERY, LINES, WORDS = 20, 50, 12, 1600
 """What a case may take, which run as processes, and what a message may be long."""
 
 

@@ -36,6 +36,43 @@ def test_a_mistake_is_a_message(case: str, command, tmp_path: Path) -> None:
     assert not (tmp_path / "runs" / "bad").exists(), "nothing is written before all is checked"
 
 
+TAPS = ("taps", "convnet-8-8", "--image")
+SEARCH = ("search", "r.yaml")
+SYNTHESIZE = ("synthesize", "none", "--model", "resnet8", "-o", "made")
+SHAPE, COUNT = ("--shape", "1,8,8"), ("--count", "3")
+OPTIONS = {
+    "latency": (*SEARCH, "--latency-ms", "nan"),
+    "no latency": (*SEARCH, "--latency-ms", "0"),
+    "parameters": (*SEARCH, "--parameters", "9" * 20),
+    "trials": (*SEARCH, "--trials", "0"),
+    "epochs of a search": (*SEARCH, "--epochs", "-1"),
+    "count": (*SYNTHESIZE, *SHAPE, "--count", "0"),
+    "seed": (*SYNTHESIZE, *SHAPE, *COUNT, "--seed", "-1"),
+    "classes": (*SYNTHESIZE, *SHAPE, *COUNT, "--classes", "9" * 20),
+    "shape": (*SYNTHESIZE, *COUNT, "--shape", "1,8,-8"),
+    "seed of a pair": ("derive", "resnet8", "--by", "depthwise", "--seed", "4294967296"),
+    "classes of a pair": ("derive", "resnet8", "--by", "depthwise", "--classes", "0"),
+    "image": (*TAPS, "0,8,8"),
+    "sides": (*TAPS, "3,99999999,8"),
+    "two sides": (*TAPS, "8,8"),
+    "no teacher": (*TAPS, "3,8,8", "--data", "digits"),
+    "weights of none": (*TAPS, "3,8,8", "--teacher-weights", "none"),
+    "seeds": ("distill", *TINY, "-o", "made", "--seeds", "1000000000"),
+    "batch": ("distill", *TINY, "-o", "made", "--batch", "nan"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", OPTIONS)
+def test_a_number_of_an_option_has_a_range(case: str, command, tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text("data: digits\nteacher: resnet8\nstudent: resnet8\n")
+    option = OPTIONS[case][-2]
+    said = command(*OPTIONS[case])
+    assert said.code == 2
+    assert "Traceback" not in said.err
+    assert option in said.err or option[2:] in said.err
+    assert [each.name for each in tmp_path.iterdir()] == ["r.yaml"]
+
+
 def test_debug_shows_the_traceback(command) -> None:
     said = command("distill", *TINY, "--method", "kdd", "-o", "runs/bad", "--debug")
     assert said.code == 2

@@ -57,8 +57,8 @@ def fields(
         if len(here) >= DEEPEST:
             continue
         for inner in options(field.annotation):
-            if name in ("members", "peers"):
-                continue  # lists of networks, which are looked at elsewhere
+            if name in ("members", "peers") or here == ("teacher", "teacher"):
+                continue  # further networks, as those that are looked at
             yield from fields(inner, here, with_value(above, here, filled(inner)))
 
 
@@ -106,7 +106,7 @@ def check(path: tuple[str, ...], value: Any, values: dict[str, Any]) -> str | No
     try:
         recipe = make_recipe(values)
     except RecipeError as error:
-        named = key in str(error) or str(path[0]) + ":" in str(error)
+        named = key in str(error) or (len(path) > 1 and ".".join(path[:-1]) in str(error))
         return None if named else f"{key} = {value!r}: refused without its key: {error}"
     except Exception as error:
         return f"{key} = {value!r}: {type(error).__name__}: {error}"

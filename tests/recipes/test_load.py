@@ -1,13 +1,16 @@
 """Recipes: shorthands, overrides, and every problem in the user's own words."""
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
+from stillhouse.engine.schedules import schedule_names
 from stillhouse.errors import RecipeError
 from stillhouse.methods import METHODS
 from stillhouse.recipes import load_recipe, make_recipe, override, resolved
+from stillhouse.records.plain_yaml import read_yaml_text
 
 SHIPPED = sorted((Path(__file__).resolve().parents[2] / "recipes").glob("*.yaml"))
 SMALL = {"data": "digits", "teacher": "resnet8", "student": "resnet8"}
@@ -79,6 +82,8 @@ def test_the_signature_of_a_method_is_its_schema(method) -> None:
         ({"cache": "sometimes"}, "'cache.use' is 'sometimes'"),
         ({"cache": {"dtype": {"logits": "float61"}}}, "'cache.dtype.logits' is 'float61'"),
         ({"cache": {"use": "auto", "top": 5}}, "write use: always"),
+        ({"data": {"source": "d", "image": []}}, "a valid string or a valid integer"),
+        ({"optimizer": "ADAMX"}, "nearest: adam"),
         ({"method": "plain", "cache": "always"}, "'plain' has no teacher to record"),
     ],
 )
@@ -91,3 +96,12 @@ def test_cache_takes_yes_and_no_which_yaml_reads_as_truth_values() -> None:
     assert make_recipe({**SMALL, "cache": True}).cache.use == "always"
     assert make_recipe({**SMALL, "cache": {"dtype": "float16"}}).cache.use == "always"
     assert make_recipe(SMALL).cache.use == "auto"
+
+
+def test_what_the_docs_say_of_optimisers_and_schedules() -> None:
+    text = (Path(__file__).parents[2] / "docs/recipes.md").read_text()
+    (block,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    recipe = make_recipe({**SMALL, **read_yaml_text(block, where="docs")})
+    assert recipe.optimizer.no_decay == ("norms", "biases")
+    told = re.findall(r"^\| `(\w+)`.*\|$", text.split("## Schedules")[1], re.MULTILINE)
+    assert sorted(told) == sorted(schedule_names())

@@ -11,6 +11,7 @@ from torch import nn
 
 import stillhouse as sh
 from stillhouse.errors import DataError, RecipeError, WiringError
+from stillhouse.recipes.plain import plain_values
 
 
 class Coloured(torch.utils.data.Dataset):
@@ -30,7 +31,7 @@ class Coloured(torch.utils.data.Dataset):
         return self.images[row], self.labels[row]
 
 
-BUDGET = {"epochs": 2, "batch": 16, "seeds": 2, "precision": "fp32"}
+BUDGET = {"epochs": np.int64(2), "batch": torch.tensor(16), "seeds": 2, "precision": "fp32"}
 
 
 def test_own_modules_and_datasets(tmp_path: Path) -> None:
@@ -131,3 +132,44 @@ def test_a_study_from_a_mapping_or_a_file_is_the_same(tmp_path: Path) -> None:
     assert outcome.report.is_file()
     again = sh.study(tmp_path / "s/study.yaml", out=tmp_path / "s")
     assert again.table["arms"] == outcome.table["arms"]
+
+
+WRONG = {
+    "no seed": ({"seeds": []}, "seeds: it is []"),
+    "no seed of an array": ({"seeds": np.zeros(0, int)}, "seeds: it is []"),
+    "a seed twice": ({"seeds": iter([3, 3])}, "[3, 3]: each seed may come once"),
+    "far too many seeds": ({"seeds": np.int64(10**9)}, "1,000,000,000 of them are asked for"),
+    "a long range": ({"seeds": range(10**12)}, "'seeds' is a list of 1,000,000,000,000"),
+    "without end": ({"seeds": iter(int, 1)}, "10,000 are the most"),
+    "a table": ({"seeds": np.ones((2, 2), int)}, "an array of shape [2, 2]"),
+    "no number": ({"epochs": torch.tensor(float("nan"))}, "'epochs' is nan"),
+    "a part": ({"batch": np.float32(1.5)}, "'batch' is 1.5"),
+    "a truth": ({"seeds": np.bool_(True)}, "it is true"),
+    "without numbers": ({"epochs": torch.zeros((), device="meta")}, "cannot be read"),
+    "no peers": ({"peers": np.int64(0), "method": "dml"}, "peers is 0"),
+    "peers that are none": ({"peers": iter([3]), "method": "dml"}, "3 is no network"),
+    "options": ({"data_options": 3}, "data_options is 3; give a mapping"),
+    "input": ({"student_input": 3}, "input is 3; give a mapping"),
+    "teacher": ({"teacher": 3}, "3 is no network; give a name"),
+    "task": ({"task": 3}, "task is 3; give a name"),
+    "out": ({"out": None}, "out: it is None"),
+    "shared": ({"shared": 3}, "shared: it is 3"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_python_gives_wrongly_is_a_sentence(case: str, tmp_path: Path) -> None:
+    asked, expected = WRONG[case]
+    out = tmp_path / "run"
+    with pytest.raises(RecipeError) as found:
+        sh.distill(**{"data": "digits", "student": "resnet8", "teacher": "resnet8", "out": out,
+                      **asked})  # fmt: skip
+    assert expected in str(found.value)
+    assert not out.exists()
+
+
+def test_numbers_are_taken_of_any_library() -> None:
+    plain = plain_values({
+        "seeds": (seed for seed in (1, 2)), "peers": torch.tensor(2), "batch": {np.int8(3)},
+    })  # fmt: skip
+    assert plain == {"seeds": [1, 2], "peers": 2, "batch": [3]}

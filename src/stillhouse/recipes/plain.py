@@ -1,6 +1,7 @@
 """Values given from Python as plain data: numbers of numpy and PyTorch, tuples, ranges, paths."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ def plain_values(value: Any, *, where: str = "recipe") -> Any:
 
     >>> plain_values({"seeds": np.arange(2), "epochs": np.int64(3), "lr": np.float32(0.5)})
     {'seeds': [0, 1], 'epochs': 3, 'lr': 0.5}
+    >>> plain_values({"seeds": (seed for seed in (3, 5))})
+    {'seeds': [3, 5]}
     """
     return _plain(value, where, ())
 
@@ -41,7 +44,11 @@ def _plain(value: Any, where: str, path: tuple[str, ...]) -> Any:
         if len(shape) > 1 or (shape and shape[0] > LONGEST):
             said = f"{at} is an array of shape {list(shape)}; give a number or a short list"
             raise RecipeError(where, [said])
-        return value.tolist()  # of no dimension: a number
+        try:
+            return value.tolist()  # of no dimension: a number
+        except (RuntimeError, NotImplementedError, TypeError) as error:  # meta, sparse, ...
+            said = f"{at} is an array whose numbers cannot be read ({error}); give a number"
+            raise RecipeError(where, [said]) from None
     if isinstance(value, Mapping):
         strange = [key for key in value if not isinstance(key, str | int | float)]
         if strange:
@@ -51,6 +58,10 @@ def _plain(value: Any, where: str, path: tuple[str, ...]) -> Any:
             said = f"{at} has two keys that are called '{twice}'; rename one of them"
             raise RecipeError(where, [said])
         return {str(key): _plain(each, where, (*path, str(key))) for key, each in value.items()}
+    if isinstance(value, Set):
+        value = sorted(value, key=repr)  # in an order that is always the same
+    elif isinstance(value, Iterator):
+        value = list(itertools.islice(value, LONGEST + 1))
     if isinstance(value, str | bytes | Path) or not isinstance(value, Sequence):
         return value
     if len(value) > LONGEST:

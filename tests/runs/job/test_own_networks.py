@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 
 import stillhouse as sh
-from stillhouse.api import _named, _teacher_objects
 from stillhouse.cli.app import main
 from stillhouse.errors import ModelError, RecipeError, StillhouseError, WiringError
 from stillhouse.recipes import make_recipe
 from stillhouse.records.own_code import accepted, said_by
 from stillhouse.runs.job.job import Job
+from stillhouse.runs.job.objects import named, teacher_objects
 from stillhouse.runs.run import Objects, prepare
 
 OFFERS = {"classes": 3, "num_classes": 3, "channels": 1, "in_chans": 1, "size": 8}
@@ -254,10 +254,10 @@ def test_objects_take_the_other_keys_of_a_section(data, tmp_path) -> None:
 def test_objects_stand_anywhere_in_a_teachers_section() -> None:
     first, second = Net(), Net()
     section = {"model": "resnet8", "method": "kd", "teacher": {"model": first, "output": 1}}
-    assert _named(section)["teacher"] == {"model": "Net", "output": 1}
-    found = _teacher_objects(section)
+    assert named(section)["teacher"] == {"model": "Net", "output": 1}
+    found = teacher_objects(section)
     assert (found.model, found.teacher.model) == (None, first)
-    assert [each.model for each in _teacher_objects([first, "resnet8", second]).members] == [
+    assert [each.model for each in teacher_objects([first, "resnet8", second]).members] == [
         first, None, second,
     ]  # fmt: skip
 
