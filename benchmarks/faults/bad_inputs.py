@@ -42,7 +42,8 @@ class TooLong(BaseException):
 
 def main() -> None:
     torch.set_num_threads(1)
-    kinds = sys.argv[1:]
+    asked, place = list(sys.argv), Path.cwd()
+    kinds = asked[1:]
     counted, by_kind, defects = Counter[str](), Counter[str](), list[str]()
     slowest = (0.0, "")
     signal.signal(signal.SIGALRM, _too_long)
@@ -60,6 +61,8 @@ def main() -> None:
             if found != "refused":
                 defects.append(f"{case.kind} {case.name}: {found}")
                 print(defects[-1], flush=True)
+        os.chdir(place)
+    sys.argv[:] = asked  # each case had its own
     print(dict(counted), slowest)
     if not kinds:
         keep(

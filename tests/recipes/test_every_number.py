@@ -106,7 +106,11 @@ def check(path: tuple[str, ...], value: Any, values: dict[str, Any]) -> str | No
     try:
         recipe = make_recipe(values)
     except RecipeError as error:
-        named = key in str(error) or (len(path) > 1 and ".".join(path[:-1]) in str(error))
+        section = ".".join(
+            path[:-1]
+        )  # at fault where the value is fine, and another one is missing
+        named = key in str(error) or (section and section in str(error))
+        named = named or f"{path[0]}: " in str(error)
         return None if named else f"{key} = {value!r}: refused without its key: {error}"
     except Exception as error:
         return f"{key} = {value!r}: {type(error).__name__}: {error}"
