@@ -23,6 +23,8 @@ class Splits:
     `notes` say what of the source was left out, for people.
 
     `fingerprint` covers the classes and all three tables: another split seed gives another one.
+
+    `whole` are the training rows before a limit was put on them; None where there was none.
     """
 
     name: str
@@ -32,6 +34,19 @@ class Splits:
     classes: tuple[str, ...]
     fingerprint: str
     notes: tuple[str, ...] = ()
+    whole: Table | None = None
+
+    def limited(self, limit: int | None, split_seed: int = 0) -> "Splits":
+        """The same validation and test rows, with another limit on training rows; None: all.
+
+        >>> few = load("digits", limit=100)
+        >>> len(few.limited(None).train), len(few.limited(500).train)
+        (1294, 500)
+        """
+        whole = self.train if self.whole is None else self.whole
+        train = whole if limit is None else _limited(whole, limit, split_seed)
+        mark = _fingerprint(self.classes, train, self.validation, self.test)
+        return replace(self, train=train, fingerprint=mark, whole=None if limit is None else whole)
 
 
 def load(
@@ -74,11 +89,7 @@ def load(
     (1294, 144, 359, 10)
     """
     if isinstance(source, Splits):
-        if limit is None:
-            return source
-        train = _limited(source.train, limit, split_seed)
-        mark = _fingerprint(source.classes, train, source.validation, source.test)
-        return replace(source, train=train, fingerprint=mark)
+        return source if limit is None else source.limited(limit, split_seed)
     found = find(source, image, label, allow_download)
     rest, tested = found.parts["train"], found.parts.get("test")
     if tested is None:
@@ -92,10 +103,10 @@ def load(
                 f"validation = {validation} takes {len(validated)} rows and leaves {len(rest)} to "
                 "train on; it must not be larger than train: ask for less"
             )
-    if limit is not None:
-        rest = _limited(rest, limit, split_seed)
-    mark = _fingerprint(found.classes, rest, validated, tested)
-    return Splits(found.name, rest, validated, tested, found.classes, mark, found.notes)
+    train = rest if limit is None else _limited(rest, limit, split_seed)
+    mark = _fingerprint(found.classes, train, validated, tested)
+    whole = None if limit is None else rest
+    return Splits(found.name, train, validated, tested, found.classes, mark, found.notes, whole)
 
 
 def _carve(

@@ -63,6 +63,18 @@ def augment_words(value: Any) -> Any:
     return value
 
 
+class TeacherDataSection(Section):
+    """What a teacher is trained on, where that is not what its students are.
+
+    ``limit``: its own number of training rows; ``all``: as many as there are, whatever the limit of
+    the students. ``augment``: its own. All else, the rows of validation and test above all, is that
+    of the section ``data``.
+    """
+
+    limit: Count | Literal["all"] | None = None
+    augment: Annotated[AugmentSection | None, BeforeValidator(augment_words)] = None
+
+
 class DataSection(Section):
     """Where samples come from and how they are split and shown."""
 

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from stillhouse.engine.settings import Count, Epochs, Seed, Side
 from stillhouse.methods import METHODS
 from stillhouse.recipes.choices import choices, is_own
+from stillhouse.recipes.data import TeacherDataSection
 from stillhouse.recipes.section import Section
 from stillhouse.records.metric import Metric
 
@@ -195,7 +196,8 @@ class TeacherSection(ModelSection):
     ``[dog, cat]``; or of each class of the data the position among its outputs:
     ``{cat: 281, dog: 207}``. More outputs than the data has classes are left out. ``dtype``: of a
     network that comes trained, the precision that it computes in, with its weights; images and
-    outputs are cast at its border, so that losses are in float32.
+    outputs are cast at its border, so that losses are in float32. ``data``: its own number of
+    training rows and its own augmentation, where it is trained here: ``{limit: all}``.
     """
 
     model: str = ENSEMBLE
@@ -208,6 +210,7 @@ class TeacherSection(ModelSection):
     input: InputSection | None = None
     classes: tuple[str | int, ...] | dict[str | int, Annotated[int, Field(ge=0)]] | None = None
     dtype: Precision | None = None
+    data: TeacherDataSection | None = None
     members: "tuple[Teacher, ...]" = ()
 
     @model_validator(mode="after")
@@ -288,7 +291,7 @@ def asked_of_training(section: TeacherSection) -> list[str]:
     """Keys of a section that say how it is trained here."""
     found = [
         name
-        for name in ("until", "head", "method", "teacher", "epochs")
+        for name in ("until", "head", "method", "teacher", "epochs", "data")
         if getattr(section, name) is not None
     ]
     found += ["frozen"] if section.frozen else []

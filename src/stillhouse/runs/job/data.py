@@ -19,7 +19,7 @@ from stillhouse.engine.platform import Platform
 from stillhouse.engine.task import CLASSIFICATION, Task
 from stillhouse.engine.threads import chosen_workers
 from stillhouse.errors import DataError, RecipeError
-from stillhouse.recipes.data import AugmentSection, DataSection
+from stillhouse.recipes.data import AugmentSection, DataSection, TeacherDataSection
 from stillhouse.records.code import code_identity
 
 LEAST_STD = 1 / 255
@@ -49,6 +49,7 @@ def open_splits(section: DataSection, source: Any | None = None) -> Splits:
         train=resize_table(splits.train, size),
         validation=resize_table(splits.validation, size),
         test=resize_table(splits.test, size),
+        whole=None if splits.whole is None else resize_table(splits.whole, size),
         fingerprint=f"{splits.fingerprint}-{size}",
     )
 
@@ -135,6 +136,21 @@ class JobData:
     def test(self) -> Batches:
         """Scored once, at the end."""
         return self._plain(self.splits.test)
+
+    def of_teacher(self, section: TeacherDataSection | None) -> "JobData":
+        """What a teacher is trained on, where that is not what its students are.
+
+        Validation, test and normalisation stay those of the students, who are shown to it.
+        """
+        if section is None:
+            return self
+        splits, augment = self.splits, self.augment
+        if section.limit is not None:
+            rows = section.limit if isinstance(section.limit, int) else None
+            splits = splits.limited(rows, self.section.split_seed)
+        if section.augment is not None:
+            augment = replace(augment, **section.augment.model_dump())
+        return replace(self, splits=splits, augment=augment)
 
     def seen(self, rows: int) -> Batches:
         """Training rows as evaluation sees them: at most so many, spread evenly over the table."""

@@ -120,7 +120,8 @@ class Teachers:
         if self._dry_run is not None:
             self._dry_run(stage, seed, teacher)
             return TrainedTeacher(teacher, seed, module)
-        job, settings = self._job, _settings(self._job, teacher, seed)
+        job = replace(self._job, data=self._job.data.of_teacher(teacher.section.data))
+        settings = _settings(job, teacher, seed)
         identity = job.identity("teacher", settings, teacher.network, module, **more)
         directory = shared_directory(job, teacher.role, teacher.network, seed, identity)
         run = train(Training(job, teacher.role, settings, directory, identity, lambda: stage))
