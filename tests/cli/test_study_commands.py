@@ -3,6 +3,11 @@
 import json
 from pathlib import Path
 
+import torch
+from PIL import Image
+
+from stillhouse.models import build_model
+
 STUDY = """
 title: Two weights
 data: {source: digits, limit: 128}
@@ -51,3 +56,23 @@ def test_problems_are_told_by_arm(command) -> None:
     assert "arm 'th [x]'" in said.err
     assert "nearest: alpha" in said.err
     assert not Path("out").exists()
+
+
+def test_check_tells_once_what_arms_have_in_common(command) -> None:
+    for row in range(40):
+        place = Path("pictures", "ab"[row % 2])
+        place.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), 6 * row).save(place / f"{row}.png")
+    Path("pictures/a/notes.txt").write_text("none")
+
+    torch.save(build_model("convnet-4-4", classes=2, channels=1).state_dict(), "teacher.pt")
+    Path("two.yaml").write_text(
+        "data: {source: pictures, augment: none}\nseeds: 1\nepochs: 1\nstudent: convnet-2-4\n"
+        "teacher: {model: convnet-4-4, weights: teacher.pt}\nsweep: {method.weight: [1, 2]}\n"
+        "method: kd\n"
+    )
+    said = command("check", "two.yaml")
+    assert said.code == 0, said.err
+    assert said.out.count("left out are 1 .txt") == 1
+    assert said.out.count("the teacher is hardly better than guessing") == 1
+    assert said.out.count("teacher: validation accuracy") == 1
