@@ -19,6 +19,11 @@ CASES = {
     "precision": (("--set", "precision=fp8"), "fp32"),
     "batch": (("--set", "accumulate=1000"), "accumulate 1000"),
     "temperature": (("--set", "method.temperature=0"), "greater than 0"),
+    "device": (("--set", "device=meta"), "'meta' cannot be used here"),
+    "mean": (
+        ("--set", "teacher.input={mean: [0.5, 0.5, 0.5], std: [1, 1, 1]}"),
+        "teacher: input.mean and std have 3 numbers, and the channels are 1; give 1 of each",
+    ),
     "seeds": (("--set", "seeds=[1,1]"), "each seed may come once"),
     "no seed": (("--set", "seeds=0"), "seeds: it is 0; say how many, 1 or more, or list them"),
     "a word for seeds": (("--set", "seeds=three"), "seeds: it is 'three'; say how many"),
