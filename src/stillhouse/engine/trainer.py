@@ -228,7 +228,7 @@ def opened(
                 seed=settings.seed,
                 epochs=settings.epochs,
                 autocast=platform.autocast_dtype,
-                practice=_practice(graph, train),
+                practice=_practice(graph, train) if graph.updates else None,
             )
         else:
             known.reopen()
