@@ -1,15 +1,23 @@
+import base64
+import hashlib
+import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from plotly.graph_objects import Figure, Heatmap
 
 from stillhouse.errors import SystemFault
-from stillhouse.report import write_report
+from stillhouse.report import palette, write_report
+from stillhouse.report.frame import own_text, page_data
+from stillhouse.report.palette import contrast
+from stillhouse.report.shades import SHADES
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 HOSTILE = "<script>alert(1)</script>\" onload='alert(2)' <b>&amp;"
@@ -81,13 +89,27 @@ def test_the_page_answers_the_colleagues_questions(run_directory: Path):
 
 def test_the_page_needs_no_other_file_and_holds_plotly_once(run_directory: Path):
     found = page(run_directory)
+    data, plotly, own = found.scripts
 
-    assert sum("plotly.js v" in script for script in found.scripts) == 1
-    assert sum("Plotly.newPlot(" in script for script in found.scripts if len(script) < 1e6) == 5
+    assert "plotly.js (basic - minified) v4.1.1" in plotly[:200]
+    assert list(json.loads(data)["figures"]) == [
+        value for name, value in found.attributes if name == "data-figure"
+    ]
+    assert len(json.loads(data)["figures"]) == 5
     assert not {"link", "img", "iframe", "object"} & set(found.tags)
-    assert not [value for name, value in found.attributes if name in ("src", "href")]
+    assert not [value for name, value in found.attributes if name in ("src", "href", "style")]
+    assert (run_directory / "report.html").stat().st_size < 1_500_000
     policy = next(value for _, value in found.attributes if value and "default-src" in value)
     assert policy.startswith("default-src 'none';")
+    assert "unsafe" not in policy
+    for script in (plotly, own):
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in policy
+
+
+def test_a_figure_that_the_pages_cannot_draw_is_refused():
+    with pytest.raises(ValueError, match=r"'odd' has \{'heatmap'\}"):
+        page_data({"odd": Figure(Heatmap(z=[[1.0]]))})
 
 
 def test_every_text_is_escaped(made):
@@ -194,9 +216,29 @@ def test_colours_of_the_page_are_those_of_the_theme(run_directory: Path):
     text = write_report(run_directory).read_text(encoding="utf-8")
     style = text[text.index("<style>") : text.index("</style>")]
 
-    used = set(re.findall(r"var\(--([a-z-]+)\)", style))
-    assert used == set(re.findall(r"^ +--([a-z-]+):", style, flags=re.MULTILINE))
-    assert len(re.findall(r"#[0-9a-f]{6}", style)) == 9
+    used = set(re.findall(r"var\(--([a-z0-9-]+)\)", style))
+    assert used <= {*palette.LIGHT, "font", "mono"}
+    assert set(palette.LIGHT) == set(palette.DARK)
+    told = set(re.findall(r"#[0-9a-f]{6}", style))
+    assert told == {*palette.LIGHT.values(), *palette.DARK.values()}
+
+
+@pytest.mark.parametrize("colours", [palette.LIGHT, palette.DARK], ids=["light", "dark"])
+def test_text_and_marks_stand_out_from_what_they_stand_on(colours: Mapping[str, str]):
+    for ground in palette.GROUNDS:
+        for word in palette.WORDS:
+            assert contrast(colours[word], colours[ground]) >= 4.5, (word, ground)
+    for mark in palette.MARKS:
+        assert contrast(colours[mark], colours["paper"]) >= 3, mark
+    style = own_text("page.css")
+    shares = [int(share) for share in re.findall(r"var\(--accent\) (\d+)%, var\(--paper\)", style)]
+    assert len(shares) == SHADES + 1
+    for share in shares:
+        mix = [round((share * int(a, 16) + (100 - share) * int(b, 16)) / 100) for a, b in zip(
+            re.findall("..", colours["accent"][1:]), re.findall("..", colours["paper"][1:]),
+            strict=True)]  # fmt: skip
+        ground = "#" + "".join(f"{part:02x}" for part in mix)
+        assert contrast(colours["ink"], ground) >= 4.5, share
 
 
 def test_reading_a_report_module_is_cheap():

@@ -2,11 +2,14 @@
 
 record   what a run directory says            curves   epochs -> lines over seeds
 worth    is it worth it?                      wording  how numbers are said
-rows     tables, as text                      theme    colours and fonts
+rows     tables, as text                      theme    names of colours, fonts
 figures, terms, gains, diagnostics, likeness, projector   record -> plotly figures
-page     record -> report.html (page.html.jinja and its sections, page.css, page.js)
+frame    what all pages share: frame.html.jinja, page.css, scripts/, policy
+palette, shades  light and dark
+page     record -> report.html (page.html.jinja and its sections)
 transfer_*  the section of a transfer set, and the page of one (transfer_page.html.jinja)
 study_*  the same for the directory of a study (study.html.jinja, study.css)
+vendored  plotly.js, which draws the figures, with its licence
 """
 
 from stillhouse.report.page import write_report

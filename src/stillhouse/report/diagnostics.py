@@ -12,7 +12,7 @@ from stillhouse.records.files import Reading
 from stillhouse.records.metric import MINUS
 from stillhouse.records.run import TrainedRun
 from stillhouse.report.curves import Curve, curve
-from stillhouse.report.figures import add_band, add_level, padded
+from stillhouse.report.figures import add_band, add_level, epoch_axis
 from stillhouse.report.record import RunRecord
 from stillhouse.report.theme import COLOURS, template
 from stillhouse.verdict.spread import spread
@@ -80,7 +80,7 @@ def diagnostic_figure(
         told = {"name": "control, last epoch", "colour": COLOURS["control"], "suffix": suffix}
         add_level(figure, scale * level, ends, **told)
     figure.update_layout(template=template(), height=HEIGHT, showlegend=False)
-    figure.update_xaxes(title_text="epoch", range=padded(*ends))
+    figure.update_xaxes(**epoch_axis(*ends))
     figure.update_yaxes(ticksuffix=suffix, nticks=6)
     return figure
 

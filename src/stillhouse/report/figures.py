@@ -13,6 +13,7 @@ from stillhouse.report.theme import COLOURS, label, rgba, template
 from stillhouse.verdict.spread import spread
 
 LINES = (("control", COLOURS["control"]), ("student", COLOURS["accent"]))
+MOST_TICKS = 6  # of an axis of epochs: a small figure has room for so many
 FEW_EPOCHS = 8  # so short a curve is shown whole
 
 
@@ -40,7 +41,7 @@ def validation_figure(record: RunRecord) -> Any | None:
         told = {"name": "teacher, last epoch", "colour": COLOURS["ink"], "suffix": suffix}
         add_level(figure, scale * teacher, (first, last), **told)
     figure.update_layout(template=template(), height=380, legend_traceorder="reversed")
-    figure.update_xaxes(title_text="epoch", range=padded(first, last))
+    figure.update_xaxes(**epoch_axis(first, last))
     figure.update_yaxes(ticksuffix=suffix, range=_settled_range(known, teacher, metric))
     return figure
 
@@ -130,6 +131,18 @@ def add_level(
 
 def _digits(suffix: str) -> str:
     return ".2f" if suffix else ".4g"
+
+
+def epoch_axis(first: int, last: int) -> dict[str, Any]:
+    """Return the axis from one epoch to another, with whole ticks.
+
+    >>> epoch_axis(1, 30)["tickvals"], epoch_axis(2, 4)["tickvals"], epoch_axis(1, 1)["tickvals"]
+    ([5, 10, 15, 20, 25, 30], [2, 3, 4], [1])
+    """
+    steps = (base * 10**power for power in range(9) for base in (1, 2, 5))
+    step = next(step for step in steps if (last - first) / step < MOST_TICKS)
+    ticks = list(range(step * -(-first // step), last + 1, step))
+    return {"title_text": "epoch", "range": padded(first, last), "tickvals": ticks}
 
 
 def padded(first: int, last: int) -> tuple[float, float]:

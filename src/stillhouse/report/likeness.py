@@ -105,17 +105,21 @@ def _bars(record: RunRecord, student: Cosines, control: Cosines) -> Any:
 
 
 def _distribution(student: Cosines, control: Cosines) -> Any:
-    from plotly.graph_objects import Figure, Histogram
+    import numpy as np
+    from plotly.graph_objects import Bar, Figure
 
     known = [value for value in (*student, *control) if value is not None]
     low, high = min(known, default=-1.0), max(known, default=1.0)
-    bins = {"start": low, "end": high + 1e-6, "size": max(high - low, 1e-3) / BINS}
+    edges = np.linspace(low, max(high, low + 1e-3), BINS + 1)
+    middles = (edges[:-1] + edges[1:]) / 2
     figure = Figure()
     for role, values in (("control", control), ("student", student)):
         if values:
             colour = rgba(COLOURS[LOOKS[role]], 0.6)
-            figure.add_trace(Histogram(x=values, name=role, xbins=bins, marker_color=colour))
-    figure.update_traces(hovertemplate="%{y} classes")
+            counts, _ = np.histogram([value for value in values if value is not None], edges)
+            bars = {"x": middles.tolist(), "y": counts.tolist(), "width": edges[1] - edges[0]}
+            figure.add_trace(Bar(**bars, name=role, marker_color=colour))
+    figure.update_traces(hovertemplate="%{y} classes at %{x:.2f}")
     figure.update_layout(barmode="overlay", bargap=0.08, legend_traceorder="reversed")
     figure.update_xaxes(title_text="cosine of a class's weights")
     figure.update_yaxes(title_text="classes", nticks=6)

@@ -1,45 +1,27 @@
 """A run directory -> report.html: one file that needs no network and no other file."""
 
-from collections.abc import Callable, Mapping
-from functools import cache
-from importlib.resources import files
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from stillhouse.faults import system_faults
-from stillhouse.records.files import write_bytes
-from stillhouse.records.run import REPORT
-from stillhouse.report import wording
 from stillhouse.report.agreement import agreement, examples
 from stillhouse.report.by_class import by_class
 from stillhouse.report.calibration import calibrated
 from stillhouse.report.curves import last_epochs, student_terms, term_curve, term_weights
 from stillhouse.report.diagnostics import Panel, final_runs, other_panels
 from stillhouse.report.figures import early_epochs_hidden, validation_figure
+from stillhouse.report.frame import render_page, write_page
 from stillhouse.report.gains import gain_labels, gains_figure
 from stillhouse.report.likeness import PANELS, few, heads_by_class, heads_figure, likeness_panels
 from stillhouse.report.projector import DIAGNOSTICS, projector_panels, spectrum_figure
 from stillhouse.report.record import RunRecord, read_run
 from stillhouse.report.rows import costs_table, seed_rows, settled, table_rows
 from stillhouse.report.terms import share_figure, share_parts, spans_decades, term_figure
-from stillhouse.report.theme import COLOURS, CONFIG, FONT, MONO
+from stillhouse.report.theme import TINTS
 from stillhouse.report.transfer_figures import transfer_figures
 from stillhouse.report.transfer_gallery import gallery_rows
+from stillhouse.report.transfer_similarity import similarity
 from stillhouse.report.worth import mean_test, worth
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
-    from markupsafe import Markup
-
-PAGE, SECTIONS = "page.html.jinja", "sections"
-FILTERS: tuple[Callable[..., str], ...] = (
-    wording.percent,
-    wording.count,
-    wording.size,
-    wording.duration,
-    wording.times,
-    wording.moment,
-)
 
 
 def write_report(directory: Path) -> Path:
@@ -59,26 +41,13 @@ def write_report(directory: Path) -> Path:
     return write_page(directory, render(read_run(directory)))
 
 
-def write_page(directory: Path, page: str) -> Path:
-    """Write a page as the directory's ``report.html``; the old one stays until it is whole.
-
-    Raises:
-        SystemFault: the directory cannot be written to.
-    """
-    path = directory / REPORT
-    with system_faults():
-        # A lone surrogate is legal in JSON and not in UTF-8: it is shown as '?'.
-        write_bytes(path, page.encode("utf-8", errors="replace"))
-    return path
-
-
 def render(record: RunRecord) -> str:
     """Return the whole page; every text of the record is escaped."""
-    from markupsafe import Markup
-
     figures = _figures(record)
-    template = page_environment().get_template(PAGE)
-    return template.render(
+    return render_page(
+        "page.html.jinja",
+        figures,
+        rules=["transfer.css"] if record.transfer else [],
         run=record,
         scores=record.scores,
         metric=record.metric,
@@ -93,7 +62,7 @@ def render(record: RunRecord) -> str:
         gain_labels=gain_labels(record),
         terms=_terms(record),
         settled=settled(record),
-        shares=[(term, colour) for term, (_, colour) in share_parts(record).items()],
+        shares=[(term, TINTS.index(colour)) for term, (_, colour) in share_parts(record).items()],
         by_class=by_class(record),
         agreement=agreement(record),
         examples=examples(record),
@@ -101,53 +70,14 @@ def render(record: RunRecord) -> str:
         costs=costs_table(record.costs, record.metric) if record.costs else None,
         transfer=record.transfer,
         gallery=gallery_rows(record.transfer),
+        similarity=similarity(record.transfer),
         likeness=likeness_panels(record),
         classes_told=few(heads_by_class(record, "student")),
         beside_control=bool(final_runs(record, "control")),
         projector=projector_panels(record),
         others=_others(record),
-        figures=embedded(figures),
         early_hidden="validation" in figures and early_epochs_hidden(figures["validation"]),
-        style=page_style(*(["transfer.css"] if record.transfer else [])),
-        script=Markup(own_text("page.js")),  # noqa: S704  (our own text)
     )
-
-
-@cache  # it keeps the sections compiled
-def page_environment() -> "Environment":
-    """Jinja with every text escaped, the filters that say numbers, and the sections."""
-    from jinja2 import Environment, FunctionLoader, StrictUndefined
-
-    environment = Environment(
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        loader=FunctionLoader(_template_text),
-    )
-    environment.filters.update({say.__name__: say for say in FILTERS})
-    environment.globals |= {"compared": wording.compared, "flat": wording.flat}
-    return environment
-
-
-def own_text(name: str) -> str:
-    """A file of this folder."""
-    return files("stillhouse.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def _template_text(name: str) -> str:
-    return own_text(name if name == PAGE else f"{SECTIONS}/{name}")
-
-
-def page_style(*more: str) -> "Markup":
-    """Colours, fonts and rules of a page; ``more`` names further files of rules."""
-    from markupsafe import Markup
-
-    names = {**COLOURS, "font": FONT, "mono": MONO}
-    root = "".join(f"  --{name}: {value};\n" for name, value in names.items())
-    rules = "".join(own_text(name) for name in ("page.css", *more))
-    return Markup(f":root {{\n{root}}}\n{rules}")  # noqa: S704  (our own text)
 
 
 def _flow(record: RunRecord) -> Mapping[str, dict[str, Any]]:
@@ -160,7 +90,7 @@ def _flow(record: RunRecord) -> Mapping[str, dict[str, Any]]:
         model.role: {
             "model": model,
             "test": mean_test(model),
-            "side": round(52 * (weights[model.role] / largest) ** 0.5) if largest else 0,
+            "side": max(4, round(52 * (weights[model.role] / largest) ** 0.5)) if largest else 0,
         }
         for model in known
     }
@@ -191,21 +121,3 @@ def _figures(record: RunRecord) -> Mapping[str, Any]:
 
 def _others(record: RunRecord) -> tuple[Panel, ...]:
     return other_panels(record, shown=[*DIAGNOSTICS, *(diagnostic for diagnostic, _ in PANELS)])
-
-
-def embedded(figures: Mapping[str, Any]) -> Mapping[str, "Markup"]:
-    """Return figures as HTML; the first carries plotly.js, so that the page holds it once."""
-    from markupsafe import Markup
-
-    return {
-        # plotly writes <, > and / of the data as \\u escapes, and our labels are escaped.
-        name: Markup(  # noqa: S704
-            figure.to_html(
-                full_html=False,
-                include_plotlyjs=position == 0,
-                div_id=f"figure-{name}",
-                config=CONFIG,
-            )
-        )
-        for position, (name, figure) in enumerate(figures.items())
-    }

@@ -11,7 +11,7 @@ from stillhouse.records.study import Arm
 from stillhouse.report.study_figures import control_level, error_bars
 from stillhouse.report.study_record import StudyRecord, settings_of, tested
 from stillhouse.report.study_rows import controls
-from stillhouse.report.theme import COLOURS, TINTS, label, template
+from stillhouse.report.theme import COLOURS, LINES, label, template
 from stillhouse.report.wording import text
 from stillhouse.verdict.spread import Spread
 
@@ -169,7 +169,7 @@ def _add_series(
 ) -> None:
     from plotly.graph_objects import Scatter
 
-    colour = TINTS[position % (len(TINTS) - 1)]
+    colour = LINES[position % len(LINES)]
     bars = partial(error_bars, colour=colour, metric=metric, thickness=1.5)
     many = any(point.teacher and point.teacher.half is not None for point in points)
     joined &= len({point.at for point in points}) == len(points) > 1

@@ -4,22 +4,20 @@ import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from stillhouse.report.shades import shade
 from stillhouse.report.study_record import StudyRecord, settings_of, tested
-from stillhouse.report.theme import COLOURS, rgba
 from stillhouse.verdict.spread import spread
 
 MOST = 6
 """Pairs that are shown: five swept settings have ten."""
-STRONGEST = 0.55
-"""Opacity of the best cell: dark text on it can still be read."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """The mean, and the colour behind it: stronger where it is better; empty without an arm."""
+    """The mean, and the shade behind it: stronger where it is better; empty without an arm."""
 
     text: str = ""
-    colour: str = "transparent"
+    shade: int = 0
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ def _map(record: StudyRecord, down: str, across: str) -> Map | None:
         if key not in known:
             return Cell()
         share = record.metric.gain(known[key], worst) / (high - low) if high > low else 0.0
-        return Cell(record.metric.shown(known[key]), rgba(COLOURS["accent"], STRONGEST * share))
+        return Cell(record.metric.shown(known[key]), shade(share))
 
     return Map(
         down,

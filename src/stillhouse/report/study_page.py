@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stillhouse.report.page import embedded, own_text, page_environment, page_style, write_page
+from stillhouse.report.frame import render_page, write_page
 from stillhouse.report.study_axis import TEACHER, axis_figure
 from stillhouse.report.study_figures import arms_figure, control_level
 from stillhouse.report.study_finding import finding
@@ -31,8 +31,10 @@ def render_study(record: StudyRecord) -> str:
     rivals = [
         arm for arm in record.arms if arm.over_against and arm.over_against.p_holm is not None
     ]
-    template = page_environment().from_string(own_text("study.html.jinja"))
-    return template.render(
+    return render_page(
+        "study.html.jinja",
+        _figures(record),
+        rules=["study.css"],
         study=record,
         metric=record.metric,
         settings={arm.name: settings_of(arm) for arm in record.arms},
@@ -47,8 +49,6 @@ def render_study(record: StudyRecord) -> str:
         rivals=len(rivals),
         maps=maps(record),
         over_teacher=record.axis == TEACHER,
-        figures=embedded(_figures(record)),
-        style=page_style("study.css"),
     )
 
 

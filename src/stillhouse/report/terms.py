@@ -6,7 +6,7 @@ Names reach plotly escaped: it reads a few HTML tags in its labels.
 from typing import Any
 
 from stillhouse.report.curves import Curve, student_terms, term_curve, weighted_curve
-from stillhouse.report.figures import add_band, padded
+from stillhouse.report.figures import add_band, epoch_axis
 from stillhouse.report.record import RunRecord
 from stillhouse.report.theme import COLOURS, TINTS, label, template
 
@@ -21,7 +21,7 @@ def term_figure(record: RunRecord, term: str) -> Any | None:
     figure = Figure()
     add_band(figure, found, "mean", COLOURS["accent"], scale=1.0, suffix="")
     figure.update_layout(template=template(), height=230, showlegend=False)
-    figure.update_xaxes(title_text="epoch", range=padded(found.epochs[0], found.epochs[-1]))
+    figure.update_xaxes(**epoch_axis(found.epochs[0], found.epochs[-1]))
     if spans_decades(found):
         figure.update_yaxes(type="log", dtick=1)
     else:
@@ -80,6 +80,6 @@ def share_figure(record: RunRecord) -> Any | None:
         )
     figure.update_layout(template=template(), height=230, showlegend=False)
     epochs = [epoch for part, _ in parts.values() for epoch in part.epochs]
-    figure.update_xaxes(title_text="epoch", range=padded(min(epochs), max(epochs)))
+    figure.update_xaxes(**epoch_axis(min(epochs), max(epochs)))
     figure.update_yaxes(ticksuffix="%", range=(0, 100), nticks=5)
     return figure

@@ -1,10 +1,9 @@
-"""Colours, fonts and labels, shared by the page and its figures so that they agree.
-
-One accent colour, and it always means the student. The control is grey, the teacher is ink.
-"""
+"""Colours, fonts and labels, shared by the page and its figures so that they agree."""
 
 from html import escape
 from typing import Any
+
+from stillhouse.report.palette import LIGHT
 
 FONT = (
     "-apple-system, BlinkMacSystemFont, Segoe UI, Roboto, Helvetica Neue, Noto Sans, "
@@ -12,42 +11,33 @@ FONT = (
 )
 MONO = "ui-monospace, SF Mono, Cascadia Mono, Menlo, Consolas, Liberation Mono, monospace"
 
-COLOURS = {
-    "accent": "#0b6a75",
-    "accent-soft": "#e3f0f1",
-    "ink": "#1b2530",
-    "text": "#36424e",
-    "muted": "#66727f",
-    "control": "#8a94a0",
-    "line": "#dfe4e8",
-    "surface": "#f6f8f9",
-    "paper": "#ffffff",
-}
+COLOURS = {name: f"var(--{name})" for name in LIGHT}
+"""What figures and rules call a colour: the page's script puts in what the reader's theme has."""
 
-# Shares of one loss are tints of the accent, dark to light; the terms beyond reuse the lightest.
-TINTS = ("#0b6a75", "#5c9ea6", "#a9cfd3", "#66727f", "#a3adb6", "#dfe4e8")
+# Shares of one loss are tints of the accent, dark to light; the terms beyond reuse the last.
+TINTS = tuple(COLOURS[name] for name in ("accent", "tint-1", "tint-2", "tint-3", "tint-4", "line"))
+# Lines must be told from the paper, so the faint tints are not among them.
+LINES = tuple(COLOURS[name] for name in ("accent", "ink", "tint-1", "tint-3", "control"))
 
 CONFIG = {"displayModeBar": False, "responsive": True, "showTips": False}
 
 
 def rgba(colour: str, opacity: float) -> str:
-    """Return a hex colour with an opacity.
+    """Return a colour of the theme with an opacity, as the page's script reads it.
 
-    >>> rgba("#0b6a75", 0.15)
-    'rgba(11, 106, 117, 0.15)'
+    >>> rgba("var(--accent)", 0.15)
+    'var(--accent, 0.15)'
     """
-    red, green, blue = (int(colour[start : start + 2], 16) for start in (1, 3, 5))
-    return f"rgba({red}, {green}, {blue}, {opacity})"
+    return f"{colour.removesuffix(')')}, {opacity:.4g})"
 
 
 def mixed(colour: str, depth: float) -> str:
-    """Return a hex colour mixed with the white of the paper: 1.0 is the colour itself.
+    """Return a colour of the theme as far as it stands out from the paper: 1.0 is all of it.
 
-    >>> mixed("#0b6a75", 1.0), mixed("#000000", 0.5)
-    ('#0b6a75', '#808080')
+    >>> mixed("var(--ink)", 1.0), mixed("var(--ink)", 0.5)
+    ('var(--ink)', 'var(--ink, 0.5)')
     """
-    parts = (int(colour[start : start + 2], 16) for start in (1, 3, 5))
-    return "#" + "".join(f"{round(depth * part + (1 - depth) * 255):02x}" for part in parts)
+    return colour if depth >= 1.0 else rgba(colour, depth)
 
 
 def template() -> Any:

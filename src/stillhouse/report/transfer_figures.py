@@ -11,7 +11,7 @@ from stillhouse.records.gallery import Gallery
 from stillhouse.report.likeness import few
 from stillhouse.report.theme import COLOURS, label, mixed, template
 
-HEIGHT, TALL = 280, 380
+HEIGHT = 280
 LONGEST = 19
 """Letters of a class's name on an axis."""
 RANKS = 20
@@ -23,13 +23,11 @@ def transfer_figures(gallery: Gallery | None) -> Mapping[str, Any]:
     """Return the figures by name, in the order in which the page shows them; none without a set."""
     if gallery is None:
         return {}
-    drawn = {
+    return {
         "transfer-concentration": concentration_figure(gallery),
         "transfer-peaks": peaks_figure(gallery),
         "transfer-balance": balance_figure(gallery),
-        "transfer-similarity": similarity_figure(gallery),
     }
-    return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
 def concentration_figure(gallery: Gallery) -> Any:
@@ -115,7 +113,7 @@ def balance_figure(gallery: Gallery) -> Any:
     facts = gallery.facts
     at = list(range(len(facts.classes)))
     figure = Figure()
-    bar = {"name": "given by the teacher", "marker_color": mixed(COLOURS["ink"], 0.75)}
+    bar = {"name": "given by the teacher", "marker_color": COLOURS["tint-3"]}
     figure.add_trace(Bar(x=at, y=facts.balance.given, hovertemplate="%{y}", **bar))
     if facts.balance.asked is not None:
         mark = {"symbol": "line-ew-open", "size": 16 if len(at) <= 10 else 9, "line": {"width": 2}}
@@ -125,60 +123,16 @@ def balance_figure(gallery: Gallery) -> Any:
                 y=facts.balance.asked,
                 name="asked for",
                 mode="markers" if few(at) else "lines",
-                marker={**mark, "color": COLOURS["control"]},
-                line={"color": COLOURS["control"], "width": 1.5, "shape": "hvh"},
+                marker={**mark, "color": COLOURS["ink"]},
+                line={"color": COLOURS["ink"], "width": 1.5, "shape": "hvh"},
                 hovertemplate="%{y}",
             )
         )
     figure.update_layout(
-        template=template(), height=TALL, bargap=0.35 if few(at) else 0.0, showlegend=False
+        template=template(), height=HEIGHT, bargap=0.35 if few(at) else 0.0, showlegend=False
     )
     figure.update_xaxes(**_classes(facts.classes))
     figure.update_yaxes(title_text="images", nticks=6, rangemode="tozero")
-    return figure
-
-
-def similarity_figure(gallery: Gallery) -> Any | None:
-    """Draw the class similarity as a heat map: a row for each class that targets are drawn for."""
-    from plotly.graph_objects import Figure, Heatmap
-
-    if gallery.similarity is None:
-        return None
-    classes = gallery.facts.classes
-    names = [label(name) for name in classes]
-    # In whole hundredths: thousands of them are a fraction of the size of floats.
-    hundredths = (100 * gallery.similarity).clamp(-100, 100).round().short().numpy()
-    at = list(range(len(classes)))
-    bar = {"thickness": 8, "outlinewidth": 0, "tickvals": [0, 50, 100], "len": 0.9,
-           "ticktext": ["0", "0.5", "1"], "tickfont": {"size": 12, "color": COLOURS["muted"]},
-           "xpad": 6}  # fmt: skip
-    figure = Figure(
-        Heatmap(
-            z=hundredths,
-            x=at,
-            y=at,
-            zmin=0,
-            zmax=100,
-            colorscale=[(0.0, COLOURS["surface"]), (1.0, mixed(COLOURS["ink"], 0.9))],
-            xgap=1 if few(at) else 0,
-            ygap=1 if few(at) else 0,
-            colorbar=bar,
-            customdata=[[f"{row} with {column}" for column in names] for row in names]
-            if few(at)
-            else None,
-            hovertemplate="%{customdata}: %{z}%<extra></extra>"
-            if few(at)
-            else "%{y} with %{x}: %{z}%<extra></extra>",
-        )
-    )
-    figure.update_layout(template=template(), height=TALL, hovermode="closest")
-    axis = _classes(classes)
-    figure.update_xaxes(**{**axis, "title_text": "similar to class"}, showline=False)
-    figure.update_yaxes(
-        **{**axis, "title_text": "class that is asked for", "tickangle": 0},
-        autorange="reversed",
-        showgrid=False,
-    )
     return figure
 
 

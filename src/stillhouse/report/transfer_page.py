@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stillhouse.records.gallery import FACTS, Gallery, read_gallery
-from stillhouse.report.page import embedded, own_text, page_environment, page_style, write_page
+from stillhouse.report.frame import render_page, write_page
 from stillhouse.report.transfer_figures import transfer_figures
 from stillhouse.report.transfer_gallery import gallery_rows
+from stillhouse.report.transfer_similarity import similarity
 from stillhouse.report.wording import TIMES, flat
 
 if TYPE_CHECKING:
@@ -55,17 +56,15 @@ def _kept(directory: Path) -> Gallery | None:
 
 def render_transfer(gallery: Gallery, name: str) -> str:
     """Return the whole page; every text of the gallery is escaped."""
-    from markupsafe import Markup
-
-    template = page_environment().from_string(own_text("transfer_page.html.jinja"))
-    return template.render(
+    return render_page(
+        "transfer_page.html.jinja",
+        transfer_figures(gallery),
+        rules=["transfer.css"],
         title=f"{name}: {gallery.facts.method}",
         transfer=gallery,
         gallery=gallery_rows(gallery),
+        similarity=similarity(gallery),
         settings=_settings(gallery),
-        figures=embedded(transfer_figures(gallery)),
-        style=page_style("transfer.css"),
-        script=Markup(own_text("page.js")),  # noqa: S704  (our own text)
     )
 
 
