@@ -1,4 +1,4 @@
-"""Real architectures with their layers, written down by reading the sources of their packages.
+"""Real architectures with their layers, as their packages give them or their sources say.
 
 Levels are the outputs that end each resolution (its last block, else its last layer), written as
 ``tap=CHANNELSxSIDE`` for the square images given here; of a transformer, whose blocks have one
