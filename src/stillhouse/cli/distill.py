@@ -25,6 +25,10 @@ def distill(
     control: Annotated[
         bool, typer.Option("--control/--no-control", help="Train the student alone, too.")
     ] = True,
+    tune: Annotated[
+        bool,
+        typer.Option("--tune", help="First choose KD's settings on validation."),
+    ] = False,
     settings: Set = None,
     shared: Shared = None,
     allow_imports: AllowImports = False,
@@ -42,6 +46,7 @@ def distill(
         "seeds": seeds,
         "batch": batch,
         "control": control,
+        **({"tune": True} if tune else {}),
     }
     if teacher is not None:
         values["teacher"] = {"model": teacher}

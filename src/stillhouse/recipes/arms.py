@@ -1,13 +1,14 @@
 """Arms of a study: the product of a sweep, and a list of methods."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from stillhouse.errors import nearest
 from stillhouse.methods import METHODS
 from stillhouse.recipes.choices import is_own
 from stillhouse.recipes.merge import CHOSEN_BY
+from stillhouse.recipes.tuning import TUNED_KD as TUNED_KD
 
 Settings = dict[str, Any]
 
@@ -87,15 +88,6 @@ def _said(value: Any) -> str:
 
 ALL = "all"
 CONTROL = "plain"
-
-TUNED_KD: Sequence[Mapping[str, Any]] = (
-    {"name": "kd", "weight": 3.0, "label_weight": 0.1},
-    {"name": "kd", "weight": 9.0, "label_weight": 0.1},
-    {"name": "kd", "temperature": 2.0, "weight": 3.0, "label_weight": 0.1},
-    {"name": "kd", "temperature": 2.0, "weight": 9.0, "label_weight": 0.1},
-)
-"""Settings of plain KD beside its default (weight 0.9, temperature 4): the range in which the
-authors of logit standardisation tuned it, where everybody's default is not the best."""
 
 
 def method_arms(methods: Any, *, teacher: bool) -> tuple[dict[str, dict[str, Any]], list[str]]:

@@ -67,7 +67,7 @@ def read_setting(setting: str) -> tuple[str, Any]:
     return key, read_yaml_text(text, where=f"--set {key}")
 
 
-SHORT_KEYS = {
+SHORT_KEYS: dict[str, str] = {
     "data": "source",
     "teacher": "model",
     "student": "model",

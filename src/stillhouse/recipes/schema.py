@@ -30,6 +30,7 @@ from stillhouse.recipes.networks import (
 )
 from stillhouse.recipes.peers import Peers, beside, peers_problem, with_peers
 from stillhouse.recipes.section import Section
+from stillhouse.recipes.tuning import TuneSection, tune_problems, tune_words
 
 MOST_SEEDS = 1000
 """Trainings of one recipe; a verdict needs 3, and more than 100 tell nothing new."""
@@ -157,6 +158,7 @@ class Recipe(Section):
     balance: Annotated[BalanceSection, short("by")] | None = None
     cache: Annotated[CacheSection, BeforeValidator(_cache)] = CacheSection()
     control: bool = True
+    tune: Annotated[TuneSection | None, BeforeValidator(tune_words)] = None
     verdict: VerdictSection = VerdictSection()
     precision: Precision = "auto"
     device: str = "auto"
@@ -211,6 +213,8 @@ class Recipe(Section):
         if problem:
             yield problem
         yield from self._rate_misfits()
+        transfer, balanced = self.transfer is not None, self.balance is not None
+        yield from tune_problems(self.method, self.tune, transfer=transfer, balanced=balanced)
 
     def _rate_misfits(self) -> Iterator[str]:
         """What of optimiser and schedule cannot be, or lies beyond a training."""

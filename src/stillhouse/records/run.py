@@ -185,6 +185,28 @@ class Verdict(Record):
         return self.sentence
 
 
+class Candidate(Record):
+    """Settings of a method that were tried, and the metric on validation, last epoch."""
+
+    name: str
+    settings: dict[str, Any]
+    validation: float
+
+
+class Tuning(Record):
+    """Settings that were chosen on validation before the run.
+
+    Args:
+        seed: of the candidates.
+        chosen: the name of the one that was taken.
+        candidates: in the order in which they were tried.
+    """
+
+    seed: int
+    chosen: str
+    candidates: tuple[Candidate, ...]
+
+
 class Serving(RecordFile):
     """How the teacher served: live or cached, and why; in teacher.json for later sessions.
 
@@ -210,6 +232,7 @@ class Scores(RecordFile):
         decisive: fingerprints of what decided the run, by what it is.
         files: sha256 of the files that were written with it, by name.
         warnings: what may make the numbers worthless, and what of the data was left out, in words.
+        tuning: what was chosen on validation before the run.
         cautions: what is to be known before the verdict is believed, a sentence each.
     """
 
@@ -228,6 +251,7 @@ class Scores(RecordFile):
     decisive: dict[str, str] = Field({})
     files: dict[str, str] = Field({})
     cautions: tuple[str, ...] = ()
+    tuning: Tuning | None = None
 
 
 class Product(Record):

@@ -24,9 +24,9 @@ from stillhouse.records.environment import environment
 from stillhouse.records.files import Lines
 from stillhouse.records.run import REPORT, SCORES, Scores
 from stillhouse.runs.directory import ENVIRONMENT, check_places, claimed
+from stillhouse.runs.group import Group, train_group
 from stillhouse.runs.job.data import JobData, open_data
 from stillhouse.runs.job.derived import make_student
-from stillhouse.runs.job.heads import check_kept
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.method import chosen_method, chosen_task
 from stillhouse.runs.job.networks import Network, make_peers
@@ -35,7 +35,6 @@ from stillhouse.runs.job.watcher import Heard, SilentWatcher, Watcher
 from stillhouse.runs.judging.costs import write_costs
 from stillhouse.runs.judging.examples import write_disagreements
 from stillhouse.runs.judging.finished import checksums, decisive, finished, kept_student
-from stillhouse.runs.judging.likeness import Likeness, likeness_to
 from stillhouse.runs.judging.products import write_products
 from stillhouse.runs.judging.scores import answers_of, describe_run
 from stillhouse.runs.judging.scoring import (
@@ -48,17 +47,15 @@ from stillhouse.runs.judging.scoring import (
 )
 from stillhouse.runs.preflight import check, networks_told
 from stillhouse.runs.training.compiling import settle_compile
-from stillhouse.runs.training.serving import Source, all_together, serve
-from stillhouse.runs.training.stage_run import LAST, StageRun, train
-from stillhouse.runs.training.teachers import Teachers, TrainedTeacher
-from stillhouse.runs.training.training import control_training, student_training
+from stillhouse.runs.training.serving import all_together
+from stillhouse.runs.training.stage_run import LAST, StageRun
+from stillhouse.runs.training.teachers import Teachers
 from stillhouse.runs.training.transfer import (
-    TransferSet,
-    make_transfer_set,
     stand_in,
     write_gallery,
     written_out,
 )
+from stillhouse.runs.tuning import check_tuning, tuned
 
 SHARED = "shared"
 
@@ -168,6 +165,7 @@ def prepare(
         make_peers(recipe.peers or (), given.peers, student, data, allow_imports=allow_imports),
     )
     check(job)
+    check_tuning(job)
     return replace(job, watcher=watcher, warned=tuple(heard.warned))
 
 
@@ -229,6 +227,7 @@ def run(job: Job, *, held_out: HeldOutScores | None = None) -> Outcome:
             job.watcher.say(line)
         teachers = Teachers(job)
         job = replace(job, compiled=settle_compile(stand_in(job)))
+        asked, (job, tuning) = job, tuned(job, teachers)
         groups = [train_group(job, teachers.trained(seeds[0]), seeds) for seeds in job.groups]
         job.watcher.say("reading the test set, once")
         scored = _judge(job, teachers, groups, held_out or HeldOutScores())
@@ -239,58 +238,11 @@ def run(job: Job, *, held_out: HeldOutScores | None = None) -> Outcome:
         served = all_together([group.source.record for group in groups if group.source])
         scores = describe_run(job, scored, sets, served, time.perf_counter() - began + spent,
                               heard.warned)  # fmt: skip
+        scores = scores.model_copy(update={"tuning": tuning, "decisive": decisive(asked)})
         at_start = _at_start(groups[0])
         written = platform.by_main(lambda: _write(job, groups[0], scored, scores, at_start))
         student = _student(scored).module(LAST)
         return Outcome(job.out, (written or scores).plain(), lambda: student)
-
-
-@dataclass(frozen=True)
-class Group:
-    """Students that share teacher and data, as they were trained.
-
-    Args:
-        job: as they see it: on a transfer set, if there is one, and with their start.
-        teacher: theirs.
-        transfer: the set that they learnt on instead of the data.
-        source: where they got the teacher's signals from; None where the method reads none.
-        likeness: what of the teacher they are compared with.
-        runs: controls and students.
-    """
-
-    job: Job
-    teacher: TrainedTeacher | None
-    transfer: TransferSet | None
-    source: Source | None
-    likeness: Likeness | None
-    runs: Sequence[StageRun]
-
-
-def train_group(job: Job, teacher: TrainedTeacher | None, seeds: tuple[int, ...]) -> Group:
-    """Train the controls and students of some seeds, by one teacher, on one set of data."""
-    transfer = source = likeness = module = None
-    if teacher is not None:
-        module = teacher.module
-        likeness = likeness_to(teacher.opens, job.data)
-        job = replace(job, student=job.student.out_of(module))
-        job.student.check_smaller(trained=True)
-        if job.recipe.transfer is not None:
-            transfer = make_transfer_set(job, module, seeds[0])
-            job = replace(job, data=transfer.data)
-        if job.method.needs_teacher:
-            source = serve(job, module, seeds)
-    runs = []
-    for seed in seeds:
-        if job.recipe.control:
-            runs.append(train(control_training(job, seed)))
-        student = student_training(job, seed, module)
-        if likeness is not None and transfer is None:  # whose students see no real image
-            student = student.changed(likeness.with_diagnostics)
-        runs.append(train(student if source is None else source.teach(student)))
-        if job.recipe.student.head == "shared" and teacher is not None:
-            section, theirs = job.student.section, teacher.teacher.section
-            check_kept(runs[-1].module(LAST), section, teacher.module, theirs)
-    return Group(job, teacher, transfer, source, likeness, runs)
 
 
 def _judge(
@@ -328,7 +280,7 @@ def _write(
     """Products of the first seed beside the run, merged metrics, and last the scores; the report.
 
     Returns:
-        the scores with what decided them, and with the checksums of what they stand for.
+        the scores with the checksums of what they stand for.
     """
     out = job.out
     write_products(out, _student(scored))
@@ -345,8 +297,7 @@ def _write(
     answers = answers_of(scored)
     write_answers(out, answers)
     write_disagreements(job, answers)
-    known = {"decisive": decisive(job), "files": checksums(out)}
-    scores = scores.model_copy(update=known)
+    scores = scores.model_copy(update={"files": checksums(out)})
     scores.write(out / SCORES)
     _report(out)
     return scores

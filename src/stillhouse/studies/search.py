@@ -23,10 +23,11 @@ from stillhouse.records.plain_yaml import yaml_text
 from stillhouse.records.study import Trial as TrialRecord
 from stillhouse.records.study import TrialList
 from stillhouse.runs.directory import check_places, same_run
+from stillhouse.runs.group import train_group
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.networks import make_network
 from stillhouse.runs.job.watcher import SilentWatcher, Watcher
-from stillhouse.runs.run import SHARED, prepare, train_group
+from stillhouse.runs.run import SHARED, prepare
 from stillhouse.runs.training.stage_run import LAST
 from stillhouse.runs.training.teachers import Teachers
 from stillhouse.students.measures import latencies
