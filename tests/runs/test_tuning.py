@@ -38,6 +38,7 @@ def test_the_best_on_validation_is_taken(tmp_path: Path) -> None:
     assert tuning["chosen"] == best["name"] != "as asked for"
     assert outcome.scores["method"]["settings"] == best["settings"]
     assert len(outcome.scores["models"][-1]["runs"]) == 2
+    assert "weight 0.9, label_weight" in outcome.report.read_text(encoding="utf-8")
     again = sh.distill(**asked, **own, out=tmp_path / "tuned")
     assert again.scores == outcome.scores
 
