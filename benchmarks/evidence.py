@@ -19,7 +19,7 @@ from stillhouse.records.metric import CLASSIFICATION, Metric
 from stillhouse.records.study import Comparison, StudyTable
 from stillhouse.report.study_record import StudyRecord
 from stillhouse.report.study_rows import gain_words
-from stillhouse.studies.table import compared
+from stillhouse.studies.comparisons import compared
 from stillhouse.verdict.judgement import NOT_SHOWN
 from study_result import AGAINST, markdown
 

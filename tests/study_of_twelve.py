@@ -6,7 +6,7 @@ from typing import Any
 
 from stillhouse.records.metric import CLASSIFICATION
 from stillhouse.records.study import StudyTable
-from stillhouse.studies.table import comparisons
+from stillhouse.studies.comparisons import comparisons
 from stillhouse.verdict.paired import paired
 
 SEEDS = 5

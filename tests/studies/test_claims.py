@@ -9,8 +9,8 @@ from stillhouse.errors import RunError
 from stillhouse.recipes.study import make_study
 from stillhouse.records.checked import write_checked
 from stillhouse.studies.arms import could_show
+from stillhouse.studies.comparisons import comparisons
 from stillhouse.studies.directory import check_claims
-from stillhouse.studies.table import comparisons
 from stillhouse.verdict.paired import Paired
 
 COMMON = {"data": "digits", "teacher": "resnet8", "student": "convnet-4", "seeds": 3}

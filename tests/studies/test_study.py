@@ -21,9 +21,10 @@ from stillhouse.report.study_rows import study_rows
 from stillhouse.runs.job import data as loading
 from stillhouse.studies import study as room
 from stillhouse.studies.arms import arm_fingerprint
+from stillhouse.studies.comparisons import differences
 from stillhouse.studies.directory import arm_directories, noted_folders
 from stillhouse.studies.study import prepare_study, run_study
-from stillhouse.studies.table import arm_line, differences
+from stillhouse.studies.table import arm_line
 
 COMMON = {
     "data": {"source": "digits", "limit": 128},

@@ -1,18 +1,17 @@
 """study.json: the arms of a study side by side, from the scores.json of each."""
 
 import os
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from stillhouse.recipes.networks import titled
 from stillhouse.recipes.study import Study
-from stillhouse.records.metric import ACCURACY, CLASSIFICATION, Metric
+from stillhouse.records.metric import CLASSIFICATION, Metric
 from stillhouse.records.run import COSTS, SCORES, Costs, NetworkCosts, Scores, SeedScores
-from stillhouse.records.study import Arm, ArmTransfer, Comparison, StudyTable
+from stillhouse.records.study import Arm, ArmTransfer, StudyTable
+from stillhouse.studies.comparisons import compared
 from stillhouse.studies.directory import said_of_arm
-from stillhouse.verdict.judgement import Judgement, judged
-from stillhouse.verdict.paired import Paired, paired
 from stillhouse.verdict.spread import spread
 
 FINISHED, DIVERGED, WAITING = "finished", "diverged", "waiting"
@@ -119,22 +118,6 @@ def _costs(directory: Path) -> NetworkCosts | None:
     return Costs.read(path).networks[-1] if path.is_file() else None
 
 
-def _last_by_seed(runs: Sequence[SeedScores]) -> dict[int, float]:
-    """The test metric of the last epoch, by seed."""
-    return {run.seed: run.test.last for run in runs if run.test.last is not None}
-
-
-def differences(
-    mine: Mapping[int, float], theirs: Mapping[int, float], metric: Metric = ACCURACY
-) -> list[float]:
-    """How much better mine are, over the seeds that both have.
-
-    >>> differences({0: 0.75, 1: 0.5}, {1: 0.25})
-    [0.25]
-    """
-    return [metric.gain(value, theirs[seed]) for seed, value in mine.items() if seed in theirs]
-
-
 def chosen(study: Study, arms: Sequence[Arm], metric: Metric) -> str | None:
     """The arm that others are compared with: of several the best on validation, last epoch.
 
@@ -156,56 +139,9 @@ def _steps(scores: Mapping[str, Scores], metric: Metric) -> dict[str, float | No
     return {name: 1 / count if count and metric.share else None for name, count in rows.items()}
 
 
-def compared(
-    arms: Sequence[Arm],
-    against: str | None,
-    metric: Metric,
-    *,
-    steps: Mapping[str, float | None],
-    same_test: Container[str],
-    claims: Sequence[str] = (),
-    margin: float | None = None,
-) -> tuple[Arm, ...]:
-    """The arms with their gains over control and over one arm; each column is judged together.
-
-    Args:
-        arms: with the scores of their runs and controls.
-        against: the arm that others are compared with, or None.
-        metric: that they are measured by.
-        steps: what the values of an arm are multiples of, by its name; None: of nothing.
-        same_test: the arms whose test rows are those of that arm.
-        claims: arms whose comparisons are corrected by themselves.
-        margin: a difference that does not matter, unscaled as the values are.
-    """
-    last = {arm.name: _last_by_seed(arm.runs) for arm in arms}
-    over_control: dict[str, Paired | None] = {}
-    over_arm: dict[str, Paired | None] = {}
-    for arm in arms:
-        name, mine, step = arm.name, last[arm.name], steps.get(arm.name)
-        alone = differences(mine, _last_by_seed(arm.controls), metric)
-        over_control[name] = paired(alone, step=step)
-        if against is not None and against != name and name in same_test:
-            over_arm[name] = paired(differences(mine, last[against], metric), step=step)
-    gains = comparisons(over_control, claims, margin)
-    rival_gains = comparisons(over_arm, claims, margin)
-    return tuple(
-        arm.model_copy(update={"gain": gains[arm.name], "over_against": rival_gains.get(arm.name)})
-        for arm in arms
-    )
-
-
 def study_margin(study: Study, metric: Metric) -> float | None:
     """The difference that does not matter, unscaled as the values of the metric are."""
     return None if study.margin is None else study.margin / metric.scale
-
-
-def comparisons(
-    column: Mapping[str, Paired | None], claims: Sequence[str] = (), margin: float | None = None
-) -> dict[str, Comparison | None]:
-    """What is said of each arm of a column, judged together; claims are corrected by themselves."""
-    primary = [name in claims for name in column] if claims else None
-    found = judged(list(column.values()), primary=primary, margin=margin)
-    return {name: _said(one) for name, one in zip(column, found, strict=True)}
 
 
 def _same_test(study: Study, name: str, other: str) -> bool:
@@ -213,24 +149,10 @@ def _same_test(study: Study, name: str, other: str) -> bool:
     return all(getattr(mine, key) == getattr(theirs, key) for key in SAME_TEST)
 
 
-def _said(found: Judgement | None) -> Comparison | None:
-    if found is None:
-        return None
-    return Comparison(
-        mean=found.mean,
-        low=found.low,
-        high=found.high,
-        p=found.p,
-        p_holm=found.p_corrected,
-        p_equivalent=found.p_equivalent,
-        word=found.word,
-        seeds=found.count,
-    )
-
-
 def arm_line(entry: Mapping[str, Any], metric: Metric) -> str:
     """An arm of study.json in a line, for those who wait.
 
+    >>> from stillhouse.records.metric import ACCURACY
     >>> told = {"name": "kd", "state": "diverged", "message": "term 'kd' is not finite"}
     >>> arm_line(told, ACCURACY)
     "kd: diverged (term 'kd' is not finite)"
