@@ -9,6 +9,7 @@ from study_of_twelve import CONTROL, study_of_twelve
 
 from stillhouse.errors import RunError
 from stillhouse.records.checked import write_checked
+from stillhouse.report.short_names import short_names
 from stillhouse.report.study_axis import axis_figure
 from stillhouse.report.study_figures import arms_figure
 from stillhouse.report.study_finding import finding
@@ -45,6 +46,26 @@ def test_the_page_tells_what_was_found(study: StudyRecord) -> None:
     assert "embedding cka" in text
     assert "corrected for the number of comparisons (11 with controls, 10 with kd)" in text
     assert "Not finished" not in text
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["tuned KD", "T 2, weight 9"], ["tuned KD", "T 2, weight 9"]),
+        (["method=kd, temperature=2.0, weight=9.0", "method=kd, temperature=4.0, weight=9.0"],
+         ["T 2", "T 4"]),
+        (["kd", "kd weight=3.0, label_weight=0.1", "kd weight=9, label_weight=0.1", "dkd"],
+         ["kd", "kd weight 3", "kd weight 9", "dkd"]),
+        (["projector=none, ema=true", "projector=mlp, ema=false"],
+         ["no projector, ema", "projector mlp, no ema"]),
+        (["lr=1.0", "lr=1"], ["lr=1.0", "lr=1"]),
+        (["a=1, b=(kd weight=3), c=[1 2]", "a=1, b=none, c=[1 2]"], ["b (kd weight=3)", "no b"]),
+        (["weight=1", ""], ["weight 1", ""]),
+        (["x <b>=1, y", "1 + 1 = 2"], ["x <b>=1, y", "1 + 1 = 2"]),
+    ],
+)  # fmt: skip
+def test_short_names_are_what_differs(names: list[str], expected: list[str]) -> None:
+    assert list(short_names(names).values()) == expected
 
 
 def test_rows_are_ranked_with_the_control_in_its_place(study: StudyRecord) -> None:
@@ -89,6 +110,9 @@ def test_the_arms_are_drawn_in_order_with_their_intervals(study: StudyRecord) ->
     names = figure.layout.yaxis.ticktext
     assert names[0] == "teacher head 0.5"
     assert len(names) == 12
+    assert "no projector, distance l2" in names, "short, as its settings are said"
+    said = [trace.text[0] for trace in figure.data if len(trace.x) == 1]
+    assert any(each.startswith("projector=none, distance=l2: ") for each in said), "in full"
     (level,) = figure.layout.shapes
     assert level.x0 == pytest.approx(100 * sum(CONTROL) / 5)
     means = [trace for trace in figure.data if trace.marker.symbol == "diamond"]

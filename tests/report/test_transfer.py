@@ -258,14 +258,14 @@ def test_accuracy_over_the_number_of_images_is_a_line_per_synthesis(tmp_path: Pa
 def test_other_settings_and_methods_are_in_the_name(tmp_path: Path) -> None:
     record = counts_study(tmp_path, (600, 6000), **{"method.name": "kd", "data.views": 8})
     names = {trace.name for trace in axis_figure(record).data if trace.mode == "lines+markers"}
-    assert names == {"zero_shot, views=8", "noise_uniform, views=8"}
+    assert names == {"zero_shot", "noise_uniform"}, "what all have tells nothing"
     assert axis_figure(record).layout.xaxis.type is None, "a ratio of ten is told as it is"
     table = json.loads((tmp_path / "study.json").read_text())
     for arm in table["arms"][:2]:
         arm["method"] = arm["settings"]["method.name"] = "dkd"
     write_checked(tmp_path / "study.json", table)
     named = {trace.name for trace in axis_figure(read_study(tmp_path)).data}
-    assert {"zero_shot, dkd, views=8", "noise_uniform, kd, views=8"} <= named
+    assert {"zero_shot, dkd", "noise_uniform, kd"} <= named
 
 
 def test_a_synthesis_that_all_arms_share_gives_its_name(tmp_path: Path) -> None:

@@ -6,8 +6,10 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
+from stillhouse.recipes.arms import arm_name
 from stillhouse.records.metric import Metric
 from stillhouse.records.study import Arm
+from stillhouse.report.short_names import short_names
 from stillhouse.report.study_figures import control_level, error_bars
 from stillhouse.report.study_record import StudyRecord, settings_of, tested
 from stillhouse.report.study_rows import controls
@@ -112,6 +114,8 @@ def _series(record: StudyRecord) -> Series:
     alone = [name for name, points in found.items() if len(points) == 1]
     if len(found) > MANY and len(alone) > 1:  # as many colours as arms tell nothing
         found[ALONE] = [found.pop(name)[0] for name in alone]
+    short = short_names(name for name in found if name != ALONE)
+    found = {short.get(name, name): points for name, points in found.items()}
     for points in found.values():
         points.sort(key=lambda point: (isinstance(point.at, str), point.at))
     return found
@@ -145,17 +149,7 @@ def _others(arm: Arm, record: StudyRecord) -> str:
         common = [arm.transfer.method] if arm.transfer else []
         made = [*filter(None, made)] or common
         names = [*made, *([method] if several else [])] or [method]
-    return ", ".join([*names, *(f"{_short(key)}={value}" for key, value in rest.items())])
-
-
-def _short(key: str) -> str:
-    """The last part of a dotted key, or the one before where the last only names.
-
-    >>> _short("teacher.model"), _short("method.alpha")
-    ('teacher', 'alpha')
-    """
-    *above, last = key.split(".")
-    return above[-1] if above and last in ("name", "model", "source") else last
+    return f"{', '.join(names)} {arm_name(rest)}".strip()
 
 
 def _add_series(

@@ -6,6 +6,7 @@ from typing import Any
 
 from stillhouse.records.metric import Metric
 from stillhouse.records.run import SeedScores
+from stillhouse.report.short_names import short_names
 from stillhouse.report.study_record import StudyRecord, tested
 from stillhouse.report.study_rows import controls
 from stillhouse.report.theme import COLOURS, label, rgba, template
@@ -13,12 +14,13 @@ from stillhouse.verdict.spread import Spread
 
 ROW = 28  # pixels an arm; above MANY arms the rows move closer
 MANY = 24
-LONGEST = 44  # letters of a name on an axis
+LONGEST = 32  # letters of a name on an axis
 
 
 @dataclass(frozen=True)
 class _Line:
     name: str
+    short: str
     runs: tuple[SeedScores, ...]
     found: Spread
     word: str
@@ -34,14 +36,18 @@ class _Line:
 
 def _lines(record: StudyRecord) -> list[_Line]:
     """Arms and, where there are several, controls; best first."""
+    short = short_names(arm.name for arm in record.arms)
     lines = [
-        _Line(arm.name, arm.runs, found, arm.gain.word if arm.gain else "")
+        _Line(arm.name, short[arm.name], arm.runs, found, arm.gain.word if arm.gain else "")
         for arm, found in record.scored
     ]
+    several = len(controls(record)) > 1
     for one in controls(record):
         found = tested(one.runs)
         if found is not None:
-            lines.append(_Line(f"control, {one.about}", one.runs, found, "control"))
+            name = f"control, {one.about}"
+            shown = name if several else "control"
+            lines.append(_Line(name, shown, one.runs, found, "control"))
     return sorted(lines, key=lambda line: -record.merit(line.found))
 
 
@@ -76,7 +82,7 @@ def arms_figure(record: StudyRecord) -> Any | None:
     )
     figure.update_yaxes(
         tickvals=list(range(len(lines))),
-        ticktext=[_short(line.name) for line in lines],
+        ticktext=[_short(line.short) for line in lines],
         range=(len(lines) - 0.4, -0.6),
         showgrid=False,
         fixedrange=True,

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.report.frame import render_page, write_page
+from stillhouse.report.short_names import short_names
 from stillhouse.report.study_axis import TEACHER, axis_figure
 from stillhouse.report.study_figures import arms_figure, control_level
 from stillhouse.report.study_finding import finding
@@ -41,6 +42,7 @@ def render_study(record: StudyRecord) -> str:
         title=record.title or record.name,
         finding=finding(record),
         rows=study_rows(record),
+        short=short_names(arm.name for arm in record.arms),
         diagnostics=[name.replace("_", " ") for name in diagnostic_names(record)],
         controls=controls(record),
         one_control=control_level(record) is not None,
