@@ -11,6 +11,7 @@
     const name = plot.dataset.figure, svg = plot.querySelector(".main-svg");
     if (!svg) { faults.push(`${name} was not drawn`); return; }
     const box = svg.getBoundingClientRect(), room = plot.getBoundingClientRect();
+    if (Math.abs(box.height - room.height) > 1) faults.push(`${name} is ${box.height} high in a box of ${room.height}`);
     if (box.right > room.right + 1 || box.right > width) faults.push(`${name} is cut at the right`);
     const words = Array.from(plot.querySelectorAll(".main-svg text")).filter(shown);
     if (!words.length) faults.push(`${name} has no words`);

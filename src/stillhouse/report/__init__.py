@@ -3,7 +3,7 @@
 record   what a run directory says            curves   epochs -> lines over seeds
 worth    is it worth it?                      wording  how numbers are said
 rows     tables, as text                      theme    names of colours, fonts
-figures, terms, gains, diagnostics, likeness, projector   record -> plotly figures
+figures, terms, gains, diagnostics, likeness, projector, answer_figures   record -> plotly figures
 frame    what all pages share: frame.html.jinja, page.css, scripts/, policy
 palette, shades  light and dark
 page     record -> report.html (page.html.jinja and its sections)

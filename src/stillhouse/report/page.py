@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.report.agreement import agreement, examples
+from stillhouse.report.answer_figures import classes_figure, reliability_figure
 from stillhouse.report.by_class import by_class
 from stillhouse.report.calibration import calibrated
 from stillhouse.report.curves import last_epochs, student_terms, term_curve, term_weights
@@ -112,6 +113,8 @@ def _figures(record: RunRecord) -> Mapping[str, Any]:
         drawn[f"term-{position}"] = term_figure(record, term)
     drawn["share"] = share_figure(record)
     drawn |= transfer_figures(record.transfer)
+    drawn["classes"] = classes_figure(by_class(record), record.metric)
+    drawn["reliability"] = reliability_figure(calibrated(record))
     drawn |= {panel.name: panel.figure for panel in likeness_panels(record)}
     drawn |= {"heads": heads_figure(record), "spectrum": spectrum_figure(record)}
     panels = (*projector_panels(record), *_others(record))

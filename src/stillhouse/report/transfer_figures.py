@@ -95,7 +95,7 @@ def peaks_figure(gallery: Gallery) -> Any:
                 )
             )
     figure.update_layout(template=template(), height=HEIGHT, showlegend=False)
-    figure.update_xaxes(**_classes(facts.classes))
+    figure.update_xaxes(**class_axis(facts.classes))
     figure.update_yaxes(title_text="largest probability, mean", nticks=6, range=_upwards(figure))
     return figure
 
@@ -131,12 +131,12 @@ def balance_figure(gallery: Gallery) -> Any:
     figure.update_layout(
         template=template(), height=HEIGHT, bargap=0.35 if few(at) else 0.0, showlegend=False
     )
-    figure.update_xaxes(**_classes(facts.classes))
+    figure.update_xaxes(**class_axis(facts.classes))
     figure.update_yaxes(title_text="images", nticks=6, rangemode="tozero")
     return figure
 
 
-def _classes(names: Sequence[str]) -> dict[str, Any]:
+def class_axis(names: Sequence[str]) -> dict[str, Any]:
     """An axis of classes; many are numbered, not named."""
     if not few(names):
         return {"title_text": "class, by number"}

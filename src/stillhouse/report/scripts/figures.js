@@ -28,6 +28,7 @@ function figureIn(plot, colours) {
 function draw(plot) {
   const { data, layout } = figureIn(plot, palette());
   if (plot.dataset.whole) { layout.yaxis.autorange = true; delete layout.yaxis.range; }
+  plot.style.height = `${layout.height}px`; // what plotly.js draws again in another window fills its box
   return Plotly.react(plot, data, layout, page.config);
 }
 
