@@ -13,6 +13,8 @@
     const box = svg.getBoundingClientRect(), room = plot.getBoundingClientRect();
     if (Math.abs(box.height - room.height) > 1) faults.push(`${name} is ${box.height} high in a box of ${room.height}`);
     if (box.right > room.right + 1 || box.right > width) faults.push(`${name} is cut at the right`);
+    const legend = plot.querySelector(".legend");
+    if (legend && legend.getBoundingClientRect().bottom - box.top > plot._fullLayout._size.t + 1) faults.push(`${name}: the legend lies on the curves`);
     const words = Array.from(plot.querySelectorAll(".main-svg text")).filter(shown);
     if (!words.length) faults.push(`${name} has no words`);
     words.forEach((word) => {

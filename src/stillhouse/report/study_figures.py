@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import Any
 
 from stillhouse.records.metric import Metric
@@ -12,9 +13,9 @@ from stillhouse.report.study_rows import controls
 from stillhouse.report.theme import COLOURS, label, rgba, template
 from stillhouse.verdict.spread import Spread
 
-ROW = 28  # pixels an arm; above MANY arms the rows move closer
+ROW = 31  # pixels an arm; above MANY arms the rows move closer
 MANY = 24
-LONGEST = 32  # letters of a name on an axis
+WIDE = 26  # letters in a line of a name on an axis
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def arms_figure(record: StudyRecord) -> Any | None:
     )
     figure.update_yaxes(
         tickvals=list(range(len(lines))),
-        ticktext=[_short(line.short) for line in lines],
+        ticktext=[_on_axis(line.short) for line in lines],
         range=(len(lines) - 0.4, -0.6),
         showgrid=False,
         fixedrange=True,
@@ -165,6 +166,10 @@ def control_level(record: StudyRecord) -> float | None:
     return found.mean if found else None
 
 
-def _short(name: str) -> str:
-    cut = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
-    return label(cut)
+def _on_axis(name: str) -> str:
+    """A name on two lines at most: what is cut off would be what tells two arms apart.
+
+    >>> _on_axis("kd T 6, weight 3, label weight 0.1")
+    'kd T 6, weight 3, label<br>weight 0.1'
+    """
+    return "<br>".join(map(label, wrap(name, WIDE, max_lines=2, placeholder="…")))

@@ -19,7 +19,7 @@ TINTS = tuple(COLOURS[name] for name in ("accent", "tint-1", "tint-2", "tint-3",
 # Lines must be told from the paper, so the faint tints are not among them.
 LINES = tuple(COLOURS[name] for name in ("accent", "ink", "tint-1", "tint-3", "control"))
 
-CONFIG = {"displayModeBar": False, "responsive": True, "showTips": False}
+CONFIG = {"displayModeBar": False, "showTips": False}
 
 
 def rgba(colour: str, opacity: float) -> str:

@@ -25,7 +25,7 @@ function pictureOf(plot, format) {
   const full = plot.querySelector(".main-svg");
   const width = Math.max(640, full.clientWidth), height = full.clientHeight;
   const named = data.filter((trace) => trace.name && trace.showlegend !== false).length;
-  const shown = { ...layout, width, height, autosize: false, showlegend: named > 1 };
+  const shown = { ...layout, width, height, showlegend: named > 1 };
   if (plot.dataset.whole) shown.yaxis = { ...shown.yaxis, autorange: true, range: undefined };
   return Plotly.toImage({ data, layout: shown, config: page.config }, { format, width, height, scale: format === "png" ? 2 : 1 });
 }

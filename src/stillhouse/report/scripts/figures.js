@@ -25,15 +25,24 @@ function figureIn(plot, colours) {
   return { data, layout };
 }
 
+/* In the whole width of its place; what follows the window inside plotly.js leaves legends where they were. */
 function draw(plot) {
   const { data, layout } = figureIn(plot, palette());
+  layout.width = plot.dataset.width ? Number(plot.dataset.width) : plot.clientWidth;
+  if (!layout.width) return null; // folded away
   if (plot.dataset.whole) { layout.yaxis.autorange = true; delete layout.yaxis.range; }
-  plot.style.height = `${layout.height}px`; // what plotly.js draws again in another window fills its box
-  return Plotly.react(plot, data, layout, page.config);
+  return Plotly.newPlot(plot, data, layout, page.config); // react() would leave the legend of another width
 }
 
-plots().forEach(draw);
-dark.addEventListener("change", () => plots().forEach(draw));
+const drawAll = () => plots().forEach(draw);
+drawAll();
+dark.addEventListener("change", drawAll);
+document.addEventListener("toggle", drawAll, true);
+let waiting = 0;
+window.addEventListener("resize", () => {
+  cancelAnimationFrame(waiting);
+  waiting = requestAnimationFrame(drawAll);
+});
 
 const whole = document.getElementById("whole-axis");
 if (whole) {

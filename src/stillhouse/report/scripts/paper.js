@@ -4,16 +4,12 @@ window.addEventListener("beforeprint", () => {
   folded = Array.from(document.querySelectorAll("details:not([open])"));
   folded.forEach((part) => { part.open = true; });
   paper = true;
-  plots().forEach((plot) => {
-    draw(plot);
-    Plotly.relayout(plot, { autosize: false, width: plot.closest(".panels, .verdict") ? 320 : 660 });
-  });
+  plots().forEach((plot) => { plot.dataset.width = plot.closest(".panels, .verdict") ? 320 : 660; });
+  drawAll();
 });
 window.addEventListener("afterprint", () => {
   folded.forEach((part) => { part.open = false; });
   paper = false;
-  plots().forEach((plot) => {
-    draw(plot);
-    Plotly.relayout(plot, { width: null, autosize: true });
-  });
+  plots().forEach((plot) => { delete plot.dataset.width; });
+  drawAll();
 });
