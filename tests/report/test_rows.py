@@ -12,6 +12,16 @@ def test_means_with_half_widths_and_how_much_smaller_the_student_is(made):
     assert (student.parameters, student.fewer) == ("43,250", "6.3\u00d7 fewer")
     assert (student.size, student.smaller) == ("175 kB", "6.3\u00d7 smaller")
     assert (control.fewer, teacher.smaller) == ("", "")
+    assert (teacher.test_ends, student.test_ends) == ("", "95.83 to 96.67")  # worst to best
+
+
+def test_what_a_network_knows_of_its_training_rows_stands_beside(made):
+    for run, seen in zip(made.model("student")["runs"], (0.97, 0.98, 0.99), strict=True):
+        run["training"] = seen
+    record = read_run(made.write())
+    assert table_rows(record)[-1].training == "98.00"
+    assert [row.training for row in seed_rows(record)][-3:] == [0.97, 0.98, 0.99]
+    assert table_rows(record)[0].training == "\u2013"  # of the teacher it was not recorded
 
 
 def test_a_student_as_large_as_its_teacher_is_said_to_be(made):

@@ -1,5 +1,6 @@
 import pytest
 
+from stillhouse.records.checked import write_checked
 from stillhouse.report import read_run
 from stillhouse.report.worth import worth
 
@@ -15,6 +16,23 @@ def test_the_ratios_are_those_of_the_record(made):
     assert found.kept == pytest.approx((0.9611 + 0.9667 + 0.9583) / 3 / 0.9750)
     assert found.smaller == pytest.approx(1104280 / 175283)
     assert found.cost == pytest.approx((20.1 + 12.0) / 10.0)
+
+
+def test_how_fast_both_answer_is_weighed_too(made):
+    timed = [("teacher", 3.0, 160.0), ("student", 0.75, 20.0)]
+    networks = [
+        {"name": name, "parameters": 1, "macs": 1, "file_bytes": 1,
+         "milliseconds": {"1": one, "64": many}}
+        for name, one, many in timed
+    ]  # fmt: skip
+    costs = {"schema": 1, "derive": {}, "model": "m", "conditions": {}, "networks": networks}
+    write_checked(made.write() / "costs.json", costs)
+    found = worth(read_run(made.directory))
+    assert found.faster == pytest.approx(4.0)
+    assert (
+        "The student answers 4.0\u00d7 faster: 0.75 ms for one image and 20 ms for 64, the "
+        "teacher 3 ms for one image and 160 ms for 64." in found.sentences
+    )
 
 
 def test_the_sentences_of_a_run_that_helps(made):

@@ -24,7 +24,10 @@ NOT_FINISHED = "not finished"
 
 @dataclass(frozen=True)
 class TableRow:
-    """One line of the results table; the metric as mean and half-width over seeds."""
+    """One line of the results table; the metric as mean and half-width over seeds.
+
+    ``test_ends``: the worst and the best seed; ``training``: the metric on training rows.
+    """
 
     role: str
     model: str
@@ -39,6 +42,8 @@ class TableRow:
     smaller: str = ""
     seconds: str = ""
     head: bool = False
+    test_ends: str = ""
+    training: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,7 @@ class SeedRow:
     test: EpochScores
     seconds: str
     note: str
+    training: float | None = None
 
 
 def table_rows(record: RunRecord) -> tuple[TableRow, ...]:
@@ -77,6 +83,7 @@ def seed_rows(record: RunRecord) -> tuple[SeedRow, ...]:
             test=run.test,
             seconds="" if run.given else duration(run.seconds),
             note=_origin(run),
+            training=run.training,
         )
         for model in record.models
         for run in model.runs
@@ -98,6 +105,8 @@ def _model_row(record: RunRecord, model: ModelRecord) -> TableRow:
         size=size(model.bytes),
         smaller=_against(teacher, model, "bytes", ("smaller", "larger", "same size")),
         seconds=_seconds(model),
+        test_ends=_ends(record, [run.test.last for run in model.runs]),
+        training=_training(record, model),
     )
 
 
@@ -123,6 +132,22 @@ def _mean(record: RunRecord, values: Iterable[float | None]) -> str:
     if found is None:
         return NOTHING if record.finished else NOT_FINISHED
     return interval(found, record.metric)
+
+
+def _training(record: RunRecord, model: ModelRecord) -> str:
+    found = spread(run.training for run in model.runs)
+    if found is None:
+        return NOTHING if record.finished else ""
+    return record.metric.shown(found.mean)
+
+
+def _ends(record: RunRecord, values: list[float | None]) -> str:
+    """The worst and the best seed, where there are several."""
+    metric, known = record.metric, [value for value in values if value is not None]
+    if len(known) < 2:
+        return ""
+    worst, *_, best = sorted(known, key=lambda value: metric.gain(value, 0.0))
+    return f"{metric.shown(worst)} to {metric.shown(best)}"
 
 
 def _seconds(model: ModelRecord) -> str:

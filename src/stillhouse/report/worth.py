@@ -21,7 +21,7 @@ class Worth:
     ``kept``: student / teacher on the test metric; None where lower is better, of which no share
     can be kept.
     ``smaller``: teacher / student size. ``cost``: seconds of teacher and student / seconds of the
-    control, per run.
+    control, per run. ``faster``: teacher / student time of an answer, one image at once.
     """
 
     answer: str
@@ -29,6 +29,7 @@ class Worth:
     kept: float | None = None
     smaller: float | None = None
     cost: float | None = None
+    faster: float | None = None
 
 
 def mean_test(model: ModelRecord | None) -> float | None:
@@ -62,14 +63,29 @@ def worth(record: RunRecord) -> Worth:
     learning = mean_seconds(student)
     spent = None if before is None or learning is None else before + learning
     cost = _ratio(spent, alone)
-    sentences = (_stands_in(record, kept, smaller), _time(record, spent, alone), _served(record))
+    sentences = (
+        _stands_in(record, kept, smaller),
+        _answers(record),
+        _time(record, spent, alone),
+        _served(record),
+    )
     return Worth(
         answer=_answer(record, cost),
         sentences=tuple(sentence for sentence in sentences if sentence),
         kept=kept,
         smaller=smaller,
         cost=cost,
+        faster=faster(record),
     )
+
+
+def faster(record: RunRecord) -> float | None:
+    """How many times the student's time of an answer the teacher's is, one image at once."""
+    if record.costs is None:
+        return None
+    found = {each.name: each.milliseconds.get("1") for each in record.costs.networks}
+    student = found.get("student", found.get("student after distillation"))
+    return _ratio(found.get("teacher"), student)
 
 
 def _ratio(above: float | None, below: float | None) -> float | None:
@@ -128,6 +144,24 @@ def _stands_in(record: RunRecord, kept: float | None, smaller: float | None) -> 
     if smaller is None:
         return sentence + "."
     return f"{sentence}{who} is {compared(smaller, 'smaller', 'larger', 'of the same size')}."
+
+
+def _answers(record: RunRecord) -> str:
+    """How fast both answer, in one sentence; empty where it was not measured."""
+    ratio = faster(record)
+    if ratio is None or record.costs is None:
+        return ""
+    teacher, student = record.costs.networks[0], record.costs.networks[-1]
+    times_told = [
+        f"{network.milliseconds['1']:.3g} ms for one image"
+        + (f" and {many:.3g} ms for 64" if (many := network.milliseconds.get("64")) else "")
+        for network in (student, teacher)
+    ]
+    if 0.9 < ratio < 1.1:
+        word = "answers no faster than the teacher"
+    else:
+        word = f"answers {compared(ratio, 'faster', 'slower', 'as fast')}"
+    return f"The student {word}: {times_told[0]}, the teacher {times_told[1]}."
 
 
 def _served(record: RunRecord) -> str:
