@@ -85,12 +85,12 @@ class Browser:
             pass
         self.settled()
 
-    def look(self, *, width: int, scheme: str, height: int = 900) -> None:
-        """Give the window a width, and its reader a preference for light or dark."""
+    def look(self, *, width: int, scheme: str, media: str = "", height: int = 900) -> None:
+        """Give the window a width, and its reader a preference for light or dark; or paper."""
         sizes = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.ask("Emulation.setDeviceMetricsOverride", **sizes)
         preferred = [{"name": "prefers-color-scheme", "value": scheme}]
-        self.ask("Emulation.setEmulatedMedia", features=preferred)
+        self.ask("Emulation.setEmulatedMedia", media=media, features=preferred)
         self.settled()
 
     def settled(self) -> None:

@@ -24,6 +24,8 @@ pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs Chromium or Chrom
 FAULTS = Path(__file__).with_name("faults.js").read_text(encoding="utf-8")
 KINDS = ("run", "study", "transfer set")
 LOOKS = [(width, scheme) for width in (1280, 420) for scheme in ("light", "dark")]
+PAPER = 690
+"""A4 without its margins, in pixels."""
 FORMULA = '=HYPERLINK("http://there")'
 
 
@@ -42,6 +44,10 @@ def page(request: pytest.FixtureRequest, tmp_path: Path, with_likeness: Any) -> 
         return write_report(with_likeness.write())
     if request.param == "study":
         table = study_of_twelve()
+        for at, arm in enumerate(table["arms"]):  # of several students, so that there is a front
+            arm["student_model"] = f"convnet-{at % 3}"
+            arm["costs"] = {"name": "student", "parameters": 1, "macs": 1, "file_bytes": 1,
+                            "milliseconds": {"1": 2.0 ** (at % 3)}}  # fmt: skip
         table["arms"][0]["name"] = table["against"] = table["rivals"][0] = FORMULA
         write_checked(tmp_path / "study.json", table)
         return write_study_report(tmp_path)
@@ -61,6 +67,14 @@ def test_a_page_is_whole_in_every_window_and_theme(browser: Browser, page: Path)
         for part in ("body", ".plot .main-svg"):
             asked = f"getComputedStyle(document.querySelector('{part}')).background"
             assert browser.value(asked).startswith(rgb(colours["paper"])), (part, scheme)
+    browser.look(width=PAPER, scheme="dark", media="print")
+    browser.value("window.dispatchEvent(new Event('beforeprint'))")
+    browser.settled()
+    assert browser.value("document.documentElement.scrollWidth") <= PAPER
+    for part in ("body", ".plot .main-svg"):
+        asked = f"getComputedStyle(document.querySelector('{part}')).background"
+        assert browser.value(asked).startswith(rgb(palette.LIGHT["paper"])), part
+    assert browser.value("document.querySelectorAll('details:not([open])').length") == 0
     assert browser.said == []
 
 
@@ -97,6 +111,6 @@ def test_tables_and_figures_leave_the_page(browser: Browser, page: Path) -> None
     offered = browser.value(
         "[...document.querySelectorAll('.downloads button')].map((each) => each.textContent)"
     )
-    assert offered.count("PNG") == offered.count("SVG") == 2
+    assert offered.count("PNG") == offered.count("SVG") == 3
     assert offered.count("CSV") == browser.value("document.querySelectorAll('table').length")
     assert browser.said == []

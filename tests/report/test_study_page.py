@@ -13,6 +13,7 @@ from stillhouse.report.short_names import short_names
 from stillhouse.report.study_axis import axis_figure
 from stillhouse.report.study_figures import arms_figure
 from stillhouse.report.study_finding import finding
+from stillhouse.report.study_front import front_figure
 from stillhouse.report.study_maps import maps
 from stillhouse.report.study_page import render_study, write_study_report
 from stillhouse.report.study_record import StudyRecord, read_study
@@ -131,6 +132,36 @@ def test_the_axis_is_the_teachers_accuracy_or_a_setting(tmp_path: Path, study: S
     at = sorted({x for trace in axis_figure(found).data for x in trace.x})
     assert at == [0.5, 4.0]
     assert axis_figure(found).layout.xaxis.title.text == "method.alpha"
+
+
+def with_times(table: dict[str, Any]) -> dict[str, Any]:
+    """The arms of three students of 1, 2 and 4 ms, a little apart in each arm."""
+    for at, arm in enumerate(table["arms"][:-1]):
+        taken = 2.0 ** (at % 3)
+        arm["student_model"] = f"convnet-{at % 3}"
+        arm["costs"] = {
+            "name": "student", "parameters": 1, "macs": 1, "file_bytes": 1,
+            "milliseconds": {"1": taken * (1 + 0.01 * (at // 3 - 1)), "64": None},
+        }  # fmt: skip
+    return table
+
+
+def test_the_front_joins_the_arms_that_nothing_is_faster_and_better_than(tmp_path: Path) -> None:
+    table = study_of_twelve()
+    assert front_figure(record(tmp_path, table)) is None, "not timed"
+    found = record(tmp_path, with_times(table))
+    others, best = front_figure(found).data
+    spots = [*zip(others.x, others.y, strict=True), *zip(best.x, best.y, strict=True)]
+    assert len(spots) == 11
+    for spot in zip(best.x, best.y, strict=True):
+        assert not [one for one in spots if one[0] <= spot[0] and one[1] > spot[1]]
+    for x, y in zip(others.x, others.y, strict=True):
+        assert [one for one in spots if one[0] <= x and one[1] >= y and one != (x, y)]
+    assert sorted(set(others.x) | set(best.x)) == pytest.approx([1.0, 2.0, 4.0], rel=0.02)
+    assert "How good for how long a wait" in visible(render_study(found))
+    for arm in table["arms"]:
+        arm["student_model"] = "convnet"
+    assert front_figure(record(tmp_path, table)) is None, "one student has no front"
 
 
 def test_words_on_the_axis_stay_words(tmp_path: Path) -> None:

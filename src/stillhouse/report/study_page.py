@@ -9,6 +9,7 @@ from stillhouse.report.short_names import short_names
 from stillhouse.report.study_axis import TEACHER, axis_figure
 from stillhouse.report.study_figures import arms_figure, control_level
 from stillhouse.report.study_finding import finding
+from stillhouse.report.study_front import front_figure
 from stillhouse.report.study_maps import maps
 from stillhouse.report.study_record import StudyRecord, read_study, settings_of
 from stillhouse.report.study_rows import controls, diagnostic_names, study_rows
@@ -57,6 +58,7 @@ def render_study(record: StudyRecord) -> str:
 def _figures(record: StudyRecord) -> Mapping[str, Any]:
     drawn = {
         "arms": arms_figure(record),
+        "front": front_figure(record),
         "axis": axis_figure(record) if record.axis else None,
     }
     return {name: figure for name, figure in drawn.items() if figure is not None}
