@@ -4,17 +4,18 @@ python benchmarks/at_best_weight.py NAME method.projector=linear method.normalis
 """
 
 import argparse
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from stillhouse.verdict.judgement import judged
+from marks import result, table
+from stillhouse.records.metric import ACCURACY
+from stillhouse.report.study_rows import gain_words
+from stillhouse.studies.comparisons import comparisons
 from stillhouse.verdict.paired import paired
 from stillhouse.verdict.spread import spread
+from tables.arms import AGAINST
 
-RESULTS = Path(__file__).parent / "results"
 WEIGHT = "method.weight"
 
 
@@ -42,36 +43,54 @@ def percent(values: Sequence[float]) -> str:
     return f"{100 * mean(values):.2f}{half}"
 
 
-def main() -> None:
-    """Print a markdown table, best first, with the paired difference to the best of it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("result", help="name of a result file of a study")
-    parser.add_argument("settings", nargs="*", help="KEY=VALUE that all compared arms have")
-    arguments = parser.parse_args()
-    study = json.loads((RESULTS / f"{arguments.result}.json").read_text(encoding="utf-8"))["study"]
-    wanted = dict(setting.split("=", 1) for setting in arguments.settings)
+def at_best(study: Mapping[str, Any], wanted: Mapping[str, str]) -> str:
+    """A table in Markdown, best first, with the paired differences to the first of it.
+
+    The weight is chosen by mean validation accuracy; the differences are judged together.
+    """
     chosen = []
     for name, arms in groups(study["arms"], wanted).items():
         best = max(arms, key=lambda arm: mean(arm["runs"]["validation"]))
         tried = sorted(arm["settings"][WEIGHT] for arm in arms)
         chosen.append((name, tried, best))
     chosen.sort(key=lambda one: mean(one[2]["runs"]["last"]), reverse=True)
-    first = chosen[0][2]["runs"]["last"]
-    print("| | weights tried | chosen | validation, % | test, % | less than the first, points |")
-    print("|---|---|---|---|---|---|")
+    first, step = chosen[0][2]["runs"]["last"], 1 / study["data"]["test"]
+    gains = [
+        None if arm is chosen[0][2] else paired(_over(arm["runs"]["last"], first), step=step)
+        for _, _, arm in chosen
+    ]
+    judgements = comparisons({name: each for (name, _, _), each in zip(chosen, gains, strict=True)})
+    rows = []
     for name, tried, arm in chosen:
-        runs = arm["runs"]
-        (found,) = judged([paired([a - b for a, b in zip(first, runs["last"], strict=True)])])
-        less = "" if runs["last"] is first or found is None else said(found)
-        print(
-            f"| {name} | {', '.join(map(str, tried))} | {arm['settings'][WEIGHT]} "
-            f"| {percent(runs['validation'])} | {percent(runs['last'])} | {less} |"
-        )
+        said = gain_words(judgements[name], ACCURACY)
+        weights = [", ".join(map(str, tried)), str(arm["settings"][WEIGHT])]
+        scores = [percent(arm["runs"][part]) for part in ("validation", "last")]
+        word = AGAINST.get(said.word, said.word)
+        compared = [f"{said.mean} ({said.range})", f"{word}, {said.p}"] if said.range else ["", ""]
+        rows.append([name, *weights, *scores, *compared])
+    titles = [
+        "",
+        "weights tried",
+        "chosen",
+        "validation, %",
+        "test, %",
+        "over the first",
+        "corrected",
+    ]
+    return table(titles, rows)
 
 
-def said(found: Any) -> str:
-    """A paired difference with its interval, in points."""
-    return f"{100 * found.mean:.2f} ({100 * found.low:+.2f} to {100 * found.high:+.2f})"
+def _over(mine: Sequence[float], theirs: Sequence[float]) -> list[float]:
+    return [a - b for a, b in zip(mine, theirs, strict=True)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("result", help="name of a result file of a study")
+    parser.add_argument("settings", nargs="*", help="KEY=VALUE that all compared arms have")
+    arguments = parser.parse_args()
+    study = result(f"{arguments.result}.json")["study"]
+    print(at_best(study, dict(setting.split("=", 1) for setting in arguments.settings)))
 
 
 if __name__ == "__main__":

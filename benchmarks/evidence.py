@@ -1,142 +1,77 @@
-"""The tables of studies in docs/evidence, written anew from their result files.
+"""The tables of the docs that come from result files, written anew with the words of today's test.
 
-    python benchmarks/evidence.py          # rewrites what stands between the marks of each page
+    python benchmarks/evidence.py            # rewrites what stands between the marks of each page
+    python benchmarks/evidence.py --check    # only says which pages differ; exit code 1 if any does
+    python benchmarks/evidence.py --prose    # numbers of the prose that no result file explains
 
-A page marks the place of a table by `<!-- table: NAME.json -->` and `<!-- end -->`; of one that is
-marked by `<!-- gains: NAME.json -->`, with columns that no result file holds, only the cells with
-gains are written. Results keep the test metric of every seed, so gains, intervals and words are
-those of the test as it is now; what a result file of an earlier day lacks is left empty.
+Result files keep the test metric of every seed, so gains, intervals and words are those of the test
+as it is now; what a result file of an earlier day lacks is said below its table.
 """
 
-import json
-import re
+import argparse
+import sys
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
-from result_files import RESULTS, ROOT
-from stillhouse.records.metric import CLASSIFICATION, Metric
-from stillhouse.records.study import Comparison, StudyTable
-from stillhouse.report.study_record import StudyRecord
-from stillhouse.report.study_rows import gain_words
-from stillhouse.studies.comparisons import compared
-from stillhouse.verdict.judgement import NOT_SHOWN
-from study_result import AGAINST, markdown
+import verdict
+from marks import MARKED, Writer, rewritten
+from prose import unexplained
+from result_files import ROOT
+from tables.arms import arms
+from tables.projector import projectors, weights
+from tables.runs import kd, methods, scale
+from tables.students import students
+from tables.words import both, counts
 
-PAGES = sorted((ROOT / "docs" / "evidence").glob("*.md"))
-MARKED = re.compile(r"(<!-- (table|gains): ([\w.-]+)\.json -->\n)(.*?)\n(<!-- end -->)", re.DOTALL)
-OVER = {"over the control": "gain", "gain": "gain", "over tuned KD": "over_against"}
-"""Columns of gains, by their title: which comparison of an arm they hold."""
-ROLES = ("runs", "controls", "teacher")
-
-
-def rewritten(page: str) -> str:
-    """A page with each marked table from its result file."""
-
-    def written(found: re.Match[str]) -> str:
-        record = restored(json.loads((RESULTS / f"{found[3]}.json").read_text("utf-8")))
-        written_by = same_columns if found[2] == "table" else with_gains
-        text = written_by(found[4], record)
-        return f"{found[1]}{text}\n{found[5]}"
-
-    return MARKED.sub(written, page)
+DOCS = ROOT / "docs"
+PAGES = (*sorted((DOCS / "evidence").glob("*.md")), DOCS / "results.md", DOCS / "statistics.md")
+WRITERS: Mapping[str, Writer] = {
+    "arms": arms,
+    "both": both,
+    "counts": counts,
+    "kd": kd,
+    "methods": methods,
+    "projectors": projectors,
+    "scale": scale,
+    "simulation": verdict.simulation,
+    "students": students,
+    "weights": weights,
+}
 
 
-def same_columns(table: str, record: StudyRecord) -> str:
-    """The table of a study, with the columns that stand in the page."""
-    wanted = {cell.strip() for cell in table.split("\n")[0].split("|")}
-    lines = [re.split(r"(?<!\\)\|", line) for line in markdown(record).split("\n")]
-    kept = [at for at, title in enumerate(lines[0]) if title.strip() in wanted]
-    return "\n".join("|".join(line[at] for at in kept if at < len(line)) for line in lines)
+def written(page: str) -> str:
+    """A page with all its tables written anew.
+
+    Raises:
+        ValueError: a mark of a kind that nobody writes.
+    """
+    strange = {found["kind"] for found in MARKED.finditer(page)} - set(WRITERS)
+    if strange:
+        raise ValueError(f"no table is called {', '.join(strange)}; there are {', '.join(WRITERS)}")
+    return rewritten(page, WRITERS)
 
 
-def with_gains(table: str, record: StudyRecord) -> str:
-    """A table by arms with its cells of gains written anew."""
-    arms = {arm.name: arm for arm in record.arms}
-    lines = table.split("\n")
-    titles = [cell.strip() for cell in lines[0].split("|")]
-    for at, line in enumerate(lines[2:], start=2):
-        cells = line.split("|")
-        arm = arms.get(cells[1].strip())
-        for column, title in enumerate(titles):
-            found = getattr(arm, OVER[title]) if arm and title in OVER else None
-            if found is not None and column < len(cells):
-                words = AGAINST if OVER[title] == "over_against" else {}
-                cells[column] = f" {gain_cell(found, record.metric, words)} "
-        lines[at] = "|".join(cells)
-    return "\n".join(lines)
-
-
-def gain_cell(found: Comparison, metric: Metric, words: Mapping[str, str]) -> str:
-    """A gain with its interval, and its word where there is one."""
-    said = gain_words(found, metric)
-    shown = f"{said.mean} ({said.range})" if said.range else said.mean
-    return shown if found.word == NOT_SHOWN else f"{shown}, **{words.get(found.word, found.word)}**"
-
-
-def restored(result: Mapping[str, Any]) -> StudyRecord:
-    """A result file as the study that it was, judged by the test of today."""
-    study = {"task": CLASSIFICATION.plain(), "rivals": [], **result["study"]}
-    arms = [_arm(each) for each in study["arms"]]
-    known = {key: study[key] for key in StudyTable.model_fields if key in study}
-    record = StudyRecord.model_validate({**known, "arms": arms, "name": "", "written": ""})
-    rows = record.data.test if record.data else None
-    step = 1 / rows if rows and record.metric.share else None
-    steps = dict.fromkeys((arm.name for arm in record.arms), step)
-    over = [arm["name"] for arm in study["arms"] if arm.get("over_against")]
-    judged = compared(
-        record.arms,
-        record.against,
-        record.metric,
-        steps=steps,
-        same_test=over,
-        claims=record.claims,
-        margin=record.margin,
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    return record.model_copy(update={"arms": judged})
-
-
-def _arm(kept: Mapping[str, Any]) -> dict[str, Any]:
-    """An arm with a row per run in place of a column per measure."""
-    shown = {key: value for key, value in kept.items() if not key.endswith("_parameters")}
-    shown.pop("costs", None)
-    blank = {"at": None, "teacher_model": None, "directory": "", "gain": None, "over_against": None}
-    return {**blank, **shown, **{role: _rows(kept.get(role) or {}) for role in ROLES}} | {
-        "gain": None,
-        "over_against": None,
-    }
-
-
-def _rows(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
-    found = []
-    for at, seed in enumerate(columns.get("seeds", [])):
-        last, best = columns["last"][at], columns["best"][at]
-        heads = columns.get("heads", {}).items()
-        found.append(
-            {
-                "seed": seed,
-                "seconds": columns["seconds"][at] or 0.0,
-                "test": {"last": last, "best": best},
-                "validation": {"last": columns["validation"][at], "best": None},
-                "heads": {name: {"last": lasts[at], "best": None} for name, lasts in heads},
-                "diagnostics": {
-                    name: values[at]
-                    for name, values in columns.get("diagnostics", {}).items()
-                    if values[at] is not None
-                },
-            }
-        )
-    return found
-
-
-def main() -> None:
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    parser.add_argument("--prose", action="store_true", help="numbers that no result file explains")
+    asked, differ = parser.parse_args(), 0
     for page in PAGES:
-        before = page.read_text("utf-8")
-        after = rewritten(before)
-        if after != before:
+        before, name = page.read_text("utf-8"), page.relative_to(ROOT)
+        if asked.prose:
+            for number, line in unexplained(before):
+                print(f"{name}: {number} in: {line}")
+            continue
+        after = written(before)
+        differ += after != before
+        if after != before and asked.check:
+            print(f"{name}: its tables are not those of its result files")
+        elif after != before:
             page.write_text(after, "utf-8")
-            print(f"{page.relative_to(Path.cwd())}: rewritten")
+            print(f"{name}: rewritten")
+    return int(asked.check and differ > 0)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

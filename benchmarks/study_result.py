@@ -1,6 +1,6 @@
 """Keep the numbers of a study as a result file that the docs can name, and print its table.
 
-python benchmarks/study_result.py runs/mnist-heads "stillhouse run recipes/studies/mnist-heads.yaml"
+python benchmarks/study_result.py runs/heads "stillhouse run recipes/studies/mnist-sharing.yaml"
 """
 
 import argparse
@@ -12,12 +12,12 @@ from typing import Any
 import yaml
 
 from stillhouse.records.files import write_json
-from stillhouse.report.study_record import StudyRecord, read_study
-from stillhouse.report.study_rows import GainWords, StudyRow, diagnostic_names, study_rows
+from stillhouse.report.study_record import read_study
+from stillhouse.report.study_rows import diagnostic_names
+from tables.arms import arms_table
 
 RESULTS = Path(__file__).parent / "results"
 SAME = ("directory", "fingerprint", "runs", "controls", "teacher")
-AGAINST = {"helps": "better", "hurts": "worse"}
 
 
 def compact(study: Mapping[str, Any], directory: Path) -> dict[str, Any]:
@@ -46,6 +46,8 @@ def _columns(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "validation": [_rounded(run.get("validation", {}).get("last")) for run in runs],
         "seconds": [run.get("seconds") for run in runs],
     }
+    if any(run.get("training") is not None for run in runs):
+        found["training"] = [_rounded(run.get("training")) for run in runs]
     for part in ("heads", "diagnostics"):
         for name in runs[0].get(part, {}):
             values = [run.get(part, {}).get(name) for run in runs]
@@ -56,47 +58,6 @@ def _columns(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _rounded(value: Any) -> Any:
     return round(value, 6) if isinstance(value, float) else value
-
-
-def markdown(record: StudyRecord) -> str:
-    """The table for the docs, best arm first."""
-    titles = ["arm", "test, %"]
-    if record.controlled:
-        titles += ["over its control", "corrected"]
-    if record.against:
-        titles += [f"over {record.against}", "corrected"]
-    titles += [name.replace("_", " ") for name in diagnostic_names(record)]
-    titles += ["set made in"] if record.transferred else []
-    rows = [_cells(row, record) for row in study_rows(record)]
-    lines = [titles, ["---"] + ["---:"] * (len(titles) - 1), *rows]
-    return "\n".join(
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
-    )
-
-
-def _cells(row: StudyRow, record: StudyRecord) -> list[str]:
-    name = {"head": f"&nbsp;&nbsp;by {row.name}", "control": f"*control ({row.note})*"}
-    shown = name.get(row.kind, row.name)
-    width = 2 + 2 * record.controlled + 2 * bool(record.against) + len(diagnostic_names(record))
-    width += record.transferred
-    if row.kind == "failed":
-        return [shown, row.note, *[""] * (width - 2)]
-    cells = [shown, row.test]
-    if record.controlled:
-        cells += [_gain(row.gain), _word(row.gain, {})]
-    if record.against:
-        cells += [_gain(row.against), _word(row.against, AGAINST)]
-    return [*cells, *row.diagnostics, *([row.made] if record.transferred else [])]
-
-
-def _gain(said: GainWords) -> str:
-    return f"{said.mean} ({said.range})" if said.range else said.mean
-
-
-def _word(said: GainWords, words: Mapping[str, str]) -> str:
-    word = words.get(said.word, said.word)
-    bold = f"**{word}**" if said.word in AGAINST else word
-    return f"{bold}, {said.p}" if said.p else bold
 
 
 def main() -> None:
@@ -117,7 +78,9 @@ def main() -> None:
     target = RESULTS / f"{arguments.name or directory.name}.json"
     write_json(target, kept)
     print(f"{target.name}, {target.stat().st_size / 1000:.0f} kB\n")
-    print(markdown(read_study(directory)))
+    record = read_study(directory)
+    columns = [*diagnostic_names(record), *(["made"] if record.transferred else [])]
+    print(arms_table(record, columns))
 
 
 if __name__ == "__main__":

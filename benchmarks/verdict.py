@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from marks import Results, rewritten
 from result_files import ROOT, keep
 from stillhouse.verdict.moderated import alone, prior, two_sided
 from verdict_rivals import limma, limma_at_most_4, mean_at_most, pooled
@@ -148,11 +149,10 @@ def _cell(result: Mapping[str, Any]) -> str:
     return f"{said} / {result['power']:.2f}"
 
 
-def with_tables(page: str, results: Sequence[Mapping[str, Any]]) -> str:
-    """The page with its tables written anew."""
-    before, _, rest = page.partition("<!-- verdict.json -->\n")
-    _, _, after = rest.partition("<!-- end -->")
-    return f"{before}<!-- verdict.json -->\n{tables(results)}\n<!-- end -->{after}"
+def simulation(results: Results, _: Sequence[str]) -> str:
+    """The tables of a result file, for the mark of a page."""
+    (found,) = results.values()
+    return tables(found["results"])
 
 
 def main() -> None:
@@ -166,7 +166,7 @@ def main() -> None:
         level=LEVEL,
         results=results,
     )
-    PAGE.write_text(with_tables(PAGE.read_text(), results))
+    PAGE.write_text(rewritten(PAGE.read_text("utf-8"), {"simulation": simulation}), "utf-8")
 
 
 if __name__ == "__main__":

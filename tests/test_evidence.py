@@ -1,30 +1,80 @@
-"""The tables of the evidence are those of the result files, judged by the test of today."""
+"""Tables and numbers of the docs are those of the result files, judged by the test of today."""
 
 import importlib
+import json
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted((ROOT / "docs/evidence").glob("*.md"))
+PAGES = [*sorted((ROOT / "docs/evidence").glob("*.md")), ROOT / "docs/results.md"]
+STATISTICS = ROOT / "docs/statistics.md"
+RESULTS = sorted((ROOT / "benchmarks/results").glob("*.json"))
 
 
 @pytest.fixture
-def evidence(monkeypatch: pytest.MonkeyPatch):
+def benchmark(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    return importlib.import_module("evidence")
+    return importlib.import_module
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_its_tables_are_those_of_the_result_files(evidence, page: Path) -> None:
-    text = page.read_text()
-    assert evidence.rewritten(text) == text, "python benchmarks/evidence.py writes them anew"
+@pytest.mark.parametrize("page", [*PAGES, STATISTICS], ids=lambda page: page.stem)
+def test_its_tables_are_those_of_the_result_files(benchmark, page: Path) -> None:
+    evidence, text = benchmark("evidence"), page.read_text()
+    assert page in evidence.PAGES
+    assert evidence.written(text) == text, "python benchmarks/evidence.py writes them anew"
     assert text.count("<!-- end -->") == len(evidence.MARKED.findall(text)), "each mark is read"
 
 
-def test_a_table_of_arms_is_marked(evidence) -> None:
-    texts = [page.read_text() for page in PAGES]
-    headers = sum(text.count("\n| arm | test, %") for text in texts)
-    marked = [found[1] for text in texts for found in evidence.MARKED.findall(text)]
-    assert headers == 10
-    assert (marked.count("table"), marked.count("gains")) == (9, 2)
+def test_a_word_that_was_changed_by_hand_is_written_anew(benchmark) -> None:
+    text = (ROOT / "docs/evidence/teacher-free.md").read_text()
+    wrong = text.replace("**helps**", "no difference shown")
+    assert wrong != text
+    assert benchmark("evidence").written(wrong) == text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_no_table_and_no_number_is_written_by_hand(benchmark, page: Path) -> None:
+    prose, text = benchmark("prose"), page.read_text()
+    by_hand = [line for line in prose.without_tables(text).splitlines() if line.startswith("|")]
+    assert not by_hand
+    assert prose.unexplained(text) == []
+    assert prose.unused(text) == []
+
+
+def test_a_number_that_no_file_has_is_found(benchmark) -> None:
+    told = "<!-- mnist-kd.json: kd -->\n| 1.25 |\n<!-- end -->"
+    page = f"A gain of 1.25 points, or 1.3; of 7.77.\n{told}"
+    prose = benchmark("prose")
+    assert [number for number, _ in prose.unexplained(page)] == ["7.77"]
+    assert prose.unexplained(f"<!-- from elsewhere: 7.77 (a paper) -->\n{page}") == []
+    assert prose.unused("<!-- from elsewhere: 7.77 (a paper) -->\n") == ["7.77"]
+
+
+def test_a_strange_mark_is_told(benchmark) -> None:
+    with pytest.raises(ValueError, match="no table is called stars; there are arms"):
+        benchmark("evidence").written("<!-- mnist-kd.json: stars -->\n<!-- end -->")
+
+
+def test_the_words_of_before_are_those_that_the_studies_wrote(benchmark) -> None:
+    """The test of before, computed from the seeds, gives the words and p that are in the files."""
+    words, restored = benchmark("tables.words"), benchmark("tables.restored").restored
+    compared = 0
+    for path in RESULTS:
+        result = json.loads(path.read_text())
+        for column in words.columns(restored(result)) if "study" in result else ():
+            kept = "gain" if column.title == "over its control" else "over_against"
+            for arm in result["study"]["arms"]:
+                if arm.get(kept):
+                    before, compared = column.before[arm["name"]], compared + 1
+                    assert before.word == arm[kept]["word"]
+                    assert before.p_holm == pytest.approx(arm[kept]["p_holm"], rel=1e-3)
+    assert compared == 378
+
+
+def test_what_a_file_lacks_is_said(benchmark) -> None:
+    not_recorded = benchmark("tables.recorded").not_recorded
+    arm = {"runs": {"last": [0.9]}}
+    assert "training accuracy" in not_recorded({"study": {"arms": [arm]}})
+    arm["runs"]["training"] = [0.99]
+    assert "training accuracy" not in not_recorded({"study": {"arms": [arm]}})

@@ -57,6 +57,14 @@ def test_links_and_result_files_exist(page: Path) -> None:
     assert not missing
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_paths_exist_that_a_page_names(page: Path) -> None:
+    """Those of files that a reader makes are called 'a new file'."""
+    text = re.sub(r"a new file\s+`[^`]*`", "", page.read_text())
+    found = re.findall(r"(?<![\w./-])(?:src|tests|docs|benchmarks|recipes)/[\w./*-]*[\w/*]", text)
+    assert not [path for path in found if not any(ROOT.glob(path.rstrip("/")))]
+
+
 def test_the_tree_names_every_room() -> None:
     (tree,) = (text for text in blocks("text") if "src/stillhouse/" in text)
     rooms = {p.name for p in (ROOT / "src/stillhouse").iterdir() if (p / "__init__.py").exists()}
