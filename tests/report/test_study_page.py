@@ -49,6 +49,13 @@ def test_the_page_tells_what_was_found(study: StudyRecord) -> None:
     assert "Not finished" not in text
 
 
+def test_arms_that_were_still_learning_are_named(tmp_path: Path) -> None:
+    table = study_of_twelve()
+    table["arms"][0]["cautions"] = ["The control is still rising: it gained 3 points."]
+    text = visible(render_study(record(tmp_path, table)))
+    assert "1 of 12 arms kd The control is still rising" in text
+
+
 @pytest.mark.parametrize(
     ("names", "expected"),
     [

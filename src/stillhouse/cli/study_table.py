@@ -94,6 +94,14 @@ def print_study(console: Console, directory: Path) -> None:
             f"{measured}; with fewer than three seeds, or nothing to compare with, "
             "nothing is judged."
         )
+    learning = [arm.name for arm in record.arms if arm.cautions]
+    if learning:
+        console.print(
+            f"Still rising or under-fit in {len(learning)} of {len(record.arms)} arms (student or "
+            "control; a difference may be one of speed, not of level; the report says which).",
+            style="yellow",
+            markup=False,
+        )
     if not record.finished:
         console.print("Not finished: arms are waiting.", style="bold")
     console.print(f"report: {directory / 'report.html'}", markup=False)

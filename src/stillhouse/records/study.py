@@ -51,6 +51,7 @@ class Arm(Record):
         runs, controls, teacher: the trainings of its student, its control, its teacher.
         parameters: of its networks, by role.
         costs: of using its student; None where that was not measured.
+        cautions: of networks of its run that did not learn all that they could.
         gain: over its control; over_against: over the arm that the others are compared with.
     """
 
@@ -73,6 +74,7 @@ class Arm(Record):
     parameters: dict[str, int] = Field({})
     transfer: ArmTransfer | None = None
     costs: NetworkCosts | None = None
+    cautions: tuple[str, ...] = ()
     gain: Comparison | None
     over_against: Comparison | None
 

@@ -51,6 +51,7 @@ def render_study(record: StudyRecord) -> str:
         compared=len(compared),
         rivals=len(rivals),
         maps=maps(record),
+        cautions={arm.name: arm.cautions for arm in record.arms if arm.cautions},
         over_teacher=record.axis == TEACHER,
     )
 

@@ -157,11 +157,8 @@ def _answers(record: RunRecord) -> str:
         + (f" and {many:.3g} ms for 64" if (many := network.milliseconds.get("64")) else "")
         for network in (student, teacher)
     ]
-    if 0.9 < ratio < 1.1:
-        word = "answers no faster than the teacher"
-    else:
-        word = f"answers {compared(ratio, 'faster', 'slower', 'as fast')}"
-    return f"The student {word}: {times_told[0]}, the teacher {times_told[1]}."
+    word = compared(ratio, "faster", "slower", "as fast as the teacher")
+    return f"The student answers {word}: {times_told[0]}, the teacher {times_told[1]}."
 
 
 def _served(record: RunRecord) -> str:
