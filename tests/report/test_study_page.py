@@ -52,8 +52,13 @@ def test_the_page_tells_what_was_found(study: StudyRecord) -> None:
 def test_arms_that_were_still_learning_are_named(tmp_path: Path) -> None:
     table = study_of_twelve()
     table["arms"][0]["cautions"] = ["The control is still rising: it gained 3 points."]
+    table["arms"][0]["with_rows"] = {
+        "rows": 10000, "low": -0.0021, "high": 0.0084, "over_seeds": 0.001, "over_rows": 0.002,
+    }  # fmt: skip
     text = visible(render_study(record(tmp_path, table)))
     assert "1 of 12 arms kd The control is still rising" in text
+    assert "rows: \u22120.21 to +0.84" in text
+    assert "on these 10,000 test rows" in text
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from stillhouse.records.metric import TaskRecord
-from stillhouse.records.run import DataRecord, NetworkCosts, SeedScores
+from stillhouse.records.run import DataRecord, NetworkCosts, SeedScores, WithRows
 from stillhouse.records.schema import Record, RecordFile
 
 TABLE = "study.json"
@@ -52,6 +52,7 @@ class Arm(Record):
         parameters: of its networks, by role.
         costs: of using its student; None where that was not measured.
         cautions: of networks of its run that did not learn all that they could.
+        with_rows: of its gain, for other test rows as well; None where rows are not known.
         gain: over its control; over_against: over the arm that the others are compared with.
     """
 
@@ -75,6 +76,7 @@ class Arm(Record):
     transfer: ArmTransfer | None = None
     costs: NetworkCosts | None = None
     cautions: tuple[str, ...] = ()
+    with_rows: WithRows | None = None
     gain: Comparison | None
     over_against: Comparison | None
 

@@ -17,12 +17,16 @@ RARE = 8
 
 @dataclass(frozen=True)
 class GainWords:
-    """A gain in words: its mean, interval alone, word after correction, corrected p."""
+    """A gain in words: its mean, interval alone, word after correction, corrected p.
+
+    ``rows``: the interval for other test rows as well.
+    """
 
     mean: str = NOTHING
     range: str = ""
     word: str = ""
     p: str = ""
+    rows: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,7 @@ def _arm_rows(arm: Arm, record: StudyRecord) -> list[StudyRow]:
         arm_note(arm, record),
         link=f"{quote(arm.directory)}/report.html",
         test=interval(tested(arm.runs), metric),
-        gain=gain_words(arm.gain, metric),
+        gain=replace(gain_words(arm.gain, metric), rows=_with_rows(arm, metric)),
         against=rival,
         diagnostics=tuple(_diagnostic(shown.get(name)) for name in diagnostic_names(record)),
         seconds=_seconds(arm.runs),
@@ -123,6 +127,13 @@ def _arm_rows(arm: Arm, record: StudyRecord) -> list[StudyRow]:
         StudyRow("head", head, head_note(head), test=_head(arm, head, metric), diagnostics=blank)
         for head in heads
     ]
+
+
+def _with_rows(arm: Arm, metric: Metric) -> str:
+    found = arm.with_rows
+    if found is None or found.low is None or found.high is None:
+        return ""
+    return f"{metric.signed(found.low)} to {metric.signed(found.high)}"
 
 
 def _diagnostic(found: Spread | None) -> str:

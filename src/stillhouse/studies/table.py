@@ -108,6 +108,7 @@ def _numbers(scores: Scores | None) -> dict[str, Any]:
     made = scores.transfer if scores else None
     if made is not None:
         found["transfer"] = ArmTransfer(method=made.method, count=made.count, seconds=made.seconds)
+    found["with_rows"] = scores.verdict.with_rows if scores and scores.verdict else None
     found["cautions"] = scores.cautions if scores else ()
     found["parameters"] = {role: model.parameters for role, model in models.items()}
     return found
