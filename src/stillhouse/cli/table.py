@@ -78,14 +78,16 @@ def print_scores(console: Console, scores: Mapping[str, Any], directory: Path) -
     """The same of the content of scores.json."""
     if not console.is_terminal:
         console.width = max(console.width, 130)  # a log has no edge to fold at
-    verdict = scores["verdict"]
+    verdict = scores["verdict"]  # sentences fold in the terminal itself, paths must not
     console.print("")
     console.print(score_table(scores))
     console.print("")
-    console.print(verdict["sentence"], style=STYLES.get(verdict["word"], "bold"), markup=False)
+    console.print(
+        verdict["sentence"], style=STYLES.get(verdict["word"], "bold"), markup=False, soft_wrap=True
+    )
     if verdict.get("covers"):
-        console.print(verdict["covers"], markup=False)
+        console.print(verdict["covers"], markup=False, soft_wrap=True)
     for caution in scores.get("cautions", ()):
-        console.print(caution, style="yellow", markup=False)
-    console.print(f"student: {directory / 'student.safetensors'}", markup=False)
-    console.print(f"report:  {directory / REPORT}", markup=False)
+        console.print(caution, style="yellow", markup=False, soft_wrap=True)
+    console.print(f"student: {directory / 'student.safetensors'}", markup=False, soft_wrap=True)
+    console.print(f"report:  {directory / REPORT}", markup=False, soft_wrap=True)

@@ -27,6 +27,8 @@ class Said:
 
     def epoch(self, record, metric) -> None: ...
 
+    def overall(self, done: int, total: int) -> None: ...
+
     def say(self, text: str) -> None:
         self.lines.append(text)
 

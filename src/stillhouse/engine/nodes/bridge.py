@@ -19,6 +19,7 @@ class Bridge(Node):
             a formula: under autocast it gets float32 and computes in it, as a term does.
         reads: its inputs.
 
+    >>> import torch
     >>> double = Bridge("double", lambda x: 2 * x, "batch.image")
     >>> double.run({"batch.image": torch.tensor(3.0)})
     {'double': tensor(6.)}
