@@ -17,6 +17,7 @@ from stillhouse.report.study_rows import diagnostic_names
 from tables.arms import arms_table
 
 RESULTS = Path(__file__).parent / "results"
+ROLES = {"runs": "student", "controls": "control", "teacher": "teacher"}
 SAME = ("directory", "fingerprint", "runs", "controls", "teacher")
 
 
@@ -25,12 +26,14 @@ def compact(study: Mapping[str, Any], directory: Path) -> dict[str, Any]:
     arms = []
     for arm in study["arms"]:
         kept = {key: value for key, value in arm.items() if key not in SAME and value is not None}
-        for role in ("runs", "controls", "teacher"):
-            kept[role] = _columns(arm.get(role) or [])
+        scores = directory / arm["directory"] / "scores.json"
+        told = json.loads(scores.read_text()) if scores.is_file() else {}
+        for part, role in ROLES.items():
+            kept[part] = _columns(arm.get(part) or []) | _training(told, role)
         costs = directory / arm["directory"] / "costs.json"
         if costs.is_file():
-            told = json.loads(costs.read_text())
-            kept["costs"] = {key: told[key] for key in ("conditions", "networks")}
+            measured = json.loads(costs.read_text())
+            kept["costs"] = {key: measured[key] for key in ("conditions", "networks")}
         arms.append(kept)
     return {**study, "arms": arms}
 
@@ -46,14 +49,19 @@ def _columns(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "validation": [_rounded(run.get("validation", {}).get("last")) for run in runs],
         "seconds": [run.get("seconds") for run in runs],
     }
-    if any(run.get("training") is not None for run in runs):
-        found["training"] = [_rounded(run.get("training")) for run in runs]
     for part in ("heads", "diagnostics"):
         for name in runs[0].get(part, {}):
             values = [run.get(part, {}).get(name) for run in runs]
             lasts = [value.get("last") if isinstance(value, dict) else value for value in values]
             found.setdefault(part, {})[name] = [_rounded(value) for value in lasts]
     return found
+
+
+def _training(scores: Mapping[str, Any], role: str) -> dict[str, Any]:
+    """The metric on training rows of each seed, where it was looked at."""
+    runs = [r for m in scores.get("models", []) if m["role"] == role for r in m["runs"]]
+    known = [_rounded(run.get("training")) for run in runs]
+    return {} if all(value is None for value in known) else {"training": known}
 
 
 def _rounded(value: Any) -> Any:

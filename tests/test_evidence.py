@@ -1,5 +1,6 @@
 """Tables and numbers of the docs are those of the result files, judged by the test of today."""
 
+import doctest
 import importlib
 import json
 from pathlib import Path
@@ -51,6 +52,13 @@ def test_a_number_that_no_file_has_is_found(benchmark) -> None:
     assert prose.unused("<!-- from elsewhere: 7.77 (a paper) -->\n") == ["7.77"]
 
 
+@pytest.mark.parametrize("module", ["tables.recorded", "tables.words"])
+def test_its_examples_are_true(benchmark, module: str) -> None:
+    found = doctest.testmod(benchmark(module))
+    assert found.attempted
+    assert not found.failed
+
+
 def test_a_strange_mark_is_told(benchmark) -> None:
     with pytest.raises(ValueError, match="no table is called stars; there are arms"):
         benchmark("evidence").written("<!-- mnist-kd.json: stars -->\n<!-- end -->")
@@ -73,8 +81,33 @@ def test_the_words_of_before_are_those_that_the_studies_wrote(benchmark) -> None
 
 
 def test_what_a_file_lacks_is_said(benchmark) -> None:
-    not_recorded = benchmark("tables.recorded").not_recorded
-    arm = {"runs": {"last": [0.9]}}
-    assert "training accuracy" in not_recorded({"study": {"arms": [arm]}})
-    arm["runs"]["training"] = [0.99]
-    assert "training accuracy" not in not_recorded({"study": {"arms": [arm]}})
+    """And a file that has it gets its columns: the metric on training rows, the wider interval."""
+    result = json.loads((ROOT / "benchmarks/results/cifar100-data-free.json").read_text())
+    arms = benchmark("tables.arms").arms
+    told = arms({"old": result}, [])
+    assert "Not recorded: training accuracy" in told
+    assert "answers per test row" in told
+    dafl = next(arm for arm in result["study"]["arms"] if arm["name"] == "dafl")
+    dafl["runs"]["training"] = [0.5, 0.25, 0.75]
+    dafl["cautions"] = ["The control still rose."]
+    errors = {"over_seeds": 0.02, "over_rows": 0.01}
+    dafl["with_rows"] = {"rows": 10000, "low": -0.15, "high": 0.01, **errors}
+    told = arms({"new": result}, [])
+    assert "| corrected | train, % | gain for other rows too |" in told
+    (line,) = (line for line in told.splitlines() if line.startswith("| dafl |"))
+    assert line.endswith("| 50.00 | \u221215.00 to +1.00 |")
+    assert "Not recorded: claims or a margin said before.\n- dafl: The control still rose." in told
+
+
+def test_a_study_is_kept_with_what_the_tables_show(benchmark, tmp_path: Path) -> None:
+    run = {"seed": 0, "seconds": 1.0, "test": {"last": 0.5, "best": 0.5}}
+    arm = {"name": "kd", "directory": "kd", "runs": [run], "controls": [run], "fingerprint": "f"}
+    arm["with_rows"] = {"low": 0.0, "high": 0.1}
+    models = [{"role": "control", "runs": [{**run, "training": 0.99}]}]
+    (tmp_path / "kd").mkdir()
+    (tmp_path / "kd/scores.json").write_text(json.dumps({"models": models}))
+    (kept,) = benchmark("study_result").compact({"arms": [arm]}, tmp_path)["arms"]
+    assert kept["controls"]["training"] == [0.99]
+    assert "training" not in kept["runs"]
+    assert kept["with_rows"] == {"low": 0.0, "high": 0.1}
+    assert "fingerprint" not in kept

@@ -7,7 +7,7 @@ from marks import Results, table
 from result_files import ROOT
 from stillhouse.report.study_record import StudyRecord
 from stillhouse.report.study_rows import GainWords, StudyRow, diagnostic_names, study_rows
-from tables.recorded import not_recorded
+from tables.recorded import not_recorded, recorded
 from tables.restored import restored
 
 AGAINST = {"helps": "better", "hurts": "worse"}
@@ -24,11 +24,14 @@ def arms(results: Results, columns: Sequence[str]) -> str:
     """
     (found,) = results.values()
     record = restored(found, columns)
-    return f"{arms_table(record, columns)}\n\n{not_recorded(found)}"
+    told = recorded(found)
+    return f"{arms_table(record, columns, told)}\n\n{not_recorded(found)}"
 
 
-def arms_table(record: StudyRecord, columns: Sequence[str] = ()) -> str:
-    """The table alone."""
+def arms_table(
+    record: StudyRecord, columns: Sequence[str] = (), told: Mapping[str, Mapping[str, str]] = {}
+) -> str:
+    """The table alone; ``told`` is further columns, by title and then by the name of a row."""
     titles = ["arm", "test, %"]
     if record.controlled:
         titles += ["over its control", "corrected"]
@@ -36,11 +39,20 @@ def arms_table(record: StudyRecord, columns: Sequence[str] = ()) -> str:
         titles += [f"over {record.against}", "corrected"]
     width = len(titles)
     titles += [TITLES.get(name, name.replace("_", " ")) for name in columns]
+    titles += list(told)
     rows = [
-        [*_cells(row, record, width), *(_column(name, row, record) for name in columns)]
+        [
+            *_cells(row, record, width),
+            *(_column(name, row, record) for name in columns),
+            *(each.get(_row_name(row), "") for each in told.values()),
+        ]
         for row in study_rows(record)
     ]
     return table(titles, rows)
+
+
+def _row_name(row: StudyRow) -> str:
+    return {"arm": row.name, "control": row.note}.get(row.kind, "")
 
 
 def _cells(row: StudyRow, record: StudyRecord, width: int) -> list[str]:

@@ -1,11 +1,14 @@
-"""What a result file does not hold, said below its table."""
+"""What only later result files hold, and what a file does not hold, said below its table."""
 
+import statistics
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from stillhouse.records.metric import ACCURACY
+
 
 def not_recorded(result: Mapping[str, Any]) -> str:
-    """A line: what is not recorded, and what its intervals cover then.
+    """A line of what is not recorded, and one for each network that could have learnt more.
 
     Result files of earlier days have neither the metric on training rows nor an answer per test
     row; whoever reads the table should not look for them.
@@ -17,7 +20,39 @@ def not_recorded(result: Mapping[str, Any]) -> str:
         lacking.append("answers per test row (what other test rows would give)")
     if "study" in result and not result["study"].get("claims"):
         lacking.append("claims or a margin said before")
-    return f"Not recorded: {'; '.join(lacking)}." if lacking else "All of it is recorded."
+    arms = result.get("study", {}).get("arms", [])
+    cautions: dict[str, list[str]] = {}
+    for arm in arms:
+        for said in arm.get("cautions", ()):
+            cautions.setdefault(said, []).append(arm["name"])
+    lines = [f"Not recorded: {'; '.join(lacking)}."] if lacking else []
+    return "\n".join(
+        [*lines, *(f"- {', '.join(names)}: {said}" for said, names in cautions.items())]
+    )
+
+
+def recorded(result: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Columns that later result files have: a title, and a cell by arm, or by what a control is.
+
+    >>> arm = {"name": "kd", "student_model": "mlp", "epochs": 2, "runs": {"training": [0.9, 1.0]}}
+    >>> recorded({"study": {"arms": [{**arm, "controls": {"training": [0.99, 0.99]}}]}})
+    {'train, %': {'kd': '95.00', 'mlp, 2 epochs': '99.00'}}
+    """
+    trained: dict[str, str] = {}
+    wider: dict[str, str] = {}
+    for arm in result["study"]["arms"]:
+        about = f"{arm['student_model']}, {arm['epochs']} epoch{'s' if arm['epochs'] > 1 else ''}"
+        for name, part in ((arm["name"], "runs"), (about, "controls")):
+            known = [v for v in (arm.get(part) or {}).get("training", []) if v is not None]
+            if known:
+                trained[name] = ACCURACY.shown(statistics.fmean(known))
+        rows = arm.get("with_rows")
+        if rows and rows.get("low") is not None:
+            wider[arm["name"]] = (
+                f"{ACCURACY.signed(rows['low'])} to {ACCURACY.signed(rows['high'])}"
+            )
+    titles = {"train, %": trained, "gain for other rows too": wider}
+    return {title: cells for title, cells in titles.items() if cells}
 
 
 def _trained(result: Mapping[str, Any]) -> Iterator[bool]:
@@ -29,5 +64,7 @@ def _trained(result: Mapping[str, Any]) -> Iterator[bool]:
 
 
 def _has_rows(result: Mapping[str, Any]) -> bool:
-    """Whether the verdict has an interval for other rows as well."""
+    """Whether verdicts have an interval for other rows as well."""
+    if any(arm.get("with_rows") for arm in result.get("study", {}).get("arms", [])):
+        return True
     return bool(((result.get("scores") or {}).get("verdict") or {}).get("with_rows"))

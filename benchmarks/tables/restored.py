@@ -4,7 +4,7 @@ from collections.abc import Container, Mapping
 from typing import Any
 
 from stillhouse.records.metric import CLASSIFICATION
-from stillhouse.records.study import StudyTable
+from stillhouse.records.study import Arm, StudyTable
 from stillhouse.report.study_record import StudyRecord
 from stillhouse.studies.comparisons import compared
 
@@ -40,8 +40,7 @@ def restored(result: Mapping[str, Any], readings: Container[str] = ()) -> StudyR
 
 def _arm(kept: Mapping[str, Any], readings: Container[str]) -> dict[str, Any]:
     """An arm with a row per run in place of a column per measure."""
-    shown = {key: value for key, value in kept.items() if not key.endswith("_parameters")}
-    shown.pop("costs", None)
+    shown = {key: kept[key] for key in Arm.model_fields if key in kept and key != "costs"}
     rows = {role: _rows(kept.get(role) or {}, readings) for role in ROLES}
     return {**BLANK, **shown, **rows, "gain": None, "over_against": None}
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from marks import Results, table
+from stillhouse.records.metric import ACCURACY
 from stillhouse.report.study_record import tested
 from stillhouse.report.study_rows import gain_words
 from stillhouse.report.wording import count, interval
@@ -47,6 +48,8 @@ def _costs(arm: Mapping[str, Any]) -> list[str]:
     """Parameters, MACs, bytes, and the metric before training."""
     for network in arm.get("costs", {}).get("networks", []):
         if network["name"] == BEFORE:
+            before = network.get("accuracy", network.get("test"))
             numbers = (network["parameters"], network["macs"], network["file_bytes"])
-            return [*(count(number) for number in numbers), f"{100 * network['accuracy']:.1f}"]
-    return [count(arm["student_parameters"]), *["not recorded"] * 3]
+            return [*(count(number) for number in numbers), ACCURACY.shown(before, 1)]
+    parameters = arm.get("student_parameters") or arm["parameters"]["student"]
+    return [count(parameters), *["not recorded"] * 3]
