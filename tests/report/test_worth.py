@@ -1,7 +1,7 @@
 import pytest
 
 from stillhouse.records.checked import write_checked
-from stillhouse.report import read_run
+from stillhouse.report import read_run, write_report
 from stillhouse.report.worth import worth
 
 
@@ -16,6 +16,17 @@ def test_the_ratios_are_those_of_the_record(made):
     assert found.kept == pytest.approx((0.9611 + 0.9667 + 0.9583) / 3 / 0.9750)
     assert found.smaller == pytest.approx(1104280 / 175283)
     assert found.cost == pytest.approx((20.1 + 12.0) / 10.0)
+
+
+def test_a_control_that_still_rises_is_a_matter_of_budget(made):
+    for run in made.model("control")["runs"][:2]:
+        run["rise"] = 0.04
+    assert "it may get as far alone" in said(made)
+    page = write_report(made.directory).read_text(encoding="utf-8")
+    assert "Yes, it helps, at this budget" in page
+    made.model("control")["runs"][0].pop("rise")
+    assert "alone" not in said(made)
+    assert "at this budget" not in write_report(made.directory).read_text(encoding="utf-8")
 
 
 def test_how_fast_both_answer_is_weighed_too(made):

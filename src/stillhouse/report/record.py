@@ -89,6 +89,13 @@ class RunRecord:
         """None if the run has not come to one."""
         return self.scores.verdict if self.scores else None
 
+    @property
+    def control_rises(self) -> bool:
+        """Whether most controls were still learning when they were stopped."""
+        control = self.role("control")
+        rising = [run for run in control.runs if run.rise is not None] if control else []
+        return control is not None and 2 * len(rising) > len(control.runs)
+
     def role(self, role: str) -> ModelRecord | None:
         """The first network in a role, if the run has one."""
         return next((model for model in self.models if model.role == role), None)

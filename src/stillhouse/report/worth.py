@@ -67,6 +67,7 @@ def worth(record: RunRecord) -> Worth:
         _stands_in(record, kept, smaller),
         _answers(record),
         _time(record, spent, alone),
+        _sooner(record),
         _served(record),
     )
     return Worth(
@@ -144,6 +145,16 @@ def _stands_in(record: RunRecord, kept: float | None, smaller: float | None) -> 
     if smaller is None:
         return sentence + "."
     return f"{sentence}{who} is {compared(smaller, 'smaller', 'larger', 'of the same size')}."
+
+
+def _sooner(record: RunRecord) -> str:
+    """That a control which still rises may get there alone; empty where it does not."""
+    if not record.control_rises:
+        return ""
+    return (
+        "The control had not learnt all it could when it was stopped: given the time that teacher "
+        "and student took, it may get as far alone."
+    )
 
 
 def _answers(record: RunRecord) -> str:
