@@ -40,7 +40,7 @@ def test_the_page_tells_what_was_found(study: StudyRecord) -> None:
     text = visible(render_study(study))
     assert "Of 11 arms, 7 are better than their control: teacher head 0.5 (+0.54 points)" in text
     assert "5 seeds and 11 arms: a gain of about 2.0 standard deviations is found 8 times" in text
-    assert "Better than kd: teacher head 0.5 (+0.30 points) and “projector=mlp, dist" in text
+    assert "Better than kd: teacher head 0.5 (+0.30 points) and “projector mlp, dist" in text
     assert "Diverged, and so without a number: rate 30." in text
     assert "97.64 ± 0.19 +0.54 +0.40 to +0.67 helps p &lt; 0.001" in text
     assert "by teacher head 97.77 ± 0.07" in text

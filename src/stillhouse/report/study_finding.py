@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from stillhouse.records.metric import Metric
 from stillhouse.records.study import Arm, Comparison
+from stillhouse.report.short_names import short_names
 from stillhouse.report.study_record import StudyRecord, tested
 from stillhouse.report.study_rows import controls
 from stillhouse.report.wording import interval
@@ -20,6 +21,7 @@ def finding(record: StudyRecord) -> tuple[str, ...]:
     "Better" and "worse" are said only of what is beyond chance after correcting for all arms, or
     for the claims among them.
     """
+    record = _shortened(record)
     ranked = record.ranked
     if not ranked:
         return ("No arm has finished yet.", *_others(record))
@@ -29,6 +31,15 @@ def finding(record: StudyRecord) -> tuple[str, ...]:
         sentences += [*_how_chosen(record), _over_arm(ranked, record.against, record.metric)]
     sentences.append(_highest(best, record))
     return (*sentences, *_others(record))
+
+
+def _shortened(record: StudyRecord) -> StudyRecord:
+    """The same study with the short names of its arms, as the figures and the table have them."""
+    short = short_names(arm.name for arm in record.arms)
+    arms = [arm.model_copy(update={"name": short[arm.name]}) for arm in record.arms]
+    against = record.against and short.get(record.against, record.against)
+    rivals = tuple(short.get(name, name) for name in record.rivals)
+    return record.model_copy(update={"arms": tuple(arms), "against": against, "rivals": rivals})
 
 
 def _over_controls(arms: Sequence[Arm], record: StudyRecord) -> str:
