@@ -138,6 +138,11 @@ LAYERS = {
         of_timm("vit_tiny_patch16_224", img_size=64), 64,
         "blocks.3=192x4 blocks.7=192x4 blocks.11=192x4",
         "norm", "head", extra=1),
+    # Its head reads what an attention pools: keys and values in there are no map.
+    "timm vit_pe_core_tiny_patch16_384": Architecture(
+        of_timm("vit_pe_core_tiny_patch16_384", img_size=64), 64,
+        "blocks.3=192x4 blocks.7=192x4 blocks.11=192x4",
+        "norm", "head", extra=1),
     "timm deit_tiny_distilled_patch16_224": Architecture(
         of_timm("deit_tiny_distilled_patch16_224", img_size=64), 64,
         "blocks.3=192x4 blocks.7=192x4 blocks.11=192x4",

@@ -18,9 +18,9 @@ from stillhouse.errors import ModelError
 from stillhouse.models.given import set_eval
 from stillhouse.models.outputs import layer_output, named_outputs
 
-_ATTENTION_CLASS = re.compile(r"(Attention|Attn)[A-Z0-9]?\w?$|^MHSA$", re.ASCII)
+_ATTENTION_CLASS = re.compile(r"(Attention|Attn)([A-Z0-9]?\w?|Pool\w*)$|^MHSA$", re.ASCII)
 _PADDING_CLASS = re.compile(r"Pad(\dd)?$")
-_ATTENTION_NAME = re.compile(r"(attn|attention|mhsa)$")
+_ATTENTION_NAME = re.compile(r"(attn|attention|mhsa)(_?pool)?$")
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,9 @@ def hear(module: nn.Module, image: Tensor) -> list[HeardMap]:
 def is_attention(name: str, module: nn.Module) -> bool:
     """Whether a module is attention, by the name of its class or its own.
 
-    >>> is_attention("layers.0.self_attn", nn.Identity()), is_attention("x", nn.Identity())
-    (True, False)
+    >>> names = ("layers.0.self_attn", "attn_pool", "x")
+    >>> [is_attention(name, nn.Identity()) for name in names]
+    [True, True, False]
     """
     if isinstance(module, nn.MultiheadAttention):
         return True
