@@ -109,6 +109,11 @@ def test_a_missing_recipe_names_the_nearest(command, tmp_path: Path) -> None:
     said = command("run", "digit.yaml")
     assert said.code == 2
     assert "nearest: digits.yaml" in said.err
+    said = command("run", str(tmp_path))
+    assert (
+        f"it is a directory; go on with one of a run or study by 'stillhouse resume {tmp_path}"
+        in said.err
+    )
 
 
 def test_a_foreign_directory_is_refused_and_left_alone(command, tmp_path: Path) -> None:

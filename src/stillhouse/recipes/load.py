@@ -30,6 +30,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         RecipeError: no such file, not YAML, a key that comes twice, or not a mapping.
     """
+    if path.is_dir():
+        said = f"it is a directory; go on with one of a run or study by 'stillhouse resume {path}'"
+        raise RecipeError(str(path), [f"{said}, or give the recipe's file"])
     if not path.is_file():
         folder = path.parent
         there = sorted(str(p) for p in folder.glob("*.y*ml")) if folder.is_dir() else []

@@ -124,7 +124,9 @@ class Claim:
             said = f"is no directory of a {self.what} (it has no {self.file})"
             if not directory.is_dir():
                 said = "is a file, no directory" if directory.exists() else "does not exist"
-            raise self.error(f"{directory} {said}; {self.elsewhere}")
+            raise self.error(
+                f"{directory} {said}; give one that a {self.what} has written (-o DIR)"
+            )
         read = read_checked_yaml if self._is_yaml else read_checked
         return read(path, self.error, f"delete {directory}, or {self.elsewhere}")
 
