@@ -162,6 +162,8 @@ def test_nothing_of_this_name_says_what_there_is(hundred, monkeypatch):
         load("digit")
     with pytest.raises(DataError, match=r"no 'elsewhere/at/all'"):
         load(Path("elsewhere/at/all"))
+    with pytest.raises(DataError, match="no '~nobody-is-called-so/data'"):
+        load("~nobody-is-called-so/data")
     with pytest.raises(DataError, match="no ''"):
         load("")
 

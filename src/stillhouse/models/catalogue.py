@@ -1,7 +1,6 @@
 """Every model that can be built by name, as one explicit tuple."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -18,6 +17,7 @@ from stillhouse.models.shufflenet import build_shufflenet
 from stillhouse.models.vgg import CONVOLUTIONS, build_vgg
 from stillhouse.models.vit import build_vit
 from stillhouse.models.wide_resnet import build_wide_resnet
+from stillhouse.records.names import at_home
 
 _RESNETS = ("resnet8", "resnet14", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110")
 _WIDTHS = rf"(?P<widths>{NUMBER}(-{NUMBER})*)"
@@ -173,7 +173,7 @@ def build_model(
         found = family.match(name)
         if found is not None:
             return family.build(found, ask)
-    if Path(name).expanduser().is_file():
+    if at_home(name).is_file():
         raise ModelError(
             f"'{name}' is a file, no model; say which network its weights are for: "
             f"{{model: NAME, weights: {name}}}"

@@ -1,6 +1,8 @@
 """Names: a text as the name of a file or folder, as far as every file system takes it."""
 
+import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from stillhouse.records.fingerprint import text_hash
 
@@ -47,3 +49,18 @@ def distinct_names(texts: Iterable[str], taken: Mapping[str, str] | None = None)
         if alike.count(name.casefold()) > 1 or len(name) > LONGEST:
             whole[text] = f"{name[:LONGEST]}-{text_hash(text)[:MARK]}"
     return {text: taken.get(text) or whole[text] for text in texts}
+
+
+def at_home(path: str | os.PathLike[str]) -> Path:
+    """A path with ``~`` and ``~user`` for home directories, as shells read it.
+
+    One of a user who is not known stays as it is written, so whoever opens it says what is there.
+
+    >>> at_home("~nobody-is-called-so/a.pt").as_posix()
+    '~nobody-is-called-so/a.pt'
+    """
+    given = Path(path)
+    try:
+        return given.expanduser()
+    except RuntimeError:  # how pathlib says it
+        return given

@@ -13,6 +13,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from stillhouse.models import load_weights
+
 SUFFIXES = ["w.safetensors", "w.pt", "w.pth", "w.th", "w.ckpt", "w.bin", "w.pth.tar", "w.onnx", "w"]
 
 
@@ -85,6 +87,7 @@ FOREIGN = {
     "TensorFlow": (lambda: TENSORFLOW, "is a TensorFlow model", "its own package"),
     "HDF5": (lambda: b"\x89HDF\r\n\x1a\n" + bytes(80), "an HDF5 file, as Keras", "own package"),
     "pickle": (lambda: pickle.dumps({"w": [0.5] * 40}), "is a plain pickle", "torch.save("),
+    "deep JSON": (lambda: b'{"a":' * 2000 + b"1" + b"}" * 2000, "is truncated or damaged", ""),
     "JSON": (lambda: b'{"hidden_size": 64}', "is JSON without weights", "beside it"),
     "text": (lambda: b"accuracy 0.93\n", "is text that begins with 'accuracy 0.93'", ""),
     "noise": (lambda: b"\xfe\x01\x02\x99" * 30, "is of no known kind", "safetensors"),
@@ -132,6 +135,29 @@ def test_what_is_not_there(source, target, refused, tmp_path):
     assert "there is no folder" in refused(target, tmp_path / "none" / "best.pt")
     os.mkfifo(tmp_path / "pipe.pt")
     assert "is no ordinary file" in refused(target, tmp_path / "pipe.pt")
+    (tmp_path / "link.pt").symlink_to(tmp_path / "blob")
+    assert f"is a link to '{tmp_path / 'blob'}', where nothing is" in refused(
+        target, tmp_path / "link.pt"
+    )
+    assert "is too long a name" in refused(target, tmp_path / ("a" * 300))
+    assert "'~nobody-is-called-so/w.pt' does not exist" in refused(
+        target, "~nobody-is-called-so/w.pt"
+    )
+    for given, what in (("https://a.b/w.pt", "an address"), ("hf:org/name", "a name of the Hug")):
+        assert f"weights: '{given}' is {what}" in refused(target, given)
+
+
+def test_short_memory_is_no_damage(source, target, tmp_path, monkeypatch):
+    def short(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    torch.save(source.state_dict(), tmp_path / "w.pt")
+    save_file(source.state_dict(), tmp_path / "w.safetensors")
+    monkeypatch.setattr(torch, "load", short)
+    monkeypatch.setattr("stillhouse.models.weight_files.read.load_state", short)
+    for name in ("w.pt", "w.safetensors"):
+        with pytest.raises(MemoryError):
+            load_weights(target, tmp_path / name)
 
 
 def test_home_is_understood(source, taken, tmp_path, monkeypatch):

@@ -54,6 +54,8 @@ def test_shards_that_are_missing_or_elsewhere(source, target, refused, tmp_path)
     assert "names files outside its folder" in refused(target, index)
     index.write_text('{"weight_map": []}')
     assert "lists no tensors" in refused(target, index)
+    index.write_text(json.dumps({"weight_map": {"fc.bias": index.name}}))
+    assert "is itself an index" in refused(target, index)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
@@ -86,3 +88,17 @@ def test_a_pointer_in_a_folder_that_was_cloned(target, refused, tmp_path):
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 99\n"
     (tmp_path / "model.safetensors").write_text(pointer)
     assert "model.safetensors' is a Git LFS pointer" in refused(target, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("snapshots/4f2a/model.safetensors", "below it there is snapshots/4f2a/model.safetensors"),
+        ("checkpoint-500/pytorch_model.bin", "below it there is checkpoint-500/pytorch_model.bin"),
+        ("__0_0.distcp", "dcp_to_torch"),
+    ],
+)
+def test_folders_of_folders_and_of_distributed_training(target, refused, tmp_path, file, said):
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_bytes(b"")
+    assert said in refused(target, tmp_path)

@@ -26,6 +26,7 @@ from stillhouse.data.sources.listing import read_listing
 from stillhouse.data.sources.synthesis import is_synthesis, read_synthesis
 from stillhouse.data.sources.torch_datasets import read_datasets
 from stillhouse.errors import DataError, nearest
+from stillhouse.records.names import at_home
 
 SOURCES = (
     ("digits", "the 1,797 digits of scikit-learn: 8 x 8, grey, nothing to download"),
@@ -111,7 +112,7 @@ def _find_named(
         return read_digits()
     if isinstance(source, str) and source.startswith(HUB):
         return _of_hub(source, image, label, allow_download)
-    path = Path(source).expanduser()
+    path = at_home(source)
     if not str(source) or not path.exists():
         raise DataError(_nothing_there(str(source), path))
     if path.is_dir() and is_saved(path):

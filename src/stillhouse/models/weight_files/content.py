@@ -162,7 +162,7 @@ def _text(file: Path, head: bytes, size: int) -> Content | None:
         try:
             if SHARDS in json.loads(file.read_text("utf-8")):
                 return Content(INDEX)
-        except ValueError:
+        except (ValueError, RecursionError):
             return Content(None, *_DAMAGED)
         return Content(None, "is JSON without weights", "give the weights file beside it")
     if all(sign.isprintable() or sign.isspace() for sign in text):

@@ -108,7 +108,7 @@ def load_weights(
     >>> (source.weight - target.weight).abs().sum().item()
     0.0
     """
-    file = weights_in(Path(path).expanduser())
+    file = weights_in(path)
     content = read_weights(file)
     model = Expected(module, new_head)
     states = _wanted(states_in(content), key, prefix, content, file)

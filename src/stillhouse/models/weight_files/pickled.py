@@ -41,6 +41,8 @@ def read_pickled(file: Path) -> object:
             return torch.load(opened, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as fault:
         raise WeightsError(_refusal(file, str(fault))) from fault
+    except MemoryError:  # the file may be whole
+        raise
     except Exception as fault:  # a damaged file can make the reader raise anything
         raise WeightsError(damaged(file, fault)) from fault
 
@@ -55,7 +57,7 @@ def damaged(file: Path, fault: Exception) -> str:
 
 
 def _refusal(file: Path, said: str) -> str:
-    named = re.search(r"GLOBAL (\S+)", said)
+    named = re.search(r"GLOBAL (\S+)|but got <class '(\S+)'>", said)
     found, protocol = _look(file)
     where = f"weights file '{file}'"
     layers = [name for name in found if name.startswith("torch.nn.modules.")]
@@ -69,7 +71,7 @@ def _refusal(file: Path, said: str) -> str:
     if named is not None:
         return (
             f"{where} holds pickled objects that could run code and are never loaded: it names "
-            f"{named[1]}; where it was made, save the weights alone: {STATE_DICT}"
+            f"{named[1] or named[2]}; where it was made, save the weights alone: {STATE_DICT}"
         )
     if protocol is not None and protocol != DEFAULT_PROTOCOL:
         return (

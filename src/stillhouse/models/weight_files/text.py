@@ -26,4 +26,5 @@ def kind_of(tensor: Tensor) -> str:
     """
     kind = str(tensor.dtype).removeprefix("torch.")
     layout = "" if str(tensor.layout) == "torch.strided" else f" {tensor.layout}"[7:]
-    return f"{list(tensor.shape)} {kind}{layout and f', {layout}'}"
+    empty = ", without values (of the device 'meta')" if tensor.is_meta else ""
+    return f"{list(tensor.shape)} {kind}{layout and f', {layout}'}{empty}"
