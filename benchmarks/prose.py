@@ -1,9 +1,10 @@
 """Numbers in the prose of a page, and whether its result files explain them.
 
-A number with digits behind the point is explained where a table of its page shows it, rounded as
-the prose has it, or where a result file that the page names has it as a score of a teacher, a
-control or a student, as a reading of them, or as a setting. What comes from elsewhere, such as a
-paper, is named in a comment of the page: `<!-- from elsewhere: 98.77 and 99.34, the paper -->`.
+A number with digits behind the point, or above a thousand, is explained where a table of its page
+shows it, rounded as the prose has it, or where a result file that the page names has it as a score
+of a teacher, a control or a student, as a reading of them, or as a setting. What comes from
+elsewhere, such as a paper, is named in a comment of the page:
+`<!-- from elsewhere: 98.77 and 99.34, the paper -->`.
 
 Whether a number stands for what the sentence says, nobody but a reader can tell.
 """
@@ -15,7 +16,8 @@ from typing import Any
 
 from marks import MARKED, result, without_tables
 
-NUMBER = re.compile(r"(?<![\w.,/-])[+\u2212-]?(\d+\.\d+)(?![\w.]*\w)")
+NUMBER = re.compile(r"(?<![\w.,/-])[+\u2212-]?(\d+\.\d+|\d{1,3}(?:,\d{3})+)(?![\w.]*\w)")
+"""With digits behind the point, or with its thousands apart."""
 NAMED = re.compile(r"[\w-]+\.json")
 ELSEWHERE = re.compile(r"<!-- from elsewhere: (.*?) -->", re.DOTALL)
 CODE = re.compile(r"`[^`]*`|\]\([^)]*\)")
@@ -30,7 +32,8 @@ def unexplained(page: str) -> list[tuple[str, str]]:
     for line in prose.splitlines():
         for number in NUMBER.findall(CODE.sub("", line)):
             digits = len(number.partition(".")[2])
-            same = any(abs(value - float(number)) < 0.5001 * 10**-digits for value in known)
+            size = float(number.replace(",", ""))
+            same = any(abs(value - size) < 0.5001 * 10**-digits for value in known)
             if number not in told and not same:
                 found.append((number, line.strip()))
     return found
@@ -57,13 +60,15 @@ def _known(page: str) -> Iterator[float]:
         for model in (held.get("scores") or {}).get("models", []):
             yield from _percent([run["test"]["last"] for run in model["runs"]])
         yield from _numbers(held.get("recipe"))
+        yield from _numbers((held.get("study") or held.get("scores") or {}).get("data"))
         if not {"study", "scores"} & set(held):
             yield from _numbers(held)
             yield from (100 * share for share in _numbers(held))
 
 
 def _of_arm(arm: dict[str, Any]) -> Iterator[float]:
-    """Mean scores of its networks, by head and role."""
+    """What its networks cost, its transfer set, and mean scores and readings by role."""
+    yield from _numbers([arm.get("costs"), arm.get("transfer")])
     for role in ("runs", "controls", "teacher"):
         columns = arm.get(role) or {}
         for key in ("last", "validation"):

@@ -45,10 +45,10 @@ def test_no_table_and_no_number_is_written_by_hand(benchmark, page: Path) -> Non
 
 def test_a_number_that_no_file_has_is_found(benchmark) -> None:
     told = "<!-- mnist-kd.json: kd -->\n| 1.25 |\n<!-- end -->"
-    page = f"A gain of 1.25 points, or 1.3; of 7.77.\n{told}"
+    page = f"A gain of 1.25 points, or 1.3; of 7.77; 3,000 images, not 3,001.\n{told}"
     prose = benchmark("prose")
-    assert [number for number, _ in prose.unexplained(page)] == ["7.77"]
-    assert prose.unexplained(f"<!-- from elsewhere: 7.77 (a paper) -->\n{page}") == []
+    assert [number for number, _ in prose.unexplained(page)] == ["7.77", "3,001"]
+    assert prose.unexplained(f"<!-- from elsewhere: 7.77 and 3,001 (a paper) -->\n{page}") == []
     assert prose.unused("<!-- from elsewhere: 7.77 (a paper) -->\n") == ["7.77"]
 
 
