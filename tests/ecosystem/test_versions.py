@@ -11,8 +11,12 @@ pytestmark = pytest.mark.ecosystem
 
 
 @pytest.mark.parametrize(
-    "package", ["timm", "torchvision", "transformers", "onnxruntime", "webdataset"]
-)
+    "package",
+    [
+        "timm", "torchvision", "transformers", "onnxruntime", "webdataset",
+        "pytorch_metric_learning",
+    ],
+)  # fmt: skip
 def test_the_real_package_is_here(package: str) -> None:
     found = importlib.import_module(package)
     assert found.__file__ is not None
