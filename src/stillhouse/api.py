@@ -96,6 +96,8 @@ def distill(
     if not isinstance(task, str | Task):
         raise RecipeError("distill", [f"task is {task!r}; give a name or a stillhouse.Task"])
     section: dict[str, Any] = section_of("data_options", data_options)
+    if "source" in section:
+        raise RecipeError("data_options", ["source is given by data=; leave it out"])
     by_name = isinstance(data, str | Path)
     section["source"] = str(data) if by_name else type(data).__name__
     recipe = make_recipe(

@@ -11,9 +11,11 @@ The type decides, never the values of one image: two images of a set are always 
 - The same of floats of any width: as the network is to see it, float32. Refused where a value is
   not finite, or where all are 0 or above and one is above 16: grey levels that were not scaled.
 - The same of any other whole numbers: refused, since nothing says which value is white.
-- Channels first in an array, or last in a tensor: refused.
+- Channels first in an array, or last in a tensor: refused, where 1 or 3 of them, or the square of
+  the other two axes, show which they are.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -124,14 +126,30 @@ def _channels_first(image: Any, where: str) -> Tensor:
     pixels = image.detach() if isinstance(image, Tensor) else _as_tensor(image, where)
     if pixels.ndim == 2:
         return pixels[None]
-    first, last = pixels.shape[0] in CHANNELS, pixels.shape[2] in CHANNELS
+    first, last = (_may_be_channels(pixels.shape, axis) for axis in (0, 2))
     if first != last and last == is_tensor:
-        kind, fix = ("tensor", "first: permute(2, 0, 1)") if is_tensor else (
-            "array", "last: transpose(1, 2, 0)")  # fmt: skip
+        kind, fix = ("a tensor", "first: permute(2, 0, 1)") if is_tensor else (
+            "an array", "last: transpose(1, 2, 0)")  # fmt: skip
         raise DataError(
-            f"{where} is a {kind} {list(pixels.shape)}; in a {kind} the channels come {fix}"
+            f"{where} is {kind} {list(pixels.shape)}; in {kind} the channels come {fix}"
         )
     return pixels if is_tensor else pixels.permute(2, 0, 1)
+
+
+def channels_come_first(shape: Sequence[int]) -> bool:
+    """Whether the shape of an image alone says that its channels are the first axis.
+
+    >>> channels_come_first([4, 8, 8]), channels_come_first([8, 8, 4]), channels_come_first([8] * 3)
+    (True, False, False)
+    """
+    return _may_be_channels(shape, 0) and not _may_be_channels(shape, 2)
+
+
+def _may_be_channels(shape: Sequence[int], axis: int) -> bool:
+    """Whether an outer axis has a usual number of channels, or the other two are a square."""
+    if any(shape[each] in CHANNELS for each in (0, 2)):
+        return shape[axis] in CHANNELS
+    return shape[1] == shape[2 - axis] != shape[axis]
 
 
 def _as_tensor(image: np.ndarray, where: str) -> Tensor:

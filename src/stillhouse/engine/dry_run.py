@@ -15,7 +15,7 @@ from stillhouse.engine.heads import distilled_beside, makes_logits
 from stillhouse.engine.nodes import Bridge, Node, Role, in_precision
 from stillhouse.engine.order import parts_of
 from stillhouse.engine.seeding import seeded
-from stillhouse.engine.signals import BATCH, EMBEDDING, LOGITS, Signals, owner, shape_text
+from stillhouse.engine.signals import BATCH, EMBEDDING, LOGITS, Signals, owner, part, shape_text
 from stillhouse.engine.taps import Taps
 from stillhouse.engine.task import Task
 from stillhouse.engine.terms import Term
@@ -96,15 +96,23 @@ def _missing_problem(asker: str, read: str, signals: Mapping[str, Tensor]) -> st
 
 
 def _measure_problem(
-    task: Task, label: str, signal: str, signals: Mapping[str, Tensor]
+    task: Task, label: str, signal: str, signals: Mapping[str, Tensor], titles: Mapping[str, str]
 ) -> str | None:
     """What is scored must be there, in the form that the task scores."""
     if signal not in signals:
         return _missing_problem(f"measure '{label}'", signal, signals)
-    problem, shape = task.output_problem(signals[signal]), shape_text(signals[signal])
+    output, known = signals[signal], titles.get(owner(signal), owner(signal))
+    called = f"{known}.{part(signal)}"  # a teacher that is scored alone is the 'student' there
+    label = titles.get(label, label)
+    problem = task.output_problem(output)
     if problem:
-        return f"measure '{label}' scores {problem}, but '{signal}' is {shape}"
-    return _metric_problem(task, signals[signal], signals.get(f"{BATCH}.label"))
+        return f"measure '{label}' scores {problem}, but '{called}' is {shape_text(output)}"
+    labels = signals.get(f"{BATCH}.label")
+    unfit = None if labels is None or output.ndim != 2 else task.batch_problem(
+        labels, output.shape[1])  # fmt: skip
+    if unfit is not None:
+        return f"measure '{label}': '{called}' is {shape_text(output)} and does not fit: {unfit}"
+    return _metric_problem(task, output, labels)
 
 
 def _metric_problem(task: Task, output: Tensor, label: Tensor | None) -> str | None:
@@ -136,8 +144,15 @@ def _term_problem(term: Term, signals: Mapping[str, Tensor], seed: int) -> str |
         shapes = ", ".join(f"{read} {shape_text(signals[read])}" for read in term.reads)
         return f"term '{term.name}' does not fit {shapes}: {first_line(error)}"
     if not torch.isfinite(value):
-        return f"term '{term.name}' is {value.item()} on the first batch"
+        sick = [f"'{read}'" for read in term.reads if _unusable(signals[read])]
+        from_where = f": {' and '.join(sick)} holds nan or inf already" if sick else ""
+        return f"term '{term.name}' is {value.item()} on the first batch{from_where}"
     return None
+
+
+def _unusable(signal: Tensor) -> bool:
+    """Whether it holds nan or inf; minus infinity rules a class out."""
+    return signal.is_floating_point() and bool((signal.isnan() | signal.isposinf()).any())
 
 
 def _value(term: Term, signals: Mapping[str, Tensor]) -> Tensor:
@@ -168,10 +183,19 @@ def dry_run(
                     node.watch()
                 found = _run_node(node, signals, seed) or head_problem(node, signals, nodes)
                 problems += [found] if found else []
-            asked = [_term_problem(term, signals, seed) for term in stage.terms()]
-            asked += [
-                _measure_problem(stage.task, *each, signals) for each in stage.measures.items()
+            titles = {node.name: node.title for node in nodes}
+            unfit = {
+                signal: found
+                for label, signal in stage.measures.items()
+                if (found := _measure_problem(stage.task, label, signal, signals, titles))
+            }
+            # What has another form than the task scores fits no loss either: once is enough.
+            asked: list[str | None] = [
+                _term_problem(term, signals, seed)
+                for term in stage.terms()
+                if not set(term.reads) & {signal for signal in unfit if signal in signals}
             ]
+            asked += unfit.values()
             asked += [
                 _missing_problem(f"diagnostic '{diagnostic.name}'", read, signals)
                 for diagnostic in stage.diagnostics

@@ -75,6 +75,13 @@ def _learner_problems(stage: Graph) -> list[str]:
         problems.append("it has no update, so nothing would learn; add an Update")
     if stage.keeps not in names:
         problems.append(f"keeps '{stage.keeps}', which is no node; {nearest(stage.keeps, names)}")
+    elif not stage.only_scored and isinstance(stage.node(stage.keeps), Role):
+        learners = dict.fromkeys(name for update in stage.updates for name in update.learners)
+        if learners and stage.keeps not in learners:
+            problems.append(
+                f"no update trains '{stage.keeps}', whose weights are kept (trained: "
+                f"{', '.join(learners)}); give it an Update('{stage.keeps}', [...])"
+            )
     return problems
 
 

@@ -144,8 +144,10 @@ class Classification(Task):
         return output.argmax(1)
 
     def output_problem(self, output: Tensor) -> str | None:
-        """Logits are [B, classes]."""
-        return None if output.ndim == 2 else "logits [B, classes]"
+        """Logits are [B, classes], floats."""
+        if output.ndim != 2:
+            return "logits [B, classes]"
+        return None if output.is_floating_point() else "logits of floats"
 
     def width_problem(self, width: int, classes: int) -> str | None:
         """As many logits as there are classes."""

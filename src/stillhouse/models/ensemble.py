@@ -51,7 +51,7 @@ class Ensemble(nn.Module):
 
 
 def _logits(member: nn.Module, image: Tensor) -> Tensor:
-    output = member(image)
+    output = member(image.clone())  # which a member may change in place
     named = named_outputs(output)
     if LOGITS not in named:
         raise ModelError(f"a member ({type(member).__name__}): {output_problem(output)}")

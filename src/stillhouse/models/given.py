@@ -50,6 +50,9 @@ def unwrapped(network: object, *, who: str) -> nn.Module:
         what = network.__name__ if isinstance(network, type) else type(network).__name__
         said = f"a network is a torch.nn.Module, made and not its class; this is {what}"
         raise ModelError(f"{who}: {said}")
+    if not hasattr(network, "_modules"):
+        said = "its __init__ does not call super().__init__() before anything else"
+        raise ModelError(f"{who} ({type(network).__name__}): {said}")
     problem = _lacks_weights(network)
     if problem is not None:
         raise ModelError(f"{who} ({type(network).__name__}): {problem}")
@@ -63,8 +66,8 @@ def _inside(network: object) -> object | None:
     if isinstance(network, WRAPPERS):
         held: nn.Module = network.module
         return held
-    if isinstance(network, nn.Module) and "_orig_mod" in network._modules:  # torch.compile
-        return network._modules["_orig_mod"]
+    if isinstance(network, nn.Module) and "_orig_mod" in getattr(network, "_modules", {}):
+        return network._modules["_orig_mod"]  # torch.compile
     return None
 
 
@@ -93,7 +96,7 @@ def copied(network: M, *, who: str = "network") -> M:
     computes) is no weight: the copy has its values, out of autograd.
 
     Raises:
-        ModelError: a part cannot be copied, such as a lock or an open file.
+        ModelError: a part cannot be copied, such as a lock, an open file or a hook on a gradient.
 
     >>> layer = nn.Linear(2, 2)
     >>> layer.kept = layer(torch.ones(1, 2))
@@ -101,6 +104,12 @@ def copied(network: M, *, who: str = "network") -> M:
     >>> twin.weight is layer.weight, bool((twin.weight == layer.weight).all())
     (False, True)
     """
+    for name, value in network.named_parameters():
+        if value._backward_hooks or getattr(value, "_post_accumulate_grad_hooks", None):
+            raise ModelError(
+                f"{who} ({type(network).__name__}): '{name}' has a hook on its gradient, which no "
+                f"copy would have; {MAKE} and registers it"
+            )
     memo: dict[int, Any] = {
         id(value): value.detach().clone()
         for part in network.modules()

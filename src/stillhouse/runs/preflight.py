@@ -10,12 +10,14 @@ from torch import Tensor
 from stillhouse.cache import cached_parts
 from stillhouse.engine.balance import check_balance
 from stillhouse.engine.gradients import gradient_norms
+from stillhouse.engine.nodes import Role
 from stillhouse.engine.signals import LOGITS, Signals, shape_text
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.task import Classification
 from stillhouse.engine.trainer import Trainer, opened
 from stillhouse.engine.update_objective import UpdateObjective
 from stillhouse.errors import RecipeError, WiringError
+from stillhouse.models.learnable import check_learnable
 from stillhouse.recipes.networks import ancestors, each_student_its_own
 from stillhouse.runs.job.heads import watching_head
 from stillhouse.runs.job.job import Job
@@ -74,6 +76,10 @@ def _dry_run(job: Job, stage: Stage, seed: int, head: str | None) -> Mapping[str
     train, platform, classes = job.data.train(seed), job.data.platform, job.data.classes
     if head is not None or _heads_move(job):
         stage = watching_head(stage)
+    for name in dict.fromkeys(name for update in stage.updates for name in update.learners):
+        node = stage.node(name)
+        if isinstance(node, Role):
+            check_learnable(node.module, who=node.title)
     settings = job.settings(seed, compile=False)
     settings.steps_per_epoch(train)
     with opened(stage, train, settings, platform) as objective:

@@ -7,6 +7,7 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 
+from stillhouse.data.pixels import channels_come_first
 from stillhouse.data.sources.labelled_splits import SourceSplits, number_labels
 from stillhouse.data.tables import ImageTable
 from stillhouse.errors import DataError
@@ -74,7 +75,7 @@ def _pair(
     what = f"{path}: {image_name} is {images.dtype} {list(images.shape)}"
     if images.dtype != np.uint8:
         raise DataError(f"{what}; wanted is uint8, 0 to 255. {_how_to_bytes(images)}")
-    if images.ndim == 4 and images.shape[3] not in (1, 3) and images.shape[1] in (1, 3):
+    if images.ndim == 4 and channels_come_first(images.shape[1:]):
         raise DataError(f"{what}: channels come last here; save {image_name}.transpose(0, 2, 3, 1)")
     if images.ndim not in (3, 4):
         raise DataError(f"{what}; wanted is [N, H, W] or [N, H, W, C]")

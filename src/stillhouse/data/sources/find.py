@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from stillhouse.data.sources.arrays import read_arrays, read_digits
 from stillhouse.data.sources.folder import read_folder
@@ -85,7 +86,9 @@ def _by_split(source: Any) -> dict[str, Any]:
                 f"'train' and maybe {' and '.join(SPLITS[1:])}"
             )
         return {split: named[split] for split in SPLITS if split in named}
-    given = source if isinstance(source, tuple) else (source,)
+    several = isinstance(source, list) and source and all(
+        isinstance(each, Dataset) for each in source)  # fmt: skip
+    given = tuple(source) if several or isinstance(source, tuple) else (source,)
     if all(isinstance(each, np.ndarray | Tensor) for each in given):
         raise DataError(
             "arrays or tensors were given, of which nothing says what they are; give a dataset of "

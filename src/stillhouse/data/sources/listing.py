@@ -68,8 +68,13 @@ def _columns(path: Path) -> dict[str, np.ndarray]:
             f"{path} cannot be read as a table ({str(error).splitlines()[0]}); wanted is a header, "
             "path,label, and a line for each image"
         ) from error
+    twice = sorted({n for n in table.column_names if table.column_names.count(n) > 1})
+    if twice:
+        raise DataError(f"{path} has the column '{twice[0]}' twice; rename one of them")
     found = {}
     for name in table.column_names:
+        if str(table.schema.field(name).type) == "binary":  # what pyarrow makes of other encodings
+            raise DataError(f"{path}: the column '{name}' is not UTF-8; save the file as UTF-8")
         column = table.column(name)
         if is_text(column.type):
             found[name] = np.array(column.to_pylist(), dtype=object)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import IterableDataset
 
 from stillhouse.data.pixels import channels_of, is_image, is_picture, plain_picture, to_pixels
 from stillhouse.data.sources.columns import LABEL_NAMES
@@ -43,6 +44,7 @@ def read_datasets(
     """
     parts = {name: OwnSamples(name, dataset, image, label) for name, dataset in given.items()}
     raw = {split: samples.read_through() for split, samples in parts.items()}
+    _make_alike(parts)
     if len({samples.mode for samples in parts.values() if samples.mode}) > 1:
         for samples in parts.values():
             samples.mode = "RGB"
@@ -53,6 +55,17 @@ def read_datasets(
         for split, samples in parts.items()
     }
     return SourceSplits(type(given["train"]).__name__, tables, classes, notes)
+
+
+def _make_alike(parts: Mapping[str, "OwnSamples"]) -> None:
+    """What holds within a dataset holds over the splits: pixels or floats, channels, size."""
+    whole = _Alike()
+    for samples in parts.values():
+        first = samples.alike
+        if first.form is not None and first.unfit is None and first.differ is None:
+            whole.compare(first.form, first.where)
+    for samples in parts.values():
+        samples.unfit, samples.differ = samples.unfit or whole.unfit, samples.differ or whole.differ
 
 
 @dataclass
@@ -71,13 +84,18 @@ class _Alike:
             self.unfit = self.unfit or str(error)
             return
         kind = "floats" if pixels.is_floating_point() else "pixels"
-        height_width = tuple(pixels.shape[1:])
-        channels = 0 if is_picture(image) else len(pixels)  # those of Pillow are made alike
+        of = f"{len(pixels)} channel{'s' if len(pixels) > 1 else ''}"
+        # Those of Pillow are made alike.
+        now = "images of Pillow" if is_picture(image) else f"{kind} of {of}"
+        self.compare((now, tuple(pixels.shape[1:])), where)
+
+    def compare(self, form: tuple[str, tuple[int, ...]], where: str) -> None:
+        """Remember the first form; note where this one is another."""
+        now, height_width = form
         if self.form is None:
-            self.form, self.where = (f"{kind} of {channels} channels", height_width), where
+            self.form, self.where = form, where
             return
         before, size = self.form
-        now = f"{kind} of {channels} channels"
         if now != before and self.unfit is None:
             self.unfit = (
                 f"{self.where} and {where} do not go together: {before} and {now}; "
@@ -95,17 +113,19 @@ class OwnSamples:
     """
 
     def __init__(self, split: str, dataset: Any, image: Key = None, label: Key = None) -> None:
-        if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+        if _rows_of(dataset) is None:
             raise DataError(
                 f"the {split} dataset is a {type(dataset).__name__}; wanted is a map-style dataset "
                 "with __len__ and __getitem__ (put the samples of an iterable one into a list)"
             )
-        if not len(dataset):
+        if not _rows_of(dataset):
             raise DataError(f"the {split} dataset has no rows; every split needs at least one")
         self.split, self.dataset, self.keys = split, dataset, (image, label)
         self.mode: str | None = None
         self.unfit: str | None = None
         self.differ: str | None = None
+        self.alike = _Alike()
+        self._labels: list[Any] = []
         self._mark = ""
 
     def __len__(self) -> int:
@@ -120,6 +140,11 @@ class OwnSamples:
             said = f"{type(error).__name__}: {error}"
             raise DataError(f"{self.where(row)} cannot be read: {said}") from error
         image, label = _pair(sample, self.keys, self.where(row))
+        if self._labels and _label(label, self.where(row)) != self._labels[row]:
+            raise DataError(
+                f"{self.where(row)} had the label {self._labels[row]!r} and has {label!r} when it "
+                "is read again; a label must not be drawn at random: let it follow from the row"
+            )
         if self.mode is not None and is_picture(image):
             image = plain_picture(image, self.where(row), self.mode)
         return image, label
@@ -147,7 +172,8 @@ class OwnSamples:
                 if is_picture(image) and alike.unfit is None:
                     modes.add("L" if channels_of(image, where) == 1 else "RGB")
                 digest.update(image_bytes(image))
-        self.unfit, self.differ = alike.unfit, alike.differ
+        self.alike, self.unfit, self.differ = alike, alike.unfit, alike.differ
+        self._labels = labels
         if modes:
             self.mode = "RGB" if "RGB" in modes else "L"
         self._mark = digest.hexdigest()
@@ -156,6 +182,16 @@ class OwnSamples:
     def fingerprint(self) -> str:
         """Another text whenever an image, its order or what becomes of it changed."""
         return f"{self.mode} {self._mark}"
+
+
+def _rows_of(dataset: Any) -> int | None:
+    """How many samples it has; None where it is none that is read by row."""
+    if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__getitem__"):
+        return None
+    try:
+        return len(dataset)
+    except (TypeError, NotImplementedError):
+        return None
 
 
 def _as_array(labels: list[Any]) -> np.ndarray:

@@ -25,6 +25,7 @@ from stillhouse.models import (
     load_weights,
     weights_fingerprint,
 )
+from stillhouse.models.fresh import made_anew
 from stillhouse.models.given import Scripted, cast_at_border, cast_to, copied, unwrapped
 from stillhouse.models.outputs import NamedOutputs
 from stillhouse.recipes.networks import InputSection, ModelSection, StudentSection, TeacherSection
@@ -267,7 +268,7 @@ def _made_by(make: Callable[..., Any], name: str, offers: Mapping[str, Any]) -> 
         raise ModelError(
             f"'{name}' gave {what}, not a torch.nn.Module; does it return the network?"
         )
-    return unwrapped(module, who=name)
+    return made_anew(unwrapped(module, who=name), name)
 
 
 def _role(section: Section) -> str:

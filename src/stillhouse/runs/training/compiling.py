@@ -104,7 +104,8 @@ def _seconds_of_network(job: Job) -> float:
     What loading takes is not in it: no compilation saves that.
     """
     platform, seed = job.data.platform, job.recipe.seeds[0]
-    network = behind(job.student_input, job.student.make(seed)).to(platform.device).train()
+    network = behind(job.student_input, job.student.make(seed)).to(platform.device)
+    network.train()
     train, dtype = job.data.train(seed), platform.autocast_dtype
     batch = train.sample(train.batch_size)
 

@@ -132,7 +132,7 @@ class _Examination:
         reads = behind(self._adapter(form or Form()), self.module)
         set_eval(reads.to(image.device))
         with torch.inference_mode():
-            parts = [named_outputs(reads(each))[LOGITS] for each in image.split(BATCH)]
+            parts = [named_outputs(reads(each.clone()))[LOGITS] for each in image.split(BATCH)]
         return torch.cat(parts).float().cpu()
 
     def _adapter(self, form: Form) -> InputAdapter | None:
