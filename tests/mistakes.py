@@ -243,6 +243,15 @@ REHEARSED: dict[str, tuple[Callable[[], Stage], str]] = {
         lambda: stage(measures={"own": "student.conv"}),
         "measure 'own' scores logits [B, classes], but 'student.conv' is [4, 4, 8, 8]",
     ),
+    "a weight that is no number": (
+        lambda: stage(terms=[LABEL, Term("kd", kl, KD.reads, weight=float("nan"))]),
+        "the weight of term 'kd' is nan; give a finite number",
+    ),
+    "what is kept learns nothing": (
+        lambda: stage(terms=[Term("label", cross_entropy, ["teacher.logits", "batch.label"])],
+                      learns="teacher"),
+        "no update trains 'student', whose weights are kept (trained: teacher); give it an Update",
+    ),
     "not finite": (
         lambda: stage(terms=[LABEL, Term("bad", lambda x: x.mean(1) / 0, ["student.logits"])]),
         "term 'bad' is ",

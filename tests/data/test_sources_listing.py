@@ -59,6 +59,7 @@ REFUSED = {
     "a folder": (rows("pictures/0.png,0", "pictures,1"), r"pictures cannot be read \("),
     "a pipe": (rows("pictures/0.png,0", "pipe.png,1"), r"pipe\.png cannot be read \(it is no reg"),
     "a split": (rows("pictures/0.png,0,x", head="path,label,split"), "line 2: the split is 'x'"),
+    "a column twice": (rows("pictures/0.png,0,1", head="path,label,label"), "'label' twice"),
     "nothing": ("", "cannot be read as a table"),
 }
 

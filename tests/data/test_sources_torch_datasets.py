@@ -72,6 +72,16 @@ class Stream(IterableDataset):
         return iter([(GREY, 0)])
 
 
+class StreamWithLength(Stream):
+    def __len__(self):
+        return 1
+
+
+class Unlimited(Counting):
+    def __len__(self):
+        raise TypeError("no length")
+
+
 class Broken(Counting):
     def __getitem__(self, row):
         if row == 2:
@@ -81,6 +91,8 @@ class Broken(Counting):
 
 REFUSED = {
     "stream": (Stream(), "is a Stream; wanted is a map-style dataset"),
+    "stream with a length": (StreamWithLength(), "wanted is a map-style dataset"),
+    "a length that fails": (Unlimited([0, 1]), "is a Unlimited; wanted is a map-style dataset"),
     "number": (5, "is a int; wanted is a map-style dataset"),
     "no rows": ([], "train dataset has no rows"),
     "no pair": ([GREY, GREY], "row 0 of the train dataset is a Tensor [1, 2, 2]; wanted is (image"),
@@ -106,6 +118,40 @@ def test_refuses(case):
     dataset, message = REFUSED[case]
     with pytest.raises(DataError, match=re.escape(message)):
         read_datasets((dataset,))
+
+
+def test_a_label_that_is_another_when_it_is_read_again_is_refused():
+    dataset = Counting([0, 1, 0, 1])
+    table = read_datasets([dataset]).parts["train"]
+    assert table.read(1).size == (2, 2)
+    dataset.labels = [0, 0, 0, 0]
+    with pytest.raises(DataError, match=r"row 1 of the train dataset had the label 1 and has 0"):
+        table.read(1)
+
+
+PICTURE = Image.new("L", (2, 2))
+WIDE = torch.zeros(1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("test", "said"),
+    [
+        (GREY.repeat(3, 1, 1), "floats of 1 channel and floats of 3 channels"),
+        (GREY.to(torch.uint8), "floats of 1 channel and pixels of 1 channel"),
+        (PICTURE, "floats of 1 channel and images of Pillow"),
+        (WIDE, r"row 0 of the train dataset is \[2, 2\], row 0 of the test dataset \[2, 3\]"),
+    ],
+)
+def test_splits_go_together(test, said):
+    train, held_out = [(GREY, 0), (GREY, 1)], [(test, 0), (test, 1)]
+    dataset = read_datasets([train, held_out]).parts["train"].dataset
+    assert re.search(said, dataset.unfit or dataset.differ)
+
+
+def test_a_list_of_datasets_is_several():
+    whole = Counting([0, 1, 0, 1, 0, 1])
+    found = find([Subset(whole, range(4)), Subset(whole, [4, 5])], None, None, False)
+    assert {split: len(table) for split, table in found.parts.items()} == {"train": 4, "test": 2}
 
 
 def test_four_datasets():

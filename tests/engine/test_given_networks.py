@@ -16,6 +16,7 @@ from stillhouse.errors import ModelError, StillhouseError, WiringError
 from stillhouse.methods import kd, plain
 from stillhouse.models import describe
 from stillhouse.models.given import copied, unwrapped
+from stillhouse.models.learnable import check_learnable
 from stillhouse.students.derived import numbers
 from stillhouse.students.quantised import quantised
 from stillhouse.students.quantised.network import share_rounded
@@ -288,6 +289,47 @@ def test_what_cannot_be_copied_is_named() -> None:
     net.lock = threading.Lock()  # type: ignore[assignment]
     with pytest.raises(ModelError, match=r"teacher \(Net\) cannot be copied: its attribute 'lock'"):
         copied(net, who="teacher")
+    net = Net()
+    net.fc.weight.register_hook(lambda grad: grad * 0)
+    with pytest.raises(
+        ModelError, match=r"student \(Net\): 'fc.weight' has a hook on its gradient"
+    ):
+        copied(net, who="student")
+
+
+class Unready(nn.Module):
+    """Whose author forgot super().__init__()."""
+
+    def __init__(self) -> None:
+        pass
+
+
+def test_what_is_no_module_yet_is_said() -> None:
+    with pytest.raises(ModelError, match=r"student \(Unready\): its __init__ does not call super"):
+        unwrapped(Unready(), who="student")
+
+
+class Odd(Net):
+    """Whose state has a number in it, or is not what it reads."""
+
+    more: object = 5
+
+    def state_dict(self, *args: object, **kwargs: object) -> dict[str, object]:  # type: ignore[override]
+        """One more entry."""
+        return {**super().state_dict(*args, **kwargs), "more": self.more}  # type: ignore[arg-type]
+
+
+def test_what_cannot_learn_and_be_kept_is_said_beforehand() -> None:
+    check_learnable(Net(), who="student")
+    check_learnable(Net().bfloat16(), who="student")
+    with pytest.raises(ModelError, match=r"student: its weights are float16"):
+        check_learnable(Net().half(), who="student")
+    odd = Odd()
+    with pytest.raises(ModelError, match=r"student: 'more' of its state dict is of type int"):
+        check_learnable(odd, who="student")
+    odd.more = torch.ones(1)
+    with pytest.raises(ModelError, match=r"student: it does not read the state dict that it gives"):
+        check_learnable(odd, who="student")
 
 
 class InPlace(nn.Module):

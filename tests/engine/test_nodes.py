@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from stillhouse.engine.nodes import Bridge, Ema, Role
 from stillhouse.errors import ModelError, WiringError
+from stillhouse.models.ensemble import Ensemble
 
 IMAGE = {"batch.image": torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))}
 
@@ -86,6 +87,23 @@ def test_a_convolution_may_be_the_head_and_its_embedding_is_the_mean_over_positi
     assert torch.allclose(given["student.embedding"], by_hand, atol=1e-6)
     assert torch.allclose(convolutional[0](by_hand[:, :, None, None])[:, :, 0, 0],
                           given["student.logits"], atol=1e-5)  # fmt: skip
+
+
+@pytest.mark.parametrize("graded", [True, False])
+def test_an_image_that_a_network_changes_in_place_is_whole_for_others(graded: bool) -> None:
+    class Doubling(nn.Module):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return image.mul_(2).flatten(1)
+
+    image = torch.ones(2, 1, 1, 2)
+    role = Role("teacher", Doubling())
+    role.open(["logits"])
+    with torch.set_grad_enabled(graded):
+        assert role.run({"batch.image": image})["teacher.logits"].tolist() == [[2, 2], [2, 2]]
+    role.close()
+    assert torch.equal(image, torch.ones(2, 1, 1, 2))
+    together = Ensemble([Doubling(), Doubling()])(image)
+    assert torch.equal(together["0"], together["1"])
 
 
 def test_a_bare_linear_is_its_own_head() -> None:

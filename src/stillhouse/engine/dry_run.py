@@ -106,12 +106,14 @@ def _measure_problem(
     label = titles.get(label, label)
     problem = task.output_problem(output)
     if problem:
-        return f"measure '{label}' scores {problem}, but '{called}' is {shape_text(output)}"
+        kind = "" if output.is_floating_point() else f"{str(output.dtype)[6:]} "
+        return f"measure '{label}' scores {problem}, but '{called}' is {kind}{shape_text(output)}"
     labels = signals.get(f"{BATCH}.label")
     unfit = None if labels is None or output.ndim != 2 else task.batch_problem(
         labels, output.shape[1])  # fmt: skip
     if unfit is not None:
-        return f"measure '{label}': '{called}' is {shape_text(output)} and does not fit: {unfit}"
+        said = f"measure '{label}': '{called}' is {shape_text(output)} and does not fit: {unfit}"
+        return f"{said}; give a network with an output for each class"
     return _metric_problem(task, output, labels)
 
 

@@ -1,5 +1,6 @@
 """Rules: all that is wrong with a stage by its declarations alone, before anything runs."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from torch import Tensor, nn
@@ -91,6 +92,10 @@ def _use_problems(stage: Graph, update: Update) -> list[str]:
     learners = set(update.learners)
     reached: set[str] = set()
     for term in update.terms:
+        if isinstance(term.weight, float | int) and not math.isfinite(term.weight):
+            problems.append(
+                f"the weight of term '{term.name}' is {term.weight}; give a finite number"
+            )
         taught = order_nodes(stage, term.reads if term.through else term.reads[:1])
         names = {node.name for node in taught} & learners
         has_own = term.module is not None and any(True for _ in term.module.parameters())

@@ -1,7 +1,6 @@
 """Terms: ``weight * mean(loss(first, *rest))``. The first signal learns, the rest are targets."""
 
 import copy
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -79,8 +78,6 @@ class Term:
         options: Mapping[str, Any] | None = None,
         bound: bool = False,
     ) -> None:
-        if isinstance(weight, float | int) and not math.isfinite(weight):
-            raise WiringError(f"term '{name}'", [f"its weight is {weight}; give a finite number"])
         self.name = name
         self.loss = loss
         self.reads = as_names(reads)

@@ -33,9 +33,9 @@ def check_learnable(network: nn.Module, *, who: str) -> None:
     for name, value in state.items():
         if not isinstance(value, Tensor) and not name.endswith(EXTRA):
             raise ModelError(
-                f"{who}: '{name}' of its state dict is a {type(value).__name__}, and weights are "
-                "kept as tensors; leave it out, or give it by get_extra_state (a quantised network "
-                "cannot be trained: give the float one, and quantise: int8)"
+                f"{who}: '{name}' of its state dict is of type {type(value).__name__}, and what is "
+                "kept are tensors; leave it out, or give it by get_extra_state (of a quantised "
+                "network, which cannot be trained, give the float one, and quantise: int8)"
             )
     try:
         network.load_state_dict(state)

@@ -8,15 +8,21 @@ import torch
 from torch import Tensor
 
 from stillhouse.cache import cached_parts
+from stillhouse.data.batch_checks import IMAGE
 from stillhouse.engine.balance import check_balance
+from stillhouse.engine.evaluate import measured
+from stillhouse.engine.flags import Flags
 from stillhouse.engine.gradients import gradient_norms
 from stillhouse.engine.nodes import Role
+from stillhouse.engine.objective import Objective
 from stillhouse.engine.signals import LOGITS, Signals, shape_text
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.task import Classification
 from stillhouse.engine.trainer import Trainer, opened
 from stillhouse.engine.update_objective import UpdateObjective
-from stillhouse.errors import RecipeError, WiringError
+from stillhouse.errors import DataError, RecipeError, WiringError
+from stillhouse.faults import first_line
+from stillhouse.models.given import set_eval
 from stillhouse.models.learnable import check_learnable
 from stillhouse.recipes.networks import ancestors, each_student_its_own
 from stillhouse.runs.job.heads import watching_head
@@ -85,11 +91,43 @@ def _dry_run(job: Job, stage: Stage, seed: int, head: str | None) -> Mapping[str
     with opened(stage, train, settings, platform) as objective:
         seen = objective.wiring.seen
         Trainer(objective, train, settings, platform)  # optimisers refuse what they cannot move
+        _check_scored_images(job, objective, seen[IMAGE].shape)
     for label, signal in stage.measures.items():
         problem = job.task.width_problem(seen[signal].shape[1], classes)
         if problem:
             raise WiringError(f"stage '{stage.name}'", [f"'{label}' ({signal}) {problem}"])
     return seen
+
+
+def _check_scored_images(job: Job, objective: Objective, trained: Sequence[int]) -> None:
+    """Show it images of validation and test, where they have another form than those of training.
+
+    Raises:
+        DataError: they cannot be made, or nothing of the stage takes them.
+    """
+    held_out = {"validation": job.data.validation, "test": job.data.test}
+    for name, table in held_out.items():
+        if table is None:
+            continue
+        batch = replace(table, workers=0).sample(1)
+        shown = list(batch[IMAGE].shape[1:])
+        if shown == list(trained[1:]):
+            continue
+        modules = [node.module for node in objective.wiring.nodes if node.module is not None]
+        flags = Flags(modules)
+        try:
+            for module in modules:
+                set_eval(module)
+            with torch.inference_mode():
+                measured(objective, batch, job.data.platform)
+        except Exception as error:
+            raise DataError(
+                f"images of {name} are {shown}, those of training {list(trained[1:])}, and the "
+                f"networks do not take them ({first_line(error)}); let transform and "
+                "eval_transform give one form"
+            ) from error
+        finally:
+            flags.restore()
 
 
 def _caution_of_outputs(job: Job, role: str, seen: Mapping[str, Tensor]) -> None:

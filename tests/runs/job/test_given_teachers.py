@@ -78,6 +78,28 @@ def test_a_fault_of_the_teacher_names_the_teacher(tmp_path: Path) -> None:
                    data_options=OPTIONS)  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda z: z.argmax(1), r"scores logits \[B, classes\], but 'teacher.logits' is int64"),
+        (lambda z: z.long(), r"scores logits of floats, but 'teacher.logits' is int64 \[4, 10\]"),
+        (lambda z: z[:, :1], r"'teacher.logits' is \[4, 1\] and does not fit: the label of row"),
+        (lambda z: z[..., None], r"scores logits \[B, classes\], but 'teacher.logits' is \[4, 10"),
+        (lambda z: z / 0, r"is nan on the first batch: 'teacher.logits' holds nan or inf already"),
+    ],
+)
+def test_outputs_that_are_no_logits_are_the_teachers_fault(
+    change: Any, said: str, tmp_path: Path
+) -> None:
+    teacher = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    teacher.register_forward_hook(lambda _module, _inputs, output: change(output))
+    with pytest.raises(WiringError, match=said) as raised:
+        sh.distill(data="digits", student=Net, teacher=teacher, out=tmp_path, epochs=1, seeds=1,
+                   data_options=OPTIONS)  # fmt: skip
+    assert len(raised.value.problems) == 1
+    assert "student" not in str(raised.value)
+
+
 def test_a_student_with_frozen_parts_has_a_fingerprint_of_its_own() -> None:
     def identity(module: nn.Module) -> dict[str, object]:
         section = StudentSection(model="Net")

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import stillhouse as sh
 from stillhouse.cli.app import main
-from stillhouse.errors import ModelError, RecipeError, StillhouseError, WiringError
+from stillhouse.errors import DataError, ModelError, RecipeError, StillhouseError, WiringError
 from stillhouse.recipes import make_recipe
 from stillhouse.records.own_code import accepted, said_by
 from stillhouse.runs.job.job import Job
@@ -276,3 +276,27 @@ def test_a_function_that_raises_our_own_error_is_not_wrapped(data, tmp_path) -> 
 
     with pytest.raises(ModelError, match=r"^as it is$"):
         job_of(data, tmp_path, own_student=make)
+
+
+def test_a_function_makes_every_network_anew(data: str, tmp_path: Path) -> None:
+    body = nn.Linear(64, 5)
+    for make in (lambda: nn.Sequential(nn.Flatten(), body, nn.Linear(5, 3)), lambda: body):
+        with pytest.raises(ModelError, match=r"gave '.*weight' a second time.*copy.deepcopy"):
+            job_of(data, tmp_path, own_student=make)
+
+
+def test_images_of_validation_and_test_are_tried_beforehand(tmp_path: Path) -> None:
+    rows = [(torch.rand(1, 8, 8), row % 2) for row in range(40)]
+
+    def prepared(eval_transform: Callable[[Tensor], Tensor]) -> Job:
+        keys = {"data": "list", "student": "convnet-4-4", "method": "plain", "epochs": 1}
+        given = Objects(
+            data=rows, student=Net, transform=lambda x: x, eval_transform=eval_transform
+        )
+        return prepare(make_recipe({**keys, "data": {"source": "list"}}), tmp_path, objects=given)
+
+    assert prepared(lambda x: x * 2).data.image_shape == (1, 8, 8)
+    with pytest.raises(DataError, match=r"images of validation are \[1, 4, 8\], those of training"):
+        prepared(lambda x: x[:, :4])
+    with pytest.raises(DataError, match=r"the transform gave a torch\.uint8"):
+        prepared(lambda x: x.to(torch.uint8))

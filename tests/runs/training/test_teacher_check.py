@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stillhouse.bridges import InputAdapter
@@ -20,6 +21,7 @@ from stillhouse.runs.job.watcher import SilentWatcher
 from stillhouse.runs.preflight import preflight
 from stillhouse.runs.run import Objects, prepare
 from stillhouse.runs.training import teacher_check, teacher_forms
+from stillhouse.runs.training.teacher_findings import unsteady_caution
 from stillhouse.runs.training.teacher_forms import (
     Form,
     best_order,
@@ -363,6 +365,25 @@ def test_probabilities_are_known_from_logits() -> None:
     ruled_out = z.clone()
     ruled_out[:, 1] = -math.inf
     assert probabilities(ruled_out.log_softmax(1)) == "logarithms of probabilities"
+    many = torch.linspace(-9, 9, 100).view(10, 10)
+    assert probabilities(many.sigmoid()) == "shares"
+    assert probabilities(many) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (lambda z: z, None),
+        (lambda z: z.index_fill(1, torch.tensor([1]), -math.inf), None),
+        (lambda z: F.dropout(z, 0.5), "the teacher gives other outputs when it sees the same"),
+        (lambda z: z - z.mean(0), "the teacher's outputs for an image depend on the other images"),
+    ],
+)
+def test_a_teacher_whose_answer_is_not_one_is_told(answer, said) -> None:
+    z = torch.arange(24.0).view(8, 3) + 1
+    caution = unsteady_caution(answer(z), answer(z), answer(z[:1]))
+    assert (caution is None) is (said is None)
+    assert caution is None or caution.startswith(said)
 
 
 def test_a_form_in_a_recipe_is_what_was_tried() -> None:

@@ -163,8 +163,8 @@ class Role(Node):
         """
         if self._taps is not None:
             self._taps.forget()
-        # Copies: a network may change its input in place (a normalisation, a first ReLU), and others
-        # read the same image after it.
+        # Copies: a network may change its input in place (a normalisation, a first ReLU), and
+        # others read the same image after it.
         given_in = [signals[name].clone() for name in self.reads]
         inputs, outer = in_precision(None if self._first is None else self._first.dtype, given_in)
         alone = nullcontext() if outer is None else without_autocast(inputs[0].device)

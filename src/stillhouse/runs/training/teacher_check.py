@@ -29,6 +29,7 @@ from stillhouse.runs.training.teacher_findings import (
     guessing_caution,
     output_caution,
     score_line,
+    unsteady_caution,
 )
 from stillhouse.runs.training.teacher_forms import Form, best_form, permuted
 
@@ -91,11 +92,11 @@ class _Examination:
         return self._logits(self._held(FEW)[0])
 
     def found(self) -> TeacherCheck:
-        self.few_logits()  # the first pass sets things up
+        before = self.few_logits()  # the first pass sets things up
         began = time.perf_counter()
         image, _ = self._held(FEW)
         loaded = time.perf_counter()
-        self._logits(image)
+        few = self._logits(image)
         self.seconds = (time.perf_counter() - loaded) / len(image)
         seconds = (time.perf_counter() - began) / len(image)
         rows = min(ROWS, self.table.rows, int(SECONDS / max(seconds, 1e-9)))
@@ -106,7 +107,8 @@ class _Examination:
         logits, label = (torch.cat(column) for column in zip(*parts, strict=True))
         value = float((logits.argmax(1) == label).float().mean())
         part = f" on {rows:,} of {self.table.rows:,} rows" if rows < self.table.rows else ""
-        cautions = [guessing_caution(self.job, value)]
+        unsteady = unsteady_caution(before, few, self._logits(image[:1]))
+        cautions = [guessing_caution(self.job, value), unsteady]
         more: list[str] = []
         notes: list[str] = []
         if not self.teacher.members:  # an ensemble answers with logarithms; its members have forms

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from stillhouse.runs.job.job import Job
@@ -67,10 +68,47 @@ def output_caution(role: str, logits: Tensor) -> str | None:
             f"the {role}'s outputs are probabilities (each row sums to 1): a temperature divides "
             "logits, so distillation on them is not what its papers describe; leave out the softmax"
         )
+    if what == "shares":
+        return (
+            f"the {role}'s outputs all lie between 0 and 1 (a sigmoid?): a softmax of them is "
+            "nearly even, whatever the classes; leave out what squeezes the logits"
+        )
     return (
         f"the {role}'s outputs are logarithms of probabilities (their exponentials sum to 1): "
         "losses on softmax are the same, losses on raw logits are not; leave out the log_softmax"
     )
+
+
+STEADY = 1e-2
+"""By how much logits may differ between two passes, as a share of the largest: bf16 rounds less."""
+
+
+def unsteady_caution(first: Tensor, again: Tensor, alone: Tensor) -> str | None:
+    """What to say of a teacher whose answer to an image is not one; None where it is.
+
+    Args:
+        first, again: logits of the same batch, [B, C].
+        alone: those of its first row when it is shown by itself, [1, C].
+    """
+    room = STEADY * float(first.nan_to_num(0.0, 0.0, 0.0).abs().max())
+
+    def differ(one: Tensor, other: Tensor) -> bool:
+        gap = torch.where(one == other, 0.0, one - other).nan_to_num(0.0)
+        return bool((gap.abs() > room).any())
+
+    if differ(first, again):
+        return (
+            "the teacher gives other outputs when it sees the same images again, in eval mode, "
+            "too: what is drawn in its forward needs self.training (F.dropout(x, p, "
+            "self.training)); as it is, a cached teacher and a live one teach different things"
+        )
+    if differ(first[:1], alone):
+        return (
+            "the teacher's outputs for an image depend on the other images of its batch, in eval "
+            "mode, too (a batch norm without running statistics, a mean over the batch): a cached "
+            "teacher and a live one teach different things; let each image stand for itself"
+        )
+    return None
 
 
 def guessing_caution(job: Job, share: float) -> str | None:

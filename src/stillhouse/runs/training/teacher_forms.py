@@ -161,12 +161,21 @@ def permuted(logits: Tensor, label: Tensor, classes: int) -> float:
     return sum(values) / 2
 
 
+MANY, SURE = 64, 0.9
+"""So many values between 0 and 1, one above `SURE`, are no logits."""
+
+
 def probabilities(logits: Tensor) -> str | None:
     """Whether these are no logits but probabilities or their logarithms; None where they are.
 
+    ``shares`` lie all between 0 and 1 and do not sum to 1, as after a sigmoid; that is told of many
+    values alone, since a few logits may lie there by chance.
+
     >>> import torch
-    >>> probabilities(torch.tensor([[0.25, 0.75], [0.5, 0.5]])), probabilities(torch.ones(2, 2))
+    >>> probabilities(torch.tensor([[0.25, 0.75], [0.5, 0.5]])), probabilities(-torch.ones(2, 2))
     ('probabilities', None)
+    >>> probabilities(torch.linspace(0, 1, 100).view(10, 10))
+    'shares'
     """
     z = logits.double()
     if len(z) < 2 or z.shape[1] < 2 or not bool(((z >= -1e-6) | (z < 0)).all()):
@@ -176,4 +185,6 @@ def probabilities(logits: Tensor) -> str | None:
         return "probabilities"
     if bool((z <= near).all()) and bool(((z.exp().sum(1) - 1).abs() < near).all()):
         return "logarithms of probabilities"
+    if z.numel() >= MANY and bool(((z >= 0) & (z <= 1)).all()) and float(z.max()) > SURE:
+        return "shares"
     return None
