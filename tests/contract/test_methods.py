@@ -206,7 +206,7 @@ BROKEN = [
     (moves_a_frozen_parameter, "flags", "conv.bias of the student was frozen and has moved"),
     (leaves_a_hook, "hooks", "of the student, module 'fc' had 0 hooks and has 1"),
     (wraps_the_student, "product", "do not load into the bare student: .*inner.conv.weight"),
-    (keeps_the_teacher, "product", "it keeps 'teacher', which does not learn"),
+    (keeps_the_teacher, "composes", "no update trains 'teacher', whose weights are kept"),
     (hands_over_the_bare_student, "products", "'teacher head' and its measure differ by"),
     (hands_over_what_nobody_measures, "products", "no measure is called 'other'.* there is stud"),
     (draws_its_own_numbers, "same seed", "a second run with the same seed ends with other"),

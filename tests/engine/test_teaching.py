@@ -189,6 +189,25 @@ def test_a_term_that_teaches_nobody_is_refused(case: str) -> None:
     assert not any(part._forward_hooks or part._forward_pre_hooks for part in student.modules())
 
 
+FLAT = {
+    "round": lambda x: (x.round() - 0.3).square().mean(1),
+    "sign": lambda x: (x.sign() - 0.3).square().mean(1),
+    "clamp": lambda x: x.clamp(max=-1e9).mean(1),
+    "times 0": lambda x: (0 * x - 1).square().mean(1),
+}
+
+
+@pytest.mark.parametrize("case", FLAT)
+def test_a_loss_that_is_flat_is_refused_and_one_that_is_met_is_not(case: str) -> None:
+    def stage(loss: Any) -> Stage:
+        terms = [LABEL, Term("flat", loss, ["student.logits"])]
+        return Stage("s", [Role("student", Net())], [Update("student", terms)])
+
+    with pytest.raises(WiringError, match=r"'flat' reaches anybody: its loss is .* and flat at"):
+        stage(FLAT[case]).open(IMAGES, LABELS)
+    stage(lambda x: F.relu(x - 1e9).mean(1)).open(IMAGES, LABELS).close()
+
+
 ACCEPTED = {
     "zero for ever": lambda: mimicking(Net(without_gradients), "block", weight=0.0),
     "zero at every epoch": lambda: mimicking(

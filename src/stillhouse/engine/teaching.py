@@ -164,14 +164,43 @@ def _term_problem(
     wanted = [p for node in roles or behind for p in _parameters(node.module, learnt)]
     if not roles:
         wanted += _parameters(term.module, learnt)
-    if not wanted or reaches(value, wanted):
+    if not wanted:
         return None
+    if reaches(value, wanted):
+        return _flat_problem(term, value, signals) if roles else None
     pupil = (roles or behind or [None])[0]
     who = f"the parameters of term '{term.name}'" if pupil is None else _called(pupil)
     why = (
         "its loss lets none through" if pupil is None else _why(stage, term, pupil, signals, learnt)
     )
     return f"no gradient of term '{term.name}' reaches {who}: {why}"
+
+
+def _flat_problem(term: Term, value: Tensor, signals: Mapping[str, Tensor]) -> str | None:
+    """Why a term that is linked to its pupil moves it nowhere; None: it does, or it is met.
+
+    A loss of 0 has nothing to teach yet, and neither has one of two signals that are the same bits.
+    """
+    heard = {n: signals[n] for n in term.reads if n in signals and signals[n].requires_grad}
+    first, *others = (signals[name] for name in term.reads if name in signals)
+    met = value.item() == 0.0 or any(
+        other.dtype == first.dtype and torch.equal(first, other) for other in others
+    )
+    if not heard or met:
+        return None
+    try:
+        slopes = torch.autograd.grad(
+            value, list(heard.values()), retain_graph=True, allow_unused=True
+        )
+    except RuntimeError:  # what was computed in a way that has no such gradient
+        return None
+    if any(slope is not None and bool((slope != 0).any()) for slope in slopes):
+        return None
+    return (
+        f"no gradient of term '{term.name}' reaches anybody: its loss is {value.item():.4g} and "
+        f"flat at every value of {_listed(list(heard))} (round, sign, a clamp beyond its bound, a "
+        "factor of 0); take that away, or set the term's weight to 0"
+    )
 
 
 def _parameters(module: nn.Module | None, learnt: Set[int]) -> list[nn.Parameter]:
