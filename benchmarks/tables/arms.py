@@ -40,10 +40,11 @@ def arms_table(
     width = len(titles)
     titles += [TITLES.get(name, name.replace("_", " ")) for name in columns]
     titles += list(told)
+    readings = diagnostic_names(record)
     rows = [
         [
             *_cells(row, record, width),
-            *(_column(name, row, record) for name in columns),
+            *(_column(name, row, readings) for name in columns),
             *(each.get(_row_name(row), "") for each in told.values()),
         ]
         for row in study_rows(record)
@@ -83,14 +84,14 @@ def word_text(said: GainWords, words: Mapping[str, str] = {}) -> str:
 TITLES = {"made": "set made in", "seconds": "time of a run"}
 
 
-def _column(name: str, row: StudyRow, record: StudyRecord) -> str:
+def _column(name: str, row: StudyRow, readings: Sequence[str]) -> str:
     if name == "made":
         return row.made
     if name == "seconds":
         return row.seconds
     if name == "published":
         return published().get(row.name, "") if row.kind == "arm" else ""
-    return dict(zip(diagnostic_names(record), row.diagnostics, strict=False)).get(name, "")
+    return dict(zip(readings, row.diagnostics, strict=False)).get(name, "")
 
 
 def published() -> Mapping[str, str]:
