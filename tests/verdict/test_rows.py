@@ -56,3 +56,13 @@ def test_one_seed_has_rows_only() -> None:
     assert found.over_rows == pytest.approx((1 / 3) ** 0.5 / 2)
     with pytest.raises(ValueError, match=r"shapes \(1, 4\) and \(1, 3\)"):
         two_way([[1, 1, 0, 1]], [[0, 1, 0]])
+
+
+def test_other_rows_never_narrow_what_the_seeds_say() -> None:
+    """Of two seeds and many rows, the rows' degrees of freedom would."""
+    draw = np.random.default_rng(5)
+    mine, theirs = (draw.random((2, 400)) < share for share in (0.8, 0.7))
+    found = two_way(mine, theirs)
+    gains = mine.mean(1) - theirs.mean(1)
+    half = 12.706204736 * gains.std(ddof=1) / 2**0.5  # t of 0.975 with one degree of freedom
+    assert found.high - found.mean >= half - 1e-9

@@ -88,7 +88,9 @@ def two_way(
     deviations of the seeds scaled by sqrt(n / (n - 1)), for resampling few of them is too narrow by
     that. The interval is mean -+ t(nu) se, with Satterthwaite's degrees of freedom
     nu = (a + b)^2 / (a^2 / (n - 1) + b^2 / (R - 1)) of the squared standard errors a over n seeds
-    and b over R rows. Both hold the noise that is of neither, so it is a little too wide.
+    and b over R rows. Both hold the noise that is of neither, so it is a little too wide. Rows
+    lend degrees of freedom to few seeds, which can make it narrower than the t-interval of the
+    seeds alone: it is then as wide as that, since who asks for more cannot know better.
 
     Args:
         mine, theirs: a number per row of each run, such as right or wrong; shape (seeds, rows),
@@ -121,7 +123,9 @@ def two_way(
     parts = over_seeds**2, over_rows**2
     apart = parts[0] ** 2 / (seeds - 1) + parts[1] ** 2 / max(1, rows - 1)
     freedom = sum(parts) ** 2 / apart if apart else math.inf
-    half = float(t.ppf(0.5 + confidence / 2, freedom)) * error
+    tail = 0.5 + confidence / 2
+    by_seeds = float(t.ppf(tail, seeds - 1)) * over_seeds
+    half = max(float(t.ppf(tail, freedom)) * error, by_seeds)
     return TwoWay(mean, mean - half, mean + half, over_seeds, over_rows, seeds, rows)
 
 
