@@ -59,6 +59,10 @@ REFUSED = {
     "a folder": (rows("pictures/0.png,0", "pictures,1"), r"pictures cannot be read \("),
     "a pipe": (rows("pictures/0.png,0", "pipe.png,1"), r"pipe\.png cannot be read \(it is no reg"),
     "a split": (rows("pictures/0.png,0,x", head="path,label,split"), "line 2: the split is 'x'"),
+    "two labels": (
+        rows("pictures/0.png,0", "pictures/1.png,1", "pictures/0.png,1"),
+        r"line 4: pictures/0\.png has the label 1, and in line 2 the label 0; leave out",
+    ),
     "a column twice": (rows("pictures/0.png,0,1", head="path,label,label"), "'label' twice"),
     "nothing": ("", "cannot be read as a table"),
 }

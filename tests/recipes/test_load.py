@@ -71,6 +71,14 @@ def test_the_signature_of_a_method_is_its_schema(method) -> None:
     [
         ({"method": {"temperature": 2}}, "'method' does not say which"),
         ({"method": {"name": "kd", "temperature": 0}}, "'method.temperature' is 0"),
+        (
+            {"optimizer": {"name": "adamw", "betas": [0.9]}},
+            "'optimizer.betas' has too few values; value 2 of it is missing",
+        ),
+        (
+            {"schedule": {"name": "multi_step", "milestones": []}},
+            "'schedule.milestones' is []; it should have at least 1 item, not 0",
+        ),
         ({"data": {"source": "d", "augment": ["crup"]}}, "no augmentation 'crup'; nearest: crop"),
         ({"data": {"source": "d", "augment": {"crop": -1}}}, "'data.augment.crop' is -1"),
         ({"data": {"limit": 3}}, "'data.source' is missing"),

@@ -158,6 +158,9 @@ def _problem(details: Mapping[str, Any]) -> str:
     if kind == "extra_forbidden":
         *above, key = place
         return f"there is no key '{_dotted(place)}'; {nearest(key, _walk(above)[1].model_fields)}"
+    if kind == "missing" and isinstance(details["loc"][-1], int):
+        count = details["loc"][-1]
+        return f"'{_dotted(place[:-1])}' has too few values; value {count + 1} of it is missing"
     if kind == "missing":
         return f"'{_dotted(place)}' is missing; add {place[-1]}: ..."
     if kind == "union_tag_not_found":
@@ -171,7 +174,8 @@ def _problem(details: Mapping[str, Any]) -> str:
     if kind == "value_error":
         said = str(details["ctx"]["error"])
         return f"{_dotted(place)}: {said}" if place else said
-    said = details["msg"].removeprefix("Input ").removeprefix("Value error, ")
+    said = re.sub("^(Input|Tuple|List|Value error,) ", "", details["msg"])
+    said = said.replace(" after validation", "")
     return f"'{_dotted(place)}' is {_SHORT.repr(given)}; it {said}"
 
 

@@ -41,6 +41,7 @@ def read_listing(path: Path, image: str | None, label: str | None) -> SourceSpli
     labels = _column(path, columns, label, LABEL_NAMES, "label")
     if not names.dtype.kind == "O":
         raise DataError(f"{path}: the column of paths holds {names.dtype}; wanted is text")
+    _refuse_two_labels(path, names, labels)
     where_of = _splits(path, columns, len(names))
     images, raw, rows = {}, {}, {}
     for split in (each for each in SPLITS if each in where_of):
@@ -49,6 +50,18 @@ def read_listing(path: Path, image: str | None, label: str | None) -> SourceSpli
         raw[split] = labels[rows[split]]
     numbers, classes = number_labels(raw, lambda split, at: _line(path, rows[split][at]))
     return SourceSplits(path.stem, picture_tables(images, numbers), classes)
+
+
+def _refuse_two_labels(path: Path, names: np.ndarray, labels: np.ndarray) -> None:
+    """An image of two labels is wrong in one of them."""
+    known: dict[str, int] = {}
+    for row, name in enumerate(names.tolist()):
+        before = known.setdefault(name, row)
+        if labels[before] != labels[row]:
+            raise DataError(
+                f"{_line(path, row)}: {name} has the label {labels[row]}, and in line {before + 2} "
+                f"the label {labels[before]}; leave out the wrong line"
+            )
 
 
 def _line(path: Path, row: int) -> str:
