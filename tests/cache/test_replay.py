@@ -10,6 +10,7 @@ from tiny import tiny_net
 
 from stillhouse.bridges import InputAdapter
 from stillhouse.cache import Replay, needed, nodes_before, record, replay_problems
+from stillhouse.data.augment import Augment
 from stillhouse.data.batches import Batches
 from stillhouse.engine.diagnostics import Diagnostic
 from stillhouse.engine.fit import fit
@@ -48,6 +49,28 @@ def test_live_and_replayed_teacher_give_identical_weights(
     settings = Settings(epochs=5, seed=3)
     fit(live, train, settings=settings, platform=platform)
     fit(cached, train, settings=settings, platform=platform)
+    assert all(torch.equal(a, b) for a, b in zip(weights(live), weights(cached), strict=True))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"resized_crop": 0.3, "erase": 0.7},
+        {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1},
+        {"randaugment": 2},
+        {"trivial": True},
+    ],
+)
+def test_a_cached_teacher_saw_the_same_augmentation(
+    options, train: Batches, platform: Platform, tmp_path: Path
+) -> None:
+    """The cache is made row by row in order, the student sees shuffled batches."""
+    mean, std = train.augment.mean, train.augment.std
+    train = replace(train, views=2, augment=Augment(mean, std, **options))
+    live = kd(tiny_net(4, 1), tiny_net(6, 2))
+    cached = replayed(copy.deepcopy(live), train, platform, tmp_path)
+    for one in (live, cached):
+        fit(one, train, settings=Settings(epochs=3), platform=platform)
     assert all(torch.equal(a, b) for a, b in zip(weights(live), weights(cached), strict=True))
 
 

@@ -81,6 +81,16 @@ def test_the_signature_of_a_method_is_its_schema(method) -> None:
         ),
         ({"data": {"source": "d", "augment": ["crup"]}}, "no augmentation 'crup'; nearest: crop"),
         ({"data": {"source": "d", "augment": {"crop": -1}}}, "'data.augment.crop' is -1"),
+        (
+            {"data": {"source": "d", "augment": ["crop", "resized_crop"]}},
+            "data.augment: crop and resized_crop both cut",
+        ),
+        ({"data": {"source": "d", "augment": ["trivial", "randaugment"]}}, "give one"),
+        (
+            {"data": {"source": "d", "augment": {"magnitude": 5}}},
+            "magnitude is of randaugment, which is off",
+        ),
+        ({"data": {"source": "d", "augment": {"hue": 0.6}}}, "'data.augment.hue' is 0.6"),
         ({"data": {"limit": 3}}, "'data.source' is missing"),
         ({"teacher": None}, "method 'kd' needs a teacher"),
         ({"schedule": "cosin"}, "nearest: cosine"),

@@ -1,4 +1,4 @@
-"""Augmentation of whole batches on their device: crop, flip, affine, normalise, cutout."""
+"""Augmentation of whole batches on their device: moved, recoloured, normalised, cut out."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -7,11 +7,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stillhouse.data.boxes import BOX_DRAWS, central_box, inside, random_boxes, resized
 from stillhouse.data.image_operations import random_affine, random_blur
+from stillhouse.data.policies import jitter, rand_augment, trivial_augment
 from stillhouse.data.views import uniform, uniforms
+from stillhouse.errors import DataError
 
 # Each random choice of a sample draws under its own number, so that one option never moves another.
 _ROW, _COLUMN, _FLIP, _CUT_ROW, _CUT_COLUMN, *_AFFINE, _BLUR, _FADE = range(11)
+_RESIZED = range(16, 16 + BOX_DRAWS)
+_ERASE, _ERASED = 48, range(49, 49 + BOX_DRAWS)
+_JITTER, _TRIVIAL, _RAND = range(80, 88), (88, 89, 90), 128  # the last: two for each operation
+
+ERASED_AREA, ERASED_RATIO = (0.02, 0.33), (0.3, 3.3)
+"""What random erasing takes, of the area and width by height, as in torchvision."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +41,24 @@ class Augment:
         fade: multiply by a factor between this and 1, uniform in its logarithm; for images that
             are stronger than those that will be met, such as impressions. 1: none.
         mean, std: per channel, for images in [0, 1].
+        resized_crop: cut a box of at least this share of the area, uniform up to the whole, and
+            show it as large as the image (Szegedy et al., arXiv 1409.4842; 0.08 there). Where ten
+            boxes do not fit, the largest in the middle. 0: none.
+        aspect: width by height of that box is between 1 / aspect and aspect, uniform in the
+            logarithm (4/3).
+        brightness, contrast, saturation: multiply by up to 1 + so much and at least 1 - so much,
+            in an order of each image's own (0.4 each: SimCLR for CIFAR-10, arXiv 2002.05709).
+            0: none.
+        hue: turn by up to so much of the circle of colours to either side (0.1 there). 0: none.
+        randaugment: so many operations of RandAugment (2: Cubuk et al., arXiv 1909.13719). 0: none.
+        magnitude: their strength, 0 to 30 (9 there).
+        trivial: one operation of TrivialAugmentWide (Müller & Hutter, arXiv 2103.10158).
+        erase: share of images of which a box of 2 to 33 % is set to the mean (Zhong et al., arXiv
+            1708.04896; 0.5 there). 0: none.
 
-    Turning, shifting and resizing fill with zero pixels, as the crop does.
+    Images are cropped and mirrored, then go through RandAugment or TrivialAugment, the jitter, what
+    is fractional (turning to fading), normalisation, cutout and erasing. Turning, shifting and
+    resizing fill with zero pixels, as the crop does.
 
     >>> plain = Augment(mean=(0.0,), std=(1.0,))
     >>> image = torch.full((1, 2, 2, 1), 255, dtype=torch.uint8)
@@ -51,6 +76,16 @@ class Augment:
     scale: float = 1.0
     blur: float = 0.0
     fade: float = 1.0
+    resized_crop: float = 0.0
+    aspect: float = 4 / 3
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+    randaugment: int = 0
+    magnitude: int = 9
+    trivial: bool = False
+    erase: float = 0.0
 
     @property
     def affine(self) -> bool:
@@ -61,6 +96,17 @@ class Augment:
     def floating(self) -> bool:
         """Whether new pixel values are made, not only places changed."""
         return self.affine or bool(self.blur) or self.fade != 1
+
+    @property
+    def jitter(self) -> tuple[float, float, float, float]:
+        """Brightness, contrast, saturation, hue."""
+        return (self.brightness, self.contrast, self.saturation, self.hue)
+
+    @property
+    def of_colours(self) -> list[str]:
+        """What is asked of the values of pixels, which are bytes: grey or RGB."""
+        names = ("brightness", "contrast", "saturation", "hue", "randaugment", "trivial")
+        return [name for name in names if getattr(self, name)]
 
     def identity(self) -> dict[str, Any]:
         """What decides the images: an option that is off is not named, whenever it came.
@@ -78,7 +124,8 @@ class Augment:
     @property
     def varies(self) -> bool:
         """Whether two views of an image may differ."""
-        return bool(self.crop or self.flip or self.cutout or self.floating)
+        placed = self.crop or self.flip or self.cutout or self.resized_crop or self.erase
+        return bool(placed or self.of_colours or self.floating)
 
     def __call__(self, images: Tensor) -> Tensor:
         """Normalise only; floats are not divided by 255.
@@ -99,9 +146,74 @@ class Augment:
 
         Shapes:
             images: uint8 or float32 [B, H, W, C]; index: int64 [B]; returns float32 [B, C, H, W].
+
+        Raises:
+            DataError: colours of images that are no pixels are to be changed.
         """
-        normal = self(self._remade(self._moved(images, seed, index, view), seed, index, view))
-        return self._cut(normal, seed, index, view) if self.cutout else normal
+        moved = self._moved(self._resized(images, seed, index, view), seed, index, view)
+        made = self._remade(self._recoloured(moved, seed, index, view), seed, index, view)
+        normal = self(made)
+        if self.cutout:
+            normal = self._cut(normal, seed, index, view)
+        return self._erased(normal, seed, index, view) if self.erase else normal
+
+    def _resized(self, images: Tensor, seed: int, index: Tensor, view: int) -> Tensor:
+        """A random box, as large as the image."""
+        if not self.resized_crop:
+            return images
+        size, ratio = (images.shape[1], images.shape[2]), (1 / self.aspect, self.aspect)
+        boxes, fits = random_boxes(
+            size,
+            seed=seed,
+            index=index,
+            view=view,
+            draws=_RESIZED,
+            area=(self.resized_crop, 1.0),
+            ratio=ratio,
+        )
+        middle = torch.tensor(central_box(size, ratio), device=images.device)
+        return resized(images, torch.where(fits[:, None], boxes, middle))
+
+    def _recoloured(self, images: Tensor, seed: int, index: Tensor, view: int) -> Tensor:
+        """RandAugment, TrivialAugment and jitter, on bytes."""
+        asked = self.of_colours
+        if not asked:
+            return images
+        if images.dtype != torch.uint8 or images.shape[3] not in (1, 3):
+            raise DataError(
+                f"augment: {', '.join(asked)} change the colours of grey or RGB pixels (uint8); "
+                f"these images are {images.dtype} with {images.shape[3]} channels: leave it out, "
+                "or give pixels"
+            )
+        if self.randaugment:
+            draws = range(_RAND, _RAND + 2 * self.randaugment)
+            images = rand_augment(
+                images, seed=seed, index=index, view=view, draws=draws, magnitude=self.magnitude
+            )
+        if self.trivial:
+            images = trivial_augment(images, seed=seed, index=index, view=view, draws=_TRIVIAL)
+        if any(self.jitter):
+            images = jitter(
+                images, seed=seed, index=index, view=view, draws=_JITTER, most=self.jitter
+            )
+        return images
+
+    def _erased(self, images: Tensor, seed: int, index: Tensor, view: int) -> Tensor:
+        """Zero (the mean, once normalised) a random box of some images."""
+        size = (images.shape[2], images.shape[3])
+        boxes, fits = random_boxes(
+            size,
+            seed=seed,
+            index=index,
+            view=view,
+            draws=_ERASED,
+            area=ERASED_AREA,
+            ratio=ERASED_RATIO,
+            whole=False,
+        )
+        chosen = fits & (uniform(seed, index, view, _ERASE) < self.erase)
+        hit = inside(boxes, size) & chosen[:, None, None]
+        return images.masked_fill_(hit[:, None], 0.0)
 
     def _moved(self, images: Tensor, seed: int, index: Tensor, view: int) -> Tensor:
         """Pad-crop and flip as one gather."""
@@ -151,8 +263,6 @@ class Augment:
         down, right = uniforms(seed, index, view, (_CUT_ROW, _CUT_COLUMN))[:, :, None]
         row = (down * height).long() - self.cutout // 2
         column = (right * width).long() - self.cutout // 2
-        rows = torch.arange(height, device=images.device) - row
-        columns = torch.arange(width, device=images.device) - column
-        hit = ((rows >= 0) & (rows < self.cutout))[:, :, None]
-        hit = hit & ((columns >= 0) & (columns < self.cutout))[:, None, :]
+        side = torch.full_like(row, self.cutout)
+        hit = inside(torch.cat([row, column, side, side], 1), (height, width))
         return images.masked_fill_(hit[:, None], 0.0)  # a copy would lose the layout

@@ -24,16 +24,24 @@ FewPixels = Annotated[float, Field(ge=0, le=8192)]
 
 USUAL: dict[str, Any] = {
     "crop": 4, "flip": True, "cutout": 8, "rotate": 15.0, "shift": 4.0, "scale": 1.2,
-    "blur": 1.5, "fade": 0.2,
+    "blur": 1.5, "fade": 0.2, "resized_crop": 0.08, "brightness": 0.4, "contrast": 0.4,
+    "saturation": 0.4, "hue": 0.1, "randaugment": 2, "trivial": True, "erase": 0.5,
 }  # fmt: skip
 """What a word of a list stands for."""
+JITTER = ("brightness", "contrast", "saturation", "hue")
+"""What the word ``jitter`` of a list stands for."""
+OF_PIXELS = (*JITTER, "randaugment", "trivial")
+"""What changes colours, which floats have not."""
+Factor = Annotated[float, Field(ge=0, le=10)]
 
 
 class AugmentSection(Section):
     """Augmentation of training images, see `data.augment.Augment`.
 
-    ``crop``, ``cutout``, ``shift``, ``blur``: pixels; ``rotate``: degrees; ``scale``, ``fade``:
-    factors.
+    ``crop``, ``cutout``, ``shift``, ``blur``: pixels; ``rotate``: degrees; ``scale``, ``fade``,
+    ``brightness``, ``contrast``, ``saturation``, ``aspect``: factors; ``hue``: a part of the circle
+    of colours; ``resized_crop``: least share of the area; ``erase``: share of the images;
+    ``randaugment``: operations, of ``magnitude`` 0 to 30.
     """
 
     crop: Pixels = 0
@@ -44,10 +52,34 @@ class AugmentSection(Section):
     scale: Annotated[float, Field(ge=1, le=100)] = 1.0
     blur: FewPixels = 0.0
     fade: Annotated[float, Field(gt=0, le=1)] = 1.0
+    resized_crop: Annotated[float, Field(ge=0, le=1)] = 0.0
+    aspect: Annotated[float, Field(ge=1, le=100)] = 4 / 3
+    brightness: Factor = 0.0
+    contrast: Factor = 0.0
+    saturation: Factor = 0.0
+    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    randaugment: Annotated[int, Field(ge=0, le=14)] = 0
+    magnitude: Annotated[int, Field(ge=0, le=30)] = 9
+    trivial: bool = False
+    erase: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+    @model_validator(mode="after")
+    def _can_be_together(self) -> "AugmentSection":
+        if self.crop and self.resized_crop:
+            raise ValueError("crop and resized_crop both cut the image; give one of them")
+        if self.randaugment and self.trivial:
+            raise ValueError("randaugment and trivial draw from the same operations; give one")
+        default = type(self).model_fields
+        for key, of in (("aspect", "resized_crop"), ("magnitude", "randaugment")):
+            if not getattr(self, of) and getattr(self, key) != default[key].default:
+                raise ValueError(f"{key} is of {of}, which is off; give {of}, or leave {key} out")
+        return self
 
 
 def augment_words(value: Any) -> Any:
     """``[crop, flip]`` is short for ``{crop: 4, flip: true}``; ``none`` for all off.
+
+    ``jitter`` is short for brightness, contrast, saturation and hue.
 
     >>> augment_words(["flip", "rotate"])
     {'flip': True, 'rotate': 15.0}
@@ -56,10 +88,12 @@ def augment_words(value: Any) -> Any:
         return {}
     names = [value] if isinstance(value, str) and value != "auto" else value
     if isinstance(names, list):
-        unknown = [name for name in names if name not in USUAL]
+        known = (*USUAL, "jitter")
+        unknown = [name for name in names if name not in known]
         if unknown:
-            raise ValueError(f"no augmentation '{unknown[0]}'; {nearest(str(unknown[0]), USUAL)}")
-        return {name: USUAL[name] for name in names}
+            raise ValueError(f"no augmentation '{unknown[0]}'; {nearest(str(unknown[0]), known)}")
+        written = [each for name in names for each in (JITTER if name == "jitter" else (name,))]
+        return {name: USUAL[name] for name in written}
     return value
 
 
@@ -133,6 +167,17 @@ class TransferSection(Section):
             raise ValueError(
                 f"images_per_epoch is {self.images_per_epoch} and there are {self.count} images, "
                 "so some would never be shown; give at least as many"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _floats_have_no_colours(self) -> "TransferSection":
+        written = self.augment if isinstance(self.augment, AugmentSection) else None
+        asked = [key for key in OF_PIXELS if getattr(written, key, False)]
+        if asked:
+            raise ValueError(
+                f"augment: {', '.join(asked)} change the colours of pixels, and a transfer set is "
+                "floats; leave them out"
             )
         return self
 

@@ -14,6 +14,7 @@ from stillhouse.recipes.plain import plain_values
 from stillhouse.recipes.schema import Recipe
 from stillhouse.records.plain_yaml import read_yaml_file, read_yaml_text
 
+_CHECKED = re.compile(r"function-\w+\[.*, (\w+)\]")
 _OF_PYDANTIC = re.compile(
     r"(literal|dict|list|tuple|nullable)\[.*|(constrained-)?(str|int|float)|bool"
 )
@@ -201,7 +202,9 @@ def _walk(place: Sequence[str]) -> tuple[list[str], type[BaseModel]]:
     here: type[BaseModel] = Recipe
     written: list[str] = []
     options: dict[str, type[BaseModel]] = {}
-    for name in place:
+    for part in place:
+        # A section with a check of its own is reported as function-after[check(), Section].
+        name = _CHECKED.sub(r"\1", part)
         if name in options:
             here, options = options[name], {}
             continue

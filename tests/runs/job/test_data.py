@@ -9,7 +9,7 @@ from PIL import Image
 
 from stillhouse.data.tables import ImageTable, SampleTable
 from stillhouse.errors import DataError, RecipeError
-from stillhouse.recipes.data import DataSection
+from stillhouse.recipes.data import DataSection, TeacherDataSection
 from stillhouse.runs.job.data import open_data
 from stillhouse.runs.run import _settled
 
@@ -49,6 +49,31 @@ def test_what_is_written_down_is_what_is_done(recipe_of, platform):
         data = open_data(section(augment=asked), 8, platform, source=floats())
         assert _settled(recipe_of(asked), data).data.augment.flip is flip
         assert data.augment.flip is flip
+
+
+@pytest.mark.parametrize(
+    ("channels", "floats_", "asked", "said"),
+    [
+        (1, False, ["jitter"], "saturation, hue: the images are grey, which has none"),
+        (
+            3,
+            True,
+            ["trivial"],
+            "trivial: these are for grey or RGB pixels, and the images are float",
+        ),
+        (4, False, ["randaugment"], "pixels with 4 channels"),
+    ],
+)
+def test_colours_that_images_have_not_are_refused(channels, floats_, asked, said, platform):
+    made = torch.zeros(8, channels, 6, 6, dtype=torch.float32 if floats_ else torch.uint8)
+    made[::2] = 1
+    source = torch.utils.data.TensorDataset(made, torch.arange(8) % 2)
+    plain = open_data(section(augment="none"), 8, platform, source=source)
+    with pytest.raises(RecipeError, match=said):
+        plain.of_teacher(TeacherDataSection(augment=asked))
+    with pytest.raises(RecipeError, match=said):
+        open_data(section(augment=asked), 8, platform, source=source)
+    open_data(section(augment=["resized_crop", "erase"]), 8, platform, source=source)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from stillhouse.data.augment import Augment
 from stillhouse.data.batches import Batches
 from stillhouse.data.image_operations import resize_table
 from stillhouse.data.load import Splits, load
-from stillhouse.data.pixels import to_pixels
+from stillhouse.data.pixels import CHANNELS, to_pixels
 from stillhouse.data.samples import mean_std_of
 from stillhouse.data.tables import FloatTable, ImageTable, SampleTable, Table, is_decoded_here
 from stillhouse.engine.platform import Platform
@@ -149,6 +149,7 @@ class JobData:
             rows = section.limit if isinstance(section.limit, int) else None
             splits = splits.limited(rows, self.section.split_seed)
         if section.augment is not None:
+            _check_images_fit(section.augment, splits.train, "teacher.data.augment")
             augment = replace(augment, **section.augment.model_dump())
         return replace(self, splits=splits, augment=augment)
 
@@ -278,8 +279,8 @@ def settle_augment(
         written = AugmentSection()
     mean, std = mean_std_of(table, transformed=transform is not None)
     std = tuple(max(value, LEAST_STD) for value in std)
-    if isinstance(table, ImageTable):
-        _check_sides(written, table)
+    if transform is None:
+        _check_images_fit(written, table, "data.augment")
     return Augment(mean, std, **(written or _usual(table)).model_dump())
 
 
@@ -296,18 +297,49 @@ def _usual(table: Table) -> AugmentSection:
     return AugmentSection(crop=4, flip=True)
 
 
-def _check_sides(augment: AugmentSection | None, table: ImageTable) -> None:
-    """A crop or a shift by more than an image shows nothing of it."""
+def _check_images_fit(augment: AugmentSection | None, table: Table, key: str) -> None:
+    """Augmentation that these images cannot have.
+
+    A crop or a shift by more than an image shows nothing of it; colours are those of grey or RGB
+    pixels, and a grey image has neither hue nor saturation.
+
+    Raises:
+        RecipeError: what does not fit.
+    """
+    if augment is None or not len(table):
+        return
+    problems = _side_problems(augment, table) if isinstance(table, ImageTable) else []
+    asked = Augment((), (), **augment.model_dump()).of_colours
+    if asked:
+        problems += _colour_problems(asked, table)
+    if problems:
+        raise RecipeError(key, problems)
+
+
+def _side_problems(augment: AugmentSection, table: ImageTable) -> list[str]:
     side = min(table.height, table.width)
-    found = {} if augment is None else augment.model_dump(include=SIZED)
     images = f"the images are {table.height} x {table.width}"
-    problems = [
+    return [
         f"{key} is {value:g}, and {images}; give at most {side}"
-        for key, value in found.items()
+        for key, value in augment.model_dump(include=SIZED).items()
         if value > side
     ]
-    if problems:
-        raise RecipeError("data.augment", problems)
+
+
+def _colour_problems(asked: list[str], table: Table) -> list[str]:
+    if isinstance(table, ImageTable):
+        pixels, channels = table.images.dtype == torch.uint8, table.channels
+    else:
+        image = to_pixels(table.read(0), table.where(0))
+        pixels, channels = image.dtype == torch.uint8, image.shape[0]
+    if not pixels or channels not in CHANNELS:
+        what = f"pixels with {channels} channels" if pixels else "floats, no pixels"
+        return [f"{', '.join(asked)}: these are for grey or RGB pixels, and the images are {what}"]
+    without = [name for name in asked if name in ("hue", "saturation")]
+    if channels == 1 and without:
+        said = f"{', '.join(without)}: the images are grey, which has none"
+        return [f"{said}; give brightness and contrast alone"]
+    return []
 
 
 def _written(section: DataSection) -> AugmentSection | None:
