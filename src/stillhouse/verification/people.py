@@ -1,0 +1,145 @@
+"""Intervals by people: a pair is no independent example, for people are in many of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from stillhouse.errors import DataError
+from stillhouse.verification.pairs import Floats
+
+RESAMPLES = 2000
+CHUNK = 2**22
+"""Weights at once: 32 MB, of which a measure makes a few copies."""
+
+Measure = Callable[[Floats], Floats]
+"""What is measured, of pairs that count so often: [R, N] -> [R]; nan where it is not defined."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value with what other people would make of it.
+
+    Args:
+        value: on the people that there are.
+        low, high: percentiles of the resamples.
+        error: standard deviation of the resamples.
+        resamples: how many of them had a value: one without any pair of a kind has none.
+        people: how many there are.
+    """
+
+    value: float
+    low: float
+    high: float
+    error: float
+    resamples: int
+    people: int
+
+
+def over_people(
+    measure: Measure,
+    first: npt.ArrayLike,
+    second: npt.ArrayLike,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> Interval:
+    """Draw as many people as there are, with repetition, and measure again: a percentile interval.
+
+    A person who is drawn m times counts as m people. Pairs of a person p with itself count m_p
+    times, pairs of p and q ``m_p m_q`` times; copies of one person are never compared as if they
+    were two. The same seed gives the same people, whatever is measured.
+
+    Two such resamples have people in common, so the interval of a small FAR is too narrow, the more
+    the fewer people there are; take it for a lower bound of what is not known.
+
+    Args:
+        measure: of weights.
+        first, second: who is on either image of each pair; [N].
+        resamples: how often.
+        seed: of the resampling.
+        confidence: of the interval.
+
+    Raises:
+        DataError: fewer than two people, or no resample has a value.
+
+    Paper: Fogliato, Patil, Perona, "Confidence Intervals for Error Rates in 1:1 Matching Tasks",
+        arXiv 2306.01198, on what such intervals cover.
+
+    >>> from stillhouse.verification.curve import area, curve
+    >>> first, second = [0, 1, 2, 0, 1, 2], [0, 1, 2, 1, 2, 0]
+    >>> pairs = [0.9, 0.8, 0.4, 0.5, 0.1, 0.3], [True] * 3 + [False] * 3
+    >>> found = over_people(lambda weight: area(curve(*pairs, weight)), first, second)
+    >>> round(found.value, 3), round(found.low, 3), found.high, found.people
+    (0.889, 0.889, 1.0, 3)
+    """
+    (values,), (drawn,), people = _drawn([measure], first, second, resamples, seed)
+    return _interval(values, drawn, people, confidence)
+
+
+def gain_over_people(
+    mine: Measure,
+    theirs: Measure,
+    first: npt.ArrayLike,
+    second: npt.ArrayLike,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> Interval:
+    """The difference of two networks on the same pairs, each resample used for both: paired.
+
+    Args:
+        mine, theirs: the measure of either network; what is good for one pair is for both.
+        first, second, resamples, seed, confidence: see `over_people`.
+
+    Raises:
+        DataError: see `over_people`.
+
+    >>> who = np.array([0, 1, 2]), np.array([0, 1, 2])
+    >>> half, all_of_it = (lambda w: w.sum(-1) / 6), (lambda w: w.sum(-1) / 3)
+    >>> gain = gain_over_people(all_of_it, half, *who)
+    >>> gain.value, round(gain.low, 6), round(gain.high, 6)
+    (0.5, 0.5, 0.5)
+    """
+    values, drawn, people = _drawn([mine, theirs], first, second, resamples, seed)
+    return _interval(values[0] - values[1], drawn[0] - drawn[1], people, confidence)
+
+
+def _drawn(
+    measures: list[Measure],
+    first: npt.ArrayLike,
+    second: npt.ArrayLike,
+    resamples: int,
+    seed: int,
+) -> tuple[list[float], list[Floats], int]:
+    """Each measure on the pairs themselves and on all resamples; how many people there are."""
+    sides = np.stack([np.asarray(first), np.asarray(second)])
+    names, number = np.unique(sides, return_inverse=True)
+    one, other = number.reshape(sides.shape)
+    people = len(names)
+    if people < 2:
+        raise DataError(f"people are resampled, and there are {people}; give two or more")
+    once = np.ones((1, sides.shape[1]))
+    values = [float(measure(once)[0]) for measure in measures]
+    draw, found = np.random.default_rng(seed), []
+    step = max(1, CHUNK // sides.shape[1])
+    for start in range(0, resamples, step):
+        count = min(step, resamples - start)
+        often = draw.multinomial(people, np.full(people, 1 / people), count).astype(np.float64)
+        weight = np.where(one == other, often[:, one], often[:, one] * often[:, other])
+        found.append([measure(weight) for measure in measures])
+    return values, [np.concatenate(parts) for parts in zip(*found, strict=True)], people
+
+
+def _interval(value: float, drawn: Floats, people: int, confidence: float) -> Interval:
+    there = drawn[~np.isnan(drawn)]
+    if len(there) < 2:
+        raise DataError(
+            f"of {len(drawn)} resamples of {people} people {len(there)} have pairs of one person "
+            "and of different people; give more people"
+        )
+    low, high = np.quantile(there, [0.5 - confidence / 2, 0.5 + confidence / 2])
+    return Interval(value, float(low), float(high), float(there.std(ddof=1)), len(there), people)
