@@ -99,6 +99,6 @@ def test_what_is_told_before_anything_is_trained(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="1 objects are given for 2 peers"):
         prepared(tmp_path / "few", Objects(peers=[net]), peers=2)
     wrong = nn.Sequential(nn.Flatten(), nn.Linear(64, 7))
-    with pytest.raises(WiringError, match="term 'mutual' does not fit"):
+    with pytest.raises(WiringError, match=r"'peer1\.logits' is \[4, 7\] and does not fit"):
         prepared(tmp_path / "classes", Objects(peers=[wrong]), peers=["wrong"])
     assert not any(tmp_path.iterdir())

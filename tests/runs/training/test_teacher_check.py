@@ -381,9 +381,17 @@ def test_probabilities_are_known_from_logits() -> None:
 )
 def test_a_teacher_whose_answer_is_not_one_is_told(answer, said) -> None:
     z = torch.arange(24.0).view(8, 3) + 1
-    caution = unsteady_caution(answer(z), answer(z), answer(z[:1]))
+    caution = unsteady_caution(answer(z), answer(z), answer(z[:2]))
     assert (caution is None) is (said is None)
     assert caution is None or caution.startswith(said)
+
+
+def test_a_batch_norm_without_running_statistics_is_told(data, tmp_path) -> None:
+    norm = nn.BatchNorm1d(3, track_running_stats=False)
+    end = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), norm, nn.Linear(3, len(NAMES)))
+    job, _ = job_of(data, end, tmp_path)
+    told = " ".join(preflight(job).teacher.cautions)
+    assert "depend on the other images of its batch" in told
 
 
 def test_a_form_in_a_recipe_is_what_was_tried() -> None:

@@ -107,7 +107,7 @@ class _Examination:
         logits, label = (torch.cat(column) for column in zip(*parts, strict=True))
         value = float((logits.argmax(1) == label).float().mean())
         part = f" on {rows:,} of {self.table.rows:,} rows" if rows < self.table.rows else ""
-        unsteady = unsteady_caution(before, few, self._logits(image[:1]))
+        unsteady = unsteady_caution(before, few, self._logits(image[:2]))
         cautions = [guessing_caution(self.job, value), unsteady]
         more: list[str] = []
         notes: list[str] = []

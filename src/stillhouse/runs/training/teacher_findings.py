@@ -88,7 +88,8 @@ def unsteady_caution(first: Tensor, again: Tensor, alone: Tensor) -> str | None:
 
     Args:
         first, again: logits of the same batch, [B, C].
-        alone: those of its first row when it is shown by itself, [1, C].
+        alone: those of its first rows when these are shown without the rest, [b, C]; a batch norm
+            without running statistics needs two.
     """
     room = STEADY * float(first.nan_to_num(0.0, 0.0, 0.0).abs().max())
 
@@ -102,7 +103,7 @@ def unsteady_caution(first: Tensor, again: Tensor, alone: Tensor) -> str | None:
             "too: what is drawn in its forward needs self.training (F.dropout(x, p, "
             "self.training)); as it is, a cached teacher and a live one teach different things"
         )
-    if differ(first[:1], alone):
+    if differ(first[: len(alone)], alone):
         return (
             "the teacher's outputs for an image depend on the other images of its batch, in eval "
             "mode, too (a batch norm without running statistics, a mean over the batch): a cached "
