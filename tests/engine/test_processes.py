@@ -16,6 +16,14 @@ WRONG = {
     "no number": ({"WORLD_SIZE": "two"}, "WORLD_SIZE is 'two', which is no whole number"),
     "none": ({"WORLD_SIZE": "0"}, "it must be at least 1"),
     "beyond": ({"WORLD_SIZE": "2", "RANK": "2", **FOUND}, "RANK is 2, and WORLD_SIZE is 2"),
+    "no port": (
+        {"WORLD_SIZE": "2", "RANK": "0", **FOUND, "MASTER_PORT": "xx"},
+        "MASTER_PORT is 'xx', which is no whole number",
+    ),
+    "far port": (
+        {"WORLD_SIZE": "2", "RANK": "0", **FOUND, "MASTER_PORT": "99999"},
+        "MASTER_PORT is 99999, which is no port",
+    ),
     "one of several": (
         {"ACCELERATE_USE_CPU": "True", **FOUND},
         "several processes and has started",

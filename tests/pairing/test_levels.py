@@ -89,3 +89,10 @@ def test_networks_without_maps_and_wrong_images_are_told() -> None:
         levels(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), torch.zeros(2, 3, 2, 2))
     with pytest.raises(ModelError, match="does not take images"):
         levels(nn.Sequential(nn.Conv2d(1, 2, 3)), torch.zeros(2, 3, 8, 8))
+
+    class Silent(nn.Module):
+        def forward(self, _: torch.Tensor) -> torch.Tensor:
+            raise AssertionError
+
+    with pytest.raises(ModelError, match=r"does not take images \[3, 8, 8\]: AssertionError"):
+        levels(Silent(), torch.zeros(2, 3, 8, 8))

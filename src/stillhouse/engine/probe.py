@@ -12,6 +12,7 @@ from stillhouse.engine.flags import Flags
 from stillhouse.engine.heads import distilled_beside, find_head, makes_logits
 from stillhouse.engine.signals import LOGITS
 from stillhouse.errors import ModelError
+from stillhouse.faults import first_line
 from stillhouse.models.given import set_eval
 from stillhouse.models.outputs import named_outputs
 
@@ -65,7 +66,7 @@ def probe_taps(module: nn.Module, image: Sequence[int]) -> list[TapRow]:
             output = module(torch.zeros(PROBE_BATCH, *image))
     except Exception as error:
         raise ModelError(
-            f"{type(module).__name__} does not take images {list(image)}: {error}"
+            f"{type(module).__name__} does not take images {list(image)}: {first_line(error)}"
         ) from error
     finally:
         for handle in handles:

@@ -21,6 +21,7 @@ SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE"
 RANKS = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
 """Variables in which launchers (torchrun, accelerate, MPI) say how many there are, and which this
 one is; the first that is set counts."""
+LAST_PORT = 65535
 FIRST, LONGEST = 0.01, 0.5
 """Seconds between two looks for the main process: at first, and after a while."""
 DONE = b"done"
@@ -65,6 +66,9 @@ def world_asked(environment: Mapping[str, str] | None = None) -> int:
     if not 0 <= rank < world:
         problem = f"{rank_name} is {rank}, and {name} is {world}; {remedy}"
         raise RecipeError("processes", [problem])
+    _, port = _number(said, ("MASTER_PORT",), default=1)
+    if not 0 < port <= LAST_PORT:
+        raise RecipeError("processes", [f"MASTER_PORT is {port}, which is no port; {remedy}"])
     return world
 
 

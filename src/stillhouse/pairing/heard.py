@@ -15,6 +15,7 @@ from stillhouse.engine.maps import MAP, MapLayout
 from stillhouse.engine.signals import LOGITS
 from stillhouse.engine.taps import split_tap
 from stillhouse.errors import ModelError
+from stillhouse.faults import first_line
 from stillhouse.models.given import set_eval
 from stillhouse.models.outputs import layer_output, named_outputs
 
@@ -69,7 +70,8 @@ def hear(module: nn.Module, image: Tensor) -> list[HeardMap]:
             output = module(image)
     except Exception as error:
         raise ModelError(
-            f"{type(module).__name__} does not take images {list(image.shape[1:])}: {error}"
+            f"{type(module).__name__} does not take images {list(image.shape[1:])}: "
+            f"{first_line(error)}"
         ) from error
     finally:
         listener.close()

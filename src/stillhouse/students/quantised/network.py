@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from stillhouse.engine.flags import Flags
 from stillhouse.errors import ModelError
+from stillhouse.faults import first_line
 from stillhouse.models.given import copied, set_eval
 from stillhouse.models.resnet import SkippingPointwise
 from stillhouse.students.quantised.layers import Quantised, QuantisedConv2d, QuantisedLinear
@@ -77,7 +78,7 @@ def quantised(
     except Exception as error:
         shape = list(example_image.shape)
         raise ModelError(
-            f"{type(module).__name__} does not take images {shape}: {error}"
+            f"{type(module).__name__} does not take images {shape}: {first_line(error)}"
         ) from error
     finally:
         flags.restore()
