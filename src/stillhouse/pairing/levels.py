@@ -90,15 +90,21 @@ def heard_maps(module: nn.Module, image: Tensor) -> dict[str, Tensor]:
     return {found.name(one, ends): one.value for one in heard}
 
 
-def _declared(module: nn.Module, taps: Iterable[str]) -> list[str] | None:
-    """The last module at each reduction that a network names; None where it names none."""
+def _declared(module: nn.Module, taps: Iterable[str], height: int) -> list[str] | None:
+    """The last module at each reduction that a network names; None where it names none.
+
+    Of an image of this height, what reduces it to one position is no map and is left out.
+    """
     by_path = {split_tap(tap)[0]: tap for tap in taps}
     rows: dict[str, Any] = {}
     for path, row in _info(module):  # a block of two branches stands there once for each
         rows.setdefault(f"{path}.{row['module']}".lstrip("."), row["reduction"])
     there = [(by_path[path], reduction) for path, reduction in rows.items() if path in by_path]
     last = {reduction: tap for tap, reduction in there}
-    if not last or set(last) != set(rows.values()):  # changed in place, or run several times
+    gone = [reduction for reduction in rows.values() if reduction not in last]
+    if not last or any(
+        reduction < height for reduction in gone
+    ):  # changed in place, or run several times
         return None
     return _thirds([tap for tap, _ in there]) if len(last) == 1 else list(last.values())
 
@@ -126,7 +132,7 @@ class _Found:
 
     def __init__(self, module: nn.Module, heard: Sequence[HeardMap], image: Tensor) -> None:
         self.module, self.heard = module, heard
-        height = image.shape[-2]
+        self.height = height = image.shape[-2]
         self.octave = {
             tap: round(log2(height / one.value.shape[2])) for one in heard for tap in one.taps
         }
@@ -150,7 +156,7 @@ class _Found:
 
     def levels(self) -> list[str]:
         """What the network declares, else what is found."""
-        return _declared(self.module, self.octave) or self._levels()
+        return _declared(self.module, self.octave, self.height) or self._levels()
 
     def _levels(self) -> list[str]:
         """Thirds of a network whose blocks have one resolution, else the last at each."""

@@ -125,6 +125,8 @@ def read_run(directory: Path) -> RunRecord:
     known = (SCORES, PRODUCTS, COSTS, FACTS, ANSWERS, EXAMPLES)
     there = {name for name in known if (directory / name).is_file()}
     scores = Scores.read(directory / SCORES) if SCORES in there else None
+    if scores is None:  # cut off amid the last writes: nothing says yet what rows and classes are
+        there -= {ANSWERS, EXAMPLES}
     if scores is not None:
         missing += tuple(missing_files(directory, scores.files, RunError, RUN_AGAIN))
     if PRODUCTS in there:

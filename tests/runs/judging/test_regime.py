@@ -1,6 +1,7 @@
 """What is said of networks that were stopped while they were learning, and what rows are kept."""
 
 import math
+import shutil
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from stillhouse.records.answers import read_answers
 from stillhouse.records.examples import read_examples
 from stillhouse.records.metric import ACCURACY, Metric
 from stillhouse.records.run import Costs, ModelRecord, TrainedRun
+from stillhouse.report import write_report
 from stillhouse.report.agreement import agreement, examples
 from stillhouse.report.by_class import by_class
 from stillhouse.report.calibration import calibrated
@@ -146,3 +148,13 @@ def test_examples_are_rows_on_which_both_differ(run: Outcome) -> None:
     page = run.report.read_text(encoding="utf-8")
     for heading in ("Class by class", "Calibration", "Beside the teacher, row by row"):
         assert heading in page
+
+
+def test_a_run_that_was_cut_off_amid_its_last_writes_has_a_page(run: Outcome, tmp_path) -> None:
+    """The rows are there, and nothing says yet what they mean."""
+    cut = tmp_path / "cut"
+    shutil.copytree(run.directory, cut)
+    (cut / "scores.json").unlink()
+    page = write_report(cut).read_text(encoding="utf-8")
+    assert "Not finished" in page
+    assert "Class by class" not in page
