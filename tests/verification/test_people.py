@@ -1,6 +1,8 @@
 """Intervals over people: against pairs of people who are written out as often as they are drawn."""
 
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -8,8 +10,8 @@ import pytest
 
 from stillhouse.errors import DataError
 from stillhouse.verification import people as room
-from stillhouse.verification.curve import area, curve
-from stillhouse.verification.pairs import all_pairs, pair_cosines
+from stillhouse.verification.curve import Curve, area, curve, equal_error_rate
+from stillhouse.verification.pairs import Pairs, all_pairs, pair_cosines
 from stillhouse.verification.people import Measure, gain_over_people, over_people
 from stillhouse.verification.rates import tar_at_far, tars_at_far
 
@@ -83,3 +85,64 @@ def test_too_few_people_are_refused() -> None:
         over_people(lambda w: w.sum(-1), [3, 3], [3, 3])
     with pytest.raises(DataError, match="of 40 resamples of 2 people 0 have pairs"):
         over_people(lambda w: w.sum(-1) * np.nan, [0, 1], [0, 1], resamples=40)
+
+
+def all_of_few_people(draw: np.random.Generator) -> tuple[np.ndarray, ...]:
+    """20 people with 6 images each, all pairs."""
+    embedding, who = uneven(draw, 20, 6)
+    pairs = all_pairs(who)
+    return pair_cosines(embedding, pairs), pairs.same, who[pairs.first], who[pairs.second]
+
+
+def few_of_many_people(draw: np.random.Generator, people: int = 400) -> tuple[np.ndarray, ...]:
+    """A list such as LFW's: hardly anybody is in two of its pairs."""
+    embedding, who = uneven(draw, people, 2)
+    count = 3 * people // 4
+    one, other = draw.integers(0, people, (2, 4 * count))
+    apart = np.flatnonzero(one != other)[:count]
+    of_one = draw.permutation(people)[:count]
+    first = np.concatenate([2 * of_one, 2 * one[apart]])
+    second = np.concatenate([2 * of_one + 1, 2 * other[apart] + 1])
+    pairs = Pairs(first, second, np.arange(2 * count) < count)
+    return pair_cosines(embedding, pairs), pairs.same, who[first], who[second]
+
+
+def uneven(draw: np.random.Generator, people: int, images: int) -> tuple[np.ndarray, np.ndarray]:
+    """Some people look less like themselves than others do."""
+    who = np.repeat(np.arange(people), images)
+    noise = np.exp(0.3 * draw.normal(size=people))[who, None]
+    return draw.normal(size=(people, 8))[who] + noise * draw.normal(size=(len(who), 8)), who
+
+
+MEASURES: list[Callable[[Curve], np.ndarray]] = [
+    area,
+    equal_error_rate,
+    partial(tars_at_far, far=0.03),
+]
+
+
+def measured(
+    measure: Callable[[Curve], np.ndarray], score: np.ndarray, same: np.ndarray
+) -> Measure:
+    return lambda weight: measure(curve(score, same, weight))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("pairs_of", "least", "most"),
+    [(all_of_few_people, 0.90, 0.98), (few_of_many_people, 0.97, 1.0)],
+)
+def test_how_often_an_interval_of_95_percent_covers_what_holds_for_all_people(
+    pairs_of: Callable[[np.random.Generator], tuple[np.ndarray, ...]], least: float, most: float
+) -> None:
+    """About right where people are in many pairs, cautious where they are in few."""
+    score, same, *_ = few_of_many_people(np.random.default_rng(123), 60_000)
+    truth = [float(measure(curve(score, same))) for measure in MEASURES]
+    covered = np.zeros(len(MEASURES))
+    for trial in range(200):
+        score, same, *sides = pairs_of(np.random.default_rng(1000 + trial))
+        for place, measure in enumerate(MEASURES):
+            found = over_people(measured(measure, score, same), *sides, resamples=200, seed=trial)
+            covered[place] += found.low <= truth[place] <= found.high
+    share = covered / 200
+    assert ((least <= share) & (share <= most)).all(), share

@@ -52,8 +52,12 @@ def over_people(
     times, pairs of p and q ``m_p m_q`` times; copies of one person are never compared as if they
     were two. The same seed gives the same people, whatever is measured.
 
-    Two such resamples have people in common, so the interval of a small FAR is too narrow, the more
-    the fewer people there are; take it for a lower bound of what is not known.
+    What single pairs add by chance is spread up to sqrt(3) too widely by products of draws. So the
+    interval is about right where people are in many pairs, and too wide where they are in few, as
+    in LFW's list. Of simulated people (400 trials, 200 resamples, 95 % asked for; a slow test) it
+    held the true AUC, EER and TAR in 93 to 94 % of trials for all pairs of 20 people with 6 images,
+    and in 99 % and more for a list in which hardly anybody is twice. It says what other people
+    would give for these networks; other seeds are other networks.
 
     Args:
         measure: of weights.
