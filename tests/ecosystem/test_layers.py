@@ -98,6 +98,13 @@ def signals(module: nn.Module, tap: str, image: torch.Tensor) -> torch.Tensor:
         role.close()
 
 
+def test_a_stage_of_one_position_is_left_out_and_the_others_stay() -> None:
+    network = of_timm("shvit_s1").eval()
+    found = {size: levels(network, torch.rand(2, 3, size, size)) for size in (64, 128)}
+    assert [each.tap for each in found[128]] == ["stages.0", "stages.1", "stages.2"]
+    assert [each.tap for each in found[64]] == ["stages.0", "stages.1"]
+
+
 def test_registers_are_left_out_and_patches_stand_where_they_are() -> None:
     module = LAYERS["timm vit_small_patch14_reg4_dinov2"].make()
     image = torch.randn(2, 3, 56, 56)
