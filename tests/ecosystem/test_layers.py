@@ -99,7 +99,7 @@ def signals(module: nn.Module, tap: str, image: torch.Tensor) -> torch.Tensor:
 
 
 def test_a_stage_of_one_position_is_left_out_and_the_others_stay() -> None:
-    network = of_timm("shvit_s1").eval()
+    network = of_timm("shvit_s1")().eval()
     found = {size: levels(network, torch.rand(2, 3, size, size)) for size in (64, 128)}
     assert [each.tap for each in found[128]] == ["stages.0", "stages.1", "stages.2"]
     assert [each.tap for each in found[64]] == ["stages.0", "stages.1"]

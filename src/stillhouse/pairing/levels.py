@@ -102,9 +102,8 @@ def _declared(module: nn.Module, taps: Iterable[str], height: int) -> list[str] 
     there = [(by_path[path], reduction) for path, reduction in rows.items() if path in by_path]
     last = {reduction: tap for tap, reduction in there}
     gone = [reduction for reduction in rows.values() if reduction not in last]
-    if not last or any(
-        reduction < height for reduction in gone
-    ):  # changed in place, or run several times
+    # What else is not heard was changed in place, or run several times.
+    if not last or any(reduction < height for reduction in gone):
         return None
     return _thirds([tap for tap, _ in there]) if len(last) == 1 else list(last.values())
 
