@@ -1,0 +1,113 @@
+"""What the augmentation of a recipe means for the images of a run, and what they cannot have."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stillhouse.data.augment import Augment
+from stillhouse.data.load import Splits
+from stillhouse.data.pixels import CHANNELS, to_pixels
+from stillhouse.data.samples import mean_std_of
+from stillhouse.data.tables import ImageTable, Table, is_decoded_here
+from stillhouse.errors import RecipeError
+from stillhouse.recipes.data import AugmentSection, DataSection
+
+LEAST_STD = 1 / 255
+"""A channel that never changes is divided by one grey level, not by zero."""
+SIZED = {"crop", "cutout", "shift", "blur"}
+"""Augmentations in pixels."""
+
+
+def settle_augment(
+    section: DataSection, splits: Splits, transform: Callable[[Any], Tensor] | None = None
+) -> Augment:
+    """What ``augment: auto`` means for these images, and their mean and std.
+
+    Images that are read from files or arrays, whether they lie in memory or are decoded on each
+    read: colour ones pad-crop by 4 and flip (the CIFAR recipe); grey ones, which are mostly digits
+    and letters, pad-crop by a fourteenth of the shorter side (2 of 28), never a flip. Datasets of
+    one's own (which may augment by themselves) without ``data.size``, and what a transform makes:
+    nothing. Floats are taken as they are, so they have mean 0 and std 1; what is asked for is
+    applied to them, too, and what is padded is 0.
+
+    Raises:
+        RecipeError: augmentation beside a transform, which takes its place.
+    """
+    table, written = splits.train, _written(section)
+    if transform is not None:
+        asked = {} if written is None else written.model_dump(exclude_defaults=True)
+        if asked:
+            said = f"a transform takes the place of augment ({', '.join(asked)}), so it would not "
+            raise RecipeError(
+                "data", [f"{said}be applied; write 'augment: none', or leave out one"]
+            )
+        written = AugmentSection()
+    mean, std = mean_std_of(table, transformed=transform is not None)
+    std = tuple(max(value, LEAST_STD) for value in std)
+    if transform is None:
+        check_images_fit(written, table, "data.augment")
+    return Augment(mean, std, **(written or _usual(table)).model_dump())
+
+
+def _usual(table: Table) -> AugmentSection:
+    """What ``augment: auto`` means for images that nobody made ready."""
+    if isinstance(table, ImageTable):
+        height, width, channels = table.height, table.width, table.channels
+    elif is_decoded_here(table.dataset):
+        channels, height, width = to_pixels(table.read(0), table.where(0)).shape
+    else:
+        return AugmentSection()
+    if channels == 1:
+        return AugmentSection(crop=max(round(min(height, width) / 14), 1))
+    return AugmentSection(crop=4, flip=True)
+
+
+def check_images_fit(augment: AugmentSection | None, table: Table, key: str) -> None:
+    """Augmentation that these images cannot have.
+
+    A crop or a shift by more than an image shows nothing of it; colours are those of grey or RGB
+    pixels, and a grey image has neither hue nor saturation.
+
+    Raises:
+        RecipeError: what does not fit.
+    """
+    if augment is None or not len(table):
+        return
+    problems = _side_problems(augment, table) if isinstance(table, ImageTable) else []
+    asked = Augment((), (), **augment.model_dump()).of_colours
+    if asked:
+        problems += _colour_problems(asked, table)
+    if problems:
+        raise RecipeError(key, problems)
+
+
+def _side_problems(augment: AugmentSection, table: ImageTable) -> list[str]:
+    side = min(table.height, table.width)
+    images = f"the images are {table.height} x {table.width}"
+    return [
+        f"{key} is {value:g}, and {images}; give at most {side}"
+        for key, value in augment.model_dump(include=SIZED).items()
+        if value > side
+    ]
+
+
+def _colour_problems(asked: list[str], table: Table) -> list[str]:
+    if isinstance(table, ImageTable):
+        pixels, channels = table.images.dtype == torch.uint8, table.channels
+    else:
+        image = to_pixels(table.read(0), table.where(0))
+        pixels, channels = image.dtype == torch.uint8, image.shape[0]
+    if not pixels or channels not in CHANNELS:
+        what = f"pixels with {channels} channels" if pixels else "floats, no pixels"
+        return [f"{', '.join(asked)}: these are for grey or RGB pixels, and the images are {what}"]
+    without = [name for name in asked if name in ("hue", "saturation")]
+    if channels == 1 and without:
+        said = f"{', '.join(without)}: the images are grey, which has none"
+        return [f"{said}; give brightness and contrast alone"]
+    return []
+
+
+def _written(section: DataSection) -> AugmentSection | None:
+    return section.augment if isinstance(section.augment, AugmentSection) else None
