@@ -90,6 +90,10 @@ def test_the_signature_of_a_method_is_its_schema(method) -> None:
             {"data": {"source": "d", "augment": {"magnitude": 5}}},
             "magnitude is of randaugment, which is off",
         ),
+        (
+            {"transfer": {"count": 10, "augment": ["jitter"]}},
+            "brightness, contrast, saturation, hue change the colours of pixels, and a transfer",
+        ),
         ({"data": {"source": "d", "augment": {"hue": 0.6}}}, "'data.augment.hue' is 0.6"),
         ({"data": {"limit": 3}}, "'data.source' is missing"),
         ({"teacher": None}, "method 'kd' needs a teacher"),

@@ -83,6 +83,8 @@ def augment_words(value: Any) -> Any:
 
     >>> augment_words(["flip", "rotate"])
     {'flip': True, 'rotate': 15.0}
+    >>> augment_words("jitter")
+    {'brightness': 0.4, 'contrast': 0.4, 'saturation': 0.4, 'hue': 0.1}
     """
     if value == "none":
         return {}

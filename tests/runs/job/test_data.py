@@ -134,7 +134,7 @@ SAID = {
     "whole numbers": "row 0 of the train dataset is int32, of which nothing says",
     "a late one": "row 2 of the train dataset: the image has mode I",
     "floats beside pixels": "row 0 .* and row 1 .* do not go together: pixels .* and floats",
-    "channels": "do not go together: floats of 1 channels and floats of 3 channels",
+    "channels": "do not go together: floats of 1 channel and floats of 3 channels",
     "nan": "row 1 of the train dataset holds nan or inf",
     "sizes": r"images differ in size \(row 0 .* is \[6, 6\], row 1 .* \[6, 7\]\).*data.size: N",
 }
