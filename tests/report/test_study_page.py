@@ -49,6 +49,23 @@ def test_the_page_tells_what_was_found(study: StudyRecord) -> None:
     assert "Not finished" not in text
 
 
+def test_an_arm_of_two_seeds_is_none_without_a_difference(tmp_path: Path) -> None:
+    """And gains that are equal differ by rounding: what could be shown is not 0 points."""
+    table = study_of_twelve()
+    table["arms"] = [arm for arm in table["arms"] if arm["gain"]][:2]
+    first, second = table["arms"]
+    second["gain"] |= {"word": "too few seeds to tell", "seeds": 2, "p_holm": None}
+    for mine, theirs in zip(first["runs"], first["controls"], strict=True):
+        mine["test"] = {key: value + 0.01 for key, value in theirs["test"].items()}
+    second["runs"], second["controls"] = second["runs"][:2], second["controls"][:2]
+    table |= {"claims": [second["name"]], "against": None}
+    said = " ".join(finding(record(tmp_path, table)))
+    assert f"1 is of fewer than 3 seeds, too few to tell: “{second['name']}" in said
+    assert "For the other" not in said
+    assert "5 seeds: a gain of" in said
+    assert "about 0.00" not in said
+
+
 def test_arms_that_were_still_learning_are_named(tmp_path: Path) -> None:
     table = study_of_twelve()
     table["arms"][0]["cautions"] = ["The control is still rising: it gained 3 points."]

@@ -18,6 +18,13 @@ def test_the_ratios_are_those_of_the_record(made):
     assert found.cost == pytest.approx((20.1 + 12.0) / 10.0)
 
 
+def test_no_share_is_kept_of_a_negative_number(made):
+    for model in made.scores["models"]:
+        for run in model["runs"]:
+            run["test"] = {"last": -run["test"]["last"], "best": -run["test"]["best"]}
+    assert worth(read_run(made.write())).kept is None
+
+
 def test_a_control_that_still_rises_is_a_matter_of_budget(made):
     for run in made.model("control")["runs"][:2]:
         run["rise"] = 0.04

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ import torch
 from regression_task import Brightness, net, splits
 
 import stillhouse as sh
-from stillhouse.errors import DataError, ModelError, RecipeError
+from stillhouse.errors import DataError, ModelError, RecipeError, RunError
 from stillhouse.recipes import make_recipe
+from stillhouse.records.metric import Metric
 from stillhouse.runs.run import Objects, prepare, run
 
 BUDGET = {"epochs": 3, "batch": 20, "precision": "fp32",
@@ -60,6 +62,33 @@ def test_the_report_speaks_of_it_and_of_nothing_else(finished) -> None:
     assert "lm2" in text
     assert "ccurac" not in text
     assert "points" not in text
+
+
+class Unsteady(Brightness):
+    """A metric that is no number on few rows, such as the 40 of validation."""
+
+    metric = Metric(name="steady error", higher_is_better=False)
+    few = 60
+
+    def rows(self, output: torch.Tensor, label: torch.Tensor, /) -> dict[str, torch.Tensor]:
+        error = self.loss(output, label)
+        return {"steady error": error if len(label) < self.few else error * float("nan")}
+
+
+def test_a_metric_that_is_no_number_is_none_on_validation_and_refused_on_the_test_set(
+    tmp_path: Path,
+) -> None:
+    own = {"data_options": {"augment": "none"}, "student": net, "method": "plain", "seeds": 1,
+           **BUDGET, "batch": 60}  # fmt: skip
+    given = splits()
+    uneven = replace(given, validation=given.train.take(torch.arange(80)))
+    found = sh.distill(data=uneven, task=Unsteady(), out=tmp_path / "a", **own)
+    (student,) = [m for m in found.scores["models"] if m["role"] == "student"]
+    assert student["runs"][0]["validation"] == {"last": None, "best": None}
+    assert student["runs"][0]["test"]["last"] is not None
+    turned = replace(given, test=given.train.take(torch.arange(80)))
+    with pytest.raises(RunError, match="seed 0, last epoch, is nan"):
+        sh.distill(data=turned, task=Unsteady(), out=tmp_path / "b", **own)
 
 
 def test_a_recipe_names_where_it_is(tmp_path: Path) -> None:

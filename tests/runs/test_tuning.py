@@ -9,6 +9,9 @@ import stillhouse as sh
 from stillhouse.errors import RecipeError
 from stillhouse.recipes import make_recipe
 from stillhouse.recipes.tuning import candidates
+from stillhouse.runs.job.watcher import SilentWatcher
+from stillhouse.runs.run import prepare, run
+from stillhouse.studies.arms import count_trainings
 
 OPTIONS = {"limit": 160, "augment": "none"}
 RECIPE = {"data": "digits", "teacher": "mlp-16", "student": "mlp-8", "method": "kd"}
@@ -57,6 +60,33 @@ def test_the_best_on_validation_is_taken(tmp_path: Path) -> None:
 def test_what_cannot_be_tuned_is_said(changed: dict[str, Any], said: str) -> None:
     with pytest.raises(RecipeError, match=said):
         make_recipe({**RECIPE, "tune": True, **changed})
+
+
+def test_a_candidate_that_diverges_is_one_without_a_number(tmp_path: Path) -> None:
+    """The others are tried all the same, and no candidate is told as a student of the run."""
+    stages: list[str] = []
+
+    class Listener(SilentWatcher):
+        def begin(self, stage: str, steps: int, done: int) -> None:
+            stages.append(stage)
+
+    recipe = make_recipe({
+        **RECIPE, "data": {"source": "digits", **OPTIONS}, "epochs": 2, "batch": 20, "seeds": 1,
+        "tune": {"weight": [1e38, 0.12345678, 0.12345679]}, "precision": "fp32",
+    })  # fmt: skip
+    job = prepare(recipe, tmp_path / "run", watcher=Listener())
+    tuning = run(job).scores["tuning"]
+    found = {each["name"]: each for each in tuning["candidates"]}
+    assert list(found) == [
+        "as asked for", "weight 1e+38", "weight 0.12345678", "weight 0.12345679",
+    ]  # fmt: skip
+    assert "not finite" in found["weight 1e+38"]["diverged"]
+    assert found["weight 1e+38"]["validation"] is None
+    assert tuning["chosen"] != "weight 1e+38"
+    assert stages.count("candidate") >= 3
+    assert stages.count("student") == 1
+    assert ">diverged<" in (tmp_path / "run/report.html").read_text(encoding="utf-8")
+    assert "4 candidates" in count_trainings([job])
 
 
 def test_true_stands_for_five_settings_of_kd_and_false_for_none() -> None:

@@ -52,5 +52,9 @@ def test_claims_cannot_be_chosen_by_their_numbers(tmp_path: Path) -> None:
 def test_what_the_seeds_can_show_is_known_before() -> None:
     study = make_study({**COMMON, "arms": ARMS, "claims": ["dkd"]})
     assert could_show(study).startswith("3 seeds and 3 arms, one of them a claim: a gain of about")
-    few = make_study({**COMMON, "arms": {**ARMS, "two": {"seeds": 2}}})
+    mixed = make_study({**COMMON, "arms": {**ARMS, "two": {"seeds": 2}}, "claims": ["dkd", "dkd"]})
+    said = could_show(mixed)
+    assert said.startswith("3 seeds and 2 arms, one of them a claim: a gain of about")
+    assert said.endswith("; of 1 with fewer seeds than 3 no word is said")
+    few = make_study({**COMMON, "seeds": 2, "arms": ARMS})
     assert could_show(few).startswith("2 seeds are too few to tell")

@@ -249,7 +249,7 @@ def _references(
 def _names(values: Mapping[str, Any], key: str) -> tuple[str, ...]:
     given = values.get(key)
     names = given if isinstance(given, list | tuple) else [] if given is None else [given]
-    return tuple(str(name) for name in names)
+    return tuple(dict.fromkeys(str(name) for name in names))
 
 
 def _swept(sweep: Any) -> tuple[str, ...]:

@@ -106,7 +106,13 @@ def _name(grid: Mapping[str, Any]) -> str:
 
     >>> _name({"weight": 9.0, "temperature": 2.0}), _name({})
     ('weight 9, temperature 2', 'as asked for')
+    >>> _name({"weight": 0.12345678})
+    'weight 0.12345678'
     """
-    said = (f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}"
-            for key, value in grid.items())  # fmt: skip
-    return ", ".join(said) or "as asked for"
+    return ", ".join(f"{key} {_said(value)}" for key, value in grid.items()) or "as asked for"
+
+
+def _said(value: Any) -> str:
+    """A value, in no more digits than tell it from others."""
+    short = f"{value:g}" if isinstance(value, float) else str(value)
+    return short if not isinstance(value, float) or float(short) == value else repr(value)

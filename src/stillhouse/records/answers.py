@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stillhouse.errors import RunError
+from stillhouse.records.metric import Metric
 from stillhouse.records.schema import RUN_AGAIN
 from stillhouse.records.tensors import load_tensors, save_tensors
 
@@ -44,6 +45,19 @@ class Answers:
             seed: values[name] for (known, seed), values in self.of.items()
             if known == role and name in values
         }  # fmt: skip
+
+    def right(self, role: str, metric: Metric) -> "dict[int, Tensor]":
+        """Whether each row is right, by seed; empty where the metric is no share of rows.
+
+        >>> import torch
+        >>> wrong = Metric(name="error", higher_is_better=False, share=True)
+        >>> Answers(None, {("student", 1): {"error": torch.tensor([1, 0])}}).right("student", wrong)
+        {1: tensor([0, 1])}
+        """
+        if not metric.share:
+            return {}
+        known = self.seeds(role, metric.name)
+        return known if metric.higher_is_better else {at: 1 - bits for at, bits in known.items()}
 
 
 def write_answers(directory: Path, answers: Answers) -> None:

@@ -85,8 +85,12 @@ class Metric(Record):
         return mine - theirs if self.higher_is_better else theirs - mine
 
     def is_better(self, value: float, than: float) -> bool:
-        """Whether a value is better than another one."""
-        return self.gain(value, than) > 0
+        """Whether a value is better than another one; any number is better than nan.
+
+        >>> ACCURACY.is_better(0.5, float("nan")), ACCURACY.is_better(float("nan"), 0.5)
+        (True, False)
+        """
+        return self.gain(value, than) > 0 or (than != than and value == value)
 
     def reached(self, value: float, target: float) -> bool:
         """Whether a value is as good as a target."""

@@ -52,6 +52,7 @@ class TrainedRun(SeedScores):
         given: it was not trained; its weights were brought along.
         training: the metric on training rows, not augmented; None where it was not looked at.
         rise: what it gained in the last fifth of its epochs, where it still rose.
+        last_part: what it gained there, risen or not; None where nothing tells.
         temperature: that mends its probabilities, fitted on validation.
     """
 
@@ -63,6 +64,7 @@ class TrainedRun(SeedScores):
     given: bool = False
     training: float | None = None
     rise: float | None = None
+    last_part: float | None = None
     temperature: float | None = None
 
 
@@ -186,11 +188,17 @@ class Verdict(Record):
 
 
 class Candidate(Record):
-    """Settings of a method that were tried, and the metric on validation, last epoch."""
+    """Settings of a method that were tried, and the metric on validation, last epoch.
+
+    Args:
+        validation: None where it is no number, or the candidate diverged.
+        diverged: which term did, and when; empty if none did.
+    """
 
     name: str
     settings: dict[str, Any]
-    validation: float
+    validation: float | None
+    diverged: str = ""
 
 
 class Tuning(Record):

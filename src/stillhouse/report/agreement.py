@@ -95,11 +95,11 @@ def examples(record: RunRecord) -> tuple[tuple[str, tuple[Example, ...]], ...]:
 
 
 def _example(record: RunRecord, answers: Answers, row: int, image: "Tensor") -> Example:
-    names, name = class_names(record), record.metric.name
+    names = class_names(record)
     label = answers.label
     counts = {}
     for role in ("student", "control"):
-        bits = [int(values[row]) for values in answers.seeds(role, name).values()]
+        bits = [int(values[row]) for values in answers.right(role, record.metric).values()]
         counts[role] = f"{sum(bits)} of {len(bits)}"
     said, sure = (_teacher(answers, -1, kind) for kind in ("predicted", "confidence"))
     teacher = ""

@@ -52,12 +52,11 @@ def calibrated(record: RunRecord) -> tuple[Calibrated, ...]:
 def _of(record: RunRecord, model: ModelRecord) -> Calibrated | None:
     import torch
 
-    answers, name = record.answers, record.metric.name
+    answers = record.answers
     if answers is None:
         return None
-    sure, right, loss = (
-        list(answers.seeds(model.role, kind).values()) for kind in ("confidence", name, LOSS)
-    )
+    sure, loss = (list(answers.seeds(model.role, kind).values()) for kind in ("confidence", LOSS))
+    right = list(answers.right(model.role, record.metric).values())
     if not sure or len(sure) != len(right) or not loss:
         return None
     errors = [reliability(a, b).error for a, b in zip(sure, right, strict=True)]

@@ -8,7 +8,7 @@ from stillhouse.report.short_names import short_names
 from stillhouse.report.study_record import StudyRecord, tested
 from stillhouse.report.study_rows import controls
 from stillhouse.report.wording import interval
-from stillhouse.verdict.judgement import EQUIVALENT, HELPS, HURTS, LEAST
+from stillhouse.verdict.judgement import EQUIVALENT, HELPS, HURTS, LEAST, TOO_FEW
 from stillhouse.verdict.paired import Paired, paired
 from stillhouse.verdict.power import shown_by, smallest_gain
 
@@ -53,7 +53,8 @@ def _over_controls(arms: Sequence[Arm], record: StudyRecord) -> str:
         return f"{have} too few to tell whether an arm helps; use at least three."
     better, worse = (_named(judged, word, metric) for word in (HELPS, HURTS))
     same = _named(judged, EQUIVALENT, metric)
-    left = len(judged) - len(better) - len(worse) - len(same)
+    few = _named(judged, TOO_FEW, metric)
+    left = len(judged) - len(better) - len(worse) - len(same) - len(few)
     said = [f"Of {len(judged)} arms," if len(judged) > 1 else "Of the one arm,"]
     if better:
         said.append(f"{_are(better)} better than {_its(better)} control: {_list(better)}.")
@@ -65,6 +66,8 @@ def _over_controls(arms: Sequence[Arm], record: StudyRecord) -> str:
         said.append(f"{_are(same)} equivalent{_within(record)}: {_list(same)}.")
     if left and (better or worse or same):
         said.append(f"For the other{'' if left == 1 else f' {left}'} no difference is shown.")
+    if few:
+        said.append(f"{_are(few)} of fewer than {LEAST} seeds, too few to tell: {_list(few)}.")
     return " ".join(said)
 
 
@@ -76,11 +79,12 @@ def _within(record: StudyRecord) -> str:
 
 def _could_show(arms: Sequence[Arm], record: StudyRecord) -> Sequence[str]:
     """What the seeds could show, in standard deviations and in the unit of the metric."""
-    known = [each for arm in arms if (each := _gains(arm, record.metric)) and each.count >= LEAST]
+    known = [each for arm in arms if (each := _gains(arm, record)) and each.count >= LEAST]
     if not known:
         return ()
     seeds, arms_known = min(each.count for each in known), len(known)
-    claims = len(record.claims) or None
+    judged = {arm.name for arm in arms if arm.gain and arm.gain.seeds >= LEAST}
+    claims = sum(name in judged for name in record.claims) or None
     gain = smallest_gain(seeds, arms_known, claims)
     deviation = (sum(each.variance or 0.0 for each in known) / arms_known) ** 0.5
     here = record.metric.shown(None if gain is None else gain * deviation)
@@ -88,11 +92,14 @@ def _could_show(arms: Sequence[Arm], record: StudyRecord) -> Sequence[str]:
     return (f"{shown_by(seeds, arms_known, claims)}, here about {here}{unit}.",)
 
 
-def _gains(arm: Arm, metric: Metric) -> Paired | None:
-    """The gains over the control, seed by seed."""
+def _gains(arm: Arm, record: StudyRecord) -> Paired | None:
+    """The gains over the control, seed by seed; equal ones vary by rounding, as in the test."""
+    metric, rows = record.metric, record.data.test if record.data else 0
+    step = 1 / rows if rows and metric.share else None
     theirs = {run.seed: run.test.last for run in arm.controls}
     pairs = [(run.test.last, theirs.get(run.seed)) for run in arm.runs]
-    return paired([metric.gain(a, b) for a, b in pairs if a is not None and b is not None])
+    found = [metric.gain(a, b) for a, b in pairs if a is not None and b is not None]
+    return paired(found, step=step)
 
 
 def _are(names: Sequence[str]) -> str:

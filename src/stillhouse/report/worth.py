@@ -18,8 +18,8 @@ from stillhouse.verdict.spread import spread
 class Worth:
     """Ratios that answer the question; None where the run does not tell.
 
-    ``kept``: student / teacher on the test metric; None where lower is better, of which no share
-    can be kept.
+    ``kept``: student / teacher on the test metric; None where lower is better or a value is below
+    zero, of which no share can be kept.
     ``smaller``: teacher / student size. ``cost``: seconds of teacher and student / seconds of the
     control, per run. ``faster``: teacher / student time of an answer, one image at once.
     """
@@ -57,7 +57,7 @@ def worth(record: RunRecord) -> Worth:
     """Answer whether the distillation was worth it, as far as the run tells."""
     teacher, student = record.role("teacher"), record.role("student")
     ends = mean_test(student), mean_test(teacher)
-    kept = _ratio(*ends) if record.metric.higher_is_better else None
+    kept = _share_kept(record, *ends)
     smaller = compression(record, student)
     before, alone = _seconds_before(record), mean_seconds(record.role("control"))
     learning = mean_seconds(student)
@@ -87,6 +87,12 @@ def faster(record: RunRecord) -> float | None:
     found = {each.name: each.milliseconds.get("1") for each in record.costs.networks}
     student = found.get("student", found.get("student after distillation"))
     return _ratio(found.get("teacher"), student)
+
+
+def _share_kept(record: RunRecord, mine: float | None, its: float | None) -> float | None:
+    """Student / teacher; None where there is no share, as of errors and of negative numbers."""
+    negative = any(value is not None and value < 0 for value in (mine, its))
+    return _ratio(mine, its) if record.metric.higher_is_better and not negative else None
 
 
 def _ratio(above: float | None, below: float | None) -> float | None:

@@ -11,6 +11,7 @@ from stillhouse.models import weights_fingerprint
 from stillhouse.recipes.networks import each_student_its_own
 from stillhouse.recipes.schema import Recipe, resolved
 from stillhouse.recipes.study import METHODS, Study, make_study
+from stillhouse.recipes.tuning import candidates
 from stillhouse.runs.directory import same_run
 from stillhouse.runs.job.data import JobData, open_data, open_splits
 from stillhouse.runs.job.derived import DerivedNetwork
@@ -18,6 +19,7 @@ from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.method import chosen_task
 from stillhouse.runs.job.teacher import Teacher
 from stillhouse.runs.run import prepare
+from stillhouse.verdict.judgement import LEAST
 from stillhouse.verdict.power import shown_by
 
 SHOWN = {"augment", "view_seed", "views", "workers"}
@@ -67,27 +69,37 @@ def arm_fingerprint(job: Job) -> str:
 
 
 def count_trainings(jobs: Iterable[Job]) -> str:
-    """Students, controls and teachers that a study trains, in a sentence."""
-    students = 0
+    """Students, candidates of tune, controls and teachers that a study trains, in a sentence."""
+    students = tried = 0
     controls: set[str] = set()
     teachers: set[str] = set()
     for job in jobs:
         seeds = job.recipe.seeds
         students += len(seeds)
+        if job.recipe.tune is not None:
+            tried += len(candidates(job.recipe.method, job.recipe.tune))
         if job.recipe.control:
             controls |= {_control(job, seed) for seed in seeds}
         teachers |= {key for teacher in job.teachers for key in _trainings(job, teacher)}
-    parts = (("student", students), ("control", len(controls)), ("teacher", len(teachers)))
+    parts = (("student", students), ("candidate", tried), ("control", len(controls)),
+             ("teacher", len(teachers)))  # fmt: skip
     said = [f"{count} {role}{'s' if count > 1 else ''}" for role, count in parts if count]
-    total = students + len(controls) + len(teachers)
+    total = sum(count for _, count in parts)
     return f"{total} trainings: {', '.join(said)} (what arms share is trained once)"
 
 
 def could_show(study: Study) -> str:
-    """What the seeds of a study can show of its arms, by the one that has fewest seeds."""
-    compared = [r for r in study.arms.values() if r.control] or list(study.arms.values())
-    seeds = min(len(recipe.seeds) for recipe in compared)
-    return shown_by(seeds, len(compared), len(study.claims) or None)
+    """What the seeds of a study can show of its arms, by the one that has fewest of those judged.
+
+    Arms of fewer than three seeds are counted: they are none of the comparisons.
+    """
+    compared = {n: r for n, r in study.arms.items() if r.control} or study.arms
+    seeds = {name: len(recipe.seeds) for name, recipe in compared.items()}
+    judged = {name: count for name, count in seeds.items() if count >= LEAST} or seeds
+    claims = sum(name in judged for name in study.claims) or None
+    said = shown_by(min(judged.values()), len(judged), claims)
+    few = len(seeds) - len(judged)
+    return f"{said}; of {few} with fewer seeds than {LEAST} no word is said" if few else said
 
 
 def _control(job: Job, seed: int) -> str:

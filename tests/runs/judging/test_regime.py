@@ -7,15 +7,15 @@ import pytest
 import torch
 
 import stillhouse as sh
-from stillhouse.records.answers import read_answers
+from stillhouse.records.answers import Answers, read_answers
 from stillhouse.records.examples import read_examples
-from stillhouse.records.metric import ACCURACY, Metric
-from stillhouse.records.run import Costs, ModelRecord, TrainedRun
+from stillhouse.records.metric import ACCURACY, Metric, TaskRecord
+from stillhouse.records.run import Costs, ModelRecord, Scores, TrainedRun
 from stillhouse.report import write_report
 from stillhouse.report.agreement import agreement, examples
 from stillhouse.report.by_class import by_class
 from stillhouse.report.calibration import calibrated
-from stillhouse.report.record import read_run
+from stillhouse.report.record import RunRecord, read_run
 from stillhouse.runs.judging.regime import cautions, rise
 from stillhouse.runs.run import Outcome
 
@@ -32,6 +32,8 @@ LOSS = Metric(name="loss", unit="nats", higher_is_better=False)
         ([1 - v for v in STRAIGHT], LOSS, 0.2),  # lower is better
         ([1 - v for v in STRAIGHT], ACCURACY, None),  # it falls
         ([0.1, 0.9], ACCURACY, 0.8),
+        ([0.85, *[0.90, 0.91] * 10], ACCURACY, None),  # it has settled, and differs by chance
+        ([0.85, *[0.90, 0.91] * 8, 0.91, 0.92, 0.94, 0.96], ACCURACY, 0.06),
         ([0.5], ACCURACY, None),
         ([0.1, None, 0.9], ACCURACY, None),
         ([], ACCURACY, None),
@@ -66,7 +68,7 @@ def trained(training: float, test: float, rose: float | None) -> TrainedRun:
     both = {"last": test, "best": test}
     return TrainedRun.model_validate({
         "seed": 0, "seconds": 1.0, "validation": both, "test": both, "epochs": 12,
-        "best_epoch": 12, "reused": False, "training": training, "rise": rose,
+        "best_epoch": 12, "reused": False, "training": training, "rise": rose, "last_part": rose,
     })  # fmt: skip
 
 
@@ -89,6 +91,18 @@ def test_what_is_said_of_a_control(training, test, rose, wanted) -> None:
     assert all(part in line for part, line in zip(wanted, said, strict=True))
     if rose:
         assert "over the last 3 of its 12 epochs" in said[0]
+
+
+def test_what_is_said_is_a_mean_over_all_seeds_and_knows_the_direction() -> None:
+    """One seed of three did not rise: its gain counts; an error of 2 % is no lack of training."""
+    rose = [trained(0.57, 0.558, one) for one in (0.08, 0.04, None)]
+    runs = (*rose[:2], rose[2].model_copy(update={"last_part": -0.03}))
+    control = ModelRecord(role="control", model="m", parameters=1, bytes=1, runs=runs)
+    assert "it gained +3.00 points" in next(iter(cautions([control], ACCURACY)))
+    error = Metric(name="error", unit="%", scale=100.0, higher_is_better=False, share=True)
+    for seen, test, words in ((0.02, 0.03, 0), (0.43, 0.442, 1), (0.2, 0.3, 0)):
+        one = control.model_copy(update={"runs": (trained(seen, test, None),)})
+        assert len(list(cautions([one], error))) == words
 
 
 def test_what_each_network_costs_stands_beside_the_run(run: Outcome) -> None:
@@ -131,6 +145,22 @@ def test_the_report_counts_as_a_loop_does(run: Outcome) -> None:
     calibration = next(each for each in calibrated(record) if each.role == "student")
     losses = [answers.of["student", seed]["loss"].double().mean().item() for seed in (0, 1)]
     assert calibration.nll == pytest.approx(sum(losses) / 2)
+
+
+def test_rows_of_a_metric_of_errors_are_right_where_it_is_zero() -> None:
+    error = Metric(name="error", higher_is_better=False, share=True)
+    sure, loss = torch.tensor([0.9, 0.9, 0.9, 0.5]), torch.ones(4)
+    wrong = torch.tensor([0, 0, 0, 1], dtype=torch.uint8)
+    known = {"error": wrong, "confidence": sure, "loss": loss, "predicted": wrong}
+    answers = Answers(torch.zeros(4), {("student", 0): known})
+    assert answers.right("student", error)[0].tolist() == [1, 1, 1, 0]
+    assert answers.right("student", LOSS) == {}
+    task = TaskRecord(name="own", metric=error)
+    student = ModelRecord(role="student", model="m", parameters=1, bytes=1,
+                          runs=(trained(0.1, 0.1, None),))  # fmt: skip
+    scores = Scores.model_construct(task=task, models=(student,))
+    (found,) = calibrated(RunRecord(name="run", scores=scores, answers=answers))
+    assert found.error == pytest.approx(3 / 4 * 0.1 + 1 / 4 * 0.5)
 
 
 def test_examples_are_rows_on_which_both_differ(run: Outcome) -> None:

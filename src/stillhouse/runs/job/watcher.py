@@ -1,9 +1,10 @@
 """Who watches a run: the engine's observer, and a voice for notes and warnings."""
 
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
 
 from stillhouse.engine.fit import NullObserver, Observer
+from stillhouse.records.metric import Metric
 
 
 class Watcher(Observer, Protocol):
@@ -30,6 +31,28 @@ class SilentWatcher(NullObserver):
 
     def overall(self, done: int, total: int) -> None:
         """Nothing."""
+
+
+class Renamed:
+    """A watcher before another, to which every training is told under one name.
+
+    Args:
+        watcher: who hears of everything.
+        stage: the name, such as 'candidate': a student that is no student of the run.
+    """
+
+    def __init__(self, watcher: Watcher, stage: str) -> None:
+        self.step, self.say, self.warn = watcher.step, watcher.say, watcher.warn
+        self.overall = watcher.overall
+        self._watcher, self._stage = watcher, stage
+
+    def begin(self, stage: str, steps: int, done: int) -> None:
+        """Of a training."""
+        self._watcher.begin(self._stage, steps, done)
+
+    def epoch(self, record: Mapping[str, Any], metric: Metric) -> None:
+        """Of a training."""
+        self._watcher.epoch({**record, "stage": self._stage}, metric)
 
 
 class Heard:

@@ -26,10 +26,9 @@ def write_disagreements(job: Job, answers: Answers) -> None:
 
 def disagreements(job: Job, answers: Answers) -> Examples | None:
     """The rows of which student and control say most differently, with their pictures."""
-    name = job.task.metric.name
-    mine, theirs = (answers.seeds(role, name) for role in ("student", "control"))
+    mine, theirs = (answers.right(role, job.task.metric) for role in ("student", "control"))
     seeds = [seed for seed in mine if seed in theirs]
-    if not seeds or not job.task.metric.share:
+    if not seeds:
         return None
     sides = (torch.stack([known[seed] for seed in seeds]) for known in (mine, theirs))
     won, lost = (rows[:SHOWN] for rows in won_and_lost(*sides))

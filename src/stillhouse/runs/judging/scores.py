@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from math import isfinite
 
+from stillhouse.errors import RunError
 from stillhouse.models import describe
 from stillhouse.recipes.networks import ModelSection, TeacherSection, titled
 from stillhouse.records.answers import LABEL, Answers
@@ -22,7 +24,7 @@ from stillhouse.records.run import TransferSet as TransferSetRecord
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.judging.coverage import covered
 from stillhouse.runs.judging.integers import integer_bytes
-from stillhouse.runs.judging.regime import cautions, rise, validation_of
+from stillhouse.runs.judging.regime import cautions, last_part, rise, validation_of
 from stillhouse.runs.judging.scoring import ScoredModel
 from stillhouse.runs.judging.verdict import judge
 from stillhouse.runs.training.transfer import TransferSet
@@ -60,7 +62,8 @@ def verdict_of(job: Job, scored: Sequence[ScoredModel]) -> Verdict:
 
 def _run(one: ScoredModel) -> TrainedRun:
     label, run = first_label(one), one.run
-    heads = {name: EpochScores(**scores) for name, scores in one.test.items() if name != label}
+    beside = {name: scores for name, scores in one.test.items() if name != label}
+    heads = {name: EpochScores(**finite(scores)) for name, scores in beside.items()}
     validated = one.heads_validation.items()
     return TrainedRun(
         seed=one.seed,
@@ -68,17 +71,32 @@ def _run(one: ScoredModel) -> TrainedRun:
         best_epoch=run.best_epoch if run else 0,
         seconds=round(run.seconds, 2) if run else 0.0,
         reused=bool(run and run.reused),
-        validation=EpochScores(**one.validation),
-        test=EpochScores(**one.test[label]),
+        validation=EpochScores(**finite(one.validation)),
+        test=_tested(one, label),
         heads=heads,
-        heads_validation={name: EpochScores(**scores) for name, scores in validated},
+        heads_validation={name: EpochScores(**finite(scores)) for name, scores in validated},
         diagnostics=finite(one.diagnostics),
         notes=dict(one.notes),
         given=run is None,
-        training=one.regime.training,
+        training=finite(one.regime.training),
         rise=None if run is None else rise(validation_of(run), run.training.job.task.metric),
+        last_part=None
+        if run is None
+        else last_part(validation_of(run), run.training.job.task.metric),
         temperature=one.regime.temperature,
     )
+
+
+def _tested(one: ScoredModel, label: str) -> EpochScores:
+    """The test metric. Raises RunError where it is no number, for nothing can be judged by it."""
+    for which, value in one.test[label].items():
+        if not isfinite(value):
+            raise RunError(
+                f"the test metric of {one.role}, seed {one.seed}, {which} epoch, is {value}, and "
+                "nothing can be judged by that: the task's rows and further metrics must give a "
+                "finite number on the test set. What was trained is kept"
+            )
+    return EpochScores(**one.test[label])
 
 
 def _models(job: Job, scored: Sequence[ScoredModel]) -> tuple[ModelRecord, ...]:

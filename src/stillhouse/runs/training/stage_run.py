@@ -84,10 +84,14 @@ class StageRun:
         return module
 
     def validation(self, which: str) -> float | None:
-        """The task's metric on validation by the first measure, of the last or the best epoch."""
+        """The task's metric on validation by the first measure, of the last or the best epoch.
+
+        None without validation, and where the metric was no number.
+        """
         record = self.history[self.best_epoch - 1 if which == BEST else -1]
         scores = list(record["validation"].values())
-        return float(scores[0][self.training.job.task.metric.name]) if scores else None
+        found = scores[0][self.training.job.task.metric.name] if scores else None
+        return None if found is None else float(found)
 
     @property
     def diagnostics(self) -> dict[str, Reading]:
