@@ -49,6 +49,18 @@ def test_the_page_tells_what_was_found(study: StudyRecord) -> None:
     assert "Not finished" not in text
 
 
+@pytest.mark.parametrize(
+    ("name", "row"), [("arm {}", 20), ("arm {}, a name of two lines at least", 31)]
+)
+def test_rows_move_closer_where_names_have_one_line(tmp_path: Path, name: str, row: int) -> None:
+    table = study_of_twelve()
+    first = next(arm for arm in table["arms"] if arm["gain"])
+    table["arms"] = [{**first, "name": name.format(at)} for at in range(40)]
+    table |= {"claims": [], "against": None, "rivals": []}
+    figure = arms_figure(record(tmp_path, table))
+    assert (figure.layout.height - 64) / len(figure.layout.yaxis.ticktext) == row
+
+
 def test_an_arm_of_two_seeds_is_none_without_a_difference(tmp_path: Path) -> None:
     """And gains that are equal differ by rounding: what could be shown is not 0 points."""
     table = study_of_twelve()

@@ -13,7 +13,7 @@ from stillhouse.report.study_rows import controls
 from stillhouse.report.theme import COLOURS, label, rgba, template
 from stillhouse.verdict.spread import Spread
 
-ROW = 31  # pixels an arm; above MANY arms the rows move closer
+ROW = 31  # pixels an arm; above MANY arms with short names the rows move closer
 MANY = 24
 WIDE = 26  # letters in a line of a name on an axis
 
@@ -68,7 +68,9 @@ def arms_figure(record: StudyRecord) -> Any | None:
         figure.add_vline(
             x=metric.scale * level, line={"color": COLOURS["ink"], "width": 1.25, "dash": "dash"}
         )
-    height = ROW if len(lines) <= MANY else ROW * 2 // 3
+    names = [_on_axis(line.short) for line in lines]
+    folded = any("<br>" in name for name in names)  # two lines need the room of a whole row
+    height = ROW if folded or len(lines) <= MANY else ROW * 2 // 3
     figure.update_layout(
         template=template(),
         height=height * len(lines) + 64,
@@ -83,7 +85,7 @@ def arms_figure(record: StudyRecord) -> Any | None:
     )
     figure.update_yaxes(
         tickvals=list(range(len(lines))),
-        ticktext=[_on_axis(line.short) for line in lines],
+        ticktext=names,
         range=(len(lines) - 0.4, -0.6),
         showgrid=False,
         fixedrange=True,
