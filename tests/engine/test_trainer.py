@@ -187,7 +187,7 @@ def test_a_learner_without_parameters(train: Batches, platform: Platform) -> Non
     double = Bridge("double", lambda x: 2 * x, "student.logits")
     term = Term("label", cross_entropy, ["double", "batch.label"])
     stage = Stage("s", [Role("student", tiny_net()), double], [Update("double", [term])])
-    with pytest.raises(WiringError, match="nothing to learn: double has no parameters"):
+    with pytest.raises(WiringError, match=r"no update trains 'student'.*\(trained: double\)"):
         fit(stage, train, settings=Settings(epochs=1), platform=platform)
 
 

@@ -179,13 +179,15 @@ def _term_problem(
 def _flat_problem(term: Term, value: Tensor, signals: Mapping[str, Tensor]) -> str | None:
     """Why a term that is linked to its pupil moves it nowhere; None: it does, or it is met.
 
-    A loss of 0 has nothing to teach yet, and neither has one of two signals that are the same bits.
+    A loss of 0 has nothing to teach yet, and neither has one of two signals that are the same bits,
+    or of a signal that is one number, as the logits of a head that begins at 0.
     """
     heard = {n: signals[n] for n in term.reads if n in signals and signals[n].requires_grad}
     first, *others = (signals[name] for name in term.reads if name in signals)
     met = value.item() == 0.0 or any(
         other.dtype == first.dtype and torch.equal(first, other) for other in others
     )
+    met = met or any(bool((signal == signal.flatten()[0]).all()) for signal in heard.values())
     if not heard or met:
         return None
     try:

@@ -105,7 +105,8 @@ def _check_scored_images(job: Job, objective: Objective, trained: Sequence[int])
     Raises:
         DataError: they cannot be made, or nothing of the stage takes them.
     """
-    held_out = {"validation": job.data.validation, "test": job.data.test}
+    held_out = {"validation": job.data.validation}
+    held_out |= {"test": job.data.test} if job.tested else {}
     for name, table in held_out.items():
         if table is None:
             continue

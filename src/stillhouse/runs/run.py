@@ -124,10 +124,12 @@ def prepare(
     allow_imports: bool = False,
     watcher: Watcher | None = None,
     data: JobData | None = None,
+    tested: bool = True,
 ) -> Job:
     """Load the data, settle what 'auto' means, and check that everything fits; trains nothing.
 
-    ``data`` are the recipe's, where several runs of one process share what was loaded.
+    ``data`` are the recipe's, where several runs of one process share what was loaded. ``tested``:
+    whether the job ends on the test set.
     """
     given, shared = objects or Objects(), shared or out.resolve().parent / SHARED
     check_places(out, shared, done=(out / SCORES).is_file())
@@ -163,6 +165,7 @@ def prepare(
         out,
         heard,
         make_peers(recipe.peers or (), given.peers, student, data, allow_imports=allow_imports),
+        tested=tested,
     )
     check(job)
     check_tuning(job)

@@ -210,6 +210,7 @@ class _Attempt:
             allow_imports=search.allow_imports,
             watcher=search.watcher,
             data=self._data,
+            tested=False,
         )
         seed = recipe.seeds[0]
         if self._teachers is None:

@@ -56,6 +56,7 @@ class Job:
         peers: the networks that learn beside the student.
         compiled: what ``compile: auto`` means for student and control.
         warned: what was warned of before anything was trained, such as files that are left out.
+        tested: whether it ends on the test set; a search, which chooses, never looks at it.
     """
 
     recipe: Recipe
@@ -69,6 +70,7 @@ class Job:
     peers: Peers = field(default_factory=Peers)
     compiled: bool = False
     warned: tuple[str, ...] = ()
+    tested: bool = True
 
     @property
     def task(self) -> Task:
