@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from stillhouse.records.run import Epoch
+from stillhouse.records.stage import Epoch
 
 
 def epoch(stage: str, seed: int, number: int, value: float | None = None, **more: Any) -> Epoch:

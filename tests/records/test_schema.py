@@ -9,7 +9,8 @@ import pytest
 from stillhouse.errors import RunError
 from stillhouse.records.checked import write_checked
 from stillhouse.records.metric import ACCURACY, MINUS, Metric
-from stillhouse.records.run import Epoch, EpochScores, Serving, StageNotes, StageRecord, TrainedRun
+from stillhouse.records.run import EpochScores, Serving, TrainedRun
+from stillhouse.records.stage import Epoch, StageNotes, StageRecord
 
 SERVING = Serving(cached=True, why="it pays", views=8, bytes=1024, seconds=6.5, students=3)
 PERPLEXITY = Metric(name="perplexity", unit="", scale=1.0, higher_is_better=False)

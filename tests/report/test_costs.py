@@ -7,8 +7,8 @@ import pytest
 
 from stillhouse.errors import RunError
 from stillhouse.records.checked import write_checked
+from stillhouse.records.costs import Costs
 from stillhouse.records.metric import ACCURACY, NOTHING
-from stillhouse.records.run import Costs
 from stillhouse.report import read_run, write_report
 from stillhouse.report.rows import costs_table
 

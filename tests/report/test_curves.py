@@ -1,6 +1,6 @@
 from epochs import epoch
 
-from stillhouse.records.run import Epoch
+from stillhouse.records.stage import Epoch
 from stillhouse.report.curves import (
     student_terms,
     term_curve,

@@ -4,9 +4,11 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from stillhouse.records.costs import NetworkCosts
 from stillhouse.records.metric import TaskRecord
-from stillhouse.records.run import DataRecord, NetworkCosts, SeedScores, WithRows
+from stillhouse.records.run import DataRecord, SeedScores
 from stillhouse.records.schema import Record, RecordFile
+from stillhouse.records.verdict import WithRows
 
 TABLE = "study.json"
 

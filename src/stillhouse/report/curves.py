@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from stillhouse.records.run import Epoch
+from stillhouse.records.stage import Epoch
 from stillhouse.report.record import RunRecord
 
 

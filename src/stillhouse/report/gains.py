@@ -3,7 +3,7 @@
 from typing import Any
 
 from stillhouse.records.metric import MINUS, Metric
-from stillhouse.records.run import Verdict
+from stillhouse.records.verdict import Verdict
 from stillhouse.report.record import RunRecord
 from stillhouse.report.theme import COLOURS, FONT, label, template
 

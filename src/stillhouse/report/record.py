@@ -11,24 +11,15 @@ from pydantic import ValidationError
 from stillhouse.errors import RunError
 from stillhouse.records.answers import ANSWERS, Answers, read_answers
 from stillhouse.records.checked import missing_files, read_checked
+from stillhouse.records.costs import COSTS, Costs
 from stillhouse.records.examples import EXAMPLES, Examples, read_examples
 from stillhouse.records.gallery import FACTS, Gallery, read_gallery
 from stillhouse.records.metric import ACCURACY, Metric
-from stillhouse.records.run import (
-    COSTS,
-    METRICS,
-    PRODUCTS,
-    SCORES,
-    Costs,
-    Epoch,
-    ModelRecord,
-    Product,
-    ProductList,
-    Scores,
-    Verdict,
-    check_products,
-)
+from stillhouse.records.products import PRODUCTS, Product, ProductList, check_products
+from stillhouse.records.run import METRICS, SCORES, ModelRecord, Scores
 from stillhouse.records.schema import RUN_AGAIN, first_problem
+from stillhouse.records.stage import Epoch
+from stillhouse.records.verdict import Verdict
 from stillhouse.report.wording import flat
 
 RECIPE, ENVIRONMENT = "resolved.yaml", "environment.json"

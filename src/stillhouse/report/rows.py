@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from stillhouse.records.costs import Costs, NetworkCosts
 from stillhouse.records.metric import NOTHING, Metric
-from stillhouse.records.run import Costs, EpochScores, ModelRecord, NetworkCosts, TrainedRun
+from stillhouse.records.run import EpochScores, ModelRecord, TrainedRun
 from stillhouse.report.record import RunRecord
 from stillhouse.report.wording import (
     compared,

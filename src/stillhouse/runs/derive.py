@@ -12,8 +12,8 @@ from stillhouse.errors import RecipeError, RunError
 from stillhouse.recipes.derive import RebuiltSection, ThinnerSection
 from stillhouse.recipes.networks import ModelSection
 from stillhouse.recipes.schema import Recipe
+from stillhouse.records.costs import COSTS, Costs, NetworkCosts
 from stillhouse.records.files import write_bytes
-from stillhouse.records.run import COSTS, Costs, NetworkCosts
 from stillhouse.records.tensors import save_tensors
 from stillhouse.records.writable import check_writable
 from stillhouse.runs.job.derived import check_smaller, rebuild

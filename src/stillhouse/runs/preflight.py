@@ -27,7 +27,7 @@ from stillhouse.models.learnable import check_learnable
 from stillhouse.recipes.networks import ancestors, each_student_its_own
 from stillhouse.runs.job.heads import watching_head
 from stillhouse.runs.job.job import Job
-from stillhouse.runs.job.networks import check_apart
+from stillhouse.runs.job.peers import check_apart
 from stillhouse.runs.job.teacher import Teacher
 from stillhouse.runs.training.serving_plan import TEACHER, Planner, need_of
 from stillhouse.runs.training.teacher_check import check_given

@@ -29,7 +29,8 @@ from stillhouse.runs.job.data import JobData, open_data
 from stillhouse.runs.job.derived import make_student
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.method import chosen_method, chosen_task
-from stillhouse.runs.job.networks import Network, make_peers
+from stillhouse.runs.job.networks import Network
+from stillhouse.runs.job.peers import make_peers
 from stillhouse.runs.job.teacher import make_teacher
 from stillhouse.runs.job.watcher import Heard, SilentWatcher, Watcher
 from stillhouse.runs.judging.costs import write_costs
@@ -50,11 +51,7 @@ from stillhouse.runs.training.compiling import settle_compile
 from stillhouse.runs.training.serving import all_together
 from stillhouse.runs.training.stage_run import LAST, StageRun
 from stillhouse.runs.training.teachers import Teachers
-from stillhouse.runs.training.transfer import (
-    stand_in,
-    write_gallery,
-    written_out,
-)
+from stillhouse.runs.training.transfer import stand_in, write_gallery, written_out
 from stillhouse.runs.tuning import check_tuning, tuned
 
 SHARED = "shared"

@@ -7,8 +7,9 @@ from typing import Any
 
 from stillhouse.recipes.networks import titled
 from stillhouse.recipes.study import Study
+from stillhouse.records.costs import COSTS, Costs, NetworkCosts
 from stillhouse.records.metric import CLASSIFICATION, Metric
-from stillhouse.records.run import COSTS, SCORES, Costs, NetworkCosts, Scores, SeedScores
+from stillhouse.records.run import SCORES, Scores, SeedScores
 from stillhouse.records.study import Arm, ArmTransfer, StudyTable
 from stillhouse.studies.comparisons import compared
 from stillhouse.studies.directory import said_of_arm

@@ -18,7 +18,7 @@ from stillhouse.errors import MissingExtra, ModelError
 from stillhouse.models import weights_fingerprint
 from stillhouse.recipes import make_recipe
 from stillhouse.recipes.derive import LowRankSection
-from stillhouse.records.run import COSTS
+from stillhouse.records.costs import COSTS
 from stillhouse.runs.job.derived import DerivedNetwork, rebuild
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.run import Objects, prepare

@@ -8,9 +8,10 @@ import torch
 
 import stillhouse as sh
 from stillhouse.records.answers import Answers, read_answers
+from stillhouse.records.costs import Costs
 from stillhouse.records.examples import read_examples
 from stillhouse.records.metric import ACCURACY, Metric, TaskRecord
-from stillhouse.records.run import Costs, ModelRecord, Scores, TrainedRun
+from stillhouse.records.run import ModelRecord, Scores, TrainedRun
 from stillhouse.report import write_report
 from stillhouse.report.agreement import agreement, examples
 from stillhouse.report.by_class import by_class

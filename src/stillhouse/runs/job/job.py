@@ -25,8 +25,10 @@ from stillhouse.records.environment import torch_version
 from stillhouse.records.fingerprint import fingerprint
 from stillhouse.runs.job.data import JobData
 from stillhouse.runs.job.heads import take_head, with_heads
+from stillhouse.runs.job.inputs import input_of, make_input, reading
 from stillhouse.runs.job.method import chosen_optimizer, chosen_schedule
-from stillhouse.runs.job.networks import Network, Peers, input_of, make_input, reading
+from stillhouse.runs.job.networks import Network
+from stillhouse.runs.job.peers import Peers
 from stillhouse.runs.job.teacher import Teacher
 from stillhouse.runs.job.watcher import SilentWatcher, Watcher
 

@@ -1,7 +1,4 @@
-"""Networks of a run: made by name, by a function of the user's, or given as they are.
-
-The student, its peers, and the form of the image that a network reads.
-"""
+"""Networks of a run: made by name, by a function of the user's, or given as they are."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,14 +7,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from stillhouse.bridges import InputAdapter
 from stillhouse.engine.flags import held_in_eval
 from stillhouse.engine.frozen import frozen_parts, learning_told
 from stillhouse.engine.heads import find_head
-from stillhouse.engine.nodes import Bridge
 from stillhouse.engine.seeding import seeded
-from stillhouse.engine.stage import Stage
-from stillhouse.errors import ModelError, RecipeError, WeightsError
+from stillhouse.errors import ModelError, WeightsError
 from stillhouse.models import (
     LoadedWeights,
     build_model,
@@ -28,13 +22,12 @@ from stillhouse.models import (
 from stillhouse.models.fresh import made_anew
 from stillhouse.models.given import Scripted, cast_at_border, cast_to, copied, unwrapped
 from stillhouse.models.outputs import NamedOutputs
-from stillhouse.recipes.networks import InputSection, ModelSection, StudentSection, TeacherSection
-from stillhouse.recipes.peers import PeerSection, peer_seed
-from stillhouse.recipes.section import Section
+from stillhouse.recipes.networks import ModelSection, StudentSection, TeacherSection
 from stillhouse.records.code import module_identity
 from stillhouse.records.own_code import IMPORT, call_own, imported
 from stillhouse.runs.job.class_order import class_order, own_width, put_in_order
 from stillhouse.runs.job.data import JobData
+from stillhouse.runs.job.inputs import input_of, role_of
 from stillhouse.students.quantised import is_quantised, quantised
 from stillhouse.students.quantised.network import rounding_layers
 
@@ -271,15 +264,11 @@ def _made_by(make: Callable[..., Any], name: str, offers: Mapping[str, Any]) -> 
     return made_anew(unwrapped(module, who=name), name)
 
 
-def _role(section: Section) -> str:
-    return type(section).__name__.removesuffix("Section").lower()
-
-
 def make_network(
     section: ModelSection, data: JobData, source: Any = None, *, allow_imports: bool = False
 ) -> Network:
     """A network for the classes and images of the data."""
-    who = _role(section)
+    who = role_of(section)
     if isinstance(source, nn.Module | torch.export.ExportedProgram):
         source = unwrapped(source, who=who)
     channels, height, _ = data.image_shape
@@ -292,134 +281,3 @@ def make_network(
     order = tuple(class_order(names, data.splits.classes, role="teacher"))
     width = own_width(names)
     return Network(section, width, channels, height, source, allow_imports, order, who)
-
-
-def input_of(section: Section) -> InputSection | None:
-    """What a section says of the network's own form of the image, if it can and does."""
-    found: InputSection | None = getattr(section, "input", None)
-    return found
-
-
-def make_input(section: Section, data: JobData) -> InputAdapter | None:
-    """A network's own form of the image, if its section asks for one."""
-    wanted = input_of(section)
-    if wanted is None:
-        return None
-    mean, std = data.augment.mean, data.augment.std
-    if wanted.channels is not None and wanted.mean is None and wanted.channels != len(mean):
-        mean_of, std_of = sum(mean) / len(mean), sum(std) / len(std)
-        to_mean, to_std = (mean_of,) * wanted.channels, (std_of,) * wanted.channels
-    else:
-        to_mean, to_std = wanted.mean or mean, wanted.std or std
-    if wanted.order == "bgr" and wanted.mean is None:
-        to_mean, to_std = tuple(to_mean[::-1]), tuple(to_std[::-1])
-    fed = wanted.channels or data.image_shape[0]
-    if len(to_mean) not in (1, fed):
-        said = f"input.mean and std have {len(to_mean)} numbers, and the channels are {fed}"
-        more = f", or input.channels: {len(to_mean)}" if len(to_mean) == 3 else ""
-        raise RecipeError(_role(section), [f"{said}; give {fed} of each{more}"])
-    return InputAdapter(
-        mean,
-        std,
-        to_mean=to_mean,
-        to_std=to_std,
-        size=wanted.size,
-        channels=wanted.channels,
-        bgr=wanted.order == "bgr",
-    )
-
-
-def reading(stage: Stage, role: str, adapter: InputAdapter | None) -> Stage:
-    """The stage with a role that reads its own form of the image."""
-    if adapter is None:
-        return stage
-    return stage.through(role, Bridge(f"{role}_image", adapter, "batch.image"))
-
-
-def behind(adapter: InputAdapter | None, module: nn.Module) -> nn.Module:
-    """A network as a function of the data's image: behind its own form of it."""
-    return module if adapter is None else nn.Sequential(adapter, module)
-
-
-@dataclass(frozen=True)
-class Peers:
-    """How to make the networks that learn beside a student; none for most methods.
-
-    >>> Peers().make(0)
-    []
-    """
-
-    networks: tuple[Network, ...] = ()
-
-    def make(self, student_seed: int) -> list[nn.Module]:
-        """Fresh peers of the student of this seed, each of a seed of its own."""
-        return [
-            network.make(peer_seed(student_seed, at))
-            for at, network in enumerate(self.networks, start=1)
-        ]
-
-    def headed(self, stage: Stage) -> Stage:
-        """The stage with the classifiers that the recipe names, and what it freezes."""
-        for at, network in enumerate(self.networks, start=1):
-            stage = stage.freeze(f"peer{at}", network.section.frozen)
-            stage = stage.headed(f"peer{at}", network.section.head_path)
-        return stage
-
-    def identity(self, modules: Sequence[nn.Module]) -> dict[str, Any]:
-        """What a fingerprint must know of them, as they were made; empty when there is none."""
-        found = [
-            {"network": network.section.model, **network.identity(0, module)}
-            for network, module in zip(self.networks, modules, strict=True)
-        ]
-        return {"peers": found} if found else {}
-
-
-def check_apart(student: nn.Module, peers: Sequence[nn.Module]) -> None:
-    """Make sure that no two networks of a student's group start with the same weights.
-
-    Raises:
-        ModelError: two do, so that neither has anything to tell the other.
-    """
-    known = {weights_fingerprint(student, who="student"): "the student"}
-    for at, module in enumerate(peers, start=1):
-        twin = known.setdefault(weights_fingerprint(module, who=f"peer {at}"), name := f"peer {at}")
-        if twin != name:
-            raise ModelError(
-                f"{name} starts with the very weights of {twin}, so they have nothing to tell "
-                "each other; leave its weights out, name another network, or give a function "
-                "that makes a fresh one"
-            )
-
-
-def make_peers(
-    sections: Sequence[PeerSection],
-    sources: Sequence[Any] | None,
-    student: Network,
-    data: JobData,
-    *,
-    allow_imports: bool = False,
-) -> Peers:
-    """The peers for the classes and images of the data.
-
-    A peer of the student's own model is made as the student is, also where that is an object.
-
-    Args:
-        sections: of the recipe.
-        sources: objects in their place, None where the name is enough; or none at all.
-        student: how the student is made.
-        data: of the run.
-        allow_imports: whether ``python:package.module:function`` may be imported.
-
-    Raises:
-        RecipeError: there are as many objects as peers, or none.
-    """
-    given = list(sources) if sources else [None] * len(sections)
-    if len(given) != len(sections):
-        said = f"{len(given)} objects are given for {len(sections)} peers"
-        raise RecipeError("peers", [f"{said}; give one for each, None where the name is enough"])
-    networks = []
-    for section, source in zip(sections, given, strict=True):
-        if source is None and section.model == student.section.model:
-            source = student.source
-        networks.append(make_network(section, data, source, allow_imports=allow_imports))
-    return Peers(tuple(networks))

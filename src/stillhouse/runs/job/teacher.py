@@ -15,7 +15,8 @@ from stillhouse.models import Ensemble, weights_fingerprint
 from stillhouse.models.given import set_eval
 from stillhouse.recipes.networks import GENERATION, TeacherSection, asked_of_training
 from stillhouse.runs.job.data import JobData
-from stillhouse.runs.job.networks import Network, behind, make_input, make_network, reading
+from stillhouse.runs.job.inputs import behind, make_input, reading
+from stillhouse.runs.job.networks import Network, make_network
 
 
 @dataclass(frozen=True)

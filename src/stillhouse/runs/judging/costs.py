@@ -7,10 +7,10 @@ from typing import Any
 from stillhouse.models.given import copied
 from stillhouse.recipes.derive import DerivedSection
 from stillhouse.recipes.networks import InputSection
-from stillhouse.records.run import COSTS, Costs, LayerChange, LayerKept, NetworkCosts
+from stillhouse.records.costs import COSTS, Costs, LayerChange, LayerKept, NetworkCosts
 from stillhouse.runs.job.derived import DerivedNetwork
+from stillhouse.runs.job.inputs import input_of
 from stillhouse.runs.job.job import Job
-from stillhouse.runs.job.networks import input_of
 from stillhouse.runs.judging.scores import first_label
 from stillhouse.runs.judging.scoring import ScoredModel, student_of
 from stillhouse.runs.training.stage_run import LAST

@@ -4,7 +4,7 @@ import torch
 
 from stillhouse.records.answers import Answers
 from stillhouse.records.metric import Metric
-from stillhouse.records.run import Verdict, WithRows
+from stillhouse.records.verdict import Verdict, WithRows
 from stillhouse.verdict.rows import mcnemar, two_way
 
 

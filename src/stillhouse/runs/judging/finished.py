@@ -17,20 +17,13 @@ from stillhouse.recipes.derive import DerivedSection
 from stillhouse.recipes.schema import resolved
 from stillhouse.records.answers import ANSWERS
 from stillhouse.records.checked import checksums_of, missing_files
+from stillhouse.records.costs import COSTS
 from stillhouse.records.examples import EXAMPLES
 from stillhouse.records.fingerprint import fingerprint, first_difference
 from stillhouse.records.gallery import FACTS, PICTURES
-from stillhouse.records.run import (
-    COSTS,
-    METRICS,
-    PRODUCTS,
-    SCORES,
-    SERVED,
-    STAGE,
-    Scores,
-    StageRecord,
-    check_products,
-)
+from stillhouse.records.products import PRODUCTS, check_products
+from stillhouse.records.run import METRICS, SCORES, SERVED, Scores
+from stillhouse.records.stage import STAGE, StageRecord
 from stillhouse.records.tensors import load_state
 from stillhouse.runs.directory import CLAIM, ENVIRONMENT, same_run
 from stillhouse.runs.job.job import Job

@@ -16,7 +16,7 @@ from stillhouse.models import describe
 from stillhouse.models.outputs import named_outputs
 from stillhouse.records.tensors import save_tensors
 from stillhouse.runs.job.data import JobData
-from stillhouse.runs.job.networks import behind
+from stillhouse.runs.job.inputs import behind
 from stillhouse.runs.judging.program import write_program
 from stillhouse.runs.training.stage_run import BEST, LAST, StageRun
 from stillhouse.students.quantised import converted, integer_form, is_quantised, unrounded

@@ -23,7 +23,7 @@ from stillhouse.records.extra_state import without_tensors
 from stillhouse.records.files import copy_file
 from stillhouse.records.fingerprint import file_hash
 from stillhouse.records.names import slug
-from stillhouse.records.run import PRODUCTS, Product, ProductList
+from stillhouse.records.products import PRODUCTS, Product, ProductList
 from stillhouse.records.tensors import save_tensors
 from stillhouse.runs.job.derived import DerivedNetwork
 from stillhouse.runs.job.job import Job

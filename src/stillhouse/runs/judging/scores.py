@@ -18,9 +18,9 @@ from stillhouse.records.run import (
     Serving,
     TrainedRun,
     TransferRecord,
-    Verdict,
 )
 from stillhouse.records.run import TransferSet as TransferSetRecord
+from stillhouse.records.verdict import Verdict
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.judging.coverage import covered
 from stillhouse.runs.judging.integers import integer_bytes

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from stillhouse.records.metric import ACCURACY, Metric
-from stillhouse.records.run import Verdict
+from stillhouse.records.verdict import Verdict
 from stillhouse.verdict.judgement import (
     CONFIDENCE,
     EQUIVALENT,

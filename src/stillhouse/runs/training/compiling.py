@@ -19,8 +19,8 @@ from stillhouse.records.environment import torch_version
 from stillhouse.records.files import remove_unfinished
 from stillhouse.records.fingerprint import fingerprint
 from stillhouse.records.locks import lock_on
+from stillhouse.runs.job.inputs import behind
 from stillhouse.runs.job.job import Job
-from stillhouse.runs.job.networks import behind
 from stillhouse.runs.training.forecast import TIMED, WARM, median_later, seconds_of
 
 SHORT_SECONDS = 300.0

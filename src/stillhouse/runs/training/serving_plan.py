@@ -33,7 +33,7 @@ from stillhouse.recipes.schema import CacheSection
 from stillhouse.records.environment import torch_version
 from stillhouse.records.fingerprint import fingerprint
 from stillhouse.records.names import slug
-from stillhouse.records.run import STAGE
+from stillhouse.records.stage import STAGE
 from stillhouse.records.writable import check_writable
 from stillhouse.runs.job.data import JobData
 from stillhouse.runs.job.job import Job

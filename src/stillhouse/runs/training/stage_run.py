@@ -20,7 +20,7 @@ from stillhouse.models.given import set_eval
 from stillhouse.records.checked import checksums_of, missing_files
 from stillhouse.records.files import Reading, remove_unfinished
 from stillhouse.records.locks import lock_on
-from stillhouse.records.run import SETTLED, STAGE, StageNotes, StageRecord
+from stillhouse.records.stage import SETTLED, STAGE, StageNotes, StageRecord
 from stillhouse.records.tensors import load_state, save_tensors
 from stillhouse.records.writable import check_writable
 from stillhouse.runs.job.data import JobData

@@ -20,8 +20,8 @@ from stillhouse.engine.signals import LOGITS
 from stillhouse.engine.task import Classification
 from stillhouse.models.given import set_eval
 from stillhouse.models.outputs import named_outputs
+from stillhouse.runs.job.inputs import behind, make_input
 from stillhouse.runs.job.job import Job
-from stillhouse.runs.job.networks import behind, make_input
 from stillhouse.runs.job.teacher import Teacher
 from stillhouse.runs.training.teacher_findings import (
     TeacherCheck,

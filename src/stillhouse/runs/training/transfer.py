@@ -17,8 +17,8 @@ from stillhouse.records.environment import torch_version
 from stillhouse.records.fingerprint import fingerprint
 from stillhouse.records.locks import lock_on
 from stillhouse.runs.job.data import JobData
+from stillhouse.runs.job.inputs import behind
 from stillhouse.runs.job.job import Job
-from stillhouse.runs.job.networks import behind
 from stillhouse.runs.job.teacher import Teacher
 from stillhouse.synthesis import SYNTHESES, Maker, make_gallery, make_maker, synthesize
 from stillhouse.synthesis.balance import Counts, read_counts
