@@ -87,7 +87,7 @@ FOREIGN = {
     "TensorFlow": (lambda: TENSORFLOW, "is a TensorFlow model", "its own package"),
     "HDF5": (lambda: b"\x89HDF\r\n\x1a\n" + bytes(80), "an HDF5 file, as Keras", "own package"),
     "pickle": (lambda: pickle.dumps({"w": [0.5] * 40}), "is a plain pickle", "torch.save("),
-    "deep JSON": (lambda: b'{"a":' * 2000 + b"1" + b"}" * 2000, "is truncated or damaged", ""),
+    "deep JSON": (lambda: b'{"a":' * 10**5 + b"1" + b"}" * 10**5, "is truncated or damaged", ""),
     "JSON": (lambda: b'{"hidden_size": 64}', "is JSON without weights", "beside it"),
     "text": (lambda: b"accuracy 0.93\n", "is text that begins with 'accuracy 0.93'", ""),
     "noise": (lambda: b"\xfe\x01\x02\x99" * 30, "is of no known kind", "safetensors"),
