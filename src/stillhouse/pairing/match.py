@@ -13,6 +13,8 @@ from stillhouse.pairing.levels import Level, heard_maps, levels
 
 POSITIONS = 4
 """Maps are averaged to at most so many positions each way before they are compared."""
+NEARER = 1e-4
+"""What a factor of two in resolution costs, in likeness: enough to settle what is equal."""
 
 
 def propose(
@@ -27,7 +29,8 @@ def propose(
 
     levels: the last map of each network at each resolution, matched by resolution. auto: the
     student's levels, each with that map of the teacher, at any depth, to which it is most alike
-    (linear CKA), so that the order of depth holds and the sum of likenesses is the largest. The
+    (linear CKA), so that the order of depth holds and the sum of likenesses is the largest; of
+    equally like ones, such as a map and its average over 2 x 2, the one of its resolution. The
     student is compared as it is: untrained, its maps tell what its structure hears of the image.
 
     Args:
@@ -53,7 +56,7 @@ def propose(
         return tuple((a.tap, b.tap) for a, b in found)
     heard, known = heard_maps(student, image), heard_maps(teacher, shown)
     places = [Level(tap, tuple(x.shape[1:])) for tap, x in known.items()]
-    score = _remembered(lambda a, b: likeness(heard[a.tap], known[b.tap]))
+    score = _remembered(lambda a, b: likeness(heard[a.tap], known[b.tap]) + NEARER * nearness(a, b))
     return tuple((a.tap, b.tap) for a, b in in_order(mine, places, score))
 
 
