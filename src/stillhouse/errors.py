@@ -66,6 +66,10 @@ class WeightsError(StillhouseError):
     """A weights file does not fit the model or cannot be trusted."""
 
 
+class WeightsMisfit(WeightsError):  # noqa: N818  (said of the two, not a fault of one)
+    """Names or shapes of a file are not those of the model, of which its classifier may be all."""
+
+
 class RunError(StillhouseError):
     """A run directory is in the way, or a checkpoint is damaged."""
 

@@ -67,6 +67,7 @@ def check(
 
 def _untrained(teacher: "Teacher") -> str:
     why = "no weights given" if teacher.section.weights is None else "its classifier is new"
+    why = why if teacher.section.start is None else "it learns on from where it starts"
     return f"teacher: {why}; it will be trained first, so its terms are untrained here"
 
 

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from stillhouse.data.batches import BatchSource
 from stillhouse.engine.graph import Graph
+from stillhouse.engine.nodes import Role
 from stillhouse.engine.trainer import Settings
 from stillhouse.records.code import code_identity
 from stillhouse.records.fingerprint import fingerprint, weights_fingerprint
@@ -51,5 +52,12 @@ def fit_identity(stage: Graph, settings: Settings, batches: int) -> str:
         for name, value in vars(settings).items()
         if name not in ("checkpoint_seconds", "compile")
     }
+    rates = {
+        n.name: [
+            [name, n.lr_scales[p]] for name, p in n.module.named_parameters() if p in n.lr_scales
+        ]
+        for n in stage.nodes
+        if isinstance(n, Role) and n.lr_scales
+    }
     told = {"stage": stage.name, "terms": terms, "nodes": nodes, "batches": batches}
-    return fingerprint({**told, "settings": rules})
+    return fingerprint({**told, "settings": rules, **({"lr_scales": rates} if rates else {})})

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Sampler
 
 from stillhouse.data.orders import OrderSampler
@@ -142,6 +142,20 @@ class Stage(Graph):
         """
         role = copy.copy(self.role(name))
         role.frozen = (*role.frozen, *paths)
+        return self.replace(role)
+
+    def slowed(self, name: str, parameters: Iterable[nn.Parameter], scale: float) -> "Stage":
+        """The same stage with a role some of whose parameters learn at a share of the rate.
+
+        >>> from stillhouse.engine.nodes import Role
+        >>> body, head = nn.Linear(2, 2), nn.Linear(2, 2)
+        >>> stage = Stage("s", [Role("student", nn.Sequential(body, head))], [])
+        >>> slowed = stage.slowed("student", body.parameters(), 0.1)
+        >>> slowed.role("student").lr_scales[body.weight]
+        0.1
+        """
+        role = copy.copy(self.role(name))
+        role.lr_scales = {**role.lr_scales, **dict.fromkeys(parameters, scale)}
         return self.replace(role)
 
     def known_as(self, name: str, title: str) -> "Stage":

@@ -8,8 +8,10 @@ import torch
 from torch import nn
 
 from stillhouse.engine.meter import Meter
+from stillhouse.engine.nodes import Role
 from stillhouse.engine.optimisers import OptimizerFactory, optimizer_of
 from stillhouse.engine.platform import Platform
+from stillhouse.engine.rates import scale_rates
 from stillhouse.engine.schedules import ScheduleFactory
 from stillhouse.engine.signals import Signals
 from stillhouse.engine.update_objective import Output, UpdateObjective
@@ -46,6 +48,8 @@ class Stepper:
         plan = update.plan.update
         self.every = plan.every
         self.optimizer = optimizer_of(plan.optimizer or optimizer, update)
+        roles = [node for node in update.plan.inside if isinstance(node, Role)]
+        scale_rates(self.optimizer, {p: s for role in roles for p, s in role.lr_scales.items()})
         self.optimizer.zero_grad(set_to_none=True)  # of what the user tried before
         make = plan.schedule or schedule
         self.scheduler = make(self.optimizer, steps, per_epoch)
@@ -133,8 +137,8 @@ class Stepper:
 
     @property
     def lr(self) -> float:
-        """The learning rate of the next step."""
-        return float(self.optimizer.param_groups[0]["lr"])
+        """The learning rate of the next step; where parameters have their own, the largest."""
+        return max(float(group["lr"]) for group in self.optimizer.param_groups)
 
     def state_dict(self) -> dict[str, Any]:
         """Optimiser, schedule, scaler, meter and the terms' own state."""

@@ -21,7 +21,8 @@ def build_timm(found: re.Match[str], ask: ModelRequest) -> nn.Module:
 
     Raises:
         MissingExtra: timm is not installed.
-        ModelError: timm has no such model, or this one cannot take these channels.
+        ModelError: timm has no such model, this one cannot take these channels, or its weights
+            cannot be had.
     """
     try:
         import timm
@@ -45,6 +46,10 @@ def build_timm(found: re.Match[str], ask: ModelRequest) -> nn.Module:
         if ask.arguments:
             raise _arguments(ask, refused) from refused
         raise
+    except (OSError, RuntimeError) as absent:  # of the hub, of the network, of timm's own list
+        if not pretrained:
+            raise
+        raise _no_weights(ask, absent) from absent
     return _module(network)
 
 
@@ -56,7 +61,8 @@ def build_torchvision(found: re.Match[str], ask: ModelRequest) -> nn.Module:
 
     Raises:
         MissingExtra: torchvision is not installed.
-        ModelError: no such classifier, other than 3 channels, or no linear layer to replace.
+        ModelError: no such classifier, other than 3 channels, no linear layer to replace, or its
+            weights cannot be had.
     """
     if ask.channels != 3:
         raise _three_channels(ask)
@@ -79,6 +85,10 @@ def build_torchvision(found: re.Match[str], ask: ModelRequest) -> nn.Module:
         if not ask.arguments:
             raise
         raise _arguments(ask, refused) from refused
+    except (OSError, RuntimeError) as absent:
+        if not found["pretrained"]:
+            raise
+        raise _no_weights(ask, absent) from absent
     if not found["pretrained"]:
         return network
     _fit_head(network, ask)
@@ -130,6 +140,15 @@ def elsewhere(name: str) -> list[str]:
 def _arguments(ask: ModelRequest, refused: Exception) -> ModelError:
     said = f"'{ask.name}' cannot be built with arguments {dict(ask.arguments)}"
     return ModelError(f"{said}: {refused}; leave out or correct what it does not take")
+
+
+def _no_weights(ask: ModelRequest, absent: Exception) -> ModelError:
+    said = next((line.strip() for line in str(absent).splitlines() if line.strip()), "")
+    name = ask.name.removesuffix(":pretrained")
+    return ModelError(
+        f"'{ask.name}': its weights cannot be had ({type(absent).__name__}: {said}); get them "
+        f"where there is a network, and give the file: {{model: {name}, start: FILE}}"
+    )
 
 
 def _fit_head(network: nn.Module, ask: ModelRequest) -> None:

@@ -15,13 +15,11 @@ from stillhouse.methods import METHODS
 from stillhouse.recipes.choices import choices, is_own
 from stillhouse.recipes.data import TeacherDataSection
 from stillhouse.recipes.section import Section
+from stillhouse.recipes.weights import ENSEMBLE, WeightsSection
 from stillhouse.records.metric import Metric
 
 GENERATION = 1000
 """Between the seed of a student and that of its own teacher, so that they never start alike."""
-
-ENSEMBLE = "ensemble"
-"""The model of a teacher that is several networks."""
 
 if TYPE_CHECKING:
     from stillhouse.recipes.choices import Choice
@@ -75,12 +73,10 @@ class InputSection(Section):
         return self
 
 
-class ModelSection(Section):
+class ModelSection(WeightsSection):
     """A network by name, and its weights if it has some.
 
     ``head_path`` names the module that gives the logits, where it is not the last Linear.
-    ``weights_key`` and ``weights_prefix`` say which part of the file is meant, where several would
-    do. ``weights_head: new`` takes all but the classifier, which starts fresh and is trained.
     ``output``: which of several outputs is the logits, by name or position; not needed where one of
     them is called ``logits``, or a single one is as wide as there are classes. ``arguments``
     go to the function of timm, torchvision or transformers that builds it, such as
@@ -89,31 +85,10 @@ class ModelSection(Section):
     in eval mode, so that a batch norm keeps its statistics.
     """
 
-    model: str
-    weights: Path | None = None
-    weights_key: str | None = None
-    weights_prefix: str | None = None
-    weights_head: Literal["file", "new"] = "file"
     head_path: str | None = None
     output: str | Annotated[int, Field(ge=0)] | None = None
     arguments: Mapping[str, bool | int | float | str | None] = Field(default_factory=dict)
     frozen: Frozen = ()
-
-    @model_validator(mode="after")
-    def _of_a_file(self) -> Self:
-        asked = [
-            name
-            for name in ("weights_key", "weights_prefix", "weights_head")
-            if getattr(self, name) not in (None, "file")
-        ]
-        if asked and self.weights is None:
-            raise ValueError(f"{asked[0]} says how a file is read; add weights: FILE")
-        return self
-
-    @property
-    def comes_trained(self) -> bool:
-        """Whether its file holds all that it needs: a new classifier has to be trained."""
-        return self.weights is not None and self.weights_head == "file"
 
 
 class StudentSection(ModelSection):
@@ -219,7 +194,7 @@ class TeacherSection(ModelSection):
             raise ValueError(
                 f"model '{ENSEMBLE}' and members go together: name a model, or list the members"
             )
-        asked = [*asked_of_training(self), *(["weights"] if self.weights else [])]
+        asked = [*asked_of_training(self), *(n for n in ("weights", "start") if getattr(self, n))]
         own = [
             key
             for key in ("input", "head_path", "output", "classes", "dtype")
@@ -236,7 +211,7 @@ class TeacherSection(ModelSection):
         if self.comes_trained and asked:
             raise ValueError(
                 f"it has weights and is not trained here, so {asked[0]} says nothing; leave "
-                "out one of them, or say weights_head: new if it is to be trained on"
+                "out one of them, or say start in place of weights if it is to be trained on"
             )
         if self.until and self.until.epoch and self.epochs and self.until.epoch > self.epochs:
             raise ValueError(f"until.epoch is {self.until.epoch} and it has {self.epochs} epochs")

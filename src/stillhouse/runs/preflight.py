@@ -154,18 +154,24 @@ def _check_directory_of_cache(job: Job) -> None:
 
 
 def networks_told(job: Job) -> list[str]:
-    """What has to be said of networks, a line each: parts of files that are read, frozen ones."""
+    """What has to be said of networks, a line each: files that are read, starts, frozen parts."""
     seed = job.recipe.seeds[0]
     learners = [
         ("student", job.student),
         *((f"peer {at}", network) for at, network in enumerate(job.peers.networks, start=1)),
     ]
     teachers = [(each.role, each.network) for each in job.teachers if not each.members]
-    found = [(role, network.weights_read(seed)) for role, network in (*teachers, *learners)]
+    both = (*teachers, *learners)
+    begun = [
+        f"{role}: {network.origin.line(network.section.lr_scale)}"
+        for role, network in both
+        if network.origin is not None
+    ]
+    found = [(role, net.weights_read(seed)) for role, net in both if net.origin is None]
     read = [f"{role}: {part}" for role, part in found if part is not None and not part.whole]
     learners = [*((role, network) for role, network in teachers if not network.given), *learners]
     frozen = [network.learning(seed, who=role) for role, network in learners]
-    return [*read, *(line for line in frozen if line is not None)]
+    return [*read, *begun, *(line for line in frozen if line is not None)]
 
 
 @dataclass(frozen=True)

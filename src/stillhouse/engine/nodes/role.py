@@ -68,6 +68,8 @@ class Role(Node):
         self.aliases = dict(aliases or {})
         self.frozen = as_names(frozen)
         self.output = output
+        self.lr_scales: Mapping[nn.Parameter, float] = {}
+        """Of parameters that learn at a share of the rate (see `Stage.slowed`)."""
         self._asked: frozenset[str] = frozenset()
         self._taps: Taps | None = None
         self._taps_of: dict[str, str] = {}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
-from stillhouse.errors import WeightsError, nearest
+from stillhouse.errors import WeightsError, WeightsMisfit, nearest
 from stillhouse.models.weight_files.by_packages import renamed_by_packages
 from stillhouse.models.weight_files.expected import Expected
 from stillhouse.models.weight_files.naming import Naming, loose, namings, overlap
@@ -40,6 +40,7 @@ class LoadedWeights:
         prefix: that its names bear.
         left: names of the file that were not taken.
         new_head: path of the classifier that was not taken.
+        fresh: names of the module that were not taken, with those of further classifiers.
     """
 
     file: Path
@@ -47,6 +48,7 @@ class LoadedWeights:
     prefix: str = ""
     left: tuple[str, ...] = ()
     new_head: str | None = None
+    fresh: tuple[str, ...] = ()
 
     @property
     def whole(self) -> bool:
@@ -94,8 +96,9 @@ def load_weights(
         Which part of the file was read, and what was left.
 
     Raises:
-        WeightsError: the file is missing, damaged, of another kind, holds code, does not fit, fits
-            in more than one way, or holds values that are not finite; `module` is then as it was.
+        WeightsError: the file is missing, damaged, of another kind, holds code, does not fit (a
+            `WeightsMisfit`), fits in more than one way, or holds values that are not finite;
+            `module` is then as it was.
 
     >>> import tempfile
     >>> from safetensors.torch import save_file
@@ -128,7 +131,7 @@ def load_weights(
         fits = [way for way in (*ways, *asked) if not tried(way, model)]
         if not fits:
             best = max((*ways, *more), key=lambda way: overlap(way.naming, model.values))
-            raise WeightsError(_misfit(best, model, file))
+            raise WeightsMisfit(_misfit(best, model, file))
     found = _only(fits, model, file)
     faults = value_faults(found, model)
     if not faults:
@@ -136,9 +139,8 @@ def load_weights(
             faults = put(found, model)
             if faults:
                 raise WeightsError(_does_not_fit(file, model, faults))
-        return LoadedWeights(
-            file, found.state.key, prefix or found.naming.prefix, found.left, new_head
-        )
+        begun = prefix or found.naming.prefix
+        return LoadedWeights(file, found.state.key, begun, found.left, new_head, found.fresh)
     raise WeightsError(
         f"weights file '{file}' is not loaded into {type(module).__name__}: {'; '.join(faults)}. "
         "Take another checkpoint of the training"

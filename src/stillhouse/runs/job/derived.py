@@ -20,7 +20,8 @@ from stillhouse.recipes.derive import (
 )
 from stillhouse.recipes.networks import StudentSection
 from stillhouse.runs.job.data import JobData
-from stillhouse.runs.job.networks import Network, make_network, read_file
+from stillhouse.runs.job.networks import Network, make_network
+from stillhouse.runs.job.start import read_file
 from stillhouse.runs.job.teacher import Teacher
 from stillhouse.students import DerivedModel, depthwise, fresh_, low_rank, prune, thinner
 

@@ -120,6 +120,7 @@ class Job:
         """The student alone."""
         section = self.student.section
         stage = plain(student).freeze("student", section.frozen)
+        stage = self.student.slowed(stage, "student", student)
         stage = stage.headed("student", section.head_path)
         return reading(stage.with_task(self.task), "student", self.student_input)
 
@@ -138,7 +139,7 @@ class Job:
             kept = [path] if head == "shared" else []
         if self.method.needs_peers:
             stage = self.method.stage(student, list(start.peers), **options)
-            stage = self.peers.headed(stage)
+            stage = self.peers.headed(stage, start.peers)
         elif not self.method.needs_teacher:
             stage = self.method.stage(student, **options)
         else:
@@ -148,6 +149,7 @@ class Job:
         stage = stage.freeze("student", [*kept, *section.frozen]).headed(
             "student", section.head_path
         )
+        stage = self.student.slowed(stage, "student", student)
         stage = reading(stage, "student", self.student_input)
         return stage.completed(facts_of(self.data.train(start.seed))).with_task(self.task)
 

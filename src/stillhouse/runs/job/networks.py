@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -9,14 +10,13 @@ from torch import nn
 
 from stillhouse.engine.flags import held_in_eval
 from stillhouse.engine.frozen import frozen_parts, learning_told
-from stillhouse.engine.heads import find_head
 from stillhouse.engine.seeding import seeded
-from stillhouse.errors import ModelError, WeightsError
+from stillhouse.engine.stage import Stage
+from stillhouse.errors import ModelError
 from stillhouse.models import (
     LoadedWeights,
     build_model,
     comes_trained,
-    load_weights,
     weights_fingerprint,
 )
 from stillhouse.models.fresh import made_anew
@@ -28,6 +28,7 @@ from stillhouse.records.own_code import IMPORT, call_own, imported
 from stillhouse.runs.job.class_order import class_order, own_width, put_in_order
 from stillhouse.runs.job.data import JobData
 from stillhouse.runs.job.inputs import input_of, role_of
+from stillhouse.runs.job.start import Origin, built_name, origin_of, read_file
 from stillhouse.students.quantised import is_quantised, quantised
 from stillhouse.students.quantised.network import rounding_layers
 
@@ -89,10 +90,32 @@ class Network:
 
     def weights_read(self, seed: int) -> LoadedWeights | None:
         """Which part of its file is read; None where it has none."""
-        if self.section.weights is None:
+        if self.section.file is None:
             return None
         with seeded(seed, "network"):
             return read_file(self._new(), self.section)
+
+    @cached_property
+    def origin(self) -> Origin | None:
+        """What it starts from, where it learns on from weights of elsewhere."""
+        if self.section.start is None:
+            return None
+        with seeded(0, "network"):
+            module = self._new()
+        return origin_of(module, self.section, read_file(module, self.section), self.classes)
+
+    def slowed(self, stage: Stage, name: str, module: nn.Module) -> Stage:
+        """The stage in which what it started from learns at its share of the rate.
+
+        Args:
+            stage: in which it learns.
+            name: of its role there.
+            module: as it starts.
+        """
+        scale = self.section.lr_scale
+        if scale == 1 or self.origin is None:
+            return stage
+        return stage.slowed(name, self.origin.came(module), scale)
 
     def learning(self, seed: int, *, who: str) -> str | None:
         """A line that says which part of it learns; None where all of it does."""
@@ -148,6 +171,8 @@ class Network:
     @property
     def given(self) -> bool:
         """Whether it comes trained: with a weights file, as a module, or pretrained by name."""
+        if self.section.start is not None:
+            return False
         if self.section.weights is not None:
             return self.section.comes_trained
         if isinstance(self.source, nn.Module):
@@ -165,6 +190,8 @@ class Network:
             known["arguments"] = str(sorted(self.section.arguments.items()))
         if self.section.frozen:
             known["named frozen"] = ", ".join(self.section.frozen)
+        if self.section.lr_scale != 1:
+            known["lr_scale"] = f"lr_scale {self.section.lr_scale:.17g}"
         if self.source is None and not self.section.model.startswith(IMPORT):
             return known
         return {"code": module_identity(module), **known}
@@ -191,7 +218,7 @@ class Network:
             own = imported(self.section.model, allow=self.allow_imports)
             return _made_by(own, self.section.model.removeprefix(IMPORT), self._offers)
         return build_model(
-            self.section.model,
+            built_name(self.section),
             classes=self.classes,
             channels=self.channels,
             size=self.size,
@@ -206,30 +233,6 @@ class Network:
             **dict.fromkeys(("channels", "in_channels", "in_chans"), self.channels),
             "size": self.size,
         }
-
-
-def read_file(module: nn.Module, section: ModelSection) -> LoadedWeights | None:
-    """Copy the weights of a section's file into its network; nothing where it has none.
-
-    Raises:
-        WeightsError: with the role, what was asked and what exists.
-    """
-    if section.weights is None:
-        return None
-    new_head = None
-    if section.weights_head == "new":
-        new_head = section.head_path or find_head(module, who=section.model)
-    try:
-        return load_weights(
-            module,
-            section.weights,
-            key=section.weights_key,
-            prefix=section.weights_prefix,
-            new_head=new_head,
-        )
-    except WeightsError as error:
-        role = type(section).__name__.removesuffix("Section").lower()
-        raise WeightsError(f"{role}: {error}") from error
 
 
 def check_ranges_follow(network: nn.Module, frozen: Sequence[str], *, who: str) -> None:

@@ -31,9 +31,15 @@ class Peers:
             for at, network in enumerate(self.networks, start=1)
         ]
 
-    def headed(self, stage: Stage) -> Stage:
-        """The stage with the classifiers that the recipe names, and what it freezes."""
-        for at, network in enumerate(self.networks, start=1):
+    def headed(self, stage: Stage, modules: Sequence[nn.Module]) -> Stage:
+        """The stage with the classifiers that the recipe names, what it freezes and what it slows.
+
+        Args:
+            stage: in which they learn.
+            modules: the peers, as they were made.
+        """
+        for at, (network, module) in enumerate(zip(self.networks, modules, strict=True), start=1):
+            stage = network.slowed(stage, f"peer{at}", module)
             stage = stage.freeze(f"peer{at}", network.section.frozen)
             stage = stage.headed(f"peer{at}", network.section.head_path)
         return stage
@@ -59,8 +65,8 @@ def check_apart(student: nn.Module, peers: Sequence[nn.Module]) -> None:
         if twin != name:
             raise ModelError(
                 f"{name} starts with the very weights of {twin}, so they have nothing to tell "
-                "each other; leave its weights out, name another network, or give a function "
-                "that makes a fresh one"
+                "each other; leave its weights or start out, name another network, or give a "
+                "function that makes a fresh one"
             )
 
 

@@ -103,16 +103,21 @@ class Teacher:
 
     def stage(self, module: nn.Module, teacher: nn.Module | None = None) -> Stage:
         """How it is trained: alone or by its method."""
-        method, frozen = self.section.method, self.section.frozen
+        method = self.section.method
         if method is None:
             stage = replace(plain(module), name=f"{self.role} alone")
-            return self._reading(stage.freeze("student", frozen))
+            return self._reading(self._learning(stage, module))
         if teacher is None or self.teacher is None:
             stage = find_method(method.name).stage(module, **method.settings())
         else:
             stage = find_method(method.name).stage(module, teacher, **method.settings())
             stage = reading(stage, "teacher", self.teacher.input)
-        return self._reading(stage.freeze("student", frozen))
+        return self._reading(self._learning(stage, module))
+
+    def _learning(self, stage: Stage, module: nn.Module) -> Stage:
+        """The stage with what does not learn, and what learns at a share of the rate."""
+        stage = stage.freeze("student", self.section.frozen)
+        return self.network.slowed(stage, "student", module)
 
     def _reading(self, stage: Stage) -> Stage:
         stage = stage.known_as("student", self.role)

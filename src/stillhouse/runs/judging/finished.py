@@ -58,7 +58,8 @@ def _behind_name(network: Network, seed: int) -> Mapping[str, Any]:
     """What may change of a network under the same name: an object, a file, code of one's own."""
     section = network.section
     named = network.source is None and not section.model.startswith(IMPORT)
-    return {} if named and section.weights is None else network.identity(seed)
+    untouched = section.weights is None and section.start is None
+    return {} if named and untouched else network.identity(seed)
 
 
 def checksums(out: Path) -> dict[str, str]:

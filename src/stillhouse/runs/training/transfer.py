@@ -187,7 +187,7 @@ def _maker(job: Job, seed: int) -> Maker:
         return make_maker({"name": name, "table": _real_images(job.data)})
     if name == ADI:
         file = {"weights": settings.pop("weights"), "weights_head": "file"}
-        update = {**file, "weights_key": None, "weights_prefix": None}
+        update = {**file, "weights_key": None, "weights_prefix": None, "start": None}
         given = job.student.section.model_copy(update=update)
         student = replace(job.student, section=given).make(seed)
         return make_maker({**settings, "student": behind(job.student_input, student)})

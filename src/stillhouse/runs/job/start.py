@@ -1,0 +1,119 @@
+"""What a network starts from: which part of it came from elsewhere, and which is new here."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from stillhouse.engine.heads import distilled_beside, find_head, heads_beside
+from stillhouse.errors import ModelError, WeightsError, WeightsMisfit
+from stillhouse.models import LoadedWeights, comes_trained, load_weights
+from stillhouse.models.given import Scripted
+from stillhouse.recipes.networks import ModelSection
+from stillhouse.recipes.weights import PRETRAINED
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the weights of a network that learns on come from.
+
+    Args:
+        told: the file or the package, and which classifier is new.
+        new: paths of the modules that start fresh, its classifiers; empty where all of it came.
+    """
+
+    told: str
+    new: tuple[str, ...]
+
+    def came(self, network: nn.Module) -> list[nn.Parameter]:
+        """The parameters that came from elsewhere, each once; not what a new part has, too.
+
+        >>> net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 3))
+        >>> [tuple(p.shape) for p in Origin("weights of a.pt", ("1",)).came(net)]
+        [(2, 2), (2,)]
+        """
+        new = {
+            id(parameter)
+            for name, parameter in _inner(network).named_parameters(remove_duplicate=False)
+            if any(name.startswith(f"{path}.") for path in self.new)
+        }
+        return [p for p in network.parameters() if id(p) not in new]
+
+    def line(self, scale: float) -> str:
+        """What is said of it before anything is trained."""
+        kept = "" if self.new else ", its classifier too (weights_head: new starts a fresh one)"
+        rate = "" if scale == 1 else f"; what came from there learns at {scale:g} of the rate"
+        return f"starts from {self.told}{kept}{rate}"
+
+
+def _inner(network: nn.Module) -> nn.Module:
+    """What names were read of; a network of TorchScript lies inside another module."""
+    return network.script if isinstance(network, Scripted) else network
+
+
+def built_name(section: ModelSection) -> str:
+    """The name by which a network is built, with the weights of its package or without."""
+    return f"{section.model}:{PRETRAINED}" if section.start == PRETRAINED else section.model
+
+
+def origin_of(
+    module: nn.Module, section: ModelSection, read: LoadedWeights | None, classes: int
+) -> Origin:
+    """Where a network's start comes from.
+
+    Args:
+        module: as it starts.
+        section: that says where from.
+        read: of its file; None where its package gave the weights.
+        classes: that it tells apart.
+    """
+    if read is not None:
+        return Origin(str(read), tuple(dict.fromkeys(n.rpartition(".")[0] for n in read.fresh)))
+    name = built_name(section)
+    if comes_trained(name, classes):
+        return Origin(f"the weights of {name}", ())
+    head = section.head_path or find_head(module, who=section.model)
+    found = [head, distilled_beside(module, head), *heads_beside(module, head)]
+    new = tuple(dict.fromkeys(path for path in found if path is not None))
+    said = f"with a new classifier ({', '.join(new)}), which has to be trained"
+    return Origin(f"the weights of {name} {said}", new)
+
+
+def read_file(module: nn.Module, section: ModelSection) -> LoadedWeights | None:
+    """Copy the weights of a section's file into its network; nothing where it has none.
+
+    Of a start, the classifier stays as it is where the file has none for these classes.
+
+    Raises:
+        WeightsError: with the role, what was asked and what exists.
+    """
+    if section.file is None:
+        return None
+    file = section.file
+    try:
+        if section.weights_head == "new":
+            return _read(file, module, section, _head(module, section))
+        try:
+            return _read(file, module, section)
+        except WeightsMisfit as misfit:
+            if section.start is None:
+                raise
+            try:
+                head = _head(module, section)
+            except ModelError:
+                raise misfit from None
+            return _read(file, module, section, head)
+    except WeightsError as error:
+        role = type(section).__name__.removesuffix("Section").lower()
+        raise WeightsError(f"{role}: {error}") from error
+
+
+def _head(module: nn.Module, section: ModelSection) -> str:
+    return section.head_path or find_head(module, who=section.model)
+
+
+def _read(
+    file: Path, module: nn.Module, section: ModelSection, new_head: str | None = None
+) -> LoadedWeights:
+    key, prefix = section.weights_key, section.weights_prefix
+    return load_weights(module, file, key=key, prefix=prefix, new_head=new_head)
