@@ -27,7 +27,7 @@ def test_peers_are_names_sections_or_how_many() -> None:
 def test_what_is_written_out_says_the_same(peers: object) -> None:
     recipe = make_recipe({**DML, "peers": peers})
     written = yaml.safe_load(yaml.safe_dump(resolved(recipe)))
-    file = {"weights", "weights_key", "weights_prefix", "weights_head"}
+    file = {"weights", "weights_key", "weights_prefix", "weights_head", "start", "lr_scale"}
     keys = {"model", "head_path", "output", "arguments", "frozen", *file}
     assert all(set(each) == keys for each in written["peers"])
     assert make_recipe(written) == recipe

@@ -1,18 +1,25 @@
 """Where the weights of a network come from: none, a file that it is taken from, or its start."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from stillhouse.models.catalogue import OTHERS
-from stillhouse.recipes.section import Section
+from stillhouse.recipes.section import Section, Share
 
 ENSEMBLE = "ensemble"
 """The model of a teacher that is several networks."""
 
 PRETRAINED = "pretrained"
 """The start of a network with the weights that its own package has for it."""
+
+
+def _written(value: Any) -> Any:
+    """A path as text, of which one word is none: a file of that name is ``./pretrained``."""
+    if not isinstance(value, Path):
+        return value
+    return f"./{value}" if value == Path(PRETRAINED) else str(value)
 
 
 class WeightsSection(Section):
@@ -33,8 +40,8 @@ class WeightsSection(Section):
     weights_key: str | None = None
     weights_prefix: str | None = None
     weights_head: Literal["file", "new"] = "file"
-    start: Literal["pretrained"] | Path | None = None
-    lr_scale: Annotated[float, Field(gt=0, le=1)] = 1.0
+    start: Annotated[str, Field(min_length=1), BeforeValidator(_written)] | None = None
+    lr_scale: Share = 1.0
 
     @model_validator(mode="after")
     def _of_one_origin(self) -> Self:
@@ -84,7 +91,9 @@ class WeightsSection(Section):
     @property
     def file(self) -> Path | None:
         """The file or folder that its weights, or those of its start, are read from."""
-        return self.start if isinstance(self.start, Path) else self.weights
+        if self.start is None:
+            return self.weights
+        return None if self.start == PRETRAINED else Path(self.start)
 
     @property
     def comes_trained(self) -> bool:

@@ -100,8 +100,9 @@ def read_file(module: nn.Module, section: ModelSection) -> LoadedWeights | None:
                 raise
             try:
                 head = _head(module, section)
-            except ModelError:
-                raise misfit from None
+            except ModelError:  # where it is, nobody knows but the user
+                said = f"{misfit}; name its classifier, too (head_path: PATH)"
+                raise WeightsError(said) from None
             return _read(file, module, section, head)
     except WeightsError as error:
         role = type(section).__name__.removesuffix("Section").lower()
