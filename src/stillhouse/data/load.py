@@ -59,12 +59,13 @@ def load(
     limit: int | None = None,
     split_seed: int = 0,
     allow_download: bool = True,
+    labelled: bool = True,
 ) -> Splits:
     """Read a source, check it, and carve the splits that it does not have.
 
     First test is carved, then validation from the rest, then train is limited: so test does not
-    depend on `validation`, and neither depends on `limit`. All three are stratified. Splits that
-    the source has of its own are taken as they are.
+    depend on `validation`, and neither depends on `limit`. All three are stratified, or drawn by
+    row where there are no labels. Splits that the source has of its own are taken as they are.
 
     Args:
         source: see `source_names()`; an existing `Splits` is given back (with `limit` applied).
@@ -77,6 +78,8 @@ def load(
         split_seed: of the three draws. Keep it when only the run's seed changes, otherwise runs
             have different test rows.
         allow_download: whether `hf:org/name` may be fetched from the Hugging Face hub.
+        labelled: whether labels are read; without them a folder of images will do, the tables have
+            labels `[N, 0]`, and there are no classes.
 
     Returns:
         Three tables of one kind; the names of the classes; a fingerprint of all of it.
@@ -90,7 +93,7 @@ def load(
     """
     if isinstance(source, Splits):
         return source if limit is None else source.limited(limit, split_seed)
-    found = find(source, image, label, allow_download)
+    found = find(source, image, label, allow_download, labelled=labelled)
     rest, tested = found.parts["train"], found.parts.get("test")
     if tested is None:
         rest, tested = _carve(rest, test, 3 * split_seed + _TEST, "test", found.classes)

@@ -1,4 +1,8 @@
-"""Stratified splits: which rows go where, the same on every platform and numpy version."""
+"""Stratified splits: which rows go where, the same on every platform and numpy version.
+
+Rows whose labels are no classes (none at all, or numbers with a fraction) are of one kind: which of
+them are drawn is decided by the seed alone.
+"""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -30,7 +34,8 @@ def stratified_split(
     change between versions.
 
     Shapes:
-        labels: `[N]` integers from 0; returns kept `[N - n]` and carved `[n]`, int64, sorted.
+        labels: `[N]` integers from 0, or `[N, ...]` that are no classes; returns kept `[N - n]`
+        and carved `[n]`, int64, sorted.
 
     Args:
         labels: the class of each row.
@@ -50,9 +55,15 @@ def stratified_split(
     >>> len(kept), torch.bincount(torch.tensor([0, 1] * 10)[carved]).tolist()
     (16, [2, 2])
     """
+    if part and len(labels) < 2:
+        raise DataError(
+            f"{what} needs at least 2 rows, one to give and one to keep, and there is one only. "
+            f"Add rows, or bring {what} as a split of its own{WITHOUT.get(what, '')}"
+        )
     share, total = _share(part, len(labels), what)
     if total == 0:
         return torch.arange(len(labels)), torch.zeros(0, dtype=torch.int64)
+    labels = _kinds(labels)
     per_class = torch.bincount(labels).tolist()
     names = classes or [str(number) for number in range(len(per_class))]
     small = [f"'{names[c]}' ({n} row)" for c, n in enumerate(per_class) if n == 1]
@@ -81,7 +92,8 @@ def stratified_limit(labels: Tensor, n: int, seed: int) -> Tensor:
     limit takes nearly a subset of a larger one.
 
     Shapes:
-        labels: `[N]` integers from 0; returns `[min(n, N)]` int64, sorted.
+        labels: `[N]` integers from 0, or `[N, ...]` that are no classes; returns `[min(n, N)]`
+        int64, sorted.
 
     Args:
         labels: the class of each row.
@@ -95,6 +107,7 @@ def stratified_limit(labels: Tensor, n: int, seed: int) -> Tensor:
     >>> len(rows), int((rows >= 90).sum())
     (10, 1)
     """
+    labels = _kinds(labels)
     per_class = torch.bincount(labels).tolist()
     present = sum(1 for count in per_class if count)
     if n < present:
@@ -111,6 +124,13 @@ def stratified_limit(labels: Tensor, n: int, seed: int) -> Tensor:
             counts[int(np.argmax(counts))] -= 1
             counts[c] = 1
     return _first_of_each(labels, counts, keys[: len(labels)])[1]
+
+
+def _kinds(labels: Tensor) -> Tensor:
+    """The class of each row; one for all where labels are no classes."""
+    if labels.ndim == 1 and not labels.is_floating_point():
+        return labels
+    return torch.zeros(len(labels), dtype=torch.int64)
 
 
 def _share(part: float | int, rows: int, what: str) -> tuple[Fraction, int]:

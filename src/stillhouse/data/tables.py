@@ -44,7 +44,7 @@ class ImageTable:
 
     Shapes:
         images: `[N, H, W, C]` uint8, contiguous; labels: `[N]` int64, or float32 `[N, ...]`
-            for a task of numbers.
+            for a task of numbers, `[N, 0]` where rows have none.
 
     Raises:
         DataError: another type or shape, or lengths that differ.

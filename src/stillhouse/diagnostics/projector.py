@@ -9,8 +9,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from stillhouse.diagnostics.representations import linear_cka, mean_correlation
 from stillhouse.engine.diagnostics import Diagnostic
+from stillhouse.representations.likeness import linear_cka, mean_correlation
 
 
 def singular_values(weight: Tensor) -> Tensor:

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stillhouse.bridges.shapes import as_map
-from stillhouse.diagnostics.representations import linear_cka
 from stillhouse.pairing.levels import Level, heard_maps, levels
+from stillhouse.representations.likeness import linear_cka
 
 POSITIONS = 4
 """Maps are averaged to at most so many positions each way before they are compared."""

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from stillhouse.data.pixels import channels_come_first
-from stillhouse.data.sources.labelled_splits import SourceSplits, number_labels
+from stillhouse.data.sources.labelled_splits import SourceSplits, number_labels, unlabelled
 from stillhouse.data.tables import ImageTable
 from stillhouse.errors import DataError
 
@@ -19,11 +19,12 @@ NAMES = {
 }
 
 
-def read_arrays(path: Path) -> SourceSplits:
+def read_arrays(path: Path, *, labelled: bool = True) -> SourceSplits:
     """Read `train_images`/`train_labels`, `x_train`/`y_train` or `images`/`labels` and the like.
 
     The same with `val` and `test`; images are uint8 `[N, H, W]` or `[N, H, W, C]`, labels `[N]` or
-    `[N, 1]`, whole numbers or text. Pickled arrays are never loaded.
+    `[N, 1]`, whole numbers or text. Pickled arrays are never loaded. Where no labels are read
+    (``labelled=False``), none need to be there.
 
     Raises:
         DataError: not an .npz file, names that are not there, images of another type or shape,
@@ -34,6 +35,8 @@ def read_arrays(path: Path) -> SourceSplits:
     for split, pairs in NAMES.items():
         for image_name, label_name in pairs:
             if image_name in arrays or label_name in arrays:
+                if not labelled and image_name in arrays:
+                    arrays[label_name] = unlabelled(len(arrays[image_name]))
                 images[split], raw[split] = _pair(path, arrays, image_name, label_name)
                 break
     if "train" not in images:

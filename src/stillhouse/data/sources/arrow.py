@@ -12,7 +12,7 @@ import numpy as np
 
 from stillhouse.data.sources.columns import Columns, has_bytes, is_text
 from stillhouse.data.sources.files import open_regular
-from stillhouse.data.sources.labelled_splits import SourceSplits, number_labels
+from stillhouse.data.sources.labelled_splits import SourceSplits, number_labels, unlabelled
 from stillhouse.data.sources.pictures import picture_tables
 from stillhouse.errors import DataError
 from stillhouse.records.file_hashes import file_hashes
@@ -128,6 +128,9 @@ def _labels(pieces: Sequence[Piece]) -> np.ndarray:
 
     read = []
     for piece in pieces:
+        if piece.columns.label is None:
+            read.append(unlabelled(len(piece.table)))
+            continue
         column = piece.table.column(piece.columns.label)
         if column.null_count:
             row = pc.index(pc.is_null(column), True).as_py()

@@ -19,14 +19,19 @@ LABEL_NAMES = (
 
 @dataclass(frozen=True)
 class Columns:
-    """The two columns that are read, and the names of the classes where the file has them."""
+    """The columns that are read, and the names of the classes where the file has them.
+
+    ``label`` is None where no labels are read.
+    """
 
     image: str
-    label: str
+    label: str | None
     classes: tuple[str, ...] | None
 
 
-def choose_columns(schema: Any, file: str, image: str | None, label: str | None) -> Columns:
+def choose_columns(
+    schema: Any, file: str, image: str | None, label: str | None, *, labelled: bool = True
+) -> Columns:
     """Choose the columns of one file or dataset by their types.
 
     The image column is the only one whose type is a struct with `bytes` (as Hugging Face writes
@@ -38,6 +43,7 @@ def choose_columns(schema: Any, file: str, image: str | None, label: str | None)
         file: how messages name the file.
         image: the image column, where the user named it (recipe key `data.image`).
         label: the label column, where the user named it (recipe key `data.label`).
+        labelled: whether labels are read at all.
 
     Raises:
         DataError: a named column that is not there or cannot be what it should; no candidate or
@@ -49,6 +55,8 @@ def choose_columns(schema: Any, file: str, image: str | None, label: str | None)
     structs = [name for name, kind in types.items() if has_bytes(kind)]
     raw = [name for name, kind in types.items() if _is_raw(kind)]
     chosen = _choose("image", image, structs or raw, structs + raw, types, file)
+    if not labelled:
+        return Columns(chosen, None, None)
     labels = [name for name, kind in types.items() if pa.types.is_integer(kind) or is_text(kind)]
     preferred = [name for name in LABEL_NAMES if name in labels][:1]
     target = _choose("label", label, preferred or labels, labels, types, file)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from stillhouse.data.sources.arrays import read_arrays, read_digits
-from stillhouse.data.sources.folder import read_folder
+from stillhouse.data.sources.folder import read_folder, read_images
 from stillhouse.data.sources.hugging_face import (
     files_of,
     is_saved,
@@ -35,6 +35,7 @@ SOURCES = (
     ("<folder of save_to_disk>", "what datasets wrote"),
     ("<folder of .tar>", "WebDataset: train-*.tar with 0001.jpg, 0001.cls, ..."),
     ("<folder of class folders>", "<class>/<image>, or train/<class>/<image> and test/, val/"),
+    ("<folder of images>", "for a task without labels: images at any depth, maybe below train/"),
     (
         "<file>.npz",
         "train_images, train_labels, test_images, test_labels; or x_train, y_train, ...",
@@ -59,21 +60,27 @@ def source_names() -> tuple[tuple[str, str], ...]:
 
 
 def find(
-    source: Any, image: str | int | None, label: str | int | None, allow_download: bool
+    source: Any,
+    image: str | int | None,
+    label: str | int | None,
+    allow_download: bool,
+    *,
+    labelled: bool = True,
 ) -> SourceSplits:
-    """Recognise and read a source.
+    """Recognise and read a source; without its labels where it is not to be ``labelled``.
 
     Raises:
         DataError: nothing of this name, or what the source refuses.
     """
     if isinstance(source, str | Path):
-        return _find_named(source, _name(image), _name(label), allow_download)
+        found = _find_named(source, _name(image), _name(label), allow_download, labelled)
+        return found if labelled else found.without_labels()
     datasets = _by_split(source)
     if all(is_table(dataset) for dataset in datasets.values()):
         name = type(source if is_table(source) else datasets["train"]).__name__
         loaded = source if is_table(source) else datasets
-        return read_loaded(name, loaded, _name(image), _name(label))
-    return read_datasets(datasets, image, label)
+        return read_loaded(name, loaded, _name(image), _name(label), labelled=labelled)
+    return read_datasets(datasets, image, label, labelled=labelled)
 
 
 def _by_split(source: Any) -> dict[str, Any]:
@@ -108,36 +115,42 @@ def _name(key: str | int | None) -> str | None:
 
 
 def _find_named(
-    source: str | Path, image: str | None, label: str | None, allow_download: bool
+    source: str | Path,
+    image: str | None,
+    label: str | None,
+    allow_download: bool,
+    labelled: bool,
 ) -> SourceSplits:
     if source == "digits":
         _refuse_columns("digits", image, label)
         return read_digits()
     if isinstance(source, str) and source.startswith(HUB):
-        return _of_hub(source, image, label, allow_download)
+        return _of_hub(source, image, label, allow_download, labelled)
     path = at_home(source)
     if not str(source) or not path.exists():
         raise DataError(_nothing_there(str(source), path))
     if path.is_dir() and is_saved(path):
-        return read_saved(path, image, label)
+        return read_saved(path, image, label, labelled=labelled)
     if is_synthesis(path):
         _refuse_columns(str(source), image, label)
         return read_synthesis(path)
     for suffix, read in ((".parquet", read_parquet), (".tar", read_tars)):
         if (path.is_file() and path.suffix == suffix) or (path.is_dir() and files_of(path, suffix)):
-            return read(path, image, label)
+            return read(path, image, label, labelled=labelled)
     if path.is_file() and path.suffix.lower() in LISTINGS:
-        return read_listing(path, image, label)
+        return read_listing(path, image, label, labelled=labelled)
     _refuse_columns(str(source), image, label)
     if path.is_dir():
-        return read_folder(path)
+        return read_folder(path) if labelled else read_images(path)
     if path.suffix == ".npz" and path.is_file():
-        return read_arrays(path)
+        return read_arrays(path, labelled=labelled)
     kind = "file" if path.is_file() else "pipe, socket or device"
     raise DataError(f"the {kind} {path} is none of .parquet, .tar, .csv, .tsv and .npz.{_forms()}")
 
 
-def _of_hub(source: str, image: str | None, label: str | None, allow: bool) -> SourceSplits:
+def _of_hub(
+    source: str, image: str | None, label: str | None, allow: bool, labelled: bool
+) -> SourceSplits:
     name = source.removeprefix(HUB)
     if not _HUB_NAME.fullmatch(name):
         raise DataError(f"'{source}' names no data set of the Hugging Face hub: hf:org/name")
@@ -146,7 +159,7 @@ def _of_hub(source: str, image: str | None, label: str | None, allow: bool) -> S
             f"'{source}' is a data set of the Hugging Face hub, and a download is not allowed; "
             f"allow it or give a folder.{_forms()}"
         )
-    return read_hub(name, image, label)
+    return read_hub(name, image, label, labelled=labelled)
 
 
 def _nothing_there(source: str, path: Path) -> str:

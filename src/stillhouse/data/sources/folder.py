@@ -1,4 +1,7 @@
-"""A folder of class folders: `cats/*.jpg`, `dogs/*.jpg`, maybe under `train/` and `test/`."""
+"""A folder of class folders: `cats/*.jpg`, `dogs/*.jpg`, maybe under `train/` and `test/`.
+
+Or a folder of images of which nobody knows what they are: at any depth, maybe under the same.
+"""
 
 import hashlib
 import os
@@ -7,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import torch
 
 from stillhouse.data.sources.files import (
     LeftOut,
@@ -21,6 +25,7 @@ from stillhouse.data.sources.labelled_splits import (
     SourceSplits,
     number_labels,
     split_named,
+    unlabelled,
 )
 from stillhouse.data.sources.pictures import picture_tables
 from stillhouse.errors import DataError
@@ -95,6 +100,48 @@ def read_folder(folder: Path) -> SourceSplits:
     labels_of, classes = number_labels(raw, lambda split, row: images[split].where(row))
     tables = picture_tables(images, labels_of)
     return SourceSplits(folder.resolve().name, tables, classes, _notes(folder, left, deeper))
+
+
+def read_images(folder: Path) -> SourceSplits:
+    """Read images at every depth, without labels: names of folders mean nothing, save splits.
+
+    Folders `train`, `test` and `validation` in it are splits; without `train` all images are that.
+
+    Raises:
+        DataError: no images, folders besides `train` that are no split, damaged images.
+    """
+    left, images, inside = LeftOut(), {}, 0
+    for split, root in _unlabelled_splits(folder).items():
+        names = [os.path.join(root.relative_to(folder), name) for name in image_files(root, left)]
+        if not names:
+            others = f" (it has {left}, which are not read)" if left else ""
+            raise DataError(
+                f"{root} has no image{others}; wanted is a folder of images, at any depth. Read is "
+                "what Pillow decodes: .png, .jpg, .webp, .tif, .gif, ..."
+            )
+        inside += sum(os.sep in os.path.relpath(name, root.relative_to(folder)) for name in names)
+        images[split] = FileImages(folder, names)
+    notes = [f"{folder}: left out are {left}"] if left else []
+    if inside:
+        notes.append(f"{folder}: {inside:,} images lie in folders, whose names are not read as "
+                     "labels: this task has none")  # fmt: skip
+    none = {split: torch.from_numpy(unlabelled(len(part))) for split, part in images.items()}
+    tables = picture_tables(images, none)
+    return SourceSplits(folder.resolve().name, tables, (), tuple(notes))
+
+
+def _unlabelled_splits(folder: Path) -> dict[str, Path]:
+    """The folder of each split; the folder itself is train where none inside is called so."""
+    places = folders_in(folder, LeftOut())
+    if not any(split_named(place.name) == "train" for place in places):
+        return {"train": folder}
+    loose = [entry for entry in image_files(folder, LeftOut()) if os.sep not in entry]
+    if loose:
+        raise DataError(
+            f"{folder} has the folder train, so its folders are splits; {len(loose):,} images lie "
+            f"beside it ({shown(loose[0])}, ...): move them into a split, or away"
+        )
+    return _splits(folder, LeftOut())
 
 
 def _splits(folder: Path, left: LeftOut) -> dict[str, Path]:

@@ -69,7 +69,9 @@ def split_files(source: Path, suffix: str) -> dict[str, list[Path]]:
     return splits or {"train": odd}
 
 
-def read_parquet(source: Path, image: str | None, label: str | None) -> SourceSplits:
+def read_parquet(
+    source: Path, image: str | None, label: str | None, *, labelled: bool = True
+) -> SourceSplits:
     """Read parquet files, of the splits that `split_files` finds.
 
     The encoded images are held in memory as long as they are needed: data larger than memory is
@@ -79,6 +81,7 @@ def read_parquet(source: Path, image: str | None, label: str | None) -> SourceSp
         source: a folder, or one file.
         image: the image column, where it is not the only one.
         label: the label column, where it is not the only one.
+        labelled: whether labels are read at all.
 
     Raises:
         DataError: a file that is not parquet, columns that are missing or not clear; what
@@ -89,20 +92,21 @@ def read_parquet(source: Path, image: str | None, label: str | None) -> SourceSp
     for split in sorted(splits, key=SPLITS.index):
         pieces[split] = []
         for path in splits[split]:
-            pieces[split].append(_read(path, image, label))
+            pieces[split].append(_read(path, image, label, labelled))
             columns = pieces[split][0].columns
             image, label = columns.image, columns.label  # the first file decides for all
     return found_in_arrow(source.stem if source.is_file() else source.resolve().name, pieces)
 
 
-def _read(path: Path, image: str | None, label: str | None) -> Piece:
+def _read(path: Path, image: str | None, label: str | None, labelled: bool) -> Piece:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         schema: Any = pq.read_schema(path)
-        columns = choose_columns(schema, path.name, image, label)
-        table = pq.read_table(path, columns=[columns.image, columns.label], partitioning=None)
+        columns = choose_columns(schema, path.name, image, label, labelled=labelled)
+        wanted = [name for name in (columns.image, columns.label) if name is not None]
+        table = pq.read_table(path, columns=wanted, partitioning=None)
     except (pa.ArrowException, OSError) as error:
         raise DataError(
             f"{path} cannot be read as parquet ({str(error).splitlines()[0]}); it is damaged or "
@@ -111,7 +115,9 @@ def _read(path: Path, image: str | None, label: str | None) -> Piece:
     return Piece(path.name, table, columns)
 
 
-def read_hub(name: str, image: str | None, label: str | None) -> SourceSplits:
+def read_hub(
+    name: str, image: str | None, label: str | None, *, labelled: bool = True
+) -> SourceSplits:
     """Load `hf:org/name` with `datasets.load_dataset`; downloaded once, read from its cache.
 
     The splits train, validation (val, valid, dev, eval) and test are taken, others are left.
@@ -129,10 +135,12 @@ def read_hub(name: str, image: str | None, label: str | None) -> SourceSplits:
             "Check the name and the connection, or download its "
             "parquet files and give their folder"
         ) from error
-    return read_loaded(name, loaded, image, label)
+    return read_loaded(name, loaded, image, label, labelled=labelled)
 
 
-def read_saved(folder: Path, image: str | None, label: str | None) -> SourceSplits:
+def read_saved(
+    folder: Path, image: str | None, label: str | None, *, labelled: bool = True
+) -> SourceSplits:
     """Read what `save_to_disk` wrote; from disk, not through memory.
 
     Raises:
@@ -147,7 +155,8 @@ def read_saved(folder: Path, image: str | None, label: str | None) -> SourceSpli
             f"{folder} cannot be read as a data set that was saved by save_to_disk "
             f"({_first_line(error)}); save it again"
         ) from error
-    return read_loaded(folder.resolve().name, loaded, image, label, open_paths=False)
+    name = folder.resolve().name
+    return read_loaded(name, loaded, image, label, open_paths=False, labelled=labelled)
 
 
 def is_saved(folder: Path) -> bool:
@@ -157,7 +166,9 @@ def is_saved(folder: Path) -> bool:
     )
 
 
-def read_tars(source: Path, image: str | None, label: str | None) -> SourceSplits:
+def read_tars(
+    source: Path, image: str | None, label: str | None, *, labelled: bool = True
+) -> SourceSplits:
     """Read WebDataset archives: in each, files of one sample share their name up to the suffix.
 
     `datasets` unpacks them once into its cache. The label is `cls`, or the column that is named.
@@ -178,7 +189,7 @@ def read_tars(source: Path, image: str | None, label: str | None) -> SourceSplit
             f"{source} cannot be read as WebDataset archives ({_first_line(cause)}); each sample "
             "is an image and a label of one name: 0001.jpg, 0001.cls"
         ) from error
-    return read_loaded(source.stem, loaded, image, label, open_paths=False)
+    return read_loaded(source.stem, loaded, image, label, open_paths=False, labelled=labelled)
 
 
 def _first_line(error: BaseException) -> str:
@@ -197,7 +208,13 @@ def is_table(dataset: Any) -> bool:
 
 
 def read_loaded(
-    name: str, loaded: Any, image: str | None, label: str | None, *, open_paths: bool = True
+    name: str,
+    loaded: Any,
+    image: str | None,
+    label: str | None,
+    *,
+    open_paths: bool = True,
+    labelled: bool = True,
 ) -> SourceSplits:
     """Read a `Dataset`, a `DatasetDict` or a mapping of such; memory-mapped tables are not copied.
 
@@ -206,6 +223,7 @@ def read_loaded(
         loaded: of `datasets`.
         image, label: the columns, where they are not the only ones.
         open_paths: as of `found_in_arrow`.
+        labelled: whether labels are read at all.
 
     Raises:
         DataError: no split train, columns that are missing or not clear, and what
@@ -230,8 +248,9 @@ def read_loaded(
     for split in SPLITS:
         if split in splits:
             table = splits[split].with_format("arrow")[:]
-            columns = choose_columns(table.schema, f"{name} {split}", image, label)
+            where = f"{name} {split}"
+            columns = choose_columns(table.schema, where, image, label, labelled=labelled)
             image, label = columns.image, columns.label
-            pieces[split] = [Piece(f"{name} {split}", table, columns)]
+            pieces[split] = [Piece(where, table, columns)]
     notes = [f"{name}: left out are the splits {', '.join(others)}"] if others else []
     return found_in_arrow(name, pieces, open_paths=open_paths, notes=notes)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -33,6 +33,14 @@ class SourceSplits:
     classes: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
+    def without_labels(self) -> "SourceSplits":
+        """The same rows, of which nobody knows what they are; nothing left out."""
+        parts = {
+            split: replace(table, labels=torch.from_numpy(unlabelled(len(table))))
+            for split, table in self.parts.items()
+        }
+        return replace(self, parts=parts, classes=())
+
 
 def split_named(name: str) -> str | None:
     """The split that a folder, a file or a key is named after; None where it is none.
@@ -42,6 +50,15 @@ def split_named(name: str) -> str | None:
     """
     split = OTHER_NAMES.get(name.lower(), name.lower())
     return split if split in SPLITS else None
+
+
+def unlabelled(rows: int) -> np.ndarray:
+    """What stands in the place of labels where nobody reads any: nothing for each row, ``[N, 0]``.
+
+    >>> unlabelled(3).shape
+    (3, 0)
+    """
+    return np.zeros((rows, 0), dtype=np.float32)
 
 
 Where = Callable[[str, int], str]  # (split, row) -> the file and row, for messages
@@ -63,6 +80,7 @@ def number_labels(
     """Number the labels of all splits together, and check them.
 
     Text becomes classes in natural order; numbers are kept. The classes are those of `train`.
+    Rows that are `unlabelled` stay so, and there are no classes.
 
     Args:
         raw: for each split its labels `[N]`, whole numbers or text; `train` must be there.
@@ -82,6 +100,8 @@ def number_labels(
     for split, values in raw.items():
         if not len(values):
             raise DataError(f"{split} has no rows; every split needs at least one")
+    if all(values.shape[1:] == (0,) for values in raw.values()):
+        return {split: torch.from_numpy(values) for split, values in raw.items()}, ()
     text = [split for split, values in raw.items() if _is_text(values)]
     if text and len(text) < len(raw):
         rest = ", ".join(split for split in raw if split not in text)

@@ -12,6 +12,7 @@ from stillhouse.data.sources.labelled_splits import (
     SourceSplits,
     number_labels,
     split_named,
+    unlabelled,
 )
 from stillhouse.data.sources.pictures import picture_tables
 from stillhouse.errors import DataError, nearest
@@ -21,7 +22,9 @@ PATH_NAMES = ("image", "path", "file", "filename", "file_name", "image_path", "f
 SPLIT = "split"
 
 
-def read_listing(path: Path, image: str | None, label: str | None) -> SourceSplits:
+def read_listing(
+    path: Path, image: str | None, label: str | None, *, labelled: bool = True
+) -> SourceSplits:
     """Read images that a table names, beside their labels: one row each.
 
     Paths are relative to the folder of the table, or absolute. A column `split` (train, validation,
@@ -31,6 +34,7 @@ def read_listing(path: Path, image: str | None, label: str | None) -> SourceSpli
         path: the .csv or .tsv; its first line names the columns.
         image: the column of paths; the first that is called as in `PATH_NAMES`.
         label: the column of labels; the first that is called as in `LABEL_NAMES`.
+        labelled: whether labels are read at all.
 
     Raises:
         DataError: it cannot be read, columns that are missing or not clear, empty cells, and what
@@ -38,10 +42,13 @@ def read_listing(path: Path, image: str | None, label: str | None) -> SourceSpli
     """
     columns = _columns(path)
     names = _column(path, columns, image, PATH_NAMES, "image")
-    labels = _column(path, columns, label, LABEL_NAMES, "label")
+    labels = unlabelled(len(names))
+    if labelled:
+        labels = _column(path, columns, label, LABEL_NAMES, "label")
     if not names.dtype.kind == "O":
         raise DataError(f"{path}: the column of paths holds {names.dtype}; wanted is text")
-    _refuse_two_labels(path, names, labels)
+    if labelled:
+        _refuse_two_labels(path, names, labels)
     where_of = _splits(path, columns, len(names))
     images, raw, rows = {}, {}, {}
     for split in (each for each in SPLITS if each in where_of):

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import numpy as np
 import torch
@@ -44,6 +44,8 @@ class EncodedImages(Protocol):
 class DecodedOnRead:
     """A map-style dataset over encoded images: gives `(PIL image, label)`, decoded on each read.
 
+    The label is a number; an empty list where rows have none.
+
     ``differ`` names two images that differ in size; None where all have one.
     """
 
@@ -57,9 +59,9 @@ class DecodedOnRead:
     def __len__(self) -> int:
         return len(self.encoded)
 
-    def __getitem__(self, row: int) -> tuple["Image", int]:
+    def __getitem__(self, row: int) -> tuple["Image", Any]:
         picture = _open(self.encoded, row)
-        return _converted(picture, self.mode, self.encoded, row), int(self.labels[row])
+        return _converted(picture, self.mode, self.encoded, row), self.labels[row].tolist()
 
     def fingerprint(self) -> str:
         """Another text whenever an image, its order or the mode changed."""

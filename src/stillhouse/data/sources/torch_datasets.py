@@ -13,42 +13,53 @@ from torch.utils.data import IterableDataset
 
 from stillhouse.data.pixels import channels_of, is_image, is_picture, plain_picture, to_pixels
 from stillhouse.data.sources.columns import LABEL_NAMES
-from stillhouse.data.sources.labelled_splits import SourceSplits, number_labels
+from stillhouse.data.sources.labelled_splits import SourceSplits, number_labels, unlabelled
 from stillhouse.data.tables import SampleTable, fixed_seeds, image_bytes
 from stillhouse.errors import DataError
 
 IMAGE_NAMES = ("image", "images", "img", "pixel_values", "pixels", "jpg", "png")
+NO_LABEL = -1
+"""What a sample has in the place of a label that nobody reads."""
 Key = str | int | None
 """Where in a sample something is: a key, a position, or None where its form says so."""
 
 
 def read_datasets(
-    given: Mapping[str, Any], image: str | int | None = None, label: str | int | None = None
+    given: Mapping[str, Any],
+    image: str | int | None = None,
+    label: str | int | None = None,
+    *,
+    labelled: bool = True,
 ) -> SourceSplits:
     """Read the user's own datasets, one for each split.
 
     Every sample is read once: labels are what `__getitem__` gives, never what an attribute
     (`targets`) says, and the fingerprint covers all images. Afterwards images are read when needed.
     A sample is (image, label), a mapping, or a longer tuple of which `image` and `label` say where
-    they are. Images of Pillow of which some are grey and some are not become RGB.
+    they are. Images of Pillow of which some are grey and some are not become RGB. Where no labels
+    are read, a sample may be the image alone, and what comes after the image is left.
 
     Args:
         given: split -> dataset; `train` is there.
         image: the key or position of the image in a sample.
         label: the key or position of the label.
+        labelled: whether labels are read at all.
 
     Raises:
         DataError: not a map-style dataset, samples that are not as described, an image that is
             neither PIL, array nor tensor, a row that cannot be read, and what `number_labels`
             refuses.
     """
-    parts = {name: OwnSamples(name, dataset, image, label) for name, dataset in given.items()}
+    parts = {
+        name: OwnSamples(name, dataset, image, label, labelled=labelled)
+        for name, dataset in given.items()
+    }
     raw = {split: samples.read_through() for split, samples in parts.items()}
     _make_alike(parts)
     if len({samples.mode for samples in parts.values() if samples.mode}) > 1:
         for samples in parts.values():
             samples.mode = "RGB"
-    names, notes = _class_names(given["train"], raw["train"])
+    names, notes = _class_names(given["train"], raw["train"]) if labelled else (None, ())
     labels, classes = number_labels(raw, lambda split, row: parts[split].where(row), names)
     tables = {
         split: SampleTable(samples, labels[split], torch.arange(len(samples)))
@@ -112,7 +123,10 @@ class OwnSamples:
     ``differ`` names two that differ in size; a transform may mend both.
     """
 
-    def __init__(self, split: str, dataset: Any, image: Key = None, label: Key = None) -> None:
+    def __init__(
+        self, split: str, dataset: Any, image: Key = None, label: Key = None, *,
+        labelled: bool = True,
+    ) -> None:  # fmt: skip
         if _rows_of(dataset) is None:
             raise DataError(
                 f"the {split} dataset is a {type(dataset).__name__}; wanted is a map-style dataset "
@@ -121,6 +135,7 @@ class OwnSamples:
         if not _rows_of(dataset):
             raise DataError(f"the {split} dataset has no rows; every split needs at least one")
         self.split, self.dataset, self.keys = split, dataset, (image, label)
+        self.labelled = labelled
         self.mode: str | None = None
         self.unfit: str | None = None
         self.differ: str | None = None
@@ -139,8 +154,11 @@ class OwnSamples:
         except Exception as error:  # the user's code raises what it likes
             said = f"{type(error).__name__}: {error}"
             raise DataError(f"{self.where(row)} cannot be read: {said}") from error
-        image, label = _pair(sample, self.keys, self.where(row))
-        if self._labels and _label(label, self.where(row)) != self._labels[row]:
+        if not self.labelled:
+            image, label = _image(sample, self.keys[0], self.where(row)), NO_LABEL
+        else:
+            image, label = _pair(sample, self.keys, self.where(row))
+        if self.labelled and self._labels and _label(label, self.where(row)) != self._labels[row]:
             raise DataError(
                 f"{self.where(row)} had the label {self._labels[row]!r} and has {label!r} when it "
                 "is read again; a label must not be drawn at random: let it follow from the row"
@@ -162,7 +180,8 @@ class OwnSamples:
             for row in range(len(self)):
                 image, label = self[row]
                 where = self.where(row)
-                labels.append(_label(label, where))
+                if self.labelled:
+                    labels.append(_label(label, where))
                 if not is_image(image):
                     raise DataError(
                         f"{where}: the image is {_said(image)}; wanted is a PIL image, an array "
@@ -177,7 +196,7 @@ class OwnSamples:
         if modes:
             self.mode = "RGB" if "RGB" in modes else "L"
         self._mark = digest.hexdigest()
-        return _as_array(labels)
+        return _as_array(labels) if self.labelled else unlabelled(len(self))
 
     def fingerprint(self) -> str:
         """Another text whenever an image, its order or what becomes of it changed."""
@@ -219,6 +238,19 @@ def _pair(sample: Any, keys: tuple[Key, Key], where: str) -> tuple[Any, Any]:
         )
     image, label = (_of_sequence(sample, key, where) for key in keys)
     return image, label
+
+
+def _image(sample: Any, key: Key, where: str) -> Any:
+    """The image of a sample whose label is not asked for."""
+    if is_image(sample):
+        return sample
+    if isinstance(sample, Mapping):
+        return _of_mapping(sample, key, IMAGE_NAMES, "image", where)
+    if not isinstance(sample, Sequence) or isinstance(sample, str | bytes):
+        raise DataError(
+            f"{where} is {_said(sample)}; wanted is an image, (image, ...) or a mapping"
+        )
+    return _of_sequence(sample, 0 if key is None else key, where)
 
 
 def _of_mapping(

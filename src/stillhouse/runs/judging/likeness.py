@@ -13,7 +13,6 @@ from torch import Tensor
 from stillhouse.cache import nodes_before
 from stillhouse.cache.passes import running
 from stillhouse.data.batches import Batches
-from stillhouse.diagnostics.representations import head_cosine, linear_cka, mean_cosine
 from stillhouse.engine.diagnostics import Diagnostic, read_off
 from stillhouse.engine.dry_run import head_problem
 from stillhouse.engine.evaluate import gather
@@ -29,6 +28,7 @@ from stillhouse.errors import ModelError, WiringError
 from stillhouse.models.given import set_eval
 from stillhouse.pairing.paired import shown
 from stillhouse.records.files import Reading
+from stillhouse.representations.likeness import head_cosine, linear_cka, mean_cosine
 from stillhouse.runs.job.data import JobData
 from stillhouse.runs.training.stage_run import LAST, StageRun
 

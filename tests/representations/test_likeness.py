@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from stillhouse.diagnostics.representations import (
+from stillhouse.errors import WiringError
+from stillhouse.representations.likeness import (
     head_cosine,
     linear_cka,
     mean_correlation,
     mean_cosine,
 )
-from stillhouse.errors import WiringError
 
 
 def features(*shape: int, seed: int = 0) -> Tensor:
