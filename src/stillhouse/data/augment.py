@@ -10,6 +10,7 @@ from torch import Tensor
 from stillhouse.data.boxes import BOX_DRAWS, central_box, inside, random_boxes, resized
 from stillhouse.data.image_operations import random_affine, random_blur
 from stillhouse.data.policies import jitter, rand_augment, trivial_augment
+from stillhouse.data.resampling import cut_and_resized
 from stillhouse.data.views import uniform, uniforms
 from stillhouse.errors import DataError
 
@@ -25,11 +26,11 @@ ERASED_AREA, ERASED_RATIO = (0.02, 0.33), (0.3, 3.3)
 
 @dataclass(frozen=True)
 class Augment:
-    """What training images go through; evaluation only normalises.
+    """What training images go through; evaluation cuts the middle, if anything, and normalises.
 
     Args:
-        crop: pad by so many zero pixels, then cut the old size at a random place (4: the CIFAR
-            recipe of He et al., 2016). 0: none.
+        crop: pad by so many zero pixels, then cut the size that is shown at a random place (4: the
+            CIFAR recipe of He et al., 2016). 0: none.
         flip: mirror half of the images left to right.
         cutout: side of the square that is set to the mean (DeVries & Taylor, arXiv 1708.04552;
             16 for CIFAR-10, 8 for CIFAR-100 there). 0: none.
@@ -42,7 +43,7 @@ class Augment:
             are stronger than those that will be met, such as impressions. 1: none.
         mean, std: per channel, for images in [0, 1].
         resized_crop: cut a box of at least this share of the area, uniform up to the whole, and
-            show it as large as the image (Szegedy et al., arXiv 1409.4842; 0.08 there). Where ten
+            show it as large as all images (Szegedy et al., arXiv 1409.4842; 0.08 there). Where ten
             boxes do not fit, the largest in the middle. 0: none.
         aspect: width by height of that box is between 1 / aspect and aspect, uniform in the
             logarithm (4/3).
@@ -55,6 +56,9 @@ class Augment:
         trivial: one operation of TrivialAugmentWide (Müller & Hutter, arXiv 2103.10158).
         erase: share of images of which a box of 2 to 33 % is set to the mean (Zhong et al., arXiv
             1708.04896; 0.5 there). 0: none.
+        size: the side of what is shown, of images that are held larger. 0: as they are held.
+        resize: to this shorter side the images are brought before the middle of them is cut, in
+            evaluation and in training without ``resized_crop``, at a random place with ``crop``.
 
     Images are cropped and mirrored, then go through RandAugment or TrivialAugment, the jitter, what
     is fractional (turning to fading), normalisation, cutout and erasing. Turning, shifting and
@@ -86,6 +90,8 @@ class Augment:
     magnitude: int = 9
     trivial: bool = False
     erase: float = 0.0
+    size: int = 0
+    resize: int = 0
 
     @property
     def affine(self) -> bool:
@@ -128,12 +134,15 @@ class Augment:
         return bool(placed or self.of_colours or self.floating)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Normalise only; floats are not divided by 255.
+        """As evaluation sees them: the middle, normalised; floats are not divided by 255.
 
         Shapes:
             images: uint8 or float32 [B, H, W, C]; returns float32 [B, C, H, W] in channels_last
-            layout.
+            layout, of ``size`` where there is one.
         """
+        return self._normalised(self._scaled(images, self.size) if self.size else images)
+
+    def _normalised(self, images: Tensor) -> Tensor:
         white = 255 if images.dtype == torch.uint8 else 1
         scale = torch.tensor([1 / (white * s) for s in self.std], device=images.device)
         shift = torch.tensor(
@@ -152,15 +161,16 @@ class Augment:
         """
         moved = self._moved(self._resized(images, seed, index, view), seed, index, view)
         made = self._remade(self._recoloured(moved, seed, index, view), seed, index, view)
-        normal = self(made)
+        normal = self._normalised(made)
         if self.cutout:
             normal = self._cut(normal, seed, index, view)
         return self._erased(normal, seed, index, view) if self.erase else normal
 
     def _resized(self, images: Tensor, seed: int, index: Tensor, view: int) -> Tensor:
-        """A random box, as large as the image."""
+        """A random box, as large as what is shown; without one, images of which that is cut."""
         if not self.resized_crop:
-            return images
+            shown = None if self.crop else self.size
+            return self._scaled(images, shown) if self.size else images
         size, ratio = (images.shape[1], images.shape[2]), (1 / self.aspect, self.aspect)
         boxes, fits = random_boxes(
             size,
@@ -172,7 +182,19 @@ class Augment:
             ratio=ratio,
         )
         middle = torch.tensor(central_box(size, ratio), device=images.device)
-        return resized(images, torch.where(fits[:, None], boxes, middle))
+        chosen = torch.where(fits[:, None], boxes, middle)
+        if not self.size:
+            return resized(images, chosen)
+        whole = (0, self.size)
+        return cut_and_resized(images, chosen, (self.size, self.size), (whole, whole))
+
+    def _scaled(self, images: Tensor, side: int | None) -> Tensor:
+        """Brought to ``resize`` by their shorter side; then the middle, of this side, or all."""
+        sides = (images.shape[1], images.shape[2])
+        tall, across = (round(self.resize * each / min(sides)) for each in sides)
+        boxes = torch.tensor([[0, 0, *sides]], device=images.device).expand(len(images), 4)
+        rows, columns = (_middle(each, side or each) for each in (tall, across))
+        return cut_and_resized(images, boxes, (tall, across), (rows, columns))
 
     def _recoloured(self, images: Tensor, seed: int, index: Tensor, view: int) -> Tensor:
         """RandAugment, TrivialAugment and jitter, on bytes."""
@@ -219,7 +241,9 @@ class Augment:
         """Pad-crop and flip as one gather."""
         if not self.crop and not self.flip:
             return images
-        count, height, width, _ = images.shape
+        count, held_high, held_wide, _ = images.shape
+        cut = bool(self.crop and self.size)
+        height, width = (self.size, self.size) if cut else (held_high, held_wide)
         rows = torch.arange(height, device=images.device).expand(count, height)
         columns = torch.arange(width, device=images.device).expand(count, width)
         flip, down, right = uniforms(seed, index, view, (_FLIP, _ROW, _COLUMN))[:, :, None]
@@ -227,8 +251,8 @@ class Augment:
             columns = torch.where(flip >= 0.5, width - 1 - columns, columns)
         if self.crop:
             places = 2 * self.crop + 1
-            rows = rows + (down * places).long()
-            columns = columns + (right * places).long()
+            rows = rows + (down * (places + held_high - height)).long()
+            columns = columns + (right * (places + held_wide - width)).long()
             images = F.pad(images, (0, 0, self.crop, self.crop, self.crop, self.crop))
         sample = torch.arange(count, device=images.device)[:, None, None]
         return images[sample, rows[:, :, None], columns[:, None, :]]
@@ -266,3 +290,9 @@ class Augment:
         side = torch.full_like(row, self.cutout)
         hit = inside(torch.cat([row, column, side, side], 1), (height, width))
         return images.masked_fill_(hit[:, None], 0.0)  # a copy would lose the layout
+
+
+def _middle(side: int, size: int) -> tuple[int, int]:
+    """First and last + 1 of the places in the middle, as torchvision's CenterCrop takes them."""
+    first = round((side - size) / 2)
+    return first, first + size

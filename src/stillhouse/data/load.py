@@ -25,6 +25,8 @@ class Splits:
     `fingerprint` covers the classes and all three tables: another split seed gives another one.
 
     `whole` are the training rows before a limit was put on them; None where there was none.
+
+    `stored_side` is the shorter side of the first image in its source, where images were resized.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Splits:
     fingerprint: str
     notes: tuple[str, ...] = ()
     whole: Table | None = None
+    stored_side: int | None = None
 
     def limited(self, limit: int | None, split_seed: int = 0) -> "Splits":
         """The same validation and test rows, with another limit on training rows; None: all.

@@ -3,6 +3,7 @@
 A transfer set is images made from the teacher alone, or some of the real ones without their labels.
 """
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -111,8 +112,17 @@ class TeacherDataSection(Section):
     augment: Annotated[AugmentSection | None, BeforeValidator(augment_words)] = None
 
 
+CROP_PCT = 0.875
+"""What evaluation shows of the shorter side: 224 of 256, the usual for ImageNet (and timm's)."""
+
+
 class DataSection(Section):
-    """Where samples come from and how they are split and shown."""
+    """Where samples come from and how they are split and shown.
+
+    ``size``: the side of the images that are shown. ``load_size``: they are held at this larger
+    side, so that training cuts its boxes out of pixels that are there; evaluation resizes to
+    ``size / crop_pct`` and cuts the middle.
+    """
 
     source: str
     image: str | Annotated[int, Field(ge=0)] | None = None
@@ -125,7 +135,42 @@ class DataSection(Section):
     views: Count | Literal["auto", "live"] = "auto"
     augment: Annotated[AugmentSection | Literal["auto"], BeforeValidator(augment_words)] = "auto"
     size: Side | None = None
+    load_size: Side | None = None
+    crop_pct: Annotated[float, Field(gt=0, le=1)] = CROP_PCT
     workers: Annotated[int, Field(ge=0, le=MOST_WORKERS)] | Literal["auto"] = "auto"
+
+    @property
+    def resize(self) -> int:
+        """The side to which evaluation resizes before it cuts the middle; 0 without a load_size.
+
+        >>> DataSection(source="photos", size=96, load_size=128).resize
+        109
+        """
+        if self.load_size is None or self.size is None:
+            return 0
+        return math.floor(self.size / self.crop_pct)
+
+    @model_validator(mode="after")
+    def _held_large_enough(self) -> "DataSection":
+        if self.load_size is None:
+            if self.crop_pct != CROP_PCT:
+                raise ValueError(
+                    "crop_pct is of load_size, which is not given: what is held is shown whole; "
+                    "give load_size too, or leave crop_pct out"
+                )
+            return self
+        if self.size is None:
+            raise ValueError(
+                f"load_size {self.load_size} is how large images are held; say as size how large "
+                "they are shown"
+            )
+        if self.resize > self.load_size:
+            raise ValueError(
+                f"evaluation shows {self.size} of {self.resize} pixels (crop_pct "
+                f"{self.crop_pct:g}), and images are held at load_size {self.load_size}; give at "
+                f"least {self.resize}, or crop_pct: 1"
+            )
+        return self
 
 
 if TYPE_CHECKING:

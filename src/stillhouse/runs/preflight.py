@@ -26,6 +26,7 @@ from stillhouse.models.given import set_eval
 from stillhouse.models.learnable import check_learnable
 from stillhouse.recipes.networks import ancestors, each_student_its_own
 from stillhouse.runs.job.heads import watching_head
+from stillhouse.runs.job.inputs import enlarged_caution
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.peers import check_apart
 from stillhouse.runs.job.teacher import Teacher
@@ -69,6 +70,7 @@ def check(job: Job) -> None:
     asked = cached_parts(stage, TEACHER) if cached else None  # an opened stage has sized bridges
     seen = _dry_run(seen_by_student, stage, seed, job.student.section.head_path)
     _caution_of_outputs(job, "student", seen)
+    _caution_of_enlarged(job)
     _check_directory_of_cache(job)
     if teacher is not None and job.method.needs_teacher:
         need = None if asked is None else need_of(asked, seen)
@@ -137,6 +139,17 @@ def _caution_of_outputs(job: Job, role: str, seen: Mapping[str, Tensor]) -> None
     caution = None if logits is None else output_caution(role, logits)
     if caution is not None and isinstance(job.task, Classification):
         job.watcher.warn(caution)
+
+
+def _caution_of_enlarged(job: Job) -> None:
+    """Warn of networks that are shown enlarged images, whose sources have the pixels."""
+    for role, section in (
+        ("student", job.recipe.student),
+        *((teacher.role, teacher.section) for teacher in job.teachers),
+    ):
+        caution = enlarged_caution(role, section, job.data)
+        if caution is not None:
+            job.watcher.warn(caution)
 
 
 def _heads_move(job: Job) -> bool:

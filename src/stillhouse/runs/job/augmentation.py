@@ -1,6 +1,7 @@
 """What the augmentation of a recipe means for the images of a run, and what they cannot have."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -36,6 +37,9 @@ def settle_augment(
         RecipeError: augmentation beside a transform, which takes its place.
     """
     table, written = splits.train, _written(section)
+    if transform is not None and section.load_size is not None:
+        said = "a transform cuts its own images, and evaluation has its own; leave load_size out"
+        raise RecipeError("data.load_size", [said])
     if transform is not None:
         asked = {} if written is None else written.model_dump(exclude_defaults=True)
         if asked:
@@ -47,11 +51,15 @@ def settle_augment(
     mean, std = mean_std_of(table, transformed=transform is not None)
     std = tuple(max(value, LEAST_STD) for value in std)
     if transform is None:
-        check_images_fit(written, table, "data.augment")
-    return Augment(mean, std, **(written or _usual(table)).model_dump())
+        check_images_fit(written, table, "data.augment", shown=section.load_size and section.size)
+    told = (written or _usual(table, section.load_size and section.size)).model_dump()
+    augment = Augment(mean, std, **told)
+    if section.load_size is None or section.size is None:
+        return augment
+    return replace(augment, size=section.size, resize=section.resize)
 
 
-def _usual(table: Table) -> AugmentSection:
+def _usual(table: Table, shown: int | None = None) -> AugmentSection:
     """What ``augment: auto`` means for images that nobody made ready."""
     if isinstance(table, ImageTable):
         height, width, channels = table.height, table.width, table.channels
@@ -60,12 +68,14 @@ def _usual(table: Table) -> AugmentSection:
     else:
         return AugmentSection()
     if channels == 1:
-        return AugmentSection(crop=max(round(min(height, width) / 14), 1))
+        return AugmentSection(crop=max(round((shown or min(height, width)) / 14), 1))
     return AugmentSection(crop=4, flip=True)
 
 
-def check_images_fit(augment: AugmentSection | None, table: Table, key: str) -> None:
-    """Augmentation that these images cannot have.
+def check_images_fit(
+    augment: AugmentSection | None, table: Table, key: str, *, shown: int | None = None
+) -> None:
+    """Augmentation that these images cannot have; ``shown``: their side where more is held.
 
     A crop or a shift by more than an image shows nothing of it; colours are those of grey or RGB
     pixels, and a grey image has neither hue nor saturation.
@@ -75,7 +85,9 @@ def check_images_fit(augment: AugmentSection | None, table: Table, key: str) -> 
     """
     if augment is None or not len(table):
         return
-    problems = _side_problems(augment, table) if isinstance(table, ImageTable) else []
+    sides = (table.height, table.width) if isinstance(table, ImageTable) else None
+    sides = sides if shown is None else (shown, shown)
+    problems = [] if sides is None else _side_problems(augment, sides)
     asked = Augment((), (), **augment.model_dump()).of_colours
     if asked:
         problems += _colour_problems(asked, table)
@@ -83,9 +95,9 @@ def check_images_fit(augment: AugmentSection | None, table: Table, key: str) -> 
         raise RecipeError(key, problems)
 
 
-def _side_problems(augment: AugmentSection, table: ImageTable) -> list[str]:
-    side = min(table.height, table.width)
-    images = f"the images are {table.height} x {table.width}"
+def _side_problems(augment: AugmentSection, sides: tuple[int, int]) -> list[str]:
+    side = min(sides)
+    images = f"the images are {sides[0]} x {sides[1]}"
     return [
         f"{key} is {value:g}, and {images}; give at most {side}"
         for key, value in augment.model_dump(include=SIZED).items()

@@ -12,6 +12,7 @@ from stillhouse.data.augment import Augment
 from stillhouse.data.batches import Batches
 from stillhouse.data.image_operations import resize_table
 from stillhouse.data.load import Splits, load
+from stillhouse.data.pixels import to_pixels
 from stillhouse.data.tables import FloatTable, ImageTable, SampleTable, Table
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.task import CLASSIFICATION, Task
@@ -36,17 +37,25 @@ def open_splits(section: DataSection, source: Any | None = None) -> Splits:
         limit=section.limit,
         split_seed=section.split_seed,
     )
-    if section.size is None:
+    size = section.load_size or section.size
+    if size is None:
         return splits
-    size = section.size
     return replace(
         splits,
+        stored_side=_shorter_side(splits.train),
         train=resize_table(splits.train, size),
         validation=resize_table(splits.validation, size),
         test=resize_table(splits.test, size),
         whole=None if splits.whole is None else resize_table(splits.whole, size),
         fingerprint=f"{splits.fingerprint}-{size}",
     )
+
+
+def _shorter_side(table: Table) -> int | None:
+    """Of the first image, as its source has it."""
+    if isinstance(table, ImageTable):
+        return min(table.height, table.width)
+    return min(to_pixels(table.read(0), table.where(0)).shape[1:]) if len(table) else None
 
 
 @dataclass(frozen=True)
@@ -144,7 +153,8 @@ class JobData:
             rows = section.limit if isinstance(section.limit, int) else None
             splits = splits.limited(rows, self.section.split_seed)
         if section.augment is not None:
-            check_images_fit(section.augment, splits.train, "teacher.data.augment")
+            shown = augment.size or None
+            check_images_fit(section.augment, splits.train, "teacher.data.augment", shown=shown)
             augment = replace(augment, **section.augment.model_dump())
         return replace(self, splits=splits, augment=augment)
 
@@ -159,7 +169,7 @@ class JobData:
         augment = self.augment
         if isinstance(table, FloatTable):  # as a network sees them: nothing is left to normalise
             mean, std = table.mean_std()
-            augment = replace(augment, mean=mean, std=std)
+            augment = replace(augment, mean=mean, std=std, size=0, resize=0)
         return Batches(
             table,
             augment,

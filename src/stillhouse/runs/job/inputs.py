@@ -51,6 +51,21 @@ def make_input(section: Section, data: JobData) -> InputAdapter | None:
     )
 
 
+def enlarged_caution(role: str, section: Section, data: JobData) -> str | None:
+    """What to say of a network that is shown enlarged images, whose sources have the pixels."""
+    wanted, shown, stored = input_of(section), data.image_shape[1], data.splits.stored_side
+    if wanted is None or wanted.size is None or stored is None:
+        return None
+    if wanted.size <= shown or stored <= shown:
+        return None
+    return (
+        f"{role}: it reads images of {wanted.size} and is shown those of data.size {shown}, "
+        f"enlarged, while the source has {stored}; a view is made once, so make it as large as the "
+        f"largest network reads: data: {{size: {min(wanted.size, stored)}}}, and give the smaller "
+        f"one input: {{size: {shown}}}"
+    )
+
+
 def reading(stage: Stage, role: str, adapter: InputAdapter | None) -> Stage:
     """The stage with a role that reads its own form of the image."""
     if adapter is None:
