@@ -13,7 +13,7 @@ from typing import Any
 
 from result_files import ROOT, keep
 from stillhouse.cli.progress import LineProgress
-from stillhouse.engine.fit import METRICS
+from stillhouse.engine.resuming import METRICS
 from stillhouse.recipes import load_recipe
 from stillhouse.records.files import Lines
 from stillhouse.runs.run import prepare, run

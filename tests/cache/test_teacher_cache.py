@@ -11,8 +11,8 @@ from tiny import tiny_net
 
 from stillhouse.cache import Storage, TeacherCache, open_cache, passes_left, record
 from stillhouse.data.batches import Batches
-from stillhouse.engine.fit import NullObserver
 from stillhouse.engine.nodes import Role
+from stillhouse.engine.observer import NullObserver
 from stillhouse.engine.platform import Platform
 from stillhouse.errors import CacheError
 

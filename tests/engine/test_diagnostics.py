@@ -14,9 +14,10 @@ from stillhouse.data.batches import EVALUATION_BATCH, Batches
 from stillhouse.data.tables import ImageTable
 from stillhouse.engine.diagnostics import ROWS, Diagnostic
 from stillhouse.engine.evaluate import gather
-from stillhouse.engine.fit import METRICS, fit
+from stillhouse.engine.fit import fit
 from stillhouse.engine.nodes import Bridge, Role
 from stillhouse.engine.platform import Platform
+from stillhouse.engine.resuming import METRICS
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.terms import Term
 from stillhouse.engine.trainer import Settings, Weights, training

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from stillhouse.data.batches import Batches
 from stillhouse.engine.evaluate import evaluate
-from stillhouse.engine.fit import NullObserver, fit
+from stillhouse.engine.fit import fit
 from stillhouse.engine.flags import Flags, Frozen, LearningParameters
 from stillhouse.engine.nodes import Bridge, Role
+from stillhouse.engine.observer import NullObserver
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term

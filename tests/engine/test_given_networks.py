@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 import stillhouse as sh
-from stillhouse.engine.fit import NullObserver
 from stillhouse.engine.nodes import Ema, Role
+from stillhouse.engine.observer import NullObserver
 from stillhouse.engine.optimisers import optimizer_of, sgd
 from stillhouse.errors import ModelError, StillhouseError, WiringError
 from stillhouse.methods import kd, plain

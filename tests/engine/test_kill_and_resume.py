@@ -25,7 +25,8 @@ from stillhouse.data.augment import Augment
 from stillhouse.data.batches import Batches
 from stillhouse.data.tables import ImageTable
 from stillhouse.records.tensors import save_tensors
-from stillhouse.engine.fit import NullObserver, fit
+from stillhouse.engine.fit import fit
+from stillhouse.engine.observer import NullObserver
 from stillhouse.engine.nodes import Ema, Role
 from stillhouse.engine.optimisers import sgd
 from stillhouse.engine.schedules import one_cycle

@@ -9,8 +9,8 @@ from tiny import tiny_net
 from torch import Tensor, nn
 
 from stillhouse.data.batches import Batches
-from stillhouse.engine.checkpoint import Checkpoint
-from stillhouse.engine.fit import CHECKPOINT, fit
+from stillhouse.engine.checkpoint import CHECKPOINT, Checkpoint
+from stillhouse.engine.fit import fit
 from stillhouse.engine.nodes import Role
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.stage import Stage, Update

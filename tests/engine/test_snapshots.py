@@ -8,8 +8,8 @@ import torch
 from tiny import tiny_net
 
 from stillhouse.data.batches import Batches
-from stillhouse.engine.checkpoint import Checkpoint
-from stillhouse.engine.fit import CHECKPOINT, fit
+from stillhouse.engine.checkpoint import CHECKPOINT, Checkpoint
+from stillhouse.engine.fit import fit
 from stillhouse.engine.optimisers import sgd
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.schedules import cosine

@@ -46,7 +46,7 @@ if how == "balanced":
     from stillhouse.engine.balance import balanced
     stage = balanced(stage, batches, settings, platform, batches=2)
 if how == "stopped":
-    from stillhouse.engine.fit import NullObserver
+    from stillhouse.engine.observer import NullObserver
 
     class Stopping(NullObserver):
         steps = 0

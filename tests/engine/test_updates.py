@@ -9,8 +9,9 @@ from tiny import tiny_net
 from torch import Tensor, nn
 
 from stillhouse.data.batches import Batches
-from stillhouse.engine.fit import NullObserver, fit
+from stillhouse.engine.fit import fit
 from stillhouse.engine.nodes import Bridge, Ema, Role
+from stillhouse.engine.observer import NullObserver
 from stillhouse.engine.optimisers import sgd
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.schedules import constant, cosine, multi_step

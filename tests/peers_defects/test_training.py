@@ -18,7 +18,8 @@ from tiny import tiny_net
 from torch import Tensor, nn
 
 from stillhouse.data.batches import Batches
-from stillhouse.engine.fit import NullObserver, fit
+from stillhouse.engine.fit import fit
+from stillhouse.engine.observer import NullObserver
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.terms import Term

@@ -5,8 +5,9 @@ import torch
 from tiny import tiny_net
 from torch import Tensor, nn
 
-from stillhouse.engine.fit import NullObserver, fit
+from stillhouse.engine.fit import fit
 from stillhouse.engine.heads import find_head
+from stillhouse.engine.observer import NullObserver
 from stillhouse.engine.optimisers import adamw
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.trainer import Settings

@@ -22,8 +22,8 @@ from stillhouse.cache.teacher_cache import (
     writing_alone,
 )
 from stillhouse.data.batches import Batches
-from stillhouse.engine.fit import NullObserver, Observer
 from stillhouse.engine.nodes import Node, Role
+from stillhouse.engine.observer import NullObserver, Observer
 from stillhouse.engine.platform import Platform
 from stillhouse.errors import CacheError
 from stillhouse.records.writable import check_writable

@@ -14,6 +14,7 @@ from stillhouse.records.checked import add_checksum, compare_checksum, damaged
 from stillhouse.records.environment import torch_version
 from stillhouse.records.files import replacing
 
+CHECKPOINT = "checkpoint.pt"
 FORMAT = 1
 AGAIN = "delete it, and the same command trains from the start again"
 

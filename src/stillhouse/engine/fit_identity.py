@@ -50,7 +50,7 @@ def fit_identity(stage: Graph, settings: Settings, batches: int) -> str:
     rules = {
         name: code_identity(value) if callable(value) else value
         for name, value in vars(settings).items()
-        if name not in ("checkpoint_seconds", "compile")
+        if name not in ("checkpoint_seconds", "compile") and not _is_off(name, value)
     }
     rates = {
         n.name: [
@@ -61,3 +61,8 @@ def fit_identity(stage: Graph, settings: Settings, batches: int) -> str:
     }
     told = {"stage": stage.name, "terms": terms, "nodes": nodes, "batches": batches}
     return fingerprint({**told, "settings": rules, **({"lr_scales": rates} if rates else {})})
+
+
+def _is_off(name: str, value: Any) -> bool:
+    """A rule that came later and is not asked for changes no fit of before."""
+    return name == "patience" and value is None

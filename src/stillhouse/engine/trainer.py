@@ -44,6 +44,8 @@ class Settings:
         until_epoch, until_metric: stop earlier, after this epoch or after the first whose
             validation value of the task's metric is as good as this one (accuracy: a share). The
             schedule stays that of all epochs, so what is kept is a snapshot of the whole training.
+        patience: stop once so many epochs in a row were no better on validation, by the task's
+            metric of the first measure, than the best before them. The schedule stays, too.
     """
 
     epochs: int = 30
@@ -57,6 +59,7 @@ class Settings:
     checkpoint_seconds: float = 30.0
     until_epoch: int | None = None
     until_metric: float | None = None
+    patience: int | None = None
 
     @property
     def last_epoch(self) -> int:
@@ -75,6 +78,8 @@ class Settings:
         for name in ("epochs", "accumulate"):
             if getattr(self, name) < 1:
                 raise WiringError("settings", [f"{name} must be at least 1"])
+        if self.patience is not None and self.patience < 1:
+            raise WiringError("settings", ["patience must be at least 1 epoch"])
 
 
 class Trainer:

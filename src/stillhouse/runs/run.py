@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from stillhouse.engine.fit import METRICS
 from stillhouse.engine.frozen import frozen_names
 from stillhouse.engine.platform import open_platform
+from stillhouse.engine.resuming import METRICS
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.task import Task
 from stillhouse.errors import RecipeError, RunError

@@ -13,8 +13,9 @@ from torch import nn
 from stillhouse.data.augment import Augment
 from stillhouse.data.batches import Batches
 from stillhouse.data.tables import FloatTable
-from stillhouse.engine.fit import NullObserver, fit
+from stillhouse.engine.fit import fit
 from stillhouse.engine.nodes import Bridge, Node, Role
+from stillhouse.engine.observer import NullObserver
 from stillhouse.engine.optimisers import adamw
 from stillhouse.engine.schedules import constant
 from stillhouse.engine.stage import Stage, Update

@@ -28,7 +28,7 @@ from stillhouse.data.sources.synthesis import (
     read_json,
 )
 from stillhouse.data.tables import FloatTable
-from stillhouse.engine.fit import NullObserver, Observer
+from stillhouse.engine.observer import NullObserver, Observer
 from stillhouse.engine.platform import Platform, Precision, open_platform
 from stillhouse.errors import DataError, RecipeError
 from stillhouse.faults import system_faults

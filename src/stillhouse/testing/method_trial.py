@@ -14,10 +14,11 @@ from torch.optim.lr_scheduler import LRScheduler
 from stillhouse.cache import Replay, cached_parts, needed, record, replay_problems
 from stillhouse.engine.evaluate import Scores, evaluate
 from stillhouse.engine.facts import facts_of
-from stillhouse.engine.fit import FitResult, NullObserver, Observer, fit
+from stillhouse.engine.fit import FitResult, fit
 from stillhouse.engine.layout import Homes
 from stillhouse.engine.nodes import Role
 from stillhouse.engine.objective import Weights
+from stillhouse.engine.observer import NullObserver, Observer
 from stillhouse.engine.optimisers import optimizer_of
 from stillhouse.engine.platform import Platform, open_platform
 from stillhouse.engine.seeding import StepSeeds

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from stillhouse.engine.fit import NullObserver, Observer
+from stillhouse.engine.observer import NullObserver, Observer
 from stillhouse.records.metric import Metric
 
 

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from stillhouse.data.batches import Batches
 from stillhouse.engine.answers import RowAnswers
+from stillhouse.engine.checkpoint import CHECKPOINT
 from stillhouse.engine.evaluate import evaluate
-from stillhouse.engine.fit import CHECKPOINT, FitResult, fit
+from stillhouse.engine.fit import FitResult, fit
 from stillhouse.engine.objective import Objective
 from stillhouse.engine.seeding import seeded
 from stillhouse.engine.stage import Stage
