@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from stillhouse.data.sources.arrays import read_arrays
+from stillhouse.data.sources.find import find
 from stillhouse.errors import DataError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 4, 5, 3), dtype=np.uint8)
@@ -62,7 +63,7 @@ REFUSED = {
 def test_refuses(tmp_path, case):
     images, labels, message = REFUSED[case]
     with pytest.raises(DataError, match=re.escape(message)):
-        read_arrays(save(tmp_path, images=images, labels=labels))
+        find(save(tmp_path, images=images, labels=labels), None, None, False)
 
 
 def test_missing_arrays_are_named(tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stillhouse.data.sources.find import find
 from stillhouse.data.sources.folder import read_folder
 from stillhouse.data.tables import SampleTable
 from stillhouse.errors import DataError
@@ -89,7 +90,10 @@ def test_class_that_only_test_has(tmp_path):
     classes(tmp_path / "train")
     classes(tmp_path / "test", ("cat", "eel"))
     with pytest.raises(DataError, match=r"eel.0\.png: test has the label 'eel', which train does"):
-        read_folder(tmp_path)
+        find(tmp_path, None, None, False)
+    people = find(tmp_path, None, None, False, open_set=True)
+    assert people.classes[-1] == "eel"
+    assert people.image_name("test", 0) == "test/cat/0.png"
 
 
 def test_folder_beside_train_that_is_no_split(tmp_path):

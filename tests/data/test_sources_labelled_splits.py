@@ -14,10 +14,11 @@ def where(split, row):
 def test_text_is_numbered_in_natural_order():
     names = [f"s{i}" for i in range(1, 41)]
     shuffled = np.random.default_rng(0).permutation(names)
-    numbers, classes = number_labels({"train": shuffled, "test": np.array(["s10"])}, where)
-    assert classes == tuple(names)
-    assert [names[n] for n in numbers["train"].tolist()] == shuffled.tolist()
-    assert numbers["test"].tolist() == [9]
+    found = number_labels({"train": shuffled, "test": np.array(["s10"])}, where)
+    assert found.classes == tuple(names)
+    assert [names[n] for n in found.labels["train"].tolist()] == shuffled.tolist()
+    assert found.labels["test"].tolist() == [9]
+    assert found.open_only is None
 
 
 @pytest.mark.parametrize(
@@ -33,10 +34,10 @@ def test_natural_order(names, ordered):
 
 
 def test_numbers_are_kept_with_the_names_of_the_source():
-    numbers, classes = number_labels({"train": np.array([1, 0], dtype=np.uint8)}, where, ["a", "b"])
-    assert numbers["train"].tolist() == [1, 0]
-    assert classes == ("a", "b")
-    assert number_labels({"train": np.array([1, 0])}, where)[1] == ("0", "1")
+    found = number_labels({"train": np.array([1, 0], dtype=np.uint8)}, where, ["a", "b"])
+    assert found.labels["train"].tolist() == [1, 0]
+    assert found.classes == ("a", "b")
+    assert number_labels({"train": np.array([1, 0])}, where).classes == ("0", "1")
 
 
 @pytest.mark.parametrize(
@@ -69,8 +70,27 @@ def test_refuses(raw, names, message):
         split: np.array(values, dtype=np.uint64 if 2**64 - 1 in values else None)
         for split, values in raw.items()
     }
+
+    def of_one_set():
+        raise DataError(number_labels(arrays, where, names).open_only)
+
     with pytest.raises(DataError, match=re.escape(message)):
-        number_labels(arrays, where, names)
+        of_one_set()
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "names", "labels", "classes"),
+    [
+        ([5, 10**9], [7, 5], None, ([0, 2], [1, 0]), ("5", "7", str(10**9))),
+        (["s2", "s10"], ["s1", "s2"], None, ([0, 1], [2, 0]), ("s2", "s10", "s1")),
+        ([0, 2], [1, 1], ["a", "b", "c"], ([0, 2], [1, 1]), ("a", "b", "c")),
+    ],
+)
+def test_people_of_one_split_are_numbered(train, test, names, labels, classes):
+    found = number_labels({"train": np.array(train), "test": np.array(test)}, where, names)
+    assert tuple(each.tolist() for each in found.labels.values()) == labels
+    assert found.classes == classes
+    assert found.open_only is not None
 
 
 def test_text_among_numbers_names_the_row():

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from stillhouse.data.sources.find import find
 from stillhouse.data.sources.hugging_face import read_parquet
 from stillhouse.data.tables import SampleTable
 from stillhouse.errors import DataError
@@ -111,7 +112,7 @@ def test_known_names_of_label_columns_come_first(tmp_path, name):
     pq.write_table(table, tmp_path / "a.parquet")
     assert read(tmp_path).parts["train"].labels.tolist() == [0, 1, 0, 1]
     with pytest.raises(DataError, match="no row of class 0, 1, 2, 3, 4;"):
-        read(tmp_path, label="id")
+        find(tmp_path, None, "id", False)
 
 
 def test_raw_bytes_are_images_where_there_is_no_struct(tmp_path):
@@ -219,7 +220,10 @@ def test_label_of_test_that_train_does_not_have(tmp_path):
     simple(tmp_path / "train-0.parquet")
     simple(tmp_path / "test-0.parquet", (0, 2))
     with pytest.raises(DataError, match=r"test-0\.parquet, row 1: test has the label 2"):
-        read(tmp_path)
+        find(tmp_path, None, None, False)
+    people = find(tmp_path, None, None, False, open_set=True)
+    assert people.classes == ("0", "1", "2")
+    assert people.parts["test"].labels.tolist() == [0, 2]
 
 
 def test_file_that_belongs_to_no_split(tmp_path):

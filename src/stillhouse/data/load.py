@@ -1,15 +1,22 @@
 """One call from what the user names to train, validation and test."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from stillhouse.data.held_out import hold_out, is_asked
+from stillhouse.data.listed_pairs import pairs_file, read_pairs
+from stillhouse.data.open_set import pairs_of, split_by_person
+from stillhouse.data.pool import Pool
 from stillhouse.data.sources.find import find, source_names
 from stillhouse.data.splits import stratified_limit, stratified_split
 from stillhouse.data.tables import Table
 from stillhouse.errors import DataError
+from stillhouse.verification.pairs import Pairs
 
 __all__ = ["Splits", "load", "source_names"]
 
@@ -20,13 +27,24 @@ _TEST, _VALIDATION, _LIMIT = range(3)  # each draws its own numbers from the spl
 class Splits:
     """The three tables of a data set. Test is for the last number only.
 
+    Labels of train are numbers of `classes`. In an open set (`open_set`: verification) validation
+    and test are of people that train has none of, and labels are numbers of `people`, in which
+    those of train come first.
+
     `notes` say what of the source was left out, for people.
 
-    `fingerprint` covers the classes and all three tables: another split seed gives another one.
+    `fingerprint` covers the classes and all tables: another split seed gives another one.
 
     `whole` are the training rows before a limit was put on them; None where there was none.
 
     `stored_side` is the shorter side of the first image in its source, where images were resized.
+    `people` are the names that labels of all tables are numbers of; `classes` come first. The same
+    as `classes` where no table has others.
+
+    `unseen` are all rows of the classes that were held out of the other three; None without any.
+
+    `pairs` says which rows of a table are compared: of 'validation', 'test' and 'unseen', as far as
+    their classes are none of train's and they have rows.
     """
 
     name: str
@@ -38,6 +56,28 @@ class Splits:
     notes: tuple[str, ...] = ()
     whole: Table | None = None
     stored_side: int | None = None
+    people: tuple[str, ...] = ()
+    unseen: Table | None = None
+    pairs: Mapping[str, Pairs] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.people:
+            object.__setattr__(self, "people", self.classes)
+        tables = self.tables  # a transfer set has no validation
+        there = {name: pairs for name, pairs in self.pairs.items() if len(tables[name])}
+        object.__setattr__(self, "pairs", there)
+        _refuse_shared(self)
+
+    @property
+    def open_set(self) -> bool:
+        """Whether test is of people that train has none of."""
+        return "test" in self.pairs
+
+    @property
+    def tables(self) -> dict[str, Table]:
+        """Those that there are, by name; any of the first three may be without rows."""
+        found = {"train": self.train, "validation": self.validation, "test": self.test}
+        return found if self.unseen is None else {**found, "unseen": self.unseen}
 
     def limited(self, limit: int | None, split_seed: int = 0) -> "Splits":
         """The same validation and test rows, with another limit on training rows; None: all.
@@ -48,8 +88,19 @@ class Splits:
         """
         whole = self.train if self.whole is None else self.whole
         train = whole if limit is None else _limited(whole, limit, split_seed)
-        mark = _fingerprint(self.classes, train, self.validation, self.test)
-        return replace(self, train=train, fingerprint=mark, whole=None if limit is None else whole)
+        return marked(replace(self, train=train, whole=None if limit is None else whole))
+
+    def changed(self, change: Callable[[Table], Table], mark: str) -> "Splits":
+        """The same rows, each table changed; ``mark`` is added to the fingerprint."""
+        return replace(
+            self,
+            train=change(self.train),
+            validation=change(self.validation),
+            test=change(self.test),
+            whole=None if self.whole is None else change(self.whole),
+            unseen=None if self.unseen is None else change(self.unseen),
+            fingerprint=f"{self.fingerprint}-{mark}",
+        )
 
 
 def load(
@@ -63,6 +114,11 @@ def load(
     split_seed: int = 0,
     allow_download: bool = True,
     labelled: bool = True,
+    open_set: bool = False,
+    unseen: float | int | Sequence[str] = 0,
+    pairs: str | Path | None = None,
+    folds: Sequence[int] | None = None,
+    min_per_class: int = 1,
 ) -> Splits:
     """Read a source, check it, and carve the splits that it does not have.
 
@@ -75,14 +131,24 @@ def load(
         image: the column of the images, where several could be; of a Dataset the key or the
             position of the image in a sample.
         label: the same of the labels.
-        validation: share (float) or number (int) of training rows for model selection; 0: none.
-        test: share or number of rows to test on, where the source has no test split; 0: none.
+        validation: share (float) or number (int) of training rows for model selection; 0: none. In
+            an open set of the people.
+        test: share or number of rows to test on, where the source has no test split; 0: none. In
+            an open set of the people.
         limit: train on at most so many rows, at least one of each class.
-        split_seed: of the three draws. Keep it when only the run's seed changes, otherwise runs
-            have different test rows.
+        split_seed: of the draws. Keep it when only the run's seed changes, otherwise runs have
+            different test rows.
         allow_download: whether `hf:org/name` may be fetched from the Hugging Face hub.
         labelled: whether labels are read; without them a folder of images will do, the tables have
             labels `[N, 0]`, and there are no classes.
+        open_set: validation and test are of people (classes) that train has none of, whose images
+            are compared (`Splits.pairs`): for verification.
+        unseen: a share or number of classes, or their names, that are held out of train, validation
+            and test; all their images are `Splits.unseen`. In an open set they are who is tested.
+        pairs: a file of the pairs that are tested, of an open set; relative to where we are or to
+            the folder of the data. See `stillhouse.data.listed_pairs.read_pairs`.
+        folds: the folds of that file that are tested; None: all.
+        min_per_class: classes with fewer rows to train on are left out.
 
     Returns:
         Three tables of one kind; the names of the classes; a fingerprint of all of it.
@@ -93,26 +159,114 @@ def load(
     >>> digits = load("digits")
     >>> len(digits.train), len(digits.validation), len(digits.test), len(digits.classes)
     (1294, 144, 359, 10)
+    >>> known = load("digits", unseen=["3", "8"])
+    >>> len(known.classes), len(known.unseen), len(known.pairs["unseen"])
+    (8, 357, 63546)
     """
+    if pairs is None and folds is not None:
+        raise DataError(f"folds {list(folds)} are of a file of pairs; give it: pairs (data.pairs)")
+    if pairs is not None and not open_set:
+        raise DataError(
+            "pairs (data.pairs) are tested by task: verification; give that task, or leave them out"
+        )
+    if not labelled and (open_set or is_asked(unseen) or min_per_class > 1):
+        raise DataError(
+            "unseen, pairs and min_per_class choose by class, and without labels there is none "
+            "(data.unseen, .pairs, .min_per_class): leave them out"
+        )
     if isinstance(source, Splits):
+        _refuse_other(source, open_set, held=bool(pairs) or is_asked(unseen) or min_per_class > 1)
         return source if limit is None else source.limited(limit, split_seed)
-    found = find(source, image, label, allow_download, labelled=labelled)
+    found = find(source, image, label, allow_download, labelled=labelled, open_set=open_set)
+    seeds = 3 * split_seed + _TEST, 3 * split_seed + _VALIDATION
+    if open_set:
+        pool = Pool(found)
+        listed = None if pairs is None else read_pairs(pairs_file(pairs, source), pool, folds)
+        parts = split_by_person(
+            pool,
+            test=test,
+            validation=validation,
+            draws=seeds,
+            split_seed=split_seed,
+            unseen=unseen,
+            listed=listed,
+            least=min_per_class,
+        )
+        splits = Splits(
+            found.name,
+            parts.train,
+            parts.validation,
+            parts.test,
+            parts.people[: parts.known],
+            "",
+            (*found.notes, *parts.notes),
+            people=parts.people,
+            pairs=parts.pairs,
+        )
+        return _finished(splits, limit, split_seed)
+    held = hold_out(found, unseen, split_seed, min_per_class)
+    found = held.source
     rest, tested = found.parts["train"], found.parts.get("test")
     if tested is None:
-        rest, tested = _carve(rest, test, 3 * split_seed + _TEST, "test", found.classes)
+        rest, tested = _carve(rest, test, seeds[0], "test", found.classes)
     validated = found.parts.get("validation")
     if validated is None:
-        seed = 3 * split_seed + _VALIDATION
-        rest, validated = _carve(rest, validation, seed, "validation", found.classes)
+        rest, validated = _carve(rest, validation, seeds[1], "validation", found.classes)
         if len(validated) > len(rest):
             raise DataError(
                 f"validation = {validation} takes {len(validated)} rows and leaves {len(rest)} to "
                 "train on; it must not be larger than train: ask for less"
             )
-    train = rest if limit is None else _limited(rest, limit, split_seed)
-    mark = _fingerprint(found.classes, train, validated, tested)
-    whole = None if limit is None else rest
-    return Splits(found.name, train, validated, tested, found.classes, mark, found.notes, whole)
+    notes, compared = list(found.notes), dict[str, Pairs]()
+    if held.unseen is not None:
+        compared["unseen"] = pairs_of(held.unseen, "unseen", split_seed, notes)
+    splits = Splits(
+        found.name,
+        rest,
+        validated,
+        tested,
+        found.classes,
+        "",
+        tuple(notes),
+        people=held.people,
+        unseen=held.unseen,
+        pairs=compared,
+    )
+    return _finished(splits, limit, split_seed)
+
+
+def _refuse_other(given: Splits, open_set: bool, *, held: bool) -> None:
+    """What was split already is taken as it is."""
+    if given.open_set != open_set:
+        kinds = "of an open set (of people)", "of one set of classes"
+        has, wants = kinds if given.open_set else kinds[::-1]
+        raise DataError(
+            f"the Splits that were given are {has}, and the task wants splits {wants}; make them "
+            f"by load(..., open_set={open_set})"
+        )
+    if held:
+        raise DataError(
+            "Splits were given, whose rows are chosen already: unseen, pairs and min_per_class are "
+            "settings of load(...); leave them out here"
+        )
+
+
+def _finished(splits: Splits, limit: int | None, split_seed: int) -> Splits:
+    return marked(splits) if limit is None else splits.limited(limit, split_seed)
+
+
+def _refuse_shared(splits: Splits) -> None:
+    """Tables whose rows are compared are of classes that train has none of, each of its own."""
+    seen: dict[int, str] = {}
+    for name in splits.pairs:
+        labels = splits.tables[name].labels
+        known = int((labels < len(splits.classes)).sum())
+        if known:
+            raise DataError(f"{known} rows of {name} are of people who are in train, too")
+        for person in torch.unique(labels).tolist():
+            if seen.setdefault(person, name) != name:
+                who = splits.people[person]
+                raise DataError(f"'{who}' is in {seen[person]} and in {name}; one table each")
 
 
 def _carve(
@@ -126,8 +280,17 @@ def _limited(train: Table, limit: int, split_seed: int) -> Table:
     return train.take(stratified_limit(train.labels, limit, 3 * split_seed + _LIMIT))
 
 
-def _fingerprint(classes: Sequence[str], *tables: Table) -> str:
-    digest = hashlib.sha256("\n".join(classes).encode())
-    for table in tables:
+def marked(splits: Splits) -> Splits:
+    """The splits with the fingerprint of what they hold."""
+    digest = hashlib.sha256("\n".join(splits.classes).encode())
+    for table in (splits.train, splits.validation, splits.test):
         digest.update(table.fingerprint().encode())
-    return digest.hexdigest()
+    if splits.people != splits.classes:
+        digest.update("\n".join(splits.people).encode())
+    if splits.unseen is not None:
+        digest.update(splits.unseen.fingerprint().encode())
+    for name, pairs in splits.pairs.items():
+        digest.update(name.encode())
+        for values in (pairs.first, pairs.second, pairs.same, pairs.fold):
+            digest.update(b"" if values is None else values.tobytes())
+    return replace(splits, fingerprint=digest.hexdigest())

@@ -60,7 +60,7 @@ def stratified_split(
             f"{what} needs at least 2 rows, one to give and one to keep, and there is one only. "
             f"Add rows, or bring {what} as a split of its own{WITHOUT.get(what, '')}"
         )
-    share, total = _share(part, len(labels), what)
+    share, total = share_of(part, len(labels), what)
     if total == 0:
         return torch.arange(len(labels)), torch.zeros(0, dtype=torch.int64)
     labels = _kinds(labels)
@@ -133,18 +133,25 @@ def _kinds(labels: Tensor) -> Tensor:
     return torch.zeros(len(labels), dtype=torch.int64)
 
 
-def _share(part: float | int, rows: int, what: str) -> tuple[Fraction, int]:
+def share_of(part: float | int, rows: int, what: str, unit: str = "rows") -> tuple[Fraction, int]:
+    """The exact share and the number that ``part`` of so many rows (or another ``unit``) means.
+
+    >>> share_of(0.1, 25, "test")
+    (Fraction(1, 10), 2)
+    """
     if isinstance(part, int | np.integer) and not isinstance(part, bool):
         if 0 <= part < max(rows, 1):
             return Fraction(int(part), max(rows, 1)), int(part)
-        raise DataError(f"{what} asks for {part} rows; there are {rows}, ask for 0 to {rows - 1}")
+        raise DataError(
+            f"{what} asks for {part} {unit}; there are {rows}, ask for 0 to {max(rows - 1, 0)}"
+        )
     if isinstance(part, float | np.floating) and 0 <= part < 1:
         share = Fraction(repr(float(part)))  # 0.1 is meant as a tenth, not as its nearest double
         total = round(share * rows)
         if part and not total:
-            raise DataError(f"{what} asks for {part} of {rows} rows, which is none; ask for more")
+            raise DataError(f"{what} asks for {part} of {rows} {unit}, which is none; ask for more")
         return share, total
-    raise DataError(f"{what}: {part!r} is neither a share in [0, 1) nor a number of rows")
+    raise DataError(f"{what}: {part!r} is neither a share in [0, 1) nor a number of {unit}")
 
 
 def _keys(seed: int, count: int) -> np.ndarray:

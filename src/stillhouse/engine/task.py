@@ -42,6 +42,10 @@ class Task(ABC):
     needs: Sequence[str] = ("label",)
     """What a batch must hold beside what networks read."""
 
+    open_set: bool = False
+    """Whether it is measured on classes (people) that training has none of: then validation and
+    test are split by class, and `stillhouse.data.load.Splits.pairs` says what is compared."""
+
     @property
     def record(self) -> TaskRecord:
         """What a run writes down of it."""

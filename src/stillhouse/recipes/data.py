@@ -116,12 +116,38 @@ CROP_PCT = 0.875
 """What evaluation shows of the shorter side: 224 of 256, the usual for ImageNet (and timm's)."""
 
 
+def _unseen(value: Any) -> Any:
+    """A list of names; else a share or a number, as of a split.
+
+    >>> _unseen([3, "cat"]), _unseen("0.2"), _unseen("cat")
+    (['3', 'cat'], '0.2', ['cat'])
+    """
+    if isinstance(value, str):
+        number = value.strip().lstrip("+-").replace(".", "", 1)
+        return value if number.isdigit() else [value]
+    if isinstance(value, list | tuple):
+        strange = [
+            each for each in value if isinstance(each, bool) or not isinstance(each, str | int)
+        ]
+        if strange:
+            raise ValueError(f"it names {strange[0]!r}; a class is named by a word or a number")
+        return [str(each) for each in value]
+    return value
+
+
+Fold = Annotated[int, Field(ge=0, le=1_000_000_000)]
+
+
 class DataSection(Section):
     """Where samples come from and how they are split and shown.
 
     ``size``: the side of the images that are shown. ``load_size``: they are held at this larger
     side, so that training cuts its boxes out of pixels that are there; evaluation resizes to
     ``size / crop_pct`` and cuts the middle.
+    ``unseen``: classes that are held out of train, validation and test: a share of them, how many,
+    or their names; with ``task: verification`` they are who is tested. ``pairs``: a file of the
+    pairs that verification is tested on, of which ``folds`` are taken. ``min_per_class``: classes
+    with fewer rows to train on are left out.
     """
 
     source: str
@@ -130,6 +156,10 @@ class DataSection(Section):
     validation: SplitSize = 0.1
     test: SplitSize = 0.2
     limit: Count | None = None
+    unseen: Annotated[SplitSize | tuple[str, ...], BeforeValidator(_unseen)] = 0
+    pairs: Path | None = None
+    folds: Annotated[tuple[Fold, ...], Field(min_length=1)] | None = None
+    min_per_class: Count = 1
     split_seed: Seed = 0
     view_seed: Seed = 0
     views: Count | Literal["auto", "live"] = "auto"

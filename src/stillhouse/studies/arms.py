@@ -31,7 +31,7 @@ class SharedData:
 
     def __init__(self, *, allow_imports: bool = False) -> None:
         self._allow_imports = allow_imports
-        self._splits: dict[str, Splits] = {}
+        self._splits: dict[tuple[str, bool], Splits] = {}
         self._known: dict[tuple[str, int, str, str, str], JobData] = {}
         self._platforms: dict[tuple[str, str], Platform] = {}
 
@@ -44,15 +44,16 @@ class SharedData:
                 self._platforms[wanted] = open_platform(
                     device=recipe.device, precision=recipe.precision
                 )
-            loaded = recipe.data.model_dump_json(exclude=SHOWN)
+            task = chosen_task(recipe, allow_imports=self._allow_imports)
+            loaded = recipe.data.model_dump_json(exclude=SHOWN), task.open_set
             if loaded not in self._splits:
-                self._splits[loaded] = open_splits(recipe.data)
+                self._splits[loaded] = open_splits(recipe.data, open_set=task.open_set)
             self._known[key] = open_data(
                 recipe.data,
                 recipe.batch,
                 self._platforms[wanted],
                 splits=self._splits[loaded],
-                task=chosen_task(recipe, allow_imports=self._allow_imports),
+                task=task,
             )
         return self._known[key]
 

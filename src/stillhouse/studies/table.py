@@ -16,7 +16,10 @@ from stillhouse.studies.directory import said_of_arm
 from stillhouse.verdict.spread import spread
 
 FINISHED, DIVERGED, WAITING = "finished", "diverged", "waiting"
-SAME_TEST = ("source", "image", "label", "test", "split_seed", "size", "load_size", "crop_pct")
+SAME_TEST = (
+    "source", "image", "label", "test", "split_seed", "size", "load_size", "crop_pct",
+    "unseen", "pairs", "folds", "min_per_class",
+)  # fmt: skip
 """Keys of the data section that decide the test images: only over the same ones are arms paired."""
 
 

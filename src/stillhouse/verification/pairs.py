@@ -20,11 +20,17 @@ class Pairs:
     Args:
         first, second: rows of the images; [N].
         same: whether both show one person (are of one class); [N].
+        fold: the fold of each pair as its list says, see `folds.fold_accuracy`; [N]. None where
+            there are no folds.
     """
 
     first: Whole
     second: Whole
     same: npt.NDArray[np.bool_]
+    fold: Whole | None = None
+
+    def __len__(self) -> int:
+        return len(self.first)
 
 
 def all_pairs(person: npt.ArrayLike) -> Pairs:

@@ -42,7 +42,7 @@ def read_arrays(path: Path, *, labelled: bool = True) -> SourceSplits:
     if "train" not in images:
         wanted = " or ".join("/".join(pair) for pair in NAMES["train"])
         raise DataError(f"{path} has the arrays {', '.join(arrays)}; wanted is {wanted}")
-    labels, classes = number_labels(raw, lambda split, row: f"{path.name}, {split} row {row}")
+    numbered = number_labels(raw, lambda split, row: f"{path.name}, {split} row {row}")
     shapes = {split: array.shape[1:] for split, array in images.items()}
     for split, shape in shapes.items():
         if shape != shapes["train"]:
@@ -50,8 +50,8 @@ def read_arrays(path: Path, *, labelled: bool = True) -> SourceSplits:
                 f"{path}: images of {split} are {list(shape)}, those of train "
                 f"{list(shapes['train'])}; all must have one size"
             )
-    parts = {s: ImageTable(torch.from_numpy(images[s]), labels[s]) for s in images}
-    return SourceSplits(path.stem, parts, classes)
+    parts = {s: ImageTable(torch.from_numpy(images[s]), numbered.labels[s]) for s in images}
+    return SourceSplits(path.stem, parts, numbered.classes, open_only=numbered.open_only)
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:

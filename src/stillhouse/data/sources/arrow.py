@@ -50,10 +50,11 @@ def found_in_arrow(
     images = {split: ArrowImages(pieces, open_paths) for split, pieces in splits.items()}
     raw = {split: _labels(pieces) for split, pieces in splits.items()}
     everything = [piece for pieces in splits.values() for piece in pieces]
-    labels, classes = number_labels(
+    numbered = number_labels(
         raw, lambda split, row: images[split].where(row), _class_names(everything)
     )
-    return SourceSplits(name, picture_tables(images, labels), classes, tuple(notes))
+    tables = picture_tables(images, numbered.labels)
+    return SourceSplits(name, tables, numbered.classes, tuple(notes), numbered.open_only, images)
 
 
 class ArrowImages:
@@ -72,6 +73,12 @@ class ArrowImages:
         """Name the file and the row in it, counted from 0."""
         piece, local = self._locate(row)
         return f"{self.files[piece]}, row {local}"
+
+    def name(self, row: int) -> str | None:
+        """The path that was written beside its bytes; None where there is none."""
+        piece, local = self._locate(row)
+        found: str | None = self.paths[piece][local].as_py()
+        return found
 
     def open(self, row: int) -> BinaryIO:
         """Open the bytes of one image."""

@@ -66,12 +66,31 @@ def find(
     allow_download: bool,
     *,
     labelled: bool = True,
+    open_set: bool = False,
 ) -> SourceSplits:
     """Recognise and read a source; without its labels where it is not to be ``labelled``.
 
+    Args:
+        source, image, label, allow_download, labelled: see `stillhouse.data.load.load`.
+        open_set: whether test may have classes that train has none of.
+
     Raises:
-        DataError: nothing of this name, or what the source refuses.
+        DataError: nothing of this name, what the source refuses, or (where it is no open set) a
+            class that train has no row of.
     """
+    found = _read(source, image, label, allow_download, labelled)
+    if found.open_only is not None and not open_set:
+        raise DataError(found.open_only)
+    return found
+
+
+def _read(
+    source: Any,
+    image: str | int | None,
+    label: str | int | None,
+    allow_download: bool,
+    labelled: bool,
+) -> SourceSplits:
     if isinstance(source, str | Path):
         found = _find_named(source, _name(image), _name(label), allow_download, labelled)
         return found if labelled else found.without_labels()

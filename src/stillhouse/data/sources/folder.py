@@ -52,6 +52,10 @@ class FileImages:
         """Name the file."""
         return shown(self.path(row))
 
+    def name(self, row: int) -> str:
+        """Its name below the folder, with slashes."""
+        return shown(os.fsdecode(self.names[row])).replace(os.sep, "/")
+
     def open(self, row: int) -> BinaryIO:
         """Open one file, of which a header may be enough."""
         try:
@@ -97,9 +101,11 @@ def read_folder(folder: Path) -> SourceSplits:
             deeper += sum(os.sep in name for name in inside)
         images[split] = FileImages(folder, names)
         raw[split] = np.array(labels, dtype=object)
-    labels_of, classes = number_labels(raw, lambda split, row: images[split].where(row))
-    tables = picture_tables(images, labels_of)
-    return SourceSplits(folder.resolve().name, tables, classes, _notes(folder, left, deeper))
+    numbered = number_labels(raw, lambda split, row: images[split].where(row))
+    tables, notes = picture_tables(images, numbered.labels), _notes(folder, left, deeper)
+    return SourceSplits(
+        folder.resolve().name, tables, numbered.classes, notes, numbered.open_only, images
+    )
 
 
 def read_images(folder: Path) -> SourceSplits:

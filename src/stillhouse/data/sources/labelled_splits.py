@@ -1,10 +1,10 @@
 """What a source gives: a table for each split that it names, with labels checked and numbered."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -21,17 +21,39 @@ OTHER_NAMES = {
 """What people call a split beside its name."""
 
 
+class Origins(Protocol):
+    """Where the images of one split come from."""
+
+    def name(self, row: int) -> str | None:
+        """What the source calls an image: its file, maybe below folders; None where nameless."""
+        ...
+
+
 @dataclass(frozen=True)
 class SourceSplits:
     """The splits that a source has of its own: always `train`, maybe `validation` and `test`.
 
-    ``notes`` say what of the source was left out, for people.
+    Args:
+        name: of the data.
+        parts: a table for each split.
+        classes: the names that labels are numbers of.
+        notes: what of the source was left out, for people.
+        open_only: why a classifier cannot be trained and tested on these splits: a class that only
+            another one than train has, or that none has. None where all have the classes of train.
+        origins: by split, where its images have names.
     """
 
     name: str
     parts: Mapping[str, Table]
     classes: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    open_only: str | None = None
+    origins: Mapping[str, Origins] = field(default_factory=dict)
+
+    def image_name(self, split: str, row: int) -> str:
+        """What an image is called; its row where it has no name."""
+        found = self.origins[split].name(row) if split in self.origins else None
+        return str(row) if found is None else found
 
     def without_labels(self) -> "SourceSplits":
         """The same rows, of which nobody knows what they are; nothing left out."""
@@ -39,7 +61,7 @@ class SourceSplits:
             split: replace(table, labels=torch.from_numpy(unlabelled(len(table))))
             for split, table in self.parts.items()
         }
-        return replace(self, parts=parts, classes=())
+        return replace(self, parts=parts, classes=(), open_only=None)
 
 
 def split_named(name: str) -> str | None:
@@ -74,34 +96,49 @@ def natural(name: str) -> tuple[list[str | int], str]:
     return [int(piece) if i % 2 else piece for i, piece in enumerate(pieces)], name
 
 
+@dataclass(frozen=True)
+class Numbered:
+    """Labels as numbers.
+
+    Args:
+        labels: for each split `[N]` int64 in 0..C-1.
+        classes: the names of the C classes; those of train come first where labels are text.
+        open_only: see `SourceSplits`.
+    """
+
+    labels: dict[str, Tensor]
+    classes: tuple[str, ...]
+    open_only: str | None = None
+
+
 def number_labels(
     raw: Mapping[str, np.ndarray], where: Where, names: Sequence[str] | None = None
-) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+) -> Numbered:
     """Number the labels of all splits together, and check them.
 
-    Text becomes classes in natural order; numbers are kept. The classes are those of `train`.
-    Rows that are `unlabelled` stay so, and there are no classes.
+    Text becomes classes in natural order; numbers are kept. The classes are those of `train`. What
+    a classifier cannot use and verification can (people that only one split has) is no error here:
+    `open_only` says it. Numbers without names are then numbered anew, without gaps. Rows that are
+    `unlabelled` stay so, and there are no classes.
 
     Args:
         raw: for each split its labels `[N]`, whole numbers or text; `train` must be there.
         where: names the file and row of a label in messages.
         names: the classes where the source knows them; else the text, or the numbers as text.
 
-    Returns:
-        For each split labels `[N]` int64 in 0..C-1, and the names of the C classes.
-
     Raises:
-        DataError: no rows, labels of another kind, negative labels, labels above the last class,
-            classes without a row in train, a label that only another split has, or one class only.
+        DataError: no rows, labels of another kind, negative labels, labels above the last name, or
+            one class only.
 
-    >>> number_labels({"train": np.array(["s2", "s10", "s2"])}, lambda split, row: f"row {row}")
+    >>> found = number_labels({"train": np.array(["s2", "s10", "s2"])}, lambda split, row: "")
+    >>> found.labels, found.classes
     ({'train': tensor([0, 1, 0])}, ('s2', 's10'))
     """
     for split, values in raw.items():
         if not len(values):
             raise DataError(f"{split} has no rows; every split needs at least one")
     if all(values.shape[1:] == (0,) for values in raw.values()):
-        return {split: torch.from_numpy(values) for split, values in raw.items()}, ()
+        return Numbered({split: torch.from_numpy(each) for split, each in raw.items()}, ())
     text = [split for split, values in raw.items() if _is_text(values)]
     if text and len(text) < len(raw):
         rest = ", ".join(split for split in raw if split not in text)
@@ -109,17 +146,26 @@ def number_labels(
             f"labels are text in {', '.join(text)} but not in {rest}; give the same in every split"
         )
     if text:
-        classes = tuple(names or sorted(set(raw["train"].tolist()), key=natural))
-        numbers = {split: _by_name(split, raw[split], classes, where) for split in raw}
+        numbers, classes, problem = _by_name(raw, where, names)
     else:
         numbers = {split: _whole(split, values, where) for split, values in raw.items()}
-        classes = tuple(names or _counted(numbers["train"]))
-    _check_range(numbers, classes, where)
+        if names is None:
+            numbers, classes, problem = _counted(numbers, where)
+        else:
+            classes = tuple(names)
+            above = _above(numbers, len(classes), where)
+            if above is not None:
+                raise DataError(above)
+            problem = _gaps(numbers["train"], len(classes), classes)
     if len(classes) < 2:
         raise DataError(
             f"there is one class only ({', '.join(classes)}); a classifier needs at least 2"
         )
-    return {split: torch.from_numpy(values) for split, values in numbers.items()}, classes
+    labels = {split: torch.from_numpy(values) for split, values in numbers.items()}
+    return Numbered(labels, classes, problem)
+
+
+_Numbers = dict[str, np.ndarray]
 
 
 def _is_text(values: np.ndarray) -> bool:
@@ -128,15 +174,26 @@ def _is_text(values: np.ndarray) -> bool:
     )
 
 
-def _by_name(split: str, values: np.ndarray, classes: Sequence[str], where: Where) -> np.ndarray:
-    index = {name: i for i, name in enumerate(classes)}
-    for row, name in enumerate(values.tolist()):
-        if name not in index:
-            raise DataError(
-                f"{where(split, row)}: {split} has the label '{name}', which train does not have; "
-                f"{nearest(name, classes)}. Add it to train or leave these rows out"
+def _by_name(
+    raw: Mapping[str, np.ndarray], where: Where, names: Sequence[str] | None
+) -> tuple[_Numbers, tuple[str, ...], str | None]:
+    known = tuple(names or sorted(set(raw["train"].tolist()), key=natural))
+    mine, problem = set(known), None
+    more = {name for values in raw.values() for name in values.tolist()} - mine
+    for split, values in raw.items() if more else ():
+        row = next((row for row, name in enumerate(values.tolist()) if name not in mine), None)
+        if row is not None and problem is None:
+            problem = (
+                f"{where(split, row)}: {split} has the label '{values[row]}', which train does not "
+                f"have; {nearest(values[row], known)}. Add it to train or leave these rows out"
             )
-    return np.array([index[name] for name in values.tolist()], dtype=np.int64)
+    classes = (*known, *sorted(more, key=natural))
+    index = {name: i for i, name in enumerate(classes)}
+    numbers = {
+        split: np.array([index[name] for name in values.tolist()], dtype=np.int64)
+        for split, values in raw.items()
+    }
+    return numbers, classes, problem or _gaps(numbers["train"], len(known), known)
 
 
 def _whole(split: str, values: np.ndarray, where: Where) -> np.ndarray:
@@ -158,32 +215,38 @@ def _whole(split: str, values: np.ndarray, where: Where) -> np.ndarray:
     return numbers
 
 
-def _counted(train: np.ndarray) -> list[str]:
-    """Look for gaps before a list of names is made: a label may be any number."""
-    last = int(train.max())
-    present = set(np.unique(train).tolist())
-    _refuse_absent((n for n in range(last + 1) if n not in present), last + 1 - len(present))
-    return [str(number) for number in range(last + 1)]
+def _counted(numbers: _Numbers, where: Where) -> tuple[_Numbers, tuple[str, ...], str | None]:
+    """Numbers are their own names, as long as a classifier could use them."""
+    count = int(numbers["train"].max()) + 1
+    problem = _gaps(numbers["train"], count) or _above(numbers, count, where)
+    if problem is None:
+        return numbers, tuple(map(str, range(count))), None
+    there = np.unique(np.concatenate(list(numbers.values())))  # a label may be any number
+    anew = {split: np.searchsorted(there, values) for split, values in numbers.items()}
+    return anew, tuple(map(str, there.tolist())), problem
 
 
-def _check_range(numbers: Mapping[str, np.ndarray], classes: Sequence[str], where: Where) -> None:
+def _above(numbers: _Numbers, count: int, where: Where) -> str | None:
     for split, values in numbers.items():
-        if values.max() >= len(classes):
-            row = int(np.argmax(values >= len(classes)))
-            raise DataError(
-                f"{where(split, row)}: {split} has the label {values[row]}; there are "
-                f"{len(classes)} classes in train, 0 to {len(classes) - 1}"
+        if values.max() >= count:
+            row = int(np.argmax(values >= count))
+            return (
+                f"{where(split, row)}: {split} has the label {values[row]}; there are {count} "
+                f"classes in train, 0 to {count - 1}"
             )
-    present = set(np.unique(numbers["train"]).tolist())
-    absent = [f"{n} ('{classes[n]}')" for n in range(len(classes)) if n not in present]
-    _refuse_absent(absent, len(absent))
+    return None
 
 
-def _refuse_absent(absent: Iterable[Any], count: int) -> None:
-    if count:
-        said = ", ".join(str(number) for number in islice(absent, 8))
-        more = f" and {count - 8} more" if count > 8 else ""
-        raise DataError(
-            f"train has no row of class {said}{more}; labels must be 0 to C-1 with no gap. "
-            "Renumber them, or give names (text) as labels"
-        )
+def _gaps(train: np.ndarray, count: int, names: Sequence[str] = ()) -> str | None:
+    """Which of so many classes have no row in train; no list is made of them, they may be many."""
+    present = set(np.unique(train).tolist())
+    absent = (n for n in range(count) if n not in present)
+    missing = count - len([n for n in present if n < count])
+    if not missing:
+        return None
+    said = ", ".join(f"{n} ('{names[n]}')" if names else str(n) for n in islice(absent, 8))
+    more = f" and {missing - 8} more" if missing > 8 else ""
+    return (
+        f"train has no row of class {said}{more}; labels must be 0 to C-1 with no gap. "
+        "Renumber them, or give names (text) as labels"
+    )

@@ -55,8 +55,9 @@ def read_listing(
         rows[split] = where_of[split]
         images[split] = FileImages(path.parent, names[rows[split]].tolist())
         raw[split] = labels[rows[split]]
-    numbers, classes = number_labels(raw, lambda split, at: _line(path, rows[split][at]))
-    return SourceSplits(path.stem, picture_tables(images, numbers), classes)
+    numbered = number_labels(raw, lambda split, at: _line(path, rows[split][at]))
+    tables = picture_tables(images, numbered.labels)
+    return SourceSplits(path.stem, tables, numbered.classes, (), numbered.open_only, images)
 
 
 def _refuse_two_labels(path: Path, names: np.ndarray, labels: np.ndarray) -> None:

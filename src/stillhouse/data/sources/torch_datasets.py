@@ -60,12 +60,13 @@ def read_datasets(
         for samples in parts.values():
             samples.mode = "RGB"
     names, notes = _class_names(given["train"], raw["train"]) if labelled else (None, ())
-    labels, classes = number_labels(raw, lambda split, row: parts[split].where(row), names)
+    numbered = number_labels(raw, lambda split, row: parts[split].where(row), names)
     tables = {
-        split: SampleTable(samples, labels[split], torch.arange(len(samples)))
+        split: SampleTable(samples, numbered.labels[split], torch.arange(len(samples)))
         for split, samples in parts.items()
     }
-    return SourceSplits(type(given["train"]).__name__, tables, classes, notes)
+    name = type(given["train"]).__name__
+    return SourceSplits(name, tables, numbered.classes, notes, numbered.open_only)
 
 
 def _make_alike(parts: Mapping[str, "OwnSamples"]) -> None:

@@ -26,8 +26,13 @@ READ_TWICE = 16
 """Samples that are read twice: a flip that no seed brings back must not pass by luck."""
 
 
-def open_splits(section: DataSection, source: Any | None = None) -> Splits:
-    """Load the data of a recipe (or of the Python object given instead), resized if asked."""
+def open_splits(
+    section: DataSection, source: Any | None = None, *, open_set: bool = False
+) -> Splits:
+    """Load the data of a recipe (or of the Python object given instead), resized if asked.
+
+    ``open_set``: whether the task is measured on classes that training has none of.
+    """
     splits = load(
         section.source if source is None else source,
         image=section.image,
@@ -36,19 +41,17 @@ def open_splits(section: DataSection, source: Any | None = None) -> Splits:
         test=section.test,
         limit=section.limit,
         split_seed=section.split_seed,
+        open_set=open_set,
+        unseen=section.unseen,
+        pairs=section.pairs,
+        folds=section.folds,
+        min_per_class=section.min_per_class,
     )
     size = section.load_size or section.size
     if size is None:
         return splits
-    return replace(
-        splits,
-        stored_side=_shorter_side(splits.train),
-        train=resize_table(splits.train, size),
-        validation=resize_table(splits.validation, size),
-        test=resize_table(splits.test, size),
-        whole=None if splits.whole is None else resize_table(splits.whole, size),
-        fingerprint=f"{splits.fingerprint}-{size}",
-    )
+    resized = splits.changed(lambda table: resize_table(table, size), mark=str(size))
+    return replace(resized, stored_side=_shorter_side(splits.train))
 
 
 def _shorter_side(table: Table) -> int | None:
@@ -140,6 +143,11 @@ class JobData:
     def test(self) -> Batches:
         """Scored once, at the end."""
         return self._plain(self.splits.test)
+
+    @property
+    def unseen(self) -> Batches | None:
+        """Rows of the classes that were held out of the other tables; None without any."""
+        return None if self.splits.unseen is None else self._plain(self.splits.unseen)
 
     def of_teacher(self, section: TeacherDataSection | None) -> "JobData":
         """What a teacher is trained on, where that is not what its students are.
@@ -234,12 +242,12 @@ def open_data(
              "nothing at random)"],
         )  # fmt: skip
     if splits is None:
-        splits = open_splits(section, source)
+        splits = open_splits(section, source, open_set=task.open_set)
     problem = task.label_problem(splits.train.labels)
     if problem:
         raise DataError(problem)
     if transform is None:
-        for table in (splits.train, splits.validation, splits.test):
+        for table in splits.tables.values():
             _check_images(table)
     augment = settle_augment(section, splits, transform)
     return JobData(splits, augment, section, batch, platform, transform, eval_transform, task)
