@@ -7,18 +7,24 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.errors import ModelError
+from stillhouse.models.cosine_head import CosineHead
 
+HEADS = (nn.Linear, nn.Conv2d, CosineHead, nn.Identity)
+"""What a network may name as its classifier; an Identity where it was taken away."""
 _DISTILLED = re.compile(r"(^|[._])dist(ill|illation|illed)?([._]|$)")
 _CALLED_HEAD = re.compile(r"(^|[._])(aux|head|classifier|fc)[a-z0-9_]*$|_(head|classifier)$")
+_EMPTIED = re.compile(r"(^|\.)(fc|heads?|classifier)(\.\d+)?$")
 _INSIDE = re.compile(r"(Attention|Attn|SqueezeExcit\w*|SEModule|SELayer)$")
 
 
 def find_head(module: nn.Module, *, who: str) -> str:
     """Path of the head of a model; wiring then checks that it gives the logits.
 
-    It is what the network itself names (``pretrained_cfg`` of timm), else the last Linear, else,
-    where there is none but in attention or gates of channels, the last 1x1 convolution. Of a head
-    and one for a distillation token the first counts.
+    It is what the network itself names (``pretrained_cfg`` of timm), else the last Linear or
+    `CosineHead`, else, where there is none but in attention or gates of channels, the last 1x1
+    convolution. Of a head and one for a distillation token the first counts. An Identity in the
+    place of a head (``net.fc = nn.Identity()``), behind all others, is the head of a network that
+    gives its embedding: what goes in is what comes out.
 
     Raises:
         ModelError: the model has no such layer.
@@ -27,6 +33,8 @@ def find_head(module: nn.Module, *, who: str) -> str:
     '2'
     >>> find_head(nn.Sequential(nn.Conv2d(4, 3, 1), nn.ReLU(), nn.Flatten(2)), who="student")
     '0'
+    >>> find_head(nn.ModuleDict({"net": nn.Linear(4, 3), "fc": nn.Identity()}), who="teacher")
+    'fc'
     """
     declared = _declared(module)
     if declared is not None:
@@ -34,8 +42,11 @@ def find_head(module: nn.Module, *, who: str) -> str:
     inside = tuple(
         f"{name}." for name, part in module.named_modules() if _INSIDE.search(type(part).__name__)
     )
-    for kind in (nn.Linear, nn.Conv2d):
-        found = [name for name, part in module.named_modules() if _may_be(part, kind)]
+    emptied = _emptied(module)
+    if emptied is not None:
+        return emptied
+    for kind in ((nn.Linear, CosineHead), (nn.Conv2d,)):
+        found = [name for name, part in module.named_modules() if _may_be(part, *kind)]
         outside = [name for name in found if not name.startswith(inside)]
         plain: list[str] = [name for name in outside if not _DISTILLED.search(name)]
         if outside:
@@ -78,9 +89,20 @@ def heads_beside(module: nn.Module, head: str) -> list[str]:
     ]  # fmt: skip
 
 
-def _may_be(part: nn.Module, kind: type[nn.Module]) -> bool:
+def _emptied(module: nn.Module) -> str | None:
+    """An Identity where the classifier was, behind all that could be one."""
+    last = None
+    for name, part in module.named_modules():
+        if _may_be(part, nn.Linear, CosineHead, nn.Conv2d):
+            last = None
+        elif type(part) is nn.Identity and _EMPTIED.search(name):
+            last = name
+    return last
+
+
+def _may_be(part: nn.Module, *kinds: type[nn.Module]) -> bool:
     """Whether it is a Linear, or the same at each position: a convolution of one pixel."""
-    return isinstance(part, kind) and (
+    return isinstance(part, kinds) and (
         not isinstance(part, nn.Conv2d) or part.kernel_size == (1, 1)
     )
 
@@ -97,10 +119,11 @@ def _declared(module: nn.Module) -> str | None:
         named = settings.get("classifier") if isinstance(settings, Mapping) else None
         first = named[0] if isinstance(named, list | tuple) and named else named
         whole = f"{path}.{first}".lstrip(".")
-        if isinstance(first, str) and isinstance(paths.get(whole), nn.Linear | nn.Conv2d):
-            others = [each for each in paths.values() if isinstance(each, nn.Linear)]
+        if isinstance(first, str) and isinstance(paths.get(whole), HEADS):
+            others = [each for each in paths.values() if isinstance(each, nn.Linear | CosineHead)]
             # What somebody put behind the network is their classifier.
-            return whole if path == "" or others[-1] in part.modules() else None
+            behind = path != "" and others and others[-1] not in part.modules()
+            return None if behind else whole
     return None
 
 

@@ -10,6 +10,7 @@ from stillhouse.models.adapters import build_timm, build_torchvision, elsewhere
 from stillhouse.models.family import NUMBER, Family, ModelRequest
 from stillhouse.models.hugging_face import build_transformers
 from stillhouse.models.lenet import build_lenet
+from stillhouse.models.mobilefacenet import NUMBERS, build_mobilefacenet
 from stillhouse.models.mobilenet import build_mobilenet_v2
 from stillhouse.models.plain import build_convnet, build_mlp
 from stillhouse.models.resnet import build_resnet, build_resnet_of_width, build_resnet_x4
@@ -67,6 +68,14 @@ MODEL_FAMILIES: tuple[Family, ...] = (
         build=build_mobilenet_v2,
         paper="Sandler et al., MobileNetV2, CVPR 2018",
         line="MobileNetV2 of half width, expansion 6, in the form of the CRD benchmark.",
+    ),
+    Family(
+        pattern=rf"mobilefacenet(_(?P<factor>{NUMBERS}))?(-(?P<embedding>{NUMBER}))?",
+        examples=("mobilefacenet", "mobilefacenet_0.5", "mobilefacenet_0.5-64"),
+        build=build_mobilefacenet,
+        paper="MobileFaceNets, arXiv 1804.07573",
+        line="MobileFaceNets of any multiplier of the channels and width of the embedding (128), "
+        "with a classifier of cosines; of the size of the images.",
     ),
     Family(
         pattern="shufflenet_v(?P<version>[12])",
@@ -135,7 +144,7 @@ def build_model(
     *,
     classes: int,
     channels: int = 3,
-    size: int | None = None,
+    size: int | tuple[int, int] | None = None,
     arguments: Mapping[str, Any] | None = None,
 ) -> nn.Module:
     """Build a network by its name, with fresh weights.
@@ -144,15 +153,16 @@ def build_model(
         name: one of `model_names()`, or another name of the same pattern.
         classes: number of logits, at least 1.
         channels: channels of the images, at least 1.
-        size: side of the (square) images in pixels; needed by `mlp-...`, `vit-...` and
-            `deit-...` only.
+        size: side of square images in pixels, or height and width; needed by `mlp-...`,
+            `vit-...` and `deit-...` only, and used by `mobilefacenet...`.
         arguments: further ones for the function of timm, torchvision or transformers that builds
             it, such as ``img_size`` or ``drop_path_rate``.
 
     Returns:
         A network whose forward turns images `[B, channels, H, W]` into logits `[B, classes]`.
-        Its classifier is the linear layer `fc`, except in networks of other packages and in
-        `deit-...`, whose `fc` holds two.
+        Its classifier is the linear layer `fc`, except in networks of other packages, in
+        `deit-...`, whose `fc` holds two, and in `mobilefacenet...`, whose `fc` gives scaled
+        cosines.
 
     Raises:
         ModelError: there is no such model, or it cannot be built so.
@@ -162,10 +172,11 @@ def build_model(
     >>> sum(parameter.numel() for parameter in network.parameters())
     83892
     """
-    for what, number in (("classes", classes), ("channels", channels), ("size", size)):
-        if number is not None and number < 1:
+    sides = (size, size) if isinstance(size, int) else size
+    for what, number in (("classes", classes), ("channels", channels), ("size", sides)):
+        if number is not None and (number if isinstance(number, int) else min(number)) < 1:
             raise ModelError(f"model '{name}': {what} is {number}; give a number of at least 1")
-    ask = ModelRequest(name, classes, channels, size, dict(arguments or {}))
+    ask = ModelRequest(name, classes, channels, sides, dict(arguments or {}))
     if ask.arguments and not name.startswith(OTHERS):
         given = ", ".join(ask.arguments)
         raise ModelError(f"model '{name}' takes no arguments ({given}); its name says all of it")

@@ -36,6 +36,16 @@ class CosineHead(nn.Module):
         self.scale = scale
         self.weight = nn.Parameter(torch.randn(classes, width) * SPREAD)
 
+    @property
+    def in_features(self) -> int:
+        """D, by the name that a Linear has for it."""
+        return self.weight.shape[1]
+
+    @property
+    def out_features(self) -> int:
+        """K, likewise."""
+        return self.weight.shape[0]
+
     def cosines(self, embedding: Tensor) -> Tensor:
         """Of each embedding with each centre, [B, K]."""
         return cosines(embedding, self.weight)
@@ -46,5 +56,4 @@ class CosineHead(nn.Module):
 
     def extra_repr(self) -> str:
         """Its sizes."""
-        classes, width = self.weight.shape
-        return f"width={width}, classes={classes}, scale={self.scale}"
+        return f"width={self.in_features}, classes={self.out_features}, scale={self.scale:g}"

@@ -20,14 +20,14 @@ class ModelRequest:
         name: the full name, for messages.
         classes: number of logits.
         channels: channels of the images.
-        size: side of the (square) images in pixels, where the caller said it.
+        size: height and width of the images in pixels, where the caller said it.
         arguments: further ones for a function of another package.
     """
 
     name: str
     classes: int
     channels: int
-    size: int | None = None
+    size: tuple[int, int] | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
 

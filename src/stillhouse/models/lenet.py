@@ -81,7 +81,7 @@ def _wrong_size(name: str, height: int, width: int) -> str:
 
 def build_lenet(found: re.Match[str], ask: ModelRequest) -> nn.Module:
     """`lenet5` or `lenet5_half`; a size that cannot work is refused here already."""
-    if ask.size is not None and ask.size not in (SIDE, PADDED_SIDE):
-        raise ModelError(_wrong_size(f"'{ask.name}'", ask.size, ask.size))
+    if ask.size is not None and ask.size not in ((SIDE, SIDE), (PADDED_SIDE, PADDED_SIDE)):
+        raise ModelError(_wrong_size(f"'{ask.name}'", *ask.size))
     maps = (3, 8) if found["half"] else (6, 16)
     return LeNet5(classes=ask.classes, channels=ask.channels, maps=maps)

@@ -1,5 +1,6 @@
 """Plain networks of any widths: convnet-8-16-32 and mlp-64-32."""
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -111,7 +112,7 @@ def build_mlp(found: re.Match[str], ask: ModelRequest) -> nn.Module:
             f"'{ask.name}' must know the size of its images, and none was given; say it: "
             f"build_model('{ask.name}', classes={ask.classes}, channels={ask.channels}, size=28)"
         )
-    return MLP(ask.channels * ask.size**2, _widths(found), classes=ask.classes)
+    return MLP(ask.channels * math.prod(ask.size), _widths(found), classes=ask.classes)
 
 
 def _widths(found: re.Match[str]) -> list[int]:

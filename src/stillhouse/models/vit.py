@@ -197,8 +197,13 @@ def build_vit(found: re.Match[str], ask: ModelRequest) -> nn.Module:
             f"'{ask.name}' must know the size of its images, and none was given; say it: "
             f"build_model('{ask.name}', classes={ask.classes}, channels={ask.channels}, size=32)"
         )
+    height, width = ask.size
+    if height != width:
+        raise ModelError(
+            f"'{ask.name}' reads square images, and these are {height}x{width}; resize them"
+        )
     return VisionTransformer(
-        size=ask.size,
+        size=height,
         width=int(found["width"]),
         depth=int(found["depth"]),
         heads=int(found["heads"]),
