@@ -80,4 +80,4 @@ def test_targets_hold_no_gradient_of_shares() -> None:
     label, logits = three()
     learning = [z.requires_grad_() for z in logits]
     assert not linear_logits(label, *learning).requires_grad
-    torch.testing.assert_close(mean_logits(label, *logits), sum(logits) / 3)
+    torch.testing.assert_close(mean_logits(*logits), sum(logits) / 3)

@@ -28,13 +28,13 @@ def mean_of_softmaxes(*logits: Tensor) -> Tensor:
     return log_sum_exp(logs, 0) - math.log(len(logits))
 
 
-def mean_logits(_label: Tensor, *logits: Tensor) -> Tensor:
+def mean_logits(*logits: Tensor) -> Tensor:
     """The mean of several networks' logits.
 
     Shapes:
-        label: [B], not used; each: [B, C] logits; the result: [B, C], float32.
+        each: [B, C] logits; the result: [B, C], float32.
 
-    >>> mean_logits(torch.tensor([0]), torch.tensor([[1.0, 0.0]]), torch.tensor([[3.0, 2.0]]))
+    >>> mean_logits(torch.tensor([[1.0, 0.0]]), torch.tensor([[3.0, 2.0]]))
     tensor([[2., 1.]])
     """
     return torch.stack([each.float() for each in logits]).mean(0)

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from stillhouse.data.batches import Batches
-from stillhouse.data.samples import SampleReader
 from stillhouse.engine.diagnostics import Diagnostic
 from stillhouse.engine.evaluate import measured
 from stillhouse.engine.nodes import Node, Role
@@ -47,18 +46,8 @@ class Pass:
 
     def signals(self, rows: Sequence[Tensor], view: int) -> Iterator[Signals]:
         """The role's signals of these batches under one view."""
-        for batch in self._shown(rows, view):
+        for batch in self.train.shown(list(rows), view):
             yield measured(self.objective, batch, self.platform)
-
-    def _shown(self, rows: Sequence[Tensor], view: int) -> Iterator[Signals]:
-        train = self.train
-        if not train.loading:
-            return (train.show(some, view) for some in rows)
-        # One pool of loader processes for all batches, where `show` would start one for each.
-        reader = SampleReader(
-            train.table, train.augment, train.transform, train.device, train.workers
-        )
-        return reader.read(list(rows), view=view, seed=train.view_seed)
 
     def shape(self, part: str) -> tuple[int, ...]:
         """The shape of one part of one sample, as it was seen when the role was opened."""

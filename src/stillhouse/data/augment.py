@@ -1,6 +1,7 @@
 """Augmentation of whole batches on their device: moved, recoloured, normalised, cut out."""
 
-from dataclasses import dataclass, fields
+import math
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from stillhouse.data.boxes import BOX_DRAWS, central_box, inside, random_boxes, resized
 from stillhouse.data.image_operations import random_affine, random_blur
+from stillhouse.data.mixing import Mixing
 from stillhouse.data.policies import jitter, rand_augment, trivial_augment
 from stillhouse.data.resampling import cut_and_resized
 from stillhouse.data.views import uniform, uniforms
@@ -59,6 +61,8 @@ class Augment:
         size: the side of what is shown, of images that are held larger. 0: as they are held.
         resize: to this shorter side the images are brought before the middle of them is cut, in
             evaluation and in training without ``resized_crop``, at a random place with ``crop``.
+        mixup, cutmix: alpha of mixing with another row, as of `stillhouse.data.mixing.Mixing`,
+            which whoever serves the rows does last of all. 0: none.
 
     Images are cropped and mirrored, then go through RandAugment or TrivialAugment, the jitter, what
     is fractional (turning to fading), normalisation, cutout and erasing. Turning, shifting and
@@ -92,6 +96,8 @@ class Augment:
     erase: float = 0.0
     size: int = 0
     resize: int = 0
+    mixup: float = 0.0
+    cutmix: float = 0.0
 
     @property
     def affine(self) -> bool:
@@ -131,7 +137,22 @@ class Augment:
     def varies(self) -> bool:
         """Whether two views of an image may differ."""
         placed = self.crop or self.flip or self.cutout or self.resized_crop or self.erase
-        return bool(placed or self.of_colours or self.floating)
+        mixed = self.mixup or self.cutmix
+        return bool(placed or self.of_colours or self.floating or mixed)
+
+    @property
+    def unmixed(self) -> "Augment":
+        """The same without mixing."""
+        return replace(self, mixup=0.0, cutmix=0.0)
+
+    def mixing(self, rows: int) -> Mixing | None:
+        """How the images of a table of so many rows are mixed; None where they are not.
+
+        Raises:
+            DataError: there is one row.
+        """
+        mixes = self.mixup or self.cutmix
+        return Mixing(self.mixup, self.cutmix, rows) if mixes else None
 
     def __call__(self, images: Tensor) -> Tensor:
         """As evaluation sees them: the middle, normalised; floats are not divided by 255.
@@ -151,7 +172,7 @@ class Augment:
         return torch.addcmul(shift, images.float(), scale).permute(0, 3, 1, 2)
 
     def view(self, images: Tensor, *, seed: int, index: Tensor, view: int) -> Tensor:
-        """The view of each image, a pure function of (seed, index, view).
+        """The view of each image, a pure function of (seed, index, view), not mixed yet.
 
         Shapes:
             images: uint8 or float32 [B, H, W, C]; index: int64 [B]; returns float32 [B, C, H, W].
@@ -277,7 +298,8 @@ class Augment:
             made = random_blur(made, seed=seed, index=index, view=view, draw=_BLUR, most=self.blur)
         if self.fade != 1:
             drawn = uniform(seed, index, view, _FADE)[:, None, None, None]
-            made = made * self.fade**drawn
+            # No power: torch's differs by a bit between the first rows of a batch and the last.
+            made = made * torch.exp(drawn * math.log(self.fade))
         white = 255.0 if images.dtype == torch.uint8 else 1.0
         return made.permute(0, 2, 3, 1).contiguous() / white
 

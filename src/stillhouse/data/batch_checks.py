@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+from stillhouse.data.mixing import LAM, PARTNER_LABEL
 from stillhouse.errors import DataError
 
 BATCH = "batch."
 IMAGE = f"{BATCH}image"
-ROWS = (IMAGE, f"{BATCH}label", f"{BATCH}index")
+ROWS = (IMAGE, f"{BATCH}label", f"{BATCH}index", PARTNER_LABEL, LAM)
 """What has a row for each sample; anything else may be of any shape."""
 Check = Callable[[Mapping[str, Tensor]], str | None]
 """What a batch has of labels that are none of the task; None where all is well."""

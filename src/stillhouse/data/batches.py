@@ -69,8 +69,9 @@ class Batches:
 
     Args:
         table: images and labels.
-        augment: augmentation and normalisation (small images, whole batches).
-        transform: instead of it, a function of one image (any callable, seeded per view).
+        augment: augmentation and normalisation (small images, whole batches), and mixing.
+        transform: instead of it, a function of one image (any callable, seeded per view); what it
+            gives may be mixed.
         batch_size: of all processes together; at most the number of rows.
         order_seed: of the shuffle; the run's own.
         view_seed: of the augmentation; the data's own, shared by all runs.
@@ -158,7 +159,11 @@ class Batches:
 
     def show(self, rows: Tensor, view: int) -> dict[str, Tensor]:
         """These rows under one view."""
-        return next(iter(self._reader.read([rows], view=view, seed=self.view_seed)))
+        return next(self.shown([rows], view))
+
+    def shown(self, rows: list[Tensor], view: int) -> Iterator[dict[str, Tensor]]:
+        """Batches of these rows under one view, by one pool of loader processes."""
+        return self._reader.read(rows, view=view, seed=self.view_seed)
 
     def sample(self, count: int = 4) -> dict[str, Tensor]:
         """The first rows as a training batch would show them, to check a stage on."""
@@ -174,20 +179,32 @@ class _TableReader:
         self._images = table.images.to(device)
         self._labels = table.labels.to(device)
         self._augment = augment
+        self._mixing = augment.mixing(len(table))
         self._device = device
 
     def read(self, rows: list[Tensor], *, view: int, seed: int) -> Iterator[dict[str, Tensor]]:
+        mixing = None if view == PLAIN_VIEW else self._mixing
         for cpu_rows in rows:
-            index = cpu_rows.to(self._device, non_blocking=True)
-            images = self._images[self._table.stored(index)]
-            if view == PLAIN_VIEW:
-                shown = self._augment(images)
-            else:
-                shown = self._augment.view(images, seed=seed, index=index, view=view)
+            needed = cpu_rows
+            if mixing is not None:
+                needed = mixing.with_partners(seed=seed, index=cpu_rows, view=view)
+            read = needed.to(self._device, non_blocking=True)
+            signals = {
+                "batch.image": self._image(read, view, seed),
+                "batch.label": self._labels[read],
+            }
+            if mixing is not None:
+                signals = mixing.signals(signals, seed=seed, index=cpu_rows, view=view)
+            index = read[: len(cpu_rows)]
             yield {
-                "batch.image": shown,
-                "batch.label": self._labels[index],
+                **signals,
                 "batch.index": index,
                 "batch.view": torch.full_like(index, view),
                 LOOKUP: lookup(cpu_rows, view),
             }
+
+    def _image(self, index: Tensor, view: int, seed: int) -> Tensor:
+        images = self._images[self._table.stored(index)]
+        if view == PLAIN_VIEW:
+            return self._augment(images)
+        return self._augment.view(images, seed=seed, index=index, view=view)

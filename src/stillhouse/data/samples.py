@@ -1,7 +1,7 @@
 """Samples one by one: any dataset and any transform, each view under its own seed."""
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from stillhouse.data.augment import Augment
+from stillhouse.data.mixing import Mixing
 from stillhouse.data.pixels import channels_of, is_picture, plain_picture, to_pixels
 from stillhouse.data.tables import ImageTable, SampleTable, Table
 from stillhouse.data.views import LOOKUP, PLAIN_VIEW, lookup, sample_seeds
@@ -90,7 +91,8 @@ class SampleReader:
     """Batches of samples that are read and transformed one by one, with workers if wanted.
 
     All go through ``augment`` unless a ``transform`` is given; floats are not divided by 255, so
-    that of an ``augment`` with mean 0 and std 1 they are as their dataset gave them.
+    that of an ``augment`` with mean 0 and std 1 they are as their dataset gave them. Either may be
+    mixed, so that a batch reads twice as many samples.
     """
 
     def __init__(
@@ -103,24 +105,29 @@ class SampleReader:
     ) -> None:
         self._views = _Views(table, transform)
         self._augment = None if transform is not None else augment
+        self._mixing = augment.mixing(len(table))
         self._device = device
         self._workers = workers
 
     def read(self, rows: list[Tensor], *, view: int, seed: int) -> Iterator[dict[str, Tensor]]:
         """Batches for these rows, as signals on the device."""
+        mixing = None if view == PLAIN_VIEW else self._mixing
         loader: DataLoader[Any] = DataLoader(
             self._views,
-            batch_sampler=_Keys(rows, view, seed),
+            batch_sampler=_Keys(rows, view, seed, mixing),
             num_workers=self._workers,
             pin_memory=self._device.type == "cuda",
-            collate_fn=partial(_collate, show=partial(self._show, view=view, seed=seed)),
+            collate_fn=partial(
+                _collate,
+                show=partial(self._show, view=view, seed=seed),
+                mix=None if mixing is None else partial(mixing.signals, view=view, seed=seed),
+            ),
         )
         # Transforms in this process seed the generators; the step seeds them again, so that no
         # random number of the student depends on where samples are read.
-        for images, labels, index in loader:
+        for signals, index in loader:
             yield {
-                "batch.image": images.to(self._device, non_blocking=True),
-                "batch.label": labels.to(self._device, non_blocking=True),
+                **{k: v.to(self._device, non_blocking=True) for k, v in signals.items()},
                 "batch.index": index.to(self._device, non_blocking=True),
                 "batch.view": torch.full_like(index, view).to(self._device),
                 LOOKUP: lookup(index, view),
@@ -137,27 +144,40 @@ class SampleReader:
 
 
 class _Keys(Sampler[list[tuple[int, int]]]):
-    """The (row, seed) keys of each batch, made as they are asked for: an epoch may be long."""
+    """The (row, seed) keys of each batch, made as they are asked for: an epoch may be long.
 
-    def __init__(self, rows: list[Tensor], view: int, seed: int) -> None:
-        self.rows, self.view, self.seed = rows, view, seed
+    Of a batch that is mixed the partners' follow.
+    """
+
+    def __init__(self, rows: list[Tensor], view: int, seed: int, mixing: Mixing | None) -> None:
+        self.rows, self.view, self.seed, self.mixing = rows, view, seed, mixing
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        for rows in self.rows:
+        for own in self.rows:
+            rows = own
+            if self.mixing is not None:
+                rows = self.mixing.with_partners(seed=self.seed, index=own, view=self.view)
             seeds = sample_seeds(self.seed, rows, self.view)
             yield list(zip(rows.tolist(), seeds.tolist(), strict=True))
 
 
 def _collate(
-    samples: list[tuple[Tensor, Any, int]], show: Callable[[Tensor, Tensor], Tensor]
-) -> tuple[Tensor, Tensor, Tensor]:
+    samples: list[tuple[Tensor, Any, int]],
+    show: Callable[[Tensor, Tensor], Tensor],
+    mix: Callable[..., dict[str, Tensor]] | None,
+) -> tuple[Mapping[str, Tensor], Tensor]:
+    """The signals of a batch and its rows; where it is mixed, the later half are the partners."""
     images, labels, numbers = zip(*samples, strict=True)
     _check_alike(images)
     rows = torch.tensor(numbers)
-    return show(torch.stack(images), rows), torch.tensor(labels), rows
+    read = {"batch.image": show(torch.stack(images), rows), "batch.label": torch.tensor(labels)}
+    if mix is None:
+        return read, rows
+    index = rows[: len(rows) // 2]
+    return mix(read, index=index), index
 
 
 def _check_alike(images: Sequence[Tensor]) -> None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from stillhouse.data.batches import BatchSource
+from stillhouse.engine.mixed_labels import LEAVE_OUT, is_mixed
 from stillhouse.engine.signals import BATCH, Signals, owner, part
 from stillhouse.errors import WiringError
 
@@ -68,8 +69,11 @@ class Facts:
         """The label of each training row; where only their number is known, each is a class.
 
         Raises:
-            WiringError: nobody said how many rows there are.
+            WiringError: nobody said how many rows there are, or images are mixed of two rows.
         """
+        if is_mixed(self.sample(1)):
+            said = f"this method tells rows apart by their one class, and {LEAVE_OUT}"
+            raise WiringError("labels", [said])
         return torch.arange(self.rows) if self.labels is None else self.labels
 
 

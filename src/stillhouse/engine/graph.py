@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from torch import nn
+from torch import Tensor, nn
 
 from stillhouse.data.batches import Order
 from stillhouse.engine.diagnostics import Diagnostic
+from stillhouse.engine.mixed_labels import is_mixed, taking_both
 from stillhouse.engine.nodes import Node, Role
 from stillhouse.engine.optimisers import OptimizerFactory
 from stillhouse.engine.schedules import ScheduleFactory
@@ -118,7 +119,7 @@ class Graph:
         return (self._with_loss(term) for update in self.updates for term in update.terms)
 
     def _with_loss(self, term: Term) -> Term:
-        return term.with_loss(self.task.loss) if term.by_task else term
+        return term.with_loss(self.task.loss, mixes=self.task.mixes) if term.by_task else term
 
     def with_terms(self, change: Callable[[Term], Term]) -> Self:
         """The same with each term changed."""
@@ -130,8 +131,12 @@ class Graph:
         """The same for labels that mean something else."""
         return self if task is self.task else replace(self, task=task)
 
-    def with_labelled_terms(self) -> Self:
-        """The same with the task's loss in the terms that leave it to the task."""
-        if not any(term.by_task for update in self.updates for term in update.terms):
-            return self
-        return self.with_terms(self._with_loss)
+    def with_labelled_terms(self, batch: Mapping[str, Tensor] | None = None) -> Self:
+        """The same with the task's loss in the terms that leave it to the task.
+
+        Where images of a batch are mixed, these take both labels of a row.
+        """
+        stage = self
+        if any(term.by_task for update in self.updates for term in update.terms):
+            stage = self.with_terms(self._with_loss)
+        return stage.with_terms(taking_both) if is_mixed(batch or {}) else stage

@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary, ref
 import torch
 from torch import Tensor, nn
 
+from stillhouse.data.mixing import PARTNER_LABEL
 from stillhouse.engine.flags import Flags, Frozen, LearningParameters, held_in_eval
 from stillhouse.engine.graph import Graph
 from stillhouse.engine.nodes import Ema, Role
@@ -67,7 +68,7 @@ class Objective(nn.Module):
         practice: Practice | None = None,
     ) -> None:
         super().__init__()
-        stage = stage.with_labelled_terms()
+        stage = stage.with_labelled_terms(batch)
         self.stage = stage
         self.epochs = _epochs(EPOCHS if epochs is None else epochs)
         self.autocast = autocast
@@ -363,7 +364,13 @@ class Objective(nn.Module):
         widths = [output.shape[1] for output in outputs if output is not None and output.ndim == 2]
         if label is None or not widths:
             return None
-        return self.stage.task.batch_problem(label, min(widths))
+        problem = self.stage.task.batch_problem
+        found = problem(label, min(widths))
+        partner = batch.get(PARTNER_LABEL)
+        if found is None and partner is not None:
+            found = problem(partner, min(widths))
+            found = found and f"of the partners, {found}"
+        return found
 
     @property
     def finite(self) -> bool:

@@ -5,13 +5,15 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from torch import Tensor, nn
 
+from stillhouse.data.mixing import LABEL, PARTNER_LABEL
 from stillhouse.engine.graph import Graph, Update
+from stillhouse.engine.mixed_labels import LEAVE_OUT, MIXED, is_mixed
 from stillhouse.engine.nodes import Bridge, Ema, Node, Role
 from stillhouse.engine.order import nodes_behind, order_nodes
 from stillhouse.engine.signals import BATCH, owner, part
 from stillhouse.errors import StillhouseError, WiringError, nearest
 
-BATCH_PARTS = ("image", "label", "index", "view", "lookup")
+BATCH_PARTS = ("image", "label", "index", "view", "lookup", "partner_label", "lam")
 
 
 def _signal_problem(
@@ -134,12 +136,34 @@ def _cached_problems(stage: Graph) -> list[str]:
     ]
 
 
+def _mixing_problems(stage: Graph, batch: Mapping[str, Tensor]) -> list[str]:
+    """Why a stage cannot learn from images that were mixed of two rows."""
+    if not is_mixed(batch):
+        return []
+    lacking = [signal for signal in (LABEL, *MIXED) if signal not in batch]
+    if lacking:
+        wanted = ", ".join(map(part, (LABEL, *MIXED)))
+        return [f"a batch of mixed images holds {wanted}, and '{part(lacking[0])}' is not there"]
+    terms = [term for term in stage.terms() if _reads_one_label(term.reads)]
+    if not stage.task.mixes and any(term.loss == stage.task.loss for term in terms):
+        return [f"the task '{stage.task.name}' has a loss of one label a row, and {LEAVE_OUT}"]
+    who = [f"node '{node.name}'" for node in stage.nodes if _reads_one_label(node.needs)]
+    who += [f"term '{term.name}'" for term in terms]
+    who += [] if stage.order is None else ["the order of rows"]
+    return [f"{' and '.join(who)}: it is about the one class of a row, and {LEAVE_OUT}"][: len(who)]
+
+
+def _reads_one_label(reads: Sequence[str]) -> bool:
+    return LABEL in reads and PARTNER_LABEL not in reads
+
+
 def static_problems(stage: Graph, batch: Mapping[str, Tensor]) -> list[str]:
     """All that is wrong with the declarations, for batches that hold such signals."""
     problems = _twice([node.name for node in stage.nodes], "nodes")
     problems += _twice([term.name for term in stage.terms()], "terms")
     problems += _twice([diagnostic.name for diagnostic in stage.diagnostics], "diagnostics")
     problems += _learner_problems(stage) + _frozen_problems(stage)
+    problems += _mixing_problems(stage, batch)
     blind = [f"term '{term.name}' reads no signal" for term in stage.terms() if not term.reads]
     problems += blind
     asked = [_signal_problem(stage, batch, signal, asker) for asker, signal in _reads(stage)]

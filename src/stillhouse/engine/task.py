@@ -46,6 +46,9 @@ class Task(ABC):
     """Whether it is measured on classes (people) that training has none of: then validation and
     test are split by class, and `stillhouse.data.load.Splits.pairs` says what is compared."""
 
+    mixes: bool = False
+    """Whether `loss` is linear in the label, so that rows may have two, each by a share (mixup)."""
+
     @property
     def record(self) -> TaskRecord:
         """What a run writes down of it."""
@@ -109,6 +112,7 @@ class Classification(Task):
 
     name = "classification"
     metric = ACCURACY
+    mixes = True
 
     loss = staticmethod(cross_entropy)
     """``-log softmax(z)_y`` in nats, of logits [B, K] (log-probabilities are logits, too)."""

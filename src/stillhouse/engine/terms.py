@@ -59,6 +59,9 @@ class Term:
         bound: True where the weight means something only together with others, as a share of a
             mixture does, or where the gradient at the start says nothing; `balanced` leaves it
             alone.
+        mixes: True where a row with two labels, lam of one and 1 - lam of the other, has lam of its
+            value for one and 1 - lam of that for the other: what is linear in the label, such as
+            cross-entropy, whatever its target is made of.
 
     >>> term = Term("gap", lambda s, t: (s - t) ** 2, ["a.x", "b.x"], weight=2.0)
     >>> a = torch.tensor([3.0], requires_grad=True); b = torch.tensor([1.0], requires_grad=True)
@@ -77,6 +80,7 @@ class Term:
         through: bool = False,
         options: Mapping[str, Any] | None = None,
         bound: bool = False,
+        mixes: bool = False,
     ) -> None:
         self.name = name
         self.loss = loss
@@ -85,6 +89,7 @@ class Term:
         self.through = through
         self.options = dict(options or {})
         self.bound = bound
+        self.mixes = mixes
         self._build: Callable[..., nn.Module] | None = None
         self.by_task = False
 
@@ -105,10 +110,10 @@ class Term:
         term.by_task = True
         return term
 
-    def with_loss(self, loss: Callable[..., Tensor]) -> "Term":
+    def with_loss(self, loss: Callable[..., Tensor], *, mixes: bool = False) -> "Term":
         """The same term with another loss."""
         term = copy.copy(self)
-        term.loss, term.by_task = loss, False
+        term.loss, term.by_task, term.mixes = loss, False, mixes
         return term
 
     @classmethod

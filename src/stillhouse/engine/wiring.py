@@ -72,7 +72,7 @@ def wire(stage: Graph, batch: Mapping[str, Tensor], *, seed: int = 0) -> Wiring:
     Raises:
         WiringError: with all problems of the first pass, or all of the second.
     """
-    stage = stage.with_labelled_terms()
+    stage = stage.with_labelled_terms(batch)
     where = f"stage '{stage.name}'"
     problems = static_problems(stage, batch)
     if problems:

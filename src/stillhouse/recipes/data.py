@@ -27,6 +27,7 @@ USUAL: dict[str, Any] = {
     "crop": 4, "flip": True, "cutout": 8, "rotate": 15.0, "shift": 4.0, "scale": 1.2,
     "blur": 1.5, "fade": 0.2, "resized_crop": 0.08, "brightness": 0.4, "contrast": 0.4,
     "saturation": 0.4, "hue": 0.1, "randaugment": 2, "trivial": True, "erase": 0.5,
+    "mixup": 1.0, "cutmix": 1.0,
 }  # fmt: skip
 """What a word of a list stands for."""
 JITTER = ("brightness", "contrast", "saturation", "hue")
@@ -34,6 +35,8 @@ JITTER = ("brightness", "contrast", "saturation", "hue")
 OF_PIXELS = (*JITTER, "randaugment", "trivial")
 """What changes colours, which floats have not."""
 Factor = Annotated[float, Field(ge=0, le=10)]
+Alpha = Annotated[float, Field(ge=0, le=100)]
+"""Of a beta distribution: below 1 one of both images prevails, far above 1 both count alike."""
 
 
 class AugmentSection(Section):
@@ -42,7 +45,7 @@ class AugmentSection(Section):
     ``crop``, ``cutout``, ``shift``, ``blur``: pixels; ``rotate``: degrees; ``scale``, ``fade``,
     ``brightness``, ``contrast``, ``saturation``, ``aspect``: factors; ``hue``: a part of the circle
     of colours; ``resized_crop``: least share of the area; ``erase``: share of the images;
-    ``randaugment``: operations, of ``magnitude`` 0 to 30.
+    ``randaugment``: operations, of ``magnitude`` 0 to 30; ``mixup``, ``cutmix``: alpha.
     """
 
     crop: Pixels = 0
@@ -63,6 +66,8 @@ class AugmentSection(Section):
     magnitude: Annotated[int, Field(ge=0, le=30)] = 9
     trivial: bool = False
     erase: Annotated[float, Field(ge=0, le=1)] = 0.0
+    mixup: Alpha = 0.0
+    cutmix: Alpha = 0.0
 
     @model_validator(mode="after")
     def _can_be_together(self) -> "AugmentSection":

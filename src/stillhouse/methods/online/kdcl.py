@@ -79,7 +79,7 @@ def kdcl(
     [('collaboration', 1.0), ('collaboration_peer1', 1.0)]
     """
     cohort = as_cohort("kdcl", student, peers)
-    reads = ["batch.label", *logits_of(cohort)]
+    reads = [*([] if ensemble == "mean" else ["batch.label"]), *logits_of(cohort)]
     target = [
         Term(
             term_of("collaboration", role),

@@ -66,7 +66,8 @@ def multi_teacher_kd(
     """
     source = as_teacher(teacher)
     parts = _parts(source)
-    shares = Bridge("shares", SHARES[listen], ["teachers", "batch.label"])
+    known = ["teachers", "batch.label"] if listen == "confidence" else ["teachers"]
+    shares = Bridge("shares", SHARES[listen], known)
     reads = ["student.logits", "teachers", "shares"]
     soft = {"temperature": temperature}
     return Stage(
@@ -97,18 +98,18 @@ def _stacked(*each: Tensor) -> Tensor:
     return torch.stack(each, 1)
 
 
-def _equal(teachers: Tensor, _label: Tensor) -> Tensor:
+def _equal(teachers: Tensor) -> Tensor:
     return torch.full(teachers.shape[:2], 1.0 / teachers.shape[1], device=teachers.device)
 
 
-def _one(teachers: Tensor, _label: Tensor) -> Tensor:
+def _one(teachers: Tensor) -> Tensor:
     """All to one of them, drawn for the batch; every step seeds its own generator."""
     chosen = torch.randint(teachers.shape[1], (), device=teachers.device)
     places = torch.arange(teachers.shape[1], device=teachers.device)
     return (places == chosen).float().expand(teachers.shape[:2])
 
 
-SHARES: dict[Listening, Callable[[Tensor, Tensor], Tensor]] = {
+SHARES: dict[Listening, Callable[..., Tensor]] = {
     "mean": _equal,
     "confidence": confidence_shares,
     "random": _one,

@@ -62,6 +62,7 @@ def label_smoothing(
                         ["student.logits", "batch.label"],
                         weight=label_weight,
                         options={"smoothing": smoothing, "off_target": off_target},
+                        mixes=True,
                     )
                 ],
             )

@@ -81,7 +81,8 @@ def tf_kd_reg(
     loss = virtual_kl_mean if form == "code" else virtual_kl  # of which 'paper' is the default
     terms = [
         label_term(1 - alpha),
-        Term("virtual", loss, reads, weight=weight, options=soft),
+        # Its entropy is the same for each label, so that all that varies is linear in the label.
+        Term("virtual", loss, reads, weight=weight, options=soft, mixes=True),
     ]
     return Stage(
         "tf_kd_reg",

@@ -19,6 +19,8 @@ LEAST_STD = 1 / 255
 """A channel that never changes is divided by one grey level, not by zero."""
 SIZED = {"crop", "cutout", "shift", "blur"}
 """Augmentations in pixels."""
+MIXED = {"mixup", "cutmix"}
+"""Augmentations that want a second image."""
 
 
 def settle_augment(
@@ -34,20 +36,23 @@ def settle_augment(
     applied to them, too, and what is padded is 0.
 
     Raises:
-        RecipeError: augmentation beside a transform, which takes its place.
+        RecipeError: augmentation beside a transform, which takes its place in all but mixing, for
+            which a single image does not do; or mixing of a single row.
     """
     table, written = splits.train, _written(section)
     if transform is not None and section.load_size is not None:
         said = "a transform cuts its own images, and evaluation has its own; leave load_size out"
         raise RecipeError("data.load_size", [said])
+    _check_partners(written, table)
     if transform is not None:
-        asked = {} if written is None else written.model_dump(exclude_defaults=True)
+        mixed = {} if written is None else written.model_dump(include=MIXED)
+        asked = {} if written is None else written.model_dump(exclude=MIXED, exclude_defaults=True)
         if asked:
             said = f"a transform takes the place of augment ({', '.join(asked)}), so it would not "
             raise RecipeError(
                 "data", [f"{said}be applied; write 'augment: none', or leave out one"]
             )
-        written = AugmentSection()
+        written = AugmentSection(**mixed)
     mean, std = mean_std_of(table, transformed=transform is not None)
     std = tuple(max(value, LEAST_STD) for value in std)
     if transform is None:
@@ -93,6 +98,15 @@ def check_images_fit(
         problems += _colour_problems(asked, table)
     if problems:
         raise RecipeError(key, problems)
+
+
+def _check_partners(augment: AugmentSection | None, table: Table) -> None:
+    asked = (
+        [] if augment is None else sorted(augment.model_dump(include=MIXED, exclude_defaults=True))
+    )
+    if asked and len(table) < 2:
+        said = f"{' and '.join(asked)} mix an image with another training row, and there is "
+        raise RecipeError("data.augment", [f"{said}{len(table)}; leave it out, or give more rows"])
 
 
 def _side_problems(augment: AugmentSection, sides: tuple[int, int]) -> list[str]:

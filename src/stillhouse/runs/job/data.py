@@ -80,8 +80,11 @@ class JobData:
 
     def train(self, seed: int, views: int | None = None) -> Batches:
         """Training batches in the order of this seed; ``views`` None: a new one each epoch."""
-        plain = self._plain(self.splits.train)
-        return replace(plain, transform=self.transform, order_seed=seed, views=views)
+        plain, mixed = self._plain(self.splits.train), self.augment
+        augment = replace(plain.augment, mixup=mixed.mixup, cutmix=mixed.cutmix)
+        return replace(
+            plain, augment=augment, transform=self.transform, order_seed=seed, views=views
+        )
 
     @property
     def varies(self) -> bool:
@@ -174,7 +177,7 @@ class JobData:
         return self._plain(table)
 
     def _plain(self, table: Any) -> Batches:
-        augment = self.augment
+        augment = self.augment.unmixed
         if isinstance(table, FloatTable):  # as a network sees them: nothing is left to normalise
             mean, std = table.mean_std()
             augment = replace(augment, mean=mean, std=std, size=0, resize=0)
