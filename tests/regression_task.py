@@ -5,8 +5,8 @@ from torch import Tensor, nn
 
 from stillhouse.data.load import Splits
 from stillhouse.data.tables import ImageTable
-from stillhouse.engine.task import Task
 from stillhouse.records.metric import Metric
+from stillhouse.tasks import Task
 
 
 class Brightness(Task):

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from stillhouse.engine.nodes import Bridge, Ema, Role
     from stillhouse.engine.objective import Objective
     from stillhouse.engine.stage import Stage, Update
-    from stillhouse.engine.task import Task
     from stillhouse.engine.terms import Term
     from stillhouse.engine.trainer import Settings
     from stillhouse.errors import StillhouseError
     from stillhouse.methods.opening import objective
     from stillhouse.records.metric import Metric
     from stillhouse.synthesis import synthesize
+    from stillhouse.tasks import Task
 
     __version__: str
 
@@ -35,7 +35,7 @@ _HOMES = {
     "Settings": "engine.trainer",
     "Stage": "engine.stage",
     "StillhouseError": "errors",
-    "Task": "engine.task",
+    "Task": "tasks",
     "Term": "engine.terms",
     "Update": "engine.stage",
     "distill": "api",

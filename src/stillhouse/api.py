@@ -7,7 +7,6 @@ from typing import Any
 from torch import Tensor, nn
 
 from stillhouse.engine.stage import Stage
-from stillhouse.engine.task import Task
 from stillhouse.errors import RecipeError
 from stillhouse.faults import system_faults
 from stillhouse.recipes import load_study, make_recipe, make_study
@@ -19,15 +18,16 @@ from stillhouse.runs.job.objects import (
     objects_of,
     path_of,
     peers_key,
-    place,
     placed,
     section_of,
+    task_key,
     teacher_objects,
     with_input,
 )
 from stillhouse.runs.job.watcher import Watcher
 from stillhouse.runs.run import Objects, Outcome, prepare, run
 from stillhouse.studies.study import StudyOutcome, prepare_study, run_study
+from stillhouse.tasks import Task
 
 
 @system_faults()
@@ -47,7 +47,7 @@ def distill(
     | None = None,
     student_input: Mapping[str, Any] | None = None,
     method: str | Mapping[str, Any] | Callable[..., Stage] = "kd",
-    task: str | Task = "classification",
+    task: str | Mapping[str, Any] | Task = "classification",
     out: str | Path,
     epochs: int = 30,
     seeds: int | Iterable[int] = 3,
@@ -76,8 +76,8 @@ def distill(
             {'size': 224, 'channels': 3, 'mean': [...], 'std': [...]}.
         method: a name ('stillhouse ls methods') or {'name': ..., setting: ...}. In place of a name
             a function of your own that gives a Stage, or where it is: 'python:mine:largest'.
-        task: what the labels mean: a name, a `stillhouse.Task` of your own, or where one is:
-            'python:mine:Depth'.
+        task: what the labels mean: a name, {'name': ..., setting: ...}, a `stillhouse.Task`, or
+            where one of your own is: 'python:mine:Depth'.
         out: the directory of the run; the same call goes on with it or finds it finished.
         epochs, seeds: the budget; 3 seeds are 0, 1 and 2. Numbers, here and in ``settings``, may be
             those of numpy or PyTorch, and several of them whatever gives one after the other.
@@ -93,7 +93,7 @@ def distill(
         StillhouseError: what was asked, what exists, what to do.
     """
     peers, place_of_run = listed(peers), path_of("out", out)
-    if not isinstance(task, str | Task):
+    if not isinstance(task, str | Mapping | Task):
         raise RecipeError("distill", [f"task is {task!r}; give a name or a stillhouse.Task"])
     section: dict[str, Any] = section_of("data_options", data_options)
     if "source" in section:
@@ -107,7 +107,7 @@ def distill(
             "teacher": None if teacher is None else with_input(named(teacher), teacher_input),
             **peers_key(peers),
             "method": placed(method),
-            "task": task if isinstance(task, str) else place(type(task)),
+            "task": task_key(task),
             "epochs": epochs,
             "seeds": seeds,
             **settings,
@@ -122,7 +122,7 @@ def distill(
         transform=transform,
         eval_transform=eval_transform,
         method=function_of(method),
-        task=None if isinstance(task, str) else task,
+        task=task if isinstance(task, Task) else None,
     )
     job = prepare(
         recipe,

@@ -12,6 +12,7 @@ from stillhouse.data.samples import SampleReader
 from stillhouse.data.tables import ImageTable, Table
 from stillhouse.data.views import LOOKUP, PLAIN_VIEW, lookup, shuffled
 from stillhouse.errors import DataError
+from stillhouse.verification.pairs import Pairs
 
 Order = Callable[[Tensor, int, int], Tensor]
 """The rows of an epoch in the order in which they are shown, int64 [N]: a pure function of (labels
@@ -79,6 +80,7 @@ class Batches:
         device: where whole-batch tables live and batches arrive.
         rank, world: this process among all.
         workers: loader processes for per-sample transforms.
+        pairs: of rows that are compared where embeddings are; None: each with each other one.
     """
 
     table: Table
@@ -92,6 +94,7 @@ class Batches:
     rank: int = 0
     world: int = 1
     workers: int = 0
+    pairs: Pairs | None = None
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:

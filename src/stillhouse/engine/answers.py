@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from stillhouse.engine.platform import Platform
-from stillhouse.engine.task import Task
+from stillhouse.tasks import Task
 
 LABEL = "label"
 
@@ -21,7 +21,7 @@ class RowAnswers:
 
     >>> import torch
     >>> from stillhouse.engine.platform import open_platform
-    >>> from stillhouse.engine.task import CLASSIFICATION
+    >>> from stillhouse.tasks import CLASSIFICATION
     >>> kept = RowAnswers(CLASSIFICATION, open_platform(device="cpu"), rows=2)
     >>> kept.add(torch.tensor([[2.0, 0.0], [2.0, 0.0]]), torch.tensor([0, 1]))
     >>> kept.tensors()["accuracy"].tolist(), kept.tensors()["predicted"].tolist()

@@ -17,11 +17,11 @@ from stillhouse.engine.order import parts_of
 from stillhouse.engine.seeding import seeded
 from stillhouse.engine.signals import BATCH, EMBEDDING, LOGITS, Signals, owner, part, shape_text
 from stillhouse.engine.taps import Taps
-from stillhouse.engine.task import Task
 from stillhouse.engine.terms import Term
 from stillhouse.errors import StillhouseError, WiringError, nearest
 from stillhouse.faults import first_line
 from stillhouse.models.given import own_precision, set_eval
+from stillhouse.tasks import Task
 
 
 def _run_node(node: Node, signals: Signals, seed: int) -> str | None:
@@ -119,7 +119,7 @@ def _measure_problem(
 
 def _metric_problem(task: Task, output: Tensor, label: Tensor | None) -> str | None:
     """The headline metric of a task must be among what it measures."""
-    if label is None or len(label) != len(output) or task.metric.name in task.further():
+    if label is None or len(label) != len(output) or task.metric.name in _more(task):
         return None
     try:
         there = list(task.rows(output, label))
@@ -127,11 +127,16 @@ def _metric_problem(task: Task, output: Tensor, label: Tensor | None) -> str | N
         return f"task '{task.name}' cannot score the first batch: {first_line(error)}"
     if task.metric.name in there:
         return None
-    known = ", ".join([*there, *task.further()]) or "nothing"
+    known = ", ".join([*there, *_more(task)]) or "nothing"
     return (
-        f"task '{task.name}' is measured by '{task.metric.name}', and its rows and further give "
-        f"{known}"
+        f"task '{task.name}' is measured by '{task.metric.name}', and its rows, further and whole "
+        f"give {known}"
     )
+
+
+def _more(task: Task) -> list[str]:
+    """What is measured that is no mean over rows."""
+    return [*task.further(), *task.whole]
 
 
 def _term_problem(term: Term, signals: Mapping[str, Tensor], seed: int) -> str | None:

@@ -1,7 +1,8 @@
 """Evaluation: the task's metrics of the measured signals, and diagnostics, once over a table."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -12,14 +13,16 @@ from stillhouse.engine.diagnostics import RowGatherer, read_off, reads_of
 from stillhouse.engine.objective import Objective
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.signals import Signals
-from stillhouse.engine.task import Task
+from stillhouse.errors import DataError
 from stillhouse.models.given import set_eval
 from stillhouse.records.files import Reading
+from stillhouse.tasks import Task
 
 Scores = dict[str, dict[str, float]]
 """The label of a measure -> name of a metric -> its value."""
 
 LABEL = "batch.label"
+IMAGE = "batch.image"
 
 
 class RunningScores:
@@ -27,15 +30,18 @@ class RunningScores:
 
     >>> import torch
     >>> from stillhouse.engine.platform import open_platform
-    >>> from stillhouse.engine.task import CLASSIFICATION
+    >>> from stillhouse.tasks import CLASSIFICATION
     >>> scores = RunningScores(CLASSIFICATION, open_platform(device="cpu"))
     >>> scores.add(torch.tensor([[2.0, 0.0], [2.0, 0.0]]), torch.tensor([0, 1]))
     >>> scores.compute()["accuracy"]
     0.5
     """
 
-    def __init__(self, task: Task, platform: Platform) -> None:
+    def __init__(
+        self, task: Task, platform: Platform, kept: RowAnswers | None = None, pairs: Any = None
+    ) -> None:
         self._task, self._platform = task, platform
+        self._kept, self._pairs = kept, pairs
         self._further = {n: m.to(platform.device) for n, m in task.further().items()}
         self._sums: dict[str, torch.Tensor] = {}
         self._rows = torch.zeros(1, device=platform.device)
@@ -48,13 +54,24 @@ class RunningScores:
         for metric in self._further.values():
             metric.update(self._task.predict(output), label)
         self._rows += len(label)
+        if self._kept is not None:
+            self._kept.add(output, label)
 
     def compute(self) -> dict[str, float]:
-        """Means over all rows (`Task.rows`), and what is more than a mean (`Task.further`)."""
+        """Means over all rows (`Task.rows`), and what is more than a mean.
+
+        That is `Task.further`, and `Task.of_table` where the answers of all rows are kept.
+        """
         rows, total = self._platform.sum(self._rows), self._platform.sum
+        whole = (
+            self._task.of_table(self._kept.tensors(), self._pairs)
+            if self._kept is not None and self._task.whole
+            else {}
+        )
         return {
             **{name: float(total(values) / rows) for name, values in self._sums.items()},
             **{name: float(metric.compute()) for name, metric in self._further.items()},
+            **{name: float(value) for name, value in whole.items()},
         }
 
 
@@ -128,6 +145,22 @@ def measured(objective: Objective, batch: Signals, platform: Platform) -> Signal
         return run_outside(objective.wiring.measuring, batch)
 
 
+def _added_up(objective: Objective, batch: Signals, known: Signals, platform: Platform) -> Signals:
+    """The measured signals, with those of the other forms in which the task shows each image."""
+    signals = dict.fromkeys(objective.stage.measures.values())
+    if IMAGE not in batch:
+        return {signal: known[signal] for signal in signals}
+    _, *others = objective.stage.task.forms(batch[IMAGE])
+    seen = [known, *(measured(objective, {**batch, IMAGE: each}, platform) for each in others)]
+    return {signal: sum_of([each[signal] for each in seen]) for signal in signals}
+
+
+def sum_of(outputs: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Added up in float32 where there are several; one as it is."""
+    first, *others = outputs
+    return sum((each.float() for each in others), first.float()) if others else first
+
+
 def _scores(
     objective: Objective,
     table: BatchSource,
@@ -139,12 +172,21 @@ def _scores(
     checks = getattr(table, "checks", None)  # batches of the user's own
     if checks is not None:
         checks.labels = objective.label_problem
-    running = {label: RunningScores(task, platform) for label in measures}
+    kept = dict(answers)
+    if task.whole:
+        if table.rows is None:
+            said = (
+                f"the task '{task.name}' is measured on a table as a whole, and nobody knows how "
+            )
+            raise DataError(f"{said}many rows this one has; give a dataset that has a length")
+        more = [label for label in measures if label not in answers]
+        kept |= {label: RowAnswers(task, platform, table.rows) for label in more}
+    pairs = getattr(table, "pairs", None)
+    running = {label: RunningScores(task, platform, kept.get(label), pairs) for label in measures}
     for batch in table.once():
         known = measured(objective, batch, platform)
+        outputs = _added_up(objective, batch, known, platform)
         for label, signal in measures.items():
-            running[label].add(known[signal], known[LABEL])
-            if label in answers:
-                answers[label].add(known[signal], known[LABEL])
+            running[label].add(outputs[signal], known[LABEL])
         gathered.add(known)
     return {label: each.compute() for label, each in running.items()}

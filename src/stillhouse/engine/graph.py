@@ -12,10 +12,10 @@ from stillhouse.engine.mixed_labels import is_mixed, taking_both
 from stillhouse.engine.nodes import Node, Role
 from stillhouse.engine.optimisers import OptimizerFactory
 from stillhouse.engine.schedules import ScheduleFactory
-from stillhouse.engine.signals import as_names
-from stillhouse.engine.task import CLASSIFICATION, Task
+from stillhouse.engine.signals import LOGITS, as_names, owner, part
 from stillhouse.engine.terms import Term
 from stillhouse.errors import WiringError, nearest
+from stillhouse.tasks import CLASSIFICATION, Task
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,29 @@ class Graph:
         return replace(self, updates=updates)
 
     def with_task(self, task: Task) -> Self:
-        """The same for labels that mean something else."""
-        return self if task is self.task else replace(self, task=task)
+        """The same for labels that mean something else.
+
+        A task that scores embeddings scores those of the networks whose logits were measured; what
+        is inferred in another way, such as by the teacher's head, has none and is not measured.
+
+        Raises:
+            WiringError: nothing is left to score.
+        """
+        if task is self.task:
+            return self
+        if task.measured == LOGITS:
+            return replace(self, task=task)
+        measures = {
+            label: f"{owner(signal)}.{task.measured}"
+            for label, signal in self.measures.items()
+            if part(signal) in (LOGITS, task.measured)
+        }
+        if self.measures and not measures:
+            said = f"the task '{task.name}' scores the {task.measured} of a network, and this "
+            said += f"method is judged by {', '.join(self.measures.values())}; choose another one"
+            raise WiringError(f"stage '{self.name}'", [said])
+        products = {label: each for label, each in self.products.items() if label in measures}
+        return replace(self, task=task, measures=measures, products=products)
 
     def with_labelled_terms(self, batch: Mapping[str, Tensor] | None = None) -> Self:
         """The same with the task's loss in the terms that leave it to the task.

@@ -9,6 +9,9 @@ from torch import Tensor, nn
 from stillhouse.errors import ModelError
 from stillhouse.models.cosine_head import CosineHead
 
+NO_HEAD = "none"
+"""In place of a path: the network has no classifier, what it returns is its embedding."""
+
 HEADS = (nn.Linear, nn.Conv2d, CosineHead, nn.Identity)
 """What a network may name as its classifier; an Identity where it was taken away."""
 _DISTILLED = re.compile(r"(^|[._])dist(ill|illation|illed)?([._]|$)")
@@ -24,7 +27,8 @@ def find_head(module: nn.Module, *, who: str) -> str:
     `CosineHead`, else, where there is none but in attention or gates of channels, the last 1x1
     convolution. Of a head and one for a distillation token the first counts. An Identity in the
     place of a head (``net.fc = nn.Identity()``), behind all others, is the head of a network that
-    gives its embedding: what goes in is what comes out.
+    gives its embedding: what goes in is what comes out. A network that says of itself that it
+    ``embeds`` has none (`NO_HEAD`).
 
     Raises:
         ModelError: the model has no such layer.
@@ -36,6 +40,8 @@ def find_head(module: nn.Module, *, who: str) -> str:
     >>> find_head(nn.ModuleDict({"net": nn.Linear(4, 3), "fc": nn.Identity()}), who="teacher")
     'fc'
     """
+    if getattr(module, "embeds", False) is True:
+        return NO_HEAD
     declared = _declared(module)
     if declared is not None:
         return declared
@@ -53,8 +59,25 @@ def find_head(module: nn.Module, *, who: str) -> str:
             return (plain or outside)[-1]
     raise ModelError(
         f"{who} ({type(module).__name__}) has no Linear inside that could be its head; "
-        "name the module that gives the logits (head: PATH)"
+        "name the module that gives the logits (head: PATH), or say that it returns its embedding "
+        f"and has no classes (head: {NO_HEAD})"
     )
+
+
+def without_head(module: nn.Module, path: str | None) -> bool:
+    """Whether a network has no classifier, so that what it returns is its embedding.
+
+    Args:
+        module: the network.
+        path: of its head as it was named; None where it is to be found.
+
+    >>> net = nn.Sequential(nn.Linear(4, 3), nn.ReLU())
+    >>> without_head(net, None), without_head(net, "none")
+    (False, True)
+    """
+    if path is None:
+        return getattr(module, "embeds", False) is True or _emptied(module) is not None
+    return path == NO_HEAD or isinstance(dict(module.named_modules()).get(path), nn.Identity)
 
 
 def distilled_beside(module: nn.Module, head: str) -> str | None:

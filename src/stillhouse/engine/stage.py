@@ -17,8 +17,8 @@ from stillhouse.engine.graph import Graph, Update
 from stillhouse.engine.nodes import Ema, Node, Role
 from stillhouse.engine.objective import Objective
 from stillhouse.engine.signals import BATCH
-from stillhouse.engine.task import Task, find_task
 from stillhouse.errors import WiringError
+from stillhouse.tasks import Task, find_task
 
 __all__ = ["Stage", "Update"]
 

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from stillhouse.engine.nodes import Node
 from stillhouse.engine.objective import Objective
-from stillhouse.engine.task import Task
 from stillhouse.errors import RecipeError
 from stillhouse.methods import find_method
 from stillhouse.methods.settings import unknown_settings
+from stillhouse.tasks import Task
 
 
 def objective(

@@ -18,7 +18,7 @@ def as_role(name: str, model: nn.Module, head: str | None = None) -> Role:
     '0'
     """
     role = Role(name, model, head=head)
-    if head is not None:
+    if head is not None and not role.embeds:
         role.head_module()  # a path that leads nowhere is told now, with its neighbours
     return role
 

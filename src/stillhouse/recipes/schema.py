@@ -4,17 +4,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from stillhouse.cache.storage import DType, Storage
 from stillhouse.engine.optimisers import OPTIMIZERS, refusal
 from stillhouse.engine.platform import Precision
 from stillhouse.engine.schedules import SCHEDULES, never_reached
 from stillhouse.engine.settings import Count, Epochs, Seed
-from stillhouse.engine.task import CLASSIFICATION, find_task
 from stillhouse.errors import RecipeError
 from stillhouse.methods import METHODS
-from stillhouse.recipes.choices import IMPORT, choices, is_own
+from stillhouse.recipes.choices import choices, is_own
 from stillhouse.recipes.data import DataSection, TransferSection
 from stillhouse.recipes.derive import Student, objection
 from stillhouse.recipes.judging import VerdictSection
@@ -31,6 +30,7 @@ from stillhouse.recipes.networks import (
 from stillhouse.recipes.peers import Peers, beside, peers_problem, with_peers
 from stillhouse.recipes.section import Section
 from stillhouse.recipes.tuning import TuneSection, tune_problems, tune_words
+from stillhouse.tasks import CLASSIFICATION, TASKS
 
 MOST_SEEDS = 1000
 """Trainings of one recipe; a verdict needs 3, and more than 100 tell nothing new."""
@@ -123,16 +123,6 @@ def _optimizer(value: Any) -> Any:
     return {**value, "name": name}
 
 
-def _task(name: str) -> str:
-    """A task of the catalogue, or where one of the user's own is."""
-    if name.startswith(IMPORT):
-        return name
-    try:
-        return find_task(name).name
-    except RecipeError as error:
-        raise ValueError("; ".join(error.problems)) from None
-
-
 class Recipe(Section):
     """A distillation with its control.
 
@@ -146,7 +136,7 @@ class Recipe(Section):
     peers: Peers | None = None
     teacher: Teacher | None = None
     transfer: TransferSection | None = None
-    task: Annotated[str, AfterValidator(_task)] = CLASSIFICATION.name
+    task: choices(TASKS, own=True) = Field(CLASSIFICATION.name, validate_default=True)  # type: ignore[valid-type]
     method: Methods = Field("kd", validate_default=True)
     epochs: Epochs = 30
     batch: Count = 64

@@ -17,7 +17,6 @@ from stillhouse.engine.nodes import Role
 from stillhouse.engine.objective import Objective
 from stillhouse.engine.signals import LOGITS, Signals, shape_text
 from stillhouse.engine.stage import Stage
-from stillhouse.engine.task import Classification
 from stillhouse.engine.trainer import Trainer, opened
 from stillhouse.engine.update_objective import UpdateObjective
 from stillhouse.errors import DataError, RecipeError, WiringError
@@ -35,6 +34,7 @@ from stillhouse.runs.training.teacher_check import check_given
 from stillhouse.runs.training.teacher_findings import TeacherCheck, output_caution
 from stillhouse.runs.training.teachers import Teachers
 from stillhouse.runs.training.transfer import check_transfer, stand_in
+from stillhouse.tasks import Classification
 
 BATCHES = 2
 

@@ -13,7 +13,6 @@ from stillhouse.engine.frozen import frozen_names
 from stillhouse.engine.platform import open_platform
 from stillhouse.engine.resuming import METRICS
 from stillhouse.engine.stage import Stage
-from stillhouse.engine.task import Task
 from stillhouse.errors import RecipeError, RunError
 from stillhouse.recipes.data import AugmentSection
 from stillhouse.recipes.derive import DerivedSection
@@ -53,6 +52,7 @@ from stillhouse.runs.training.stage_run import LAST, StageRun
 from stillhouse.runs.training.teachers import Teachers
 from stillhouse.runs.training.transfer import stand_in, write_gallery, written_out
 from stillhouse.runs.tuning import check_tuning, tuned
+from stillhouse.tasks import Task
 
 SHARED = "shared"
 

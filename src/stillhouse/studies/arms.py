@@ -38,7 +38,7 @@ class SharedData:
     def of(self, recipe: Recipe) -> JobData:
         """The data of a recipe; tables are loaded when the first recipe asks for them."""
         wanted = (recipe.device, recipe.precision)
-        key = (recipe.data.model_dump_json(), recipe.batch, recipe.task, *wanted)
+        key = (recipe.data.model_dump_json(), recipe.batch, recipe.task.model_dump_json(), *wanted)
         if key not in self._known:
             if wanted not in self._platforms:
                 self._platforms[wanted] = open_platform(

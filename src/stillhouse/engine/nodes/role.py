@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.engine.frozen import FrozenParts, frozen_parts
-from stillhouse.engine.heads import find_head, pooled
+from stillhouse.engine.heads import find_head, pooled, without_head
 from stillhouse.engine.maps import MapLayout
 from stillhouse.engine.nodes.node import Node, in_precision
 from stillhouse.engine.signals import EMBEDDING, LOGITS, Signals, as_names, shape_text
@@ -16,6 +16,8 @@ from stillhouse.errors import ModelError, WiringError
 from stillhouse.functional.numerics import without_autocast
 from stillhouse.models.given import unwrapped
 from stillhouse.models.outputs import named_outputs, output_problem
+
+_EMBEDS = "returns its embedding and has no classes (head: none)"
 
 
 class Role(Node):
@@ -36,6 +38,7 @@ class Role(Node):
             data-parallel wrapper is taken out of it (see `unwrapped`).
         reads: its inputs, in order.
         head: path of the module that gives the logits; found when not named (`find_head`).
+            ``none``: there is none, and what the model returns is its embedding.
         aliases: other names for taps, such as ``{"hint": "layer2.1"}``.
         frozen: paths (or patterns of paths) of submodules and parameters that keep their bits while
             the rest learns, such as a classifier that was taken over; such submodules are in eval
@@ -70,6 +73,7 @@ class Role(Node):
         self.output = output
         self.lr_scales: Mapping[nn.Parameter, float] = {}
         """Of parameters that learn at a share of the rate (see `Stage.slowed`)."""
+        self._embeds: tuple[str | None, bool] | None = None
         self._asked: frozenset[str] = frozenset()
         self._taps: Taps | None = None
         self._taps_of: dict[str, str] = {}
@@ -96,11 +100,20 @@ class Role(Node):
         return self._head
 
     def head_module(self) -> nn.Module:
-        """The head itself. Raises ModelError when it was named and is not there."""
+        """The head itself. Raises ModelError when it was named and is not there, or has none."""
+        if self.embeds:
+            raise ModelError(f"{self.title} {_EMBEDS}, so it has no classifier to share")
         problem = tap_problem(self._module, self.head, who=self.title)
         if problem:
             raise ModelError(f"head: {problem}")
         return self._module.get_submodule(self.head)
+
+    @property
+    def embeds(self) -> bool:
+        """Whether it has no classifier: what it returns is its embedding."""
+        if self._embeds is None or self._embeds[0] != self._head:
+            self._embeds = (self._head, without_head(self._module, self._head))
+        return self._embeds[1]
 
     def frozen_parts(self) -> FrozenParts:
         """What keeps its bits. Raises ModelError when it is not there."""
@@ -109,7 +122,7 @@ class Role(Node):
     def tap_of(self, part: str) -> str | None:
         """The tap behind a part; None for the model's own outputs."""
         if part == EMBEDDING and EMBEDDING not in self.aliases:
-            return f"{self.head}:in"
+            return None if self.embeds else f"{self.head}:in"
         if part == LOGITS and LOGITS not in self.aliases:
             return None  # a module of that name need not be what the model returns
         tap = self.aliases.get(part, part)
@@ -122,8 +135,12 @@ class Role(Node):
                 f"'{self.title}' is a role; say which signal of it, such as '{self.name}.{LOGITS}'"
             )
         if part == LOGITS and LOGITS not in self.aliases:
+            if self.embeds:
+                return f"{self.title} {_EMBEDS}, and '{self.name}.{LOGITS}' are asked for"
             return None
         if part == EMBEDDING and EMBEDDING not in self.aliases:
+            if self.embeds:
+                return None
             problem = tap_problem(self._module, self.head, who=self.title)
             return f"head: {problem}" if problem else None
         if self.tap_of(part) is not None:
@@ -153,8 +170,10 @@ class Role(Node):
         self._taps = None
 
     @property
-    def _needs_logits(self) -> bool:
-        return LOGITS in self._asked and LOGITS not in self.aliases
+    def _needs_output(self) -> bool:
+        """Whether what it returns is read, and not only what its parts give."""
+        asked = EMBEDDING if self.embeds else LOGITS
+        return asked in self._asked and asked not in self.aliases
 
     def run(self, signals: Mapping[str, Tensor]) -> Signals:
         """Run the model once and give its outputs and taps.
@@ -173,17 +192,19 @@ class Role(Node):
         with alone:
             output = self._module(*inputs)
         named = named_outputs(output, self.output)
-        if LOGITS not in named and (self.output is not None or self._needs_logits):
+        if LOGITS not in named and (self.output is not None or self._needs_output):
             raise WiringError(self.title, [output_problem(output, self.output)])
         given = {key if key == LOGITS else f":{key}": value for key, value in named.items()}
+        if self.embeds and LOGITS in given:
+            given[EMBEDDING] = given.pop(LOGITS)
         if self._taps is not None:
             heard = self._taps.collect()
             given.update({part: heard[tap] for part, tap in self._taps_of.items()})
             image = signals[self.reads[0]].shape
             for part in self._maps:
                 given[part] = self._as_map(part, given[part], image)
-            if EMBEDDING in self._taps_of and EMBEDDING not in self.aliases:
-                given[EMBEDDING] = pooled(given[EMBEDDING])
+        if EMBEDDING in given and EMBEDDING not in self.aliases:
+            given[EMBEDDING] = pooled(given[EMBEDDING])
         if outer is not None:
             given = {
                 part: value.to(outer) if value.is_floating_point() else value

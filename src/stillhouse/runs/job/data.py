@@ -15,12 +15,12 @@ from stillhouse.data.load import Splits, load
 from stillhouse.data.pixels import to_pixels
 from stillhouse.data.tables import FloatTable, ImageTable, SampleTable, Table
 from stillhouse.engine.platform import Platform
-from stillhouse.engine.task import CLASSIFICATION, Task
 from stillhouse.engine.threads import chosen_workers
 from stillhouse.errors import DataError, RecipeError
 from stillhouse.recipes.data import DataSection, TeacherDataSection
 from stillhouse.records.code import code_identity
 from stillhouse.runs.job.augmentation import check_images_fit, settle_augment
+from stillhouse.tasks import CLASSIFICATION, Task
 
 READ_TWICE = 16
 """Samples that are read twice: a flip that no seed brings back must not pass by luck."""
@@ -134,7 +134,9 @@ class JobData:
         """What the labels mean, where they are no classes."""
         if self.task is CLASSIFICATION:
             return {}
-        return {"task": [self.task.name, code_identity(self.task.loss)]}
+        settings = dict(self.task.settings)
+        known = [settings] if settings else []
+        return {"task": [self.task.name, code_identity(self.task.loss), *known]}
 
     @property
     def validation(self) -> Batches | None:

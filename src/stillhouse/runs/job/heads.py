@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.engine.diagnostics import Diagnostic
-from stillhouse.engine.heads import find_head
+from stillhouse.engine.heads import NO_HEAD, find_head
 from stillhouse.engine.signals import EMBEDDING
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.taps import tap_problem
@@ -24,9 +24,10 @@ def head_path(module: nn.Module, section: ModelSection) -> str:
     Raises:
         ModelError: it was named and is not there, or there is no Linear.
     """
-    path = section.head_path
-    if path is None:
-        return find_head(module, who=section.model)
+    path = section.head_path or find_head(module, who=section.model)
+    if path == NO_HEAD:
+        said = "returns its embedding and has no classes"
+        raise ModelError(f"{section.model} {said}, so there is no classifier of it to take")
     problem = tap_problem(module, path, who=section.model)
     if problem:
         raise ModelError(f"head_path: {problem}")

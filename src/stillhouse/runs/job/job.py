@@ -14,7 +14,6 @@ from stillhouse.bridges import InputAdapter
 from stillhouse.engine.balance import balanced
 from stillhouse.engine.facts import facts_of
 from stillhouse.engine.stage import Stage
-from stillhouse.engine.task import Task
 from stillhouse.engine.trainer import Settings
 from stillhouse.methods import Method, plain
 from stillhouse.models import weights_fingerprint
@@ -31,6 +30,7 @@ from stillhouse.runs.job.networks import Network
 from stillhouse.runs.job.peers import Peers
 from stillhouse.runs.job.teacher import Teacher
 from stillhouse.runs.job.watcher import SilentWatcher, Watcher
+from stillhouse.tasks import Task
 
 
 @dataclass(frozen=True)

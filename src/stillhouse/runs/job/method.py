@@ -12,12 +12,12 @@ from pydantic import ValidationError
 from stillhouse.engine.optimisers import OPTIMIZERS, OptimizerFactory
 from stillhouse.engine.schedules import SCHEDULES, ScheduleFactory
 from stillhouse.engine.stage import Stage
-from stillhouse.engine.task import Task, find_task
 from stillhouse.errors import RecipeError, nearest
 from stillhouse.methods import Method, find_method
-from stillhouse.recipes.choices import IMPORT, OwnChoice, choice_of
+from stillhouse.recipes.choices import OwnChoice, choice_of
 from stillhouse.recipes.schema import Recipe
 from stillhouse.records.own_code import imported
+from stillhouse.tasks import TASKS, Task
 
 
 def chosen_method(
@@ -53,12 +53,17 @@ def chosen_task(recipe: Recipe, source: Task | None = None, *, allow_imports: bo
         RecipeError: what is imported is no task, or importing is not allowed.
         ModelError: it cannot be imported.
     """
-    if source is not None or not recipe.task.startswith(IMPORT):
-        return source or find_task(recipe.task)
-    found = imported(recipe.task, allow=allow_imports)
-    task = found() if inspect.isclass(found) else found
+    if source is not None:
+        return source
+    section = recipe.task
+    if not isinstance(section, OwnChoice):
+        made: Task = _call(TASKS, section)
+        return made
+    found = imported(section.name, allow=allow_imports)
+    makes = inspect.isclass(found) or inspect.isfunction(found)
+    task = found(**section.settings()) if makes else found
     if not isinstance(task, Task):
-        said = f"'{recipe.task}' is a {type(task).__name__}; give a stillhouse.Task"
+        said = f"'{section.name}' is a {type(task).__name__}; give a stillhouse.Task"
         raise RecipeError("task", [said])
     return task
 

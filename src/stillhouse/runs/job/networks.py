@@ -28,7 +28,7 @@ from stillhouse.records.own_code import IMPORT, call_own, imported
 from stillhouse.runs.job.class_order import class_order, own_width, put_in_order
 from stillhouse.runs.job.data import JobData
 from stillhouse.runs.job.inputs import input_of, role_of
-from stillhouse.runs.job.start import Origin, built_name, origin_of, read_file
+from stillhouse.runs.job.start import Origin, built_name, origin_of, put_head, read_file
 from stillhouse.students.quantised import is_quantised, quantised
 from stillhouse.students.quantised.network import rounding_layers
 
@@ -52,6 +52,8 @@ class Network:
         allow_imports: whether ``python:package.module:function`` may be imported.
         order: of the data's classes among its outputs, where it has another one.
         who: what the user calls it, in messages.
+        head: of (width, classes): the classifier that its task wants in place of a Linear where it
+            learns; None of a task that wants none.
     """
 
     section: ModelSection
@@ -62,6 +64,7 @@ class Network:
     allow_imports: bool = False
     order: tuple[int, ...] | None = None
     who: str = "network"
+    head: Callable[[int, int], nn.Module | None] | None = None
 
     def make(self, seed: int) -> nn.Module:
         """A fresh network, initialised under this seed, with its weights if it has some.
@@ -70,7 +73,7 @@ class Network:
             ModelError, WeightsError: with what was asked and what exists.
         """
         with seeded(seed, "network"):
-            module = self._new()
+            module = self._begun()
         read_file(module, self.section)
         if self.order is not None:
             self._put_in_order(module, self.order)
@@ -93,7 +96,7 @@ class Network:
         if self.section.file is None:
             return None
         with seeded(seed, "network"):
-            return read_file(self._new(), self.section)
+            return read_file(self._begun(), self.section)
 
     @cached_property
     def origin(self) -> Origin | None:
@@ -101,7 +104,7 @@ class Network:
         if self.section.start is None:
             return None
         with seeded(0, "network"):
-            module = self._new()
+            module = self._begun()
         return origin_of(module, self.section, read_file(module, self.section), self.classes)
 
     def slowed(self, stage: Stage, name: str, module: nn.Module) -> Stage:
@@ -209,6 +212,13 @@ class Network:
         held = held_in_eval(start)
         return {**known, **({"frozen": frozen, "in eval mode": held} if frozen or held else {})}
 
+    def _begun(self) -> nn.Module:
+        """A new network with the classifier of its task, where it is to learn one."""
+        module = self._new()
+        if self.head is not None and not self.given:
+            put_head(module, self.head, self.section, self.classes, who=self.who)
+        return module
+
     def _new(self) -> nn.Module:
         if isinstance(self.source, nn.Module):
             return copied(self.source, who=self.who)
@@ -280,7 +290,16 @@ def make_network(
         channels, height = wanted.channels or channels, wanted.size or height
     names = getattr(section, "classes", None)
     if names is None:
-        return Network(section, data.outputs, channels, height, source, allow_imports, who=who)
+        return Network(
+            section,
+            data.outputs,
+            channels,
+            height,
+            source,
+            allow_imports,
+            who=who,
+            head=data.task.head,
+        )
     order = tuple(class_order(names, data.splits.classes, role="teacher"))
     width = own_width(names)
     return Network(section, width, channels, height, source, allow_imports, order, who)

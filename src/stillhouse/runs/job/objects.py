@@ -12,6 +12,7 @@ from stillhouse.errors import RecipeError
 from stillhouse.recipes.choices import IMPORT
 from stillhouse.recipes.plain import LONGEST
 from stillhouse.runs.job.teacher import TeacherObjects
+from stillhouse.tasks import Task
 
 
 def with_input(network: Any, wanted: Mapping[str, Any] | None) -> Any:
@@ -43,6 +44,14 @@ def place(known: Any) -> str:
     """How a recipe calls what was given as an object: where it is."""
     module, name = (getattr(known, key, "own") for key in ("__module__", "__qualname__"))
     return f"{IMPORT}{module}:{name}"
+
+
+def task_key(task: Any) -> Any:
+    """What a recipe says of a task: of one of the package its name and settings."""
+    if not isinstance(task, Task):
+        return task
+    ours = type(task).__module__.startswith("stillhouse.tasks.")
+    return {"name": task.name, **task.settings} if ours else place(type(task))
 
 
 def section_of(name: str, given: Any) -> dict[str, Any]:

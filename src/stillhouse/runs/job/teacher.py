@@ -8,7 +8,6 @@ from torch import nn
 
 from stillhouse.bridges import InputAdapter
 from stillhouse.engine.stage import Stage
-from stillhouse.engine.task import CLASSIFICATION, Task
 from stillhouse.errors import RecipeError
 from stillhouse.methods import find_method, plain
 from stillhouse.models import Ensemble, weights_fingerprint
@@ -17,6 +16,7 @@ from stillhouse.recipes.networks import GENERATION, TeacherSection, asked_of_tra
 from stillhouse.runs.job.data import JobData
 from stillhouse.runs.job.inputs import behind, make_input, reading
 from stillhouse.runs.job.networks import Network, make_network
+from stillhouse.tasks import CLASSIFICATION, Task
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.data.batches import Batches
-from stillhouse.engine.evaluate import RunningScores
+from stillhouse.engine.answers import RowAnswers
+from stillhouse.engine.evaluate import IMAGE, LABEL, RunningScores, sum_of
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.signals import LOGITS
-from stillhouse.engine.task import Task
 from stillhouse.errors import ModelError
 from stillhouse.models import describe
 from stillhouse.models.outputs import named_outputs
@@ -21,6 +21,7 @@ from stillhouse.runs.judging.program import write_program
 from stillhouse.runs.training.stage_run import BEST, LAST, StageRun
 from stillhouse.students.quantised import converted, integer_form, is_quantised, unrounded
 from stillhouse.students.quantised.network import share_rounded
+from stillhouse.tasks import Task
 
 INT8, FLOAT = "int8", "float"
 """The same weights run on integers, and without any rounding."""
@@ -72,11 +73,13 @@ def _values(forms: Mapping[str, Mapping[str, nn.Module]], table: Batches, data: 
 
 def value(module: nn.Module, table: Batches, task: Task, platform: Platform) -> float:
     """The task's metric of a network on a table, in full precision whatever the run's is."""
-    scores = RunningScores(task, platform)
+    kept = RowAnswers(task, platform, table.rows) if task.whole else None
+    scores = RunningScores(task, platform, kept, table.pairs)
     module = module.to(platform.device).eval()
     with torch.inference_mode():
         for batch in table.once():
-            scores.add(named_outputs(module(batch["batch.image"]))[LOGITS], batch["batch.label"])
+            given = [named_outputs(module(image))[LOGITS] for image in task.forms(batch[IMAGE])]
+            scores.add(sum_of(given), batch[LABEL])
     return scores.compute()[task.metric.name]
 
 

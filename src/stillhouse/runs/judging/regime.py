@@ -12,12 +12,12 @@ from stillhouse.diagnostics.calibration import mending_temperature
 from stillhouse.engine.diagnostics import ROWS
 from stillhouse.engine.evaluate import LABEL, evaluate, gather
 from stillhouse.engine.seeding import seeded
-from stillhouse.engine.task import CLASSIFICATION
 from stillhouse.engine.trainer import opened
 from stillhouse.records.files import finite
 from stillhouse.records.metric import Metric
 from stillhouse.records.run import ModelRecord
 from stillhouse.runs.training.stage_run import LAST, StageRun
+from stillhouse.tasks import CLASSIFICATION
 
 LAST_PART = 1 / 5
 """Of the epochs: what was gained in them is looked at."""

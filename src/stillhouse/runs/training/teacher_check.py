@@ -17,7 +17,6 @@ from stillhouse.data.tables import FloatTable
 from stillhouse.data.views import PLAIN_VIEW
 from stillhouse.engine.flags import Flags
 from stillhouse.engine.signals import LOGITS
-from stillhouse.engine.task import Classification
 from stillhouse.models.given import set_eval
 from stillhouse.models.outputs import named_outputs
 from stillhouse.runs.job.inputs import behind, make_input
@@ -32,6 +31,7 @@ from stillhouse.runs.training.teacher_findings import (
     unsteady_caution,
 )
 from stillhouse.runs.training.teacher_forms import Form, best_form, permuted
+from stillhouse.tasks import Classification
 
 ROWS, TRIAL_ROWS, BATCH, FEW = 1024, 256, 64, 8
 BYTES = 2**28

@@ -6,10 +6,10 @@ from torch import Tensor, nn
 
 import stillhouse as sh
 from stillhouse.data.loaders import batches_of
-from stillhouse.engine.task import CLASSIFICATION, Task, find_task
 from stillhouse.errors import RecipeError, RunError, WiringError
 from stillhouse.methods import logits_mse, plain
 from stillhouse.records.metric import Metric
+from stillhouse.tasks import CLASSIFICATION, Task, find_task
 
 
 class MeanOfAll:

@@ -1,0 +1,126 @@
+"""Task: what the labels of a batch mean. The engine, the verdict and the tables ask it.
+
+A task says which signal of a network is measured, what the labelled term is, what is measured
+(name, unit, direction), what a prediction is and what is checked. Nothing else in the project
+knows what accuracy or cross-entropy is.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+from torch import Tensor, nn
+
+from stillhouse.records.metric import Metric, TaskRecord
+
+
+class Accumulator(Protocol):
+    """A metric that is more than a mean over rows: any ``torchmetrics.Metric``."""
+
+    def update(self, prediction: Tensor, label: Tensor, /) -> Any:
+        """Take in a batch."""
+
+    def compute(self) -> Any:
+        """The value of all batches so far, a number or a tensor of one."""
+
+    def to(self, device: Any, /) -> Any:
+        """The same metric on a device."""
+
+
+class Task(ABC):
+    """What labels mean. A task has no state: one object serves all networks.
+
+    Its `metric` is the headline: it selects the best epoch, and the verdict is about it. It is the
+    name of one of the values of `rows` or of `further`.
+    """
+
+    name: str
+    metric: Metric
+
+    needs: Sequence[str] = ("label",)
+    """What a batch must hold beside what networks read."""
+
+    open_set: bool = False
+    """Whether it is measured on classes (people) that training has none of: then validation and
+    test are split by class, and `stillhouse.data.load.Splits.pairs` says what is compared."""
+
+    mixes: bool = False
+    """Whether `loss` is linear in the label, so that rows may have two, each by a share (mixup)."""
+
+    measured: Literal["logits", "embedding"] = "logits"
+    """What of a network is scored: what it returns, or what its head reads."""
+
+    whole: Sequence[str] = ()
+    """Names of what `of_table` measures; where there are none, no answers are gathered for it."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What a recipe says of it beside its name; of a task of one's own nothing."""
+        return {}
+
+    @property
+    def record(self) -> TaskRecord:
+        """What a run writes down of it."""
+        return TaskRecord(name=self.name, metric=self.metric)
+
+    @abstractmethod
+    def loss(self, output: Tensor, label: Tensor, /) -> Tensor:
+        """The labelled term: one value for each row, [B], float32."""
+
+    @abstractmethod
+    def rows(self, output: Tensor, label: Tensor, /) -> Mapping[str, Tensor]:
+        """Values of each row whose means are measured, by name, [B] each."""
+
+    def answers(self, output: Tensor, label: Tensor, /) -> Mapping[str, Tensor]:
+        """What is kept of each test row, by name, [B] each: at least the values of `rows`."""
+        return self.rows(output, label)
+
+    @abstractmethod
+    def predict(self, output: Tensor, /) -> Tensor:
+        """What a network that gave this output says of each row."""
+
+    def further(self) -> Mapping[str, Accumulator]:
+        """Metrics that are no means over rows, made anew: name -> ``torchmetrics.Metric``."""
+        return {}
+
+    def of_table(self, answers: Mapping[str, Tensor], pairs: Any, /) -> Mapping[str, float]:
+        """What is measured of a whole table at once (see `whole`), in every process alike.
+
+        Args:
+            answers: of all its rows in their order, by name (`answers`), with 'label'.
+            pairs: of its rows that are compared, where the data name them; else None.
+        """
+        return {}
+
+    def forms(self, image: Tensor, /) -> Sequence[Tensor]:
+        """The forms of an image whose outputs are added up before they are scored; itself."""
+        return [image]
+
+    def head(self, width: int, classes: int) -> nn.Module | None:
+        """The classifier that a network which learns has in place of a Linear; None: as it is."""
+        return None
+
+    def outputs(self, classes: int) -> int:
+        """How wide the output of a network is, for data of so many classes."""
+        return classes
+
+    def label_problem(self, labels: Tensor) -> str | None:
+        """Why these labels of a whole table are none of this task; None when they are."""
+        return None
+
+    def batch_problem(self, labels: Tensor, width: int) -> str | None:
+        """Why these labels of a batch do not fit outputs of this width; None when they do."""
+        return None
+
+    def output_problem(self, output: Tensor) -> str | None:
+        """What is scored, where this output is of another form; None where it is of that form."""
+        return None
+
+    def width_problem(self, width: int, classes: int) -> str | None:
+        """Why an output of this width does not fit data of so many classes; None when it does."""
+        wanted = self.outputs(classes)
+        return None if width == wanted else f"it is {width} wide, the task asks for {wanted}"
+
+    def guessing(self, classes: int) -> float | None:
+        """What the headline metric is for a network that guesses; None where nobody knows."""
+        return None
