@@ -100,13 +100,13 @@ def test_a_recipe_names_where_it_is(tmp_path: Path) -> None:
         prepare(make_recipe(values), tmp_path / "a", objects=given)
     job = prepare(make_recipe(values), tmp_path / "b", objects=given, allow_imports=True)
     assert run(job).scores["task"]["name"] == "brightness"
-    assert "task: python:regression_task:Brightness" in (tmp_path / "b/resolved.yaml").read_text()
+    assert "name: python:regression_task:Brightness" in (tmp_path / "b/resolved.yaml").read_text()
 
 
 @pytest.mark.parametrize(
     ("task", "error", "said"),
     [
-        ("regresion", RecipeError, "no task 'regresion'"),
+        ("regresion", RecipeError, "task: regresion' does not exist"),
         ("python:regression_task:net", RecipeError, "give a stillhouse.Task"),
         ("python:regression_task:Darkness", ModelError, "cannot be imported"),
         ("classification", DataError, "a classification wants class indices, int64"),

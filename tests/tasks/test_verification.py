@@ -101,7 +101,7 @@ def test_a_teacher_without_a_classifier_gives_its_embedding_and_no_logits() -> N
     with stage.open(images, labels) as objective:
         out = objective(images, labels)
     wanted = ((objective.stage.role("student").module[:3](images) - embedder(images)) ** 2).mean()
-    assert float(out.terms["embedding"]) == pytest.approx(float(wanted), rel=1e-5)
+    assert out.terms["embedding"].item() == pytest.approx(wanted.item(), rel=1e-5)
     with pytest.raises(WiringError, match=r"has no classes \(head: none\), and 'teacher.logits'"):
         kd(_net(), role).open(images, labels)
 
