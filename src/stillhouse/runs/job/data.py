@@ -142,17 +142,22 @@ class JobData:
     def validation(self) -> Batches | None:
         """Scored after each epoch; None when the recipe carves no validation split."""
         table = self.splits.validation
-        return self._plain(table) if len(table) else None
+        return self._compared(table, "validation") if len(table) else None
 
     @property
     def test(self) -> Batches:
         """Scored once, at the end."""
-        return self._plain(self.splits.test)
+        return self._compared(self.splits.test, "test")
 
     @property
     def unseen(self) -> Batches | None:
         """Rows of the classes that were held out of the other tables; None without any."""
-        return None if self.splits.unseen is None else self._plain(self.splits.unseen)
+        table = self.splits.unseen
+        return None if table is None else self._compared(table, "unseen")
+
+    def _compared(self, table: Any, name: str) -> Batches:
+        """A table with the pairs of its rows that are compared, where its data name them."""
+        return replace(self._plain(table), pairs=self.splits.pairs.get(name))
 
     def of_teacher(self, section: TeacherDataSection | None) -> "JobData":
         """What a teacher is trained on, where that is not what its students are.
