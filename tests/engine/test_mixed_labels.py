@@ -12,7 +12,6 @@ from stillhouse.data.batches import Batches
 from stillhouse.engine.facts import facts_of
 from stillhouse.engine.objective import Objective
 from stillhouse.engine.stage import Stage
-from stillhouse.engine.task import Classification
 from stillhouse.engine.terms import Term
 from stillhouse.errors import WiringError
 from stillhouse.functional import cross_entropy
@@ -20,6 +19,7 @@ from stillhouse.methods import METHODS, cs_kd, kd, kdcl, multi_teacher_kd, plain
 from stillhouse.methods import label_smoothing as smoothing
 from stillhouse.methods.method import Method
 from stillhouse.models import Ensemble
+from stillhouse.tasks import Classification
 from stillhouse.testing.contract import positional
 from stillhouse.testing.toy import taught, toy_batches, untaught
 

@@ -71,6 +71,7 @@ class Verification(Task):
     name = "verification"
     measured = "embedding"
     open_set = True
+    mixes = True
 
     def __init__(
         self,
