@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stillhouse.functional.margin_heads import arcface, cosface, cosines, normalised_softmax
+from stillhouse.functional.margin_loss import Margin, margin_cross_entropy
+from stillhouse.models.cosine_head import CosineHead
 
 pytestmark = pytest.mark.ecosystem
 
@@ -70,6 +72,31 @@ def test_a_head_is_that_of_the_reference_library(
     of_mine = torch.autograd.grad(found, (mine, shared))
     for ours, other in zip(of_mine, (of_theirs[0], of_theirs[1].T), strict=True):
         torch.testing.assert_close(ours.double(), other, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "margin", "size"),
+    [
+        ("NormalizedSoftmaxLoss", {"temperature": 1 / 32}, "none", None),
+        ("CosFaceLoss", {"scale": 32}, "cosface", 0.35),
+        ("ArcFaceLoss", {"scale": 32, "margin": math.degrees(0.3)}, "arcface", 0.3),
+    ],
+)
+def test_the_loss_of_a_head_s_logits_is_that_of_the_reference_library(
+    name: str, settings: dict[str, float], margin: Margin, size: float | None
+) -> None:
+    """From logits without a margin, as a task gets them; theirs row by row, in float64."""
+    embedding, centres, label = drawn()
+    theta = cosines(embedding, centres)[torch.arange(ROWS), label].acos()
+    kept = theta + 0.3 < math.pi - 1e-3
+    embedding, label = embedding[kept], label[kept]
+    reference = theirs(name, **settings).double()
+    reference.W.data = centres.double().T.clone()
+    wanted = reference(embedding.double(), label)
+    head = CosineHead(WIDTH, CLASSES, scale=32.0)
+    head.weight.data = centres
+    found = margin_cross_entropy(head(embedding), label, scale=32.0, margin=margin, size=size)
+    assert found.mean().item() == pytest.approx(wanted.item(), rel=1e-6, abs=1e-6)
 
 
 def test_beyond_pi_the_reference_jumps_and_this_does_not() -> None:
