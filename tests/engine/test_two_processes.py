@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 from ranks import launch
 from safetensors.torch import load_file
@@ -42,6 +43,8 @@ if how == "cached":
                   shapes={"embedding": (6,)})
     stage = stage.replace(Replay("teacher", made))
 settings = Settings(epochs=3, seed=5, optimizer=sgd(0.05), accumulate=int(sys.argv[3]))
+if how == "patient":
+    settings = replace(settings, epochs=6, optimizer=sgd(1e-9), patience=1)
 if how == "balanced":
     from stillhouse.engine.balance import balanced
     stage = balanced(stage, batches, settings, platform, batches=2)
@@ -68,6 +71,7 @@ fitted = fit(stage, batches, settings=settings, platform=platform, validation=ba
 state = {f"{node}/{key}": v for node, w in fitted.last.items() for key, v in w.items()}
 state["accuracy"] = torch.tensor(fitted.history[-1]["validation"]["student"]["accuracy"])
 state["loss"] = torch.tensor(fitted.history[-1]["loss"])
+state["epochs"] = torch.tensor(len(fitted.history))
 state["weights"] = torch.tensor([term.weight_at(0.0) for term in stage.terms()])
 if "diagnostics" in fitted.history[-1]:
     state["diagnosed rows"] = torch.tensor(fitted.history[-1]["diagnostics"]["rows"])
@@ -161,6 +165,15 @@ def test_two_processes_that_were_stopped_go_on(tmp_path: Path) -> None:
     run(tmp_path, "th_kd stopped", 1)
     run(tmp_path, "th_kd stopped", 2)
     compare(tmp_path)
+
+
+@pytest.mark.slow
+def test_two_processes_lose_patience_together(tmp_path: Path) -> None:
+    """At a rate that moves nothing the first epoch stays the best."""
+    run(tmp_path, "th_kd patient", 1)
+    run(tmp_path, "th_kd patient", 2)
+    compare(tmp_path)
+    assert load_file(tmp_path / "rank1of2.safetensors")["epochs"] == 2
 
 
 def test_two_processes_weigh_terms_as_one_does(tmp_path: Path) -> None:

@@ -51,6 +51,12 @@ def check(
         f"{found.steps_per_epoch} steps per epoch; precision {job.recipe.precision}",
         highlight=False,
     )
+    if loaded.patience is not None:
+        console.print(
+            f"patience: student and control end after {loaded.patience} epochs without a better "
+            f"{job.task.metric.name} on validation, at most {loaded.epochs}",
+            highlight=False,
+        )
     if job.recipe.control:
         console.print(shown_by(len(loaded.seeds)), highlight=False)
     for line in networks_told(job):

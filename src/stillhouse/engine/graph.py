@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from stillhouse.data.batches import Order
 from stillhouse.engine.diagnostics import Diagnostic
 from stillhouse.engine.mixed_labels import is_mixed, taking_both
-from stillhouse.engine.nodes import Node, Role
+from stillhouse.engine.nodes import Ema, Node, Role
 from stillhouse.engine.optimisers import OptimizerFactory
 from stillhouse.engine.schedules import ScheduleFactory
 from stillhouse.engine.signals import LOGITS, as_names, owner, part
-from stillhouse.engine.terms import Term
+from stillhouse.engine.terms import OverTraining, Term
 from stillhouse.errors import WiringError, nearest
 from stillhouse.tasks import CLASSIFICATION, Task
 
@@ -108,6 +108,14 @@ class Graph:
     def headline(self) -> str:
         """The label of the measure that selects the best epoch."""
         return next(iter(self.measures))
+
+    @property
+    def follows_training(self) -> bool:
+        """Whether a weight or a moving average depends on how much of the training is done."""
+        weights = any(callable(term.weight) or isinstance(term.weight, OverTraining)
+                      for term in self.terms())  # fmt: skip
+        followers = (node for node in self.nodes if isinstance(node, Ema))
+        return weights or any(follower.follows_training for follower in followers)
 
     def modules(self) -> list[nn.Module]:
         """The modules of all nodes and of all terms."""

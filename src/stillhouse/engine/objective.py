@@ -20,7 +20,6 @@ from stillhouse.engine.graph import Graph
 from stillhouse.engine.nodes import Ema, Role
 from stillhouse.engine.signals import Signals, owner
 from stillhouse.engine.teaching import Practice, check_teaching
-from stillhouse.engine.terms import OverTraining
 from stillhouse.engine.update_objective import Output, UpdateObjective
 from stillhouse.engine.wiring import Wiring, measuring_also, wire
 from stillhouse.errors import WiringError
@@ -288,7 +287,7 @@ class Objective(nn.Module):
             WiringError: it is needed and left out, or not in 0..1.
         """
         if progress is None:
-            if self._follows_training:
+            if self.stage.follows_training:
                 said = "a weight or a moving average of this stage follows the training; say how "
                 said += "much of it is done: after_step(progress=step / steps)"
                 raise WiringError(f"stage '{self.stage.name}'", [said])
@@ -316,12 +315,6 @@ class Objective(nn.Module):
             said = "progress is the share of the training that is done, a number in 0..1, "
             said += f"not {progress!r}"
             raise WiringError(f"stage '{self.stage.name}'", [said])
-
-    @property
-    def _follows_training(self) -> bool:
-        weights = any(callable(t.weight) or isinstance(t.weight, OverTraining)
-                      for t in self.stage.terms())  # fmt: skip
-        return weights or any(follower.follows_training for follower in self.followers)
 
     # -- parameters and state ----------------------------------------------------------------
 

@@ -162,7 +162,8 @@ class UntilSection(Section):
 class TeacherSection(ModelSection):
     """A network that others learn from: given with its weights, or trained here first.
 
-    ``epochs``: its own budget. ``seed``: one number for all students, or ``student``: each student
+    ``epochs``: its own budget. ``patience``: it ends once so many epochs in a row were no better on
+    validation. ``seed``: one number for all students, or ``student``: each student
     has one of its own seed. ``until``: a snapshot instead of the whole training. ``head``: the
     network whose classifier it takes over and keeps, bit for bit. ``method`` and ``teacher``: it
     is itself distilled. ``input``: its own normalisation, resolution and channels. ``members``:
@@ -177,6 +178,7 @@ class TeacherSection(ModelSection):
 
     model: str = ENSEMBLE
     epochs: Epochs | None = None
+    patience: Epochs | None = None
     seed: Seed | Literal["student"] = 0
     until: UntilSection | None = None
     head: "Teacher | None" = None
@@ -215,6 +217,8 @@ class TeacherSection(ModelSection):
             )
         if self.until and self.until.epoch and self.epochs and self.until.epoch > self.epochs:
             raise ValueError(f"until.epoch is {self.until.epoch} and it has {self.epochs} epochs")
+        if self.until and self.patience:
+            raise ValueError("until and patience both end its training early; give one of them")
         before = [each for each in (self.head, self.teacher) if each_student_its_own(each)]
         if before and self.seed != "student":
             raise ValueError(
@@ -266,7 +270,7 @@ def asked_of_training(section: TeacherSection) -> list[str]:
     """Keys of a section that say how it is trained here."""
     found = [
         name
-        for name in ("until", "head", "method", "teacher", "epochs", "data")
+        for name in ("until", "head", "method", "teacher", "epochs", "patience", "data")
         if getattr(section, name) is not None
     ]
     found += ["frozen"] if section.frozen else []

@@ -139,6 +139,7 @@ class Recipe(Section):
     task: choices(TASKS, own=True) = Field(CLASSIFICATION.name, validate_default=True)  # type: ignore[valid-type]
     method: Methods = Field("kd", validate_default=True)
     epochs: Epochs = 30
+    patience: Epochs | None = None
     batch: Count = 64
     seeds: Annotated[tuple[Seed, ...], BeforeValidator(_seeds)] = (0, 1, 2)
     optimizer: Annotated[choices(OPTIMIZERS), BeforeValidator(_optimizer)] = Field(  # type: ignore[valid-type]
@@ -188,6 +189,7 @@ class Recipe(Section):
             yield f"method '{self.method.name}' has no teacher to record; leave cache out"
         if self.transfer is not None and self.teacher is None:
             yield "a transfer set is made from a teacher; add teacher: MODEL"
+        yield from self._impatience()
         for each in ancestors(self.teacher):
             until = each.until.epoch if each.until else None
             if until and each.epochs is None and until > self.epochs:
@@ -205,6 +207,23 @@ class Recipe(Section):
         yield from self._rate_misfits()
         transfer, balanced = self.transfer is not None, self.balance is not None
         yield from tune_problems(self.method, self.tune, transfer=transfer, balanced=balanced)
+
+    def _impatience(self) -> Iterator[str]:
+        """What of an early end cannot be, or comes after the last epoch."""
+        if self.patience is not None and self.transfer is not None:
+            yield (
+                "patience is read from validation data, and a student of a transfer set has none; "
+                "leave patience out, or transfer"
+            )
+        asked = [(each.model, each.patience, each.epochs) for each in ancestors(self.teacher)]
+        for who, patience, epochs in [("patience", self.patience, None), *asked]:
+            whole = epochs or self.epochs
+            if patience is not None and patience > whole - 2:
+                named = who if who == "patience" else f"{who}: patience"
+                yield (
+                    f"{named} is {patience} of {whole} epochs: it can end a training of at least "
+                    f"{patience + 2}, after epoch {patience + 1} at the earliest; give less"
+                )
 
     def _rate_misfits(self) -> Iterator[str]:
         """What of optimiser and schedule cannot be, or lies beyond a training."""

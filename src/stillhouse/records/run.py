@@ -43,6 +43,7 @@ class TrainedRun(SeedScores):
 
     Args:
         epochs, best_epoch: 0 where it was given.
+        of_epochs: how many it could have had, where patience ended it before.
         reused: it was found finished.
         heads_validation: validation scores by further inferences.
         notes: what was settled while its stage was composed, such as pairs of layers.
@@ -63,6 +64,7 @@ class TrainedRun(SeedScores):
     rise: float | None = None
     last_part: float | None = None
     temperature: float | None = None
+    of_epochs: int | None = None
 
 
 class ModelRecord(Record):

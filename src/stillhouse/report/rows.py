@@ -78,7 +78,7 @@ def seed_rows(record: RunRecord) -> tuple[SeedRow, ...]:
         SeedRow(
             role=model.role,
             seed=str(run.seed),
-            epochs=count(run.epochs),
+            epochs=count(run.epochs) + (f" of {count(run.of_epochs)}" if run.of_epochs else ""),
             best_epoch=count(run.best_epoch),
             validation=run.validation,
             test=run.test,

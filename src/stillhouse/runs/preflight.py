@@ -71,6 +71,7 @@ def check(job: Job) -> None:
     seen = _dry_run(seen_by_student, stage, seed, job.student.section.head_path)
     _caution_of_outputs(job, "student", seen)
     _caution_of_enlarged(job)
+    _caution_of_impatience(job, stage)
     _check_directory_of_cache(job)
     if teacher is not None and job.method.needs_teacher:
         need = None if asked is None else need_of(asked, seen)
@@ -150,6 +151,16 @@ def _caution_of_enlarged(job: Job) -> None:
         caution = enlarged_caution(role, section, job.data)
         if caution is not None:
             job.watcher.warn(caution)
+
+
+def _caution_of_impatience(job: Job, stage: Stage) -> None:
+    """Warn of a method whose weights go with the whole training, of which patience cuts an end."""
+    if job.recipe.patience is not None and stage.follows_training:
+        job.watcher.warn(
+            f"patience: the method {job.method.name} changes over the whole training (weights of "
+            "its terms, or when a moving average steps); where patience ends it early, what comes "
+            "at its end never comes"
+        )
 
 
 def _heads_move(job: Job) -> bool:

@@ -24,7 +24,7 @@ from stillhouse.records.files import Lines
 from stillhouse.records.run import REPORT, SCORES, Scores
 from stillhouse.runs.directory import ENVIRONMENT, check_places, claimed
 from stillhouse.runs.group import Group, train_group
-from stillhouse.runs.job.data import JobData, open_data
+from stillhouse.runs.job.data import NO_VALIDATION, JobData, open_data
 from stillhouse.runs.job.derived import make_student
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.method import chosen_method, chosen_task
@@ -174,6 +174,8 @@ def _check_counts(recipe: Recipe, data: JobData) -> None:
     if not len(data.splits.test):
         said = f"{recipe.data.test} leaves no images to test on, and a run ends with their number"
         raise RecipeError("data.test", [f"{said}; give a share such as 0.2, or how many"])
+    if recipe.patience is not None and data.validation is None:
+        raise RecipeError("patience", [NO_VALIDATION])
     rows = len(data.splits.train)
     if recipe.batch > rows and "batch" in recipe.model_fields_set:
         said = f"{recipe.batch:,} images in a step, and there are {rows:,} to train on"

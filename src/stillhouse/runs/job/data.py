@@ -22,6 +22,11 @@ from stillhouse.records.code import code_identity
 from stillhouse.runs.job.augmentation import check_images_fit, settle_augment
 from stillhouse.tasks import CLASSIFICATION, Task
 
+NO_VALIDATION = (
+    "it is read from validation data, and data.validation leaves no rows for it; give it a share "
+    "such as 0.1, or leave it out"
+)
+"""What is said of a key that chooses on validation, where there is none."""
 READ_TWICE = 16
 """Samples that are read twice: a flip that no seed brings back must not pass by luck."""
 

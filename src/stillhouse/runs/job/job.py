@@ -105,6 +105,7 @@ class Job:
             clip=recipe.clip,
             compile=chosen if compile is None else compile,
             checkpoint_seconds=recipe.checkpoint_seconds,
+            patience=recipe.patience,
         )
 
     def start(self, seed: int) -> Start:
@@ -195,6 +196,7 @@ class Job:
         platform = self.data.platform
         return {
             **({} if set(until.values()) == {None} else {"until": until}),
+            **({} if settings.patience is None else {"patience": settings.patience}),
             "seed": settings.seed,
             "epochs": settings.epochs,
             "optimizer": self.recipe.optimizer.model_dump(),

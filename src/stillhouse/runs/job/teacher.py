@@ -13,7 +13,7 @@ from stillhouse.methods import find_method, plain
 from stillhouse.models import Ensemble, weights_fingerprint
 from stillhouse.models.given import set_eval
 from stillhouse.recipes.networks import GENERATION, TeacherSection, asked_of_training
-from stillhouse.runs.job.data import JobData
+from stillhouse.runs.job.data import NO_VALIDATION, JobData
 from stillhouse.runs.job.inputs import behind, make_input, reading
 from stillhouse.runs.job.networks import Network, make_network
 from stillhouse.tasks import CLASSIFICATION, Task
@@ -194,6 +194,8 @@ def make_teacher(
     if section.dtype is not None and not network.given:
         said = "it is trained here, in the precision of the run; dtype is of a teacher that comes "
         raise RecipeError(role, [f"{said}trained: leave it out, or give weights"])
+    if section.patience is not None and not data.validation:
+        raise RecipeError(f"{role}.patience", [NO_VALIDATION])
     if section.until is not None and section.until.metric is not None:
         objection = section.until.objection(data.task.metric)
         if objection is None and not data.validation:

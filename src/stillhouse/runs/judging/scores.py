@@ -23,6 +23,7 @@ from stillhouse.records.run import TransferSet as TransferSetRecord
 from stillhouse.records.verdict import Verdict
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.judging.coverage import covered
+from stillhouse.runs.judging.early_ends import cut_short, early_ends
 from stillhouse.runs.judging.integers import integer_bytes
 from stillhouse.runs.judging.regime import cautions, last_part, rise, validation_of
 from stillhouse.runs.judging.scoring import ScoredModel
@@ -84,6 +85,7 @@ def _run(one: ScoredModel) -> TrainedRun:
         if run is None
         else last_part(validation_of(run), run.training.job.task.metric),
         temperature=one.regime.temperature,
+        of_epochs=None if run is None else cut_short(run),
     )
 
 
@@ -198,7 +200,7 @@ def describe_run(
         teacher_served=served,
         verdict=verdict_of(job, scored),
         warnings=tuple(warnings),
-        cautions=tuple(cautions(models, job.task.metric)),
+        cautions=(*early_ends(models), *cautions(models, job.task.metric)),
     )
 
 

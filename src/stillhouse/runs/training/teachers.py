@@ -163,6 +163,7 @@ def _settings(job: Job, teacher: Teacher, seed: int) -> Settings:
     # 'compile: auto' asks what is best for the student.
     recipe, until = job.recipe, teacher.section.until
     settings = job.settings(seed, teacher.section.epochs, compile=recipe.compile is True)
+    settings = replace(settings, patience=teacher.section.patience)
     if until is None:
         return settings
     return replace(settings, until_epoch=until.epoch, until_metric=until.value)
