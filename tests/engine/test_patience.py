@@ -16,10 +16,10 @@ from stillhouse.engine.optimisers import sgd
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.schedules import cosine
 from stillhouse.engine.selection import Progress, Selection
-from stillhouse.engine.task import CLASSIFICATION
 from stillhouse.engine.trainer import Settings
 from stillhouse.errors import WiringError
 from stillhouse.methods import plain
+from stillhouse.tasks import CLASSIFICATION
 
 NAN = float("nan")
 WHOLE = Settings(epochs=7, optimizer=sgd(0.3), schedule=cosine(), checkpoint_seconds=0.0)
