@@ -44,11 +44,10 @@ def check(
     found = preflight(job)
     console = Console()
     console.print(loaded.title, style="bold", markup=False, highlight=False)
-    splits = job.data.splits
     console.print(
-        f"{len(splits.train):,} train, {len(splits.validation):,} validation, "
-        f"{len(splits.test):,} test images of {len(splits.classes)} classes; "
-        f"{found.steps_per_epoch} steps per epoch; precision {job.recipe.precision}",
+        f"{job.data.splits.told}; {found.steps_per_epoch} steps per epoch; precision "
+        f"{job.recipe.precision}",
+        markup=False,
         highlight=False,
     )
     if loaded.patience is not None:

@@ -1,28 +1,17 @@
-"""A file of pairs: which images are compared, by name, as LFW's list has it."""
+"""Which images a file of pairs names, as LFW's list does, and whether they can be compared."""
 
-import csv
-import io
 import posixpath
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
+from stillhouse.data.pairs_file import FOLD, WANTED, Line, read_lines
 from stillhouse.data.pool import Pool
 from stillhouse.errors import DataError, nearest
-from stillhouse.records.names import at_home
 from stillhouse.verification.pairs import Pairs
 
-COLUMNS = ("first", "second", "same")
-FOLD = "fold"
-WANTED = (
-    f"wanted is a header, {','.join(COLUMNS)},{FOLD} ({FOLD} may be left out), and a line a pair"
-)
-DELIMITERS = {".tsv": "\t"}
-LONGEST = 2**28
-"""Bytes of a file of pairs, 256 MB: some million pairs."""
 MOST_COMPARED = 20_000
 """Names that a name which is none of them is compared with: a second."""
 
@@ -45,35 +34,6 @@ class ListedPairs:
         return f"{len(self.pairs):,} pairs{of} ({self.file})"
 
 
-class _Line(NamedTuple):
-    number: int
-    first: str
-    second: str
-    same: bool
-    fold: int | None
-
-
-def pairs_file(pairs: str | Path, source: object) -> Path:
-    """Where a file of pairs is: as it is written, else in the folder of the data.
-
-    Raises:
-        DataError: in neither.
-    """
-    written = at_home(pairs)
-    places = [written]
-    if isinstance(source, str | Path) and not written.is_absolute():
-        folder = at_home(source)
-        places.append((folder if folder.is_dir() else folder.parent) / written)
-    for place in places:
-        if place.is_file():
-            return place
-    beside = sorted(path.name for path in places[-1].parent.glob("*.[ct]sv"))
-    looked = " nor ".join(map(str, places))
-    raise DataError(
-        f"there is no file of pairs {looked} (data.pairs); {nearest(written.name, beside)}"
-    )
-
-
 def read_pairs(path: Path, pool: Pool, folds: Sequence[int] | None = None) -> ListedPairs:
     """Read a file of pairs and find their images.
 
@@ -92,7 +52,7 @@ def read_pairs(path: Path, pool: Pool, folds: Sequence[int] | None = None) -> Li
             itself, or twice; ``same`` against the labels; folds that there are not, or one alone;
             pairs of one kind alone.
     """
-    lines = list(_lines(path))
+    lines = list(read_lines(path))
     if not lines:
         raise DataError(f"{path} has a header and no pairs; {WANTED}")
     index = _Index(pool)
@@ -109,65 +69,6 @@ def read_pairs(path: Path, pool: Pool, folds: Sequence[int] | None = None) -> Li
     pairs = Pairs(first[kept], second[kept], same[kept], None if fold is None else fold[kept])
     _refuse_one_kind(path, pairs, folds)
     return ListedPairs(path.name, pairs)
-
-
-def _lines(path: Path) -> Iterator[_Line]:
-    rows = csv.reader(io.StringIO(_text(path)), delimiter=DELIMITERS.get(path.suffix.lower(), ","))
-    try:
-        names = [name.strip() for name in next(rows, [])]
-        at = _columns(path, names)
-        for cells in rows:
-            if any(cell.strip() for cell in cells):
-                yield _line(path, rows.line_num, names, cells, at)
-    except csv.Error as error:
-        raise DataError(f"{path}, line {rows.line_num}: {error}; {WANTED}") from error
-
-
-def _text(path: Path) -> str:
-    try:
-        if path.stat().st_size > LONGEST:
-            raise OSError(f"it has {path.stat().st_size:,} bytes; {LONGEST:,} are the most")
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8; save the file of pairs as UTF-8") from error
-    except OSError as error:
-        raise DataError(f"the file of pairs {path} cannot be read ({error})") from error
-    if not text.strip():
-        raise DataError(f"the file of pairs {path} is empty; {WANTED}")
-    return text
-
-
-def _columns(path: Path, names: list[str]) -> dict[str, int]:
-    missing = [name for name in COLUMNS if name not in names]
-    twice = [name for name in (*COLUMNS, FOLD) if names.count(name) > 1]
-    if missing or twice:
-        said = f"has no column '{missing[0]}'" if missing else f"has the column '{twice[0]}' twice"
-        other = next((mark for mark in ";\t|," if len(names) == 1 and mark in names[0]), None)
-        if other is not None:
-            said = f"parts its columns by {other!r}, and a {path.suffix} by " + repr(
-                DELIMITERS.get(path.suffix.lower(), ",")
-            )
-        raise DataError(f"{path} {said}; its first line is '{','.join(names)[:80]}', and {WANTED}")
-    return {name: names.index(name) for name in (*COLUMNS, FOLD) if name in names}
-
-
-def _line(path: Path, number: int, names: list[str], cells: list[str], at: dict[str, int]) -> _Line:
-    where = f"{path.name}, line {number}"
-    if len(cells) != len(names):
-        raise DataError(f"{where} has {len(cells)} values for {len(names)} columns; {WANTED}")
-    value = {name: cells[place].strip() for name, place in at.items()}
-    empty = [name for name in value if not value[name]]
-    if empty:
-        raise DataError(f"{where}: '{empty[0]}' is empty; fill it or drop the line")
-    if value["same"] not in ("0", "1"):
-        raise DataError(
-            f"{where}: same is '{value['same']}'; it is 1 for two images of one person, else 0"
-        )
-    fold = value.get(FOLD)
-    if fold is not None and not (fold.isascii() and fold.isdigit() and len(fold) < 10):
-        raise DataError(f"{where}: fold is '{fold}'; it is a whole number, 0 or above")
-    same = value["same"] == "1"
-    return _Line(number, value["first"], value["second"], same, None if fold is None else int(fold))
 
 
 class _Index:
@@ -199,7 +100,7 @@ _Found = Sequence[tuple[list[int], list[int]]]
 
 
 def _refuse_names(
-    path: Path, pool: Pool, lines: Sequence[_Line], found: _Found, index: _Index
+    path: Path, pool: Pool, lines: Sequence[Line], found: _Found, index: _Index
 ) -> None:
     sides = [
         (line.number, name, rows)
@@ -232,7 +133,7 @@ def _refuse_names(
 def _refuse_pairs(
     path: Path,
     pool: Pool,
-    lines: Sequence[_Line],
+    lines: Sequence[Line],
     first: np.ndarray,
     second: np.ndarray,
     same: np.ndarray,

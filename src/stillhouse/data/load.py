@@ -1,106 +1,23 @@
 """One call from what the user names to train, validation and test."""
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from stillhouse.data.held_out import hold_out, is_asked
-from stillhouse.data.listed_pairs import pairs_file, read_pairs
-from stillhouse.data.open_set import pairs_of, split_by_person
+from stillhouse.data.held_out import HeldOut, hold_out, is_asked
+from stillhouse.data.listed_pairs import read_pairs
+from stillhouse.data.open_set import OpenSet, pairs_of, split_by_person
+from stillhouse.data.pairs_file import pairs_file
 from stillhouse.data.pool import Pool
 from stillhouse.data.sources.find import find, source_names
-from stillhouse.data.splits import stratified_limit, stratified_split
+from stillhouse.data.sources.labelled_splits import SourceSplits
+from stillhouse.data.split_tables import TEST, VALIDATION, Splits, marked
+from stillhouse.data.splits import stratified_split
 from stillhouse.data.tables import Table
 from stillhouse.errors import DataError
 from stillhouse.verification.pairs import Pairs
 
 __all__ = ["Splits", "load", "source_names"]
-
-_TEST, _VALIDATION, _LIMIT = range(3)  # each draws its own numbers from the split seed
-
-
-@dataclass(frozen=True, eq=False)
-class Splits:
-    """The three tables of a data set. Test is for the last number only.
-
-    Labels of train are numbers of `classes`. In an open set (`open_set`: verification) validation
-    and test are of people that train has none of, and labels are numbers of `people`, in which
-    those of train come first.
-
-    `notes` say what of the source was left out, for people.
-
-    `fingerprint` covers the classes and all tables: another split seed gives another one.
-
-    `whole` are the training rows before a limit was put on them; None where there was none.
-
-    `stored_side` is the shorter side of the first image in its source, where images were resized.
-    `people` are the names that labels of all tables are numbers of; `classes` come first. The same
-    as `classes` where no table has others.
-
-    `unseen` are all rows of the classes that were held out of the other three; None without any.
-
-    `pairs` says which rows of a table are compared: of 'validation', 'test' and 'unseen', as far as
-    their classes are none of train's and they have rows.
-    """
-
-    name: str
-    train: Table
-    validation: Table
-    test: Table
-    classes: tuple[str, ...]
-    fingerprint: str
-    notes: tuple[str, ...] = ()
-    whole: Table | None = None
-    stored_side: int | None = None
-    people: tuple[str, ...] = ()
-    unseen: Table | None = None
-    pairs: Mapping[str, Pairs] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if not self.people:
-            object.__setattr__(self, "people", self.classes)
-        tables = self.tables  # a transfer set has no validation
-        there = {name: pairs for name, pairs in self.pairs.items() if len(tables[name])}
-        object.__setattr__(self, "pairs", there)
-        _refuse_shared(self)
-
-    @property
-    def open_set(self) -> bool:
-        """Whether test is of people that train has none of."""
-        return "test" in self.pairs
-
-    @property
-    def tables(self) -> dict[str, Table]:
-        """Those that there are, by name; any of the first three may be without rows."""
-        found = {"train": self.train, "validation": self.validation, "test": self.test}
-        return found if self.unseen is None else {**found, "unseen": self.unseen}
-
-    def limited(self, limit: int | None, split_seed: int = 0) -> "Splits":
-        """The same validation and test rows, with another limit on training rows; None: all.
-
-        >>> few = load("digits", limit=100)
-        >>> len(few.limited(None).train), len(few.limited(500).train)
-        (1294, 500)
-        """
-        whole = self.train if self.whole is None else self.whole
-        train = whole if limit is None else _limited(whole, limit, split_seed)
-        return marked(replace(self, train=train, whole=None if limit is None else whole))
-
-    def changed(self, change: Callable[[Table], Table], mark: str) -> "Splits":
-        """The same rows, each table changed; ``mark`` is added to the fingerprint."""
-        return replace(
-            self,
-            train=change(self.train),
-            validation=change(self.validation),
-            test=change(self.test),
-            whole=None if self.whole is None else change(self.whole),
-            unseen=None if self.unseen is None else change(self.unseen),
-            fingerprint=f"{self.fingerprint}-{mark}",
-        )
 
 
 def load(
@@ -178,40 +95,54 @@ def load(
         _refuse_other(source, open_set, held=bool(pairs) or is_asked(unseen) or min_per_class > 1)
         return source if limit is None else source.limited(limit, split_seed)
     found = find(source, image, label, allow_download, labelled=labelled, open_set=open_set)
-    seeds = 3 * split_seed + _TEST, 3 * split_seed + _VALIDATION
+    draws = 3 * split_seed + TEST, 3 * split_seed + VALIDATION
     if open_set:
         pool = Pool(found)
-        listed = None if pairs is None else read_pairs(pairs_file(pairs, source), pool, folds)
         parts = split_by_person(
             pool,
             test=test,
             validation=validation,
-            draws=seeds,
+            draws=draws,
             split_seed=split_seed,
             unseen=unseen,
-            listed=listed,
+            listed=None if pairs is None else read_pairs(pairs_file(pairs, source), pool, folds),
             least=min_per_class,
         )
-        splits = Splits(
-            found.name,
-            parts.train,
-            parts.validation,
-            parts.test,
-            parts.people[: parts.known],
-            "",
-            (*found.notes, *parts.notes),
-            people=parts.people,
-            pairs=parts.pairs,
-        )
-        return _finished(splits, limit, split_seed)
-    held = hold_out(found, unseen, split_seed, min_per_class)
+        splits = _of_people(found, parts)
+    else:
+        held = hold_out(found, unseen, split_seed, min_per_class)
+        splits = _of_classes(held, test, validation, draws, split_seed)
+    return marked(splits) if limit is None else splits.limited(limit, split_seed)
+
+
+def _of_people(found: SourceSplits, parts: OpenSet) -> Splits:
+    return Splits(
+        found.name,
+        parts.train,
+        parts.validation,
+        parts.test,
+        parts.people[: parts.known],
+        "",
+        (*found.notes, *parts.notes),
+        people=parts.people,
+        pairs=parts.pairs,
+    )
+
+
+def _of_classes(
+    held: HeldOut,
+    test: float | int,
+    validation: float | int,
+    draws: tuple[int, int],
+    split_seed: int,
+) -> Splits:
     found = held.source
     rest, tested = found.parts["train"], found.parts.get("test")
     if tested is None:
-        rest, tested = _carve(rest, test, seeds[0], "test", found.classes)
+        rest, tested = _carve(rest, test, draws[0], "test", found.classes)
     validated = found.parts.get("validation")
     if validated is None:
-        rest, validated = _carve(rest, validation, seeds[1], "validation", found.classes)
+        rest, validated = _carve(rest, validation, draws[1], "validation", found.classes)
         if len(validated) > len(rest):
             raise DataError(
                 f"validation = {validation} takes {len(validated)} rows and leaves {len(rest)} to "
@@ -220,7 +151,7 @@ def load(
     notes, compared = list(found.notes), dict[str, Pairs]()
     if held.unseen is not None:
         compared["unseen"] = pairs_of(held.unseen, "unseen", split_seed, notes)
-    splits = Splits(
+    return Splits(
         found.name,
         rest,
         validated,
@@ -232,7 +163,6 @@ def load(
         unseen=held.unseen,
         pairs=compared,
     )
-    return _finished(splits, limit, split_seed)
 
 
 def _refuse_other(given: Splits, open_set: bool, *, held: bool) -> None:
@@ -251,46 +181,8 @@ def _refuse_other(given: Splits, open_set: bool, *, held: bool) -> None:
         )
 
 
-def _finished(splits: Splits, limit: int | None, split_seed: int) -> Splits:
-    return marked(splits) if limit is None else splits.limited(limit, split_seed)
-
-
-def _refuse_shared(splits: Splits) -> None:
-    """Tables whose rows are compared are of classes that train has none of, each of its own."""
-    seen: dict[int, str] = {}
-    for name in splits.pairs:
-        labels = splits.tables[name].labels
-        known = int((labels < len(splits.classes)).sum())
-        if known:
-            raise DataError(f"{known} rows of {name} are of people who are in train, too")
-        for person in torch.unique(labels).tolist():
-            if seen.setdefault(person, name) != name:
-                who = splits.people[person]
-                raise DataError(f"'{who}' is in {seen[person]} and in {name}; one table each")
-
-
 def _carve(
     table: Table, part: float | int, seed: int, what: str, classes: Sequence[str]
 ) -> tuple[Table, Table]:
     kept, carved = stratified_split(table.labels, part, seed, what=what, classes=classes)
     return table.take(kept), table.take(carved)
-
-
-def _limited(train: Table, limit: int, split_seed: int) -> Table:
-    return train.take(stratified_limit(train.labels, limit, 3 * split_seed + _LIMIT))
-
-
-def marked(splits: Splits) -> Splits:
-    """The splits with the fingerprint of what they hold."""
-    digest = hashlib.sha256("\n".join(splits.classes).encode())
-    for table in (splits.train, splits.validation, splits.test):
-        digest.update(table.fingerprint().encode())
-    if splits.people != splits.classes:
-        digest.update("\n".join(splits.people).encode())
-    if splits.unseen is not None:
-        digest.update(splits.unseen.fingerprint().encode())
-    for name, pairs in splits.pairs.items():
-        digest.update(name.encode())
-        for values in (pairs.first, pairs.second, pairs.same, pairs.fold):
-            digest.update(b"" if values is None else values.tobytes())
-    return replace(splits, fingerprint=digest.hexdigest())

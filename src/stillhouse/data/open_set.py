@@ -127,7 +127,8 @@ def _drawn(pool: Pool, rows: Tensor, part: float | int, seed: int, what: str) ->
     if total < LEAST or len(who) - total < LEAST:
         raise DataError(
             f"{what} = {part} takes {total} of {len(who)} people: images of different people are "
-            f"compared, and the others are trained on, so each side needs {LEAST} or more"
+            f"compared, and the others are trained on; give {LEAST} to {len(who) - LEAST} ({LEAST} "
+            "people on each side), or 0 for none"
         )
     several = (counts > 1).long()
     if min(int(several.sum()), len(several) - int(several.sum())) < LEAST:

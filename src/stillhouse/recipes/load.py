@@ -1,5 +1,6 @@
 """Load a recipe: safe YAML, ``--set`` overrides, all problems at once in the user's own words."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from stillhouse.errors import RecipeError, nearest
 from stillhouse.recipes.data import TransferSection
 from stillhouse.recipes.plain import plain_values
 from stillhouse.recipes.schema import Recipe
+from stillhouse.records.names import at_home
 from stillhouse.records.plain_yaml import read_yaml_file, read_yaml_text
 
 _CHECKED = re.compile(r"function-\w+\[.*, (\w+)\]")
@@ -26,7 +28,9 @@ _SHORT.maxlist = _SHORT.maxdict = 4
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file; never runs code.
+    """The mapping in a YAML file of a recipe or a study; never runs code.
+
+    A file of pairs (``data: {pairs: FILE}``) that lies beside it is named by its place.
 
     Raises:
         RecipeError: no such file, not YAML, a key that comes twice, or not a mapping.
@@ -43,7 +47,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         kind = "empty" if value is None else "a list" if isinstance(value, list) else "one word"
         said = "a recipe is a mapping such as 'data: digits' (with a space after the colon)"
         raise RecipeError(str(path), [f"it is {kind}; {said}"])
-    return value
+    return {key: _beside(each, path.parent, (str(key),)) for key, each in value.items()}
 
 
 def override(values: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
@@ -144,6 +148,22 @@ def _is_word(loc: Sequence[Any]) -> bool:
 def load_recipe(path: Path, settings: Sequence[str] = ()) -> Recipe:
     """A recipe from a file, with overrides."""
     return make_recipe(override(read_yaml(path), settings), where=str(path))
+
+
+def _beside(value: Any, folder: Path, path: tuple[str, ...] = ()) -> Any:
+    """The same, where a file of pairs that lies in the folder of its recipe is named by its place.
+
+    So it is found from wherever the recipe is run. One that does not lie there stays as it is
+    written: it may be in the folder of the data.
+    """
+    if isinstance(value, Mapping):
+        return {key: _beside(each, folder, (*path, str(key))) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_beside(each, folder, path) for each in value]
+    if isinstance(value, str) and ".".join(path).endswith("data.pairs"):
+        place = folder / at_home(value)  # an absolute path stays as it is
+        return str(place) if os.path.isfile(place) else value
+    return value
 
 
 def _problems(details: Mapping[str, Any]) -> Sequence[str]:
