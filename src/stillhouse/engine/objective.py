@@ -287,7 +287,7 @@ class Objective(nn.Module):
             WiringError: it is needed and left out, or not in 0..1.
         """
         if progress is None:
-            if self.stage.follows_training:
+            if self.stage.follows_training or any(each.warmup for each in self.followers):
                 said = "a weight or a moving average of this stage follows the training; say how "
                 said += "much of it is done: after_step(progress=step / steps)"
                 raise WiringError(f"stage '{self.stage.name}'", [said])
@@ -296,7 +296,7 @@ class Objective(nn.Module):
             self._check_share(progress)
         for follower in self.followers:
             if follower.due(self.progress, progress, self.epochs):
-                follower.follow()
+                follower.follow(follower.kept(self.progress, progress))
         self.set_progress(progress)
 
     def set_progress(self, progress: float) -> None:

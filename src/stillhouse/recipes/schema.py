@@ -13,6 +13,7 @@ from stillhouse.engine.schedules import SCHEDULES, never_reached
 from stillhouse.engine.settings import Count, Epochs, Seed
 from stillhouse.errors import RecipeError
 from stillhouse.methods import METHODS
+from stillhouse.recipes.average import Average
 from stillhouse.recipes.choices import choices, is_own
 from stillhouse.recipes.data import DataSection, TransferSection
 from stillhouse.recipes.derive import Student, objection
@@ -140,6 +141,7 @@ class Recipe(Section):
     method: Methods = Field("kd", validate_default=True)
     epochs: Epochs = 30
     patience: Epochs | None = None
+    ema: Average = None
     batch: Count = 64
     seeds: Annotated[tuple[Seed, ...], BeforeValidator(_seeds)] = (0, 1, 2)
     optimizer: Annotated[choices(OPTIMIZERS), BeforeValidator(_optimizer)] = Field(  # type: ignore[valid-type]

@@ -10,6 +10,8 @@ from stillhouse.records.schema import Record, RecordFile
 from stillhouse.records.verdict import Verdict
 
 SCORES, METRICS = "scores.json", "metrics.jsonl"
+AVERAGE = "moving average"
+"""The inference by the moving average of a network's weights."""
 REPORT, SERVED = "report.html", "teacher.json"
 
 

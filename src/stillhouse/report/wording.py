@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from stillhouse.records.metric import NOTHING, Metric
+from stillhouse.records.run import AVERAGE
 from stillhouse.verdict.spread import Spread
 
 TIMES = "\u00d7"
@@ -148,6 +149,8 @@ def head_note(measure: str) -> str:
     >>> head_note("peer 1"), head_note("mixture")
     ('learned beside it', 'another way of inference')
     """
+    if measure == AVERAGE:
+        return "its weights, averaged over the training"
     return "learned beside it" if measure.startswith("peer") else "another way of inference"
 
 

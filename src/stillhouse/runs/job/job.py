@@ -22,6 +22,7 @@ from stillhouse.recipes.schema import Recipe
 from stillhouse.records.code import code_identity
 from stillhouse.records.environment import torch_version
 from stillhouse.records.fingerprint import fingerprint
+from stillhouse.runs.job.averaging import averaged
 from stillhouse.runs.job.data import JobData
 from stillhouse.runs.job.heads import take_head, with_heads
 from stillhouse.runs.job.inputs import input_of, make_input, reading
@@ -123,7 +124,8 @@ class Job:
         stage = plain(student).freeze("student", section.frozen)
         stage = self.student.slowed(stage, "student", student)
         stage = stage.headed("student", section.head_path)
-        return reading(stage.with_task(self.task), "student", self.student_input)
+        stage = averaged(stage, self.recipe.ema).with_task(self.task)
+        return reading(stage, "student", self.student_input)
 
     def student_stage(self, start: Start, teacher: nn.Module | None) -> Stage:
         """The method's stage on a student as it starts, with the teacher's classifier if it is to.
@@ -152,7 +154,8 @@ class Job:
         )
         stage = self.student.slowed(stage, "student", student)
         stage = reading(stage, "student", self.student_input)
-        return stage.completed(facts_of(self.data.train(start.seed))).with_task(self.task)
+        stage = stage.completed(facts_of(self.data.train(start.seed)))
+        return averaged(stage, self.recipe.ema).with_task(self.task)
 
     def balanced_stage(self, start: Start, teacher: nn.Module | None) -> Stage:
         """The same, with the weights that the recipe wants from gradients."""
@@ -209,6 +212,12 @@ class Job:
             "processes": platform.world,
             "torch": torch_version(),
         }
+
+    @property
+    def average_settings(self) -> dict[str, Any]:
+        """What a fingerprint must know of the moving average of a student; empty without one."""
+        section = self.recipe.ema
+        return {} if section is None else {"ema": section.model_dump()}
 
     @property
     def method_code(self) -> dict[str, Any]:

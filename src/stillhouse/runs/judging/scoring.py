@@ -150,7 +150,7 @@ def score_student(
         teacher,
         diagnostics,
         run.notes,
-        rows,
+        {**_validation_beside(run, shares), **rows},
         test.answers(run),
         test.regime(run),
     )
@@ -162,6 +162,19 @@ def score_at_start(job: Job, seed: int) -> float:
     stage, own = job.control_stage(student), {"student": student.state_dict()}
     (found,) = scores_on(stage, job.settings(seed), job.data, job.data.test, [own])
     return found.metric["student"]
+
+
+def _validation_beside(run: StageRun, shares: Shares) -> Shares:
+    """Of every inference but the first, where there is validation."""
+    known = {
+        label: {which: run.validation(which, label) for which in (LAST, BEST)}
+        for label in list(shares)[1:]
+    }
+    return {
+        label: {which: value for which, value in values.items() if value is not None}
+        for label, values in known.items()
+        if all(value is not None for value in values.values())
+    }
 
 
 def _validation(run: StageRun) -> dict[str, float | None]:

@@ -84,14 +84,16 @@ class StageRun:
         set_eval(module)
         return module
 
-    def validation(self, which: str) -> float | None:
-        """The task's metric on validation by the first measure, of the last or the best epoch.
+    def validation(self, which: str, label: str | None = None) -> float | None:
+        """The task's metric on validation, of the last or the best epoch.
 
-        None without validation, and where the metric was no number.
+        By the first measure, or that of this label. None without validation, and where the metric
+        was no number.
         """
         record = self.history[self.best_epoch - 1 if which == BEST else -1]
-        scores = list(record["validation"].values())
-        found = scores[0][self.training.job.task.metric.name] if scores else None
+        scores = record["validation"]
+        label = next(iter(scores), None) if label is None else label
+        found = scores[label][self.training.job.task.metric.name] if label in scores else None
         return None if found is None else float(found)
 
     @property

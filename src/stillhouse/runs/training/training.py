@@ -50,7 +50,7 @@ class Training:
 def control_training(job: Job, seed: int) -> Training:
     """The student alone, same budget, seed and start; shared by all methods."""
     student, settings = job.student.make(seed), job.settings(seed)
-    own = job.student_input_settings()
+    own = {**job.student_input_settings(), **job.average_settings}
     identity = job.identity("control", settings, job.student, student, **own)
     directory = shared_directory(job, "control", job.student, seed, identity)
     return Training(
@@ -70,6 +70,7 @@ def student_training(job: Job, seed: int, teacher: nn.Module | None) -> Training
         **job.teacher_input_settings(),
         **job.peers.identity(start.peers),
         **job.student_input_settings(),
+        **job.average_settings,
         **_storage_identity(job),
         **({"balance": recipe.balance.model_dump()} if recipe.balance else {}),
     }
