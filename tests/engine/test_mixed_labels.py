@@ -19,10 +19,11 @@ from stillhouse.methods import METHODS, cs_kd, kd, kdcl, multi_teacher_kd, plain
 from stillhouse.methods import label_smoothing as smoothing
 from stillhouse.methods.method import Method
 from stillhouse.models import Ensemble
-from stillhouse.tasks import Classification
+from stillhouse.tasks import AdjustedClassification, Classification
 from stillhouse.testing.contract import positional
 from stillhouse.testing.toy import taught, toy_batches, untaught
 
+WEIGHTS = (0.5, 1.0, 2.5)
 ONE_CLASS = {"dkd", "nkd", "cs_kd", "ps_kd", "crd", "kdcl"}
 """Methods that read the one class of a row elsewhere than in the labelled term."""
 
@@ -96,7 +97,20 @@ def virtual(batch: dict[str, Tensor], logits: Tensor) -> Tensor:
         (plain, lambda batch, z: F.cross_entropy(z, soft(batch))),
         (smoothing, lambda batch, z: F.cross_entropy(z, soft(batch), label_smoothing=0.1)),
         (tf_kd_reg, virtual),
+        (
+            lambda net: plain(net).with_task(
+                AdjustedClassification(label_smoothing=0.2, class_weights=WEIGHTS)
+            ),
+            lambda batch, z: F.cross_entropy(
+                z,
+                soft(batch),
+                torch.tensor(WEIGHTS).double(),
+                label_smoothing=0.2,
+                reduction="none",
+            ).mean(),
+        ),
     ],
+    ids=["plain", "label_smoothing", "tf_kd_reg", "adjusted"],
 )
 def test_gradients_are_those_of_the_mixed_label(method: Any, by_hand: Any, mixed: Batches) -> None:
     """The reference is torch's cross-entropy of probabilities."""

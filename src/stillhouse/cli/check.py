@@ -29,6 +29,7 @@ def check(
     from stillhouse.cli.progress import LineProgress
     from stillhouse.cli.studying import check_study
     from stillhouse.recipes import is_study, load_recipe, load_study, read_yaml
+    from stillhouse.runs.job.label_settings import labels_told
     from stillhouse.runs.preflight import networks_told, preflight
     from stillhouse.runs.run import prepare
     from stillhouse.verdict.power import shown_by
@@ -58,7 +59,7 @@ def check(
         )
     if job.recipe.control:
         console.print(shown_by(len(loaded.seeds)), highlight=False)
-    for line in networks_told(job):
+    for line in (*networks_told(job), *labels_told(job.task, job.data.splits.classes)):
         console.print(line, markup=False, highlight=False)
     if found.teacher is not None:
         found.teacher.tell(job)

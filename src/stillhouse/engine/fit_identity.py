@@ -59,8 +59,16 @@ def fit_identity(stage: Graph, settings: Settings, batches: int) -> str:
         for n in stage.nodes
         if isinstance(n, Role) and n.lr_scales
     }
+    task = dict(stage.task.settings)
     told = {"stage": stage.name, "terms": terms, "nodes": nodes, "batches": batches}
-    return fingerprint({**told, "settings": rules, **({"lr_scales": rates} if rates else {})})
+    return fingerprint(
+        {
+            **told,
+            "settings": rules,
+            **({"lr_scales": rates} if rates else {}),
+            **({"task": task} if task else {}),
+        }
+    )
 
 
 def _is_off(name: str, value: Any) -> bool:

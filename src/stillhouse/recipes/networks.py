@@ -14,6 +14,7 @@ from stillhouse.engine.settings import Count, Epochs, Seed, Side
 from stillhouse.methods import METHODS
 from stillhouse.recipes.choices import choices, is_own
 from stillhouse.recipes.data import TeacherDataSection
+from stillhouse.recipes.labels import ClassWeights, Smoothing
 from stillhouse.recipes.section import Section
 from stillhouse.recipes.weights import ENSEMBLE, WeightsSection
 from stillhouse.records.metric import Metric
@@ -174,6 +175,8 @@ class TeacherSection(ModelSection):
     network that comes trained, the precision that it computes in, with its weights; images and
     outputs are cast at its border, so that losses are in float32. ``data``: its own number of
     training rows and its own augmentation, where it is trained here: ``{limit: all}``.
+    ``label_smoothing``, ``class_weights``: of its own labelled term; those of the recipe are its
+    student's.
     """
 
     model: str = ENSEMBLE
@@ -188,6 +191,8 @@ class TeacherSection(ModelSection):
     classes: tuple[str | int, ...] | dict[str | int, Annotated[int, Field(ge=0)]] | None = None
     dtype: Precision | None = None
     data: TeacherDataSection | None = None
+    label_smoothing: Smoothing = 0.0
+    class_weights: ClassWeights | None = None
     members: "tuple[Teacher, ...]" = ()
 
     @model_validator(mode="after")
@@ -273,7 +278,7 @@ def asked_of_training(section: TeacherSection) -> list[str]:
         for name in ("until", "head", "method", "teacher", "epochs", "patience", "data")
         if getattr(section, name) is not None
     ]
-    found += ["frozen"] if section.frozen else []
+    found += [n for n in ("frozen", "label_smoothing", "class_weights") if getattr(section, n)]
     return [*found, "seed: student"] if section.seed == "student" else found
 
 

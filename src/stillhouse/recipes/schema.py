@@ -18,6 +18,7 @@ from stillhouse.recipes.choices import choices, is_own
 from stillhouse.recipes.data import DataSection, TransferSection
 from stillhouse.recipes.derive import Student, objection
 from stillhouse.recipes.judging import VerdictSection
+from stillhouse.recipes.labels import ClassWeights, Smoothing
 from stillhouse.recipes.networks import (
     GENERATION,
     Methods,
@@ -138,6 +139,8 @@ class Recipe(Section):
     teacher: Teacher | None = None
     transfer: TransferSection | None = None
     task: choices(TASKS, own=True) = Field(CLASSIFICATION.name, validate_default=True)  # type: ignore[valid-type]
+    label_smoothing: Smoothing = 0.0
+    class_weights: ClassWeights | None = None
     method: Methods = Field("kd", validate_default=True)
     epochs: Epochs = 30
     patience: Epochs | None = None
@@ -192,6 +195,11 @@ class Recipe(Section):
         if self.transfer is not None and self.teacher is None:
             yield "a transfer set is made from a teacher; add teacher: MODEL"
         yield from self._impatience()
+        if self.transfer is not None and self.class_weights is not None:
+            yield (
+                "class_weights weigh the classes of training rows, and a transfer set has those "
+                "that its teacher gives it; leave class_weights out"
+            )
         for each in ancestors(self.teacher):
             until = each.until.epoch if each.until else None
             if until and each.epochs is None and until > self.epochs:

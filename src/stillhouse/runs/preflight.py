@@ -9,6 +9,7 @@ from torch import Tensor
 
 from stillhouse.cache import cached_parts
 from stillhouse.data.batch_checks import IMAGE
+from stillhouse.data.mixing import LABEL
 from stillhouse.engine.balance import check_balance
 from stillhouse.engine.evaluate import measured
 from stillhouse.engine.flags import Flags
@@ -34,7 +35,7 @@ from stillhouse.runs.training.teacher_check import check_given
 from stillhouse.runs.training.teacher_findings import TeacherCheck, output_caution
 from stillhouse.runs.training.teachers import Teachers
 from stillhouse.runs.training.transfer import check_transfer, stand_in
-from stillhouse.tasks import Classification
+from stillhouse.tasks import AdjustedClassification, Classification
 
 BATCHES = 2
 
@@ -48,7 +49,9 @@ def check(job: Job) -> None:
     seed = job.recipe.seeds[0]
 
     def dry_run(stage: Stage, seed: int, teacher: Teacher) -> None:
-        seen = _dry_run(job, stage, seed, teacher.section.head_path)
+        learns = replace(job, data=teacher.trained_on(job.data))
+        seen = _dry_run(learns, stage, seed, teacher.section.head_path)
+        _check_labelled(learns, stage, teacher.role)
         if not (teacher.given and teacher is job.teacher):  # of that one all is told later
             _caution_of_outputs(job, teacher.role, seen)
 
@@ -69,6 +72,7 @@ def check(job: Job) -> None:
     cached = job.recipe.cache.use == "always" and teacher is not None and job.method.needs_teacher
     asked = cached_parts(stage, TEACHER) if cached else None  # an opened stage has sized bridges
     seen = _dry_run(seen_by_student, stage, seed, job.student.section.head_path)
+    _check_labelled(job, stage)
     _caution_of_outputs(job, "student", seen)
     _caution_of_enlarged(job)
     _caution_of_impatience(job, stage)
@@ -132,6 +136,24 @@ def _check_scored_images(job: Job, objective: Objective, trained: Sequence[int])
             ) from error
         finally:
             flags.restore()
+
+
+def _check_labelled(job: Job, stage: Stage, who: str = "") -> None:
+    """Settings of the labelled term, where a stage has none.
+
+    Raises:
+        RecipeError: its method learns labels by a loss of its own.
+    """
+    terms = [term for update in stage.updates for term in update.terms]
+    task = job.task
+    if not isinstance(task, AdjustedClassification) or any(term.by_task for term in terms):
+        return
+    asked = " and ".join(task.settings)
+    if any(LABEL in term.reads for term in terms):
+        said = f"method '{stage.name}' has a loss of labels of its own, which {asked} would not "
+        raise RecipeError(f"{who}.{asked}" if who else asked, [f"{said}reach; leave it out"])
+    whose = f"{who} has none" if who else "it is that of the control alone"
+    job.watcher.warn(f"{asked}: method '{stage.name}' learns without the labelled term; {whose}")
 
 
 def _caution_of_outputs(job: Job, role: str, seen: Mapping[str, Tensor]) -> None:

@@ -27,6 +27,7 @@ from stillhouse.runs.group import Group, train_group
 from stillhouse.runs.job.data import NO_VALIDATION, JobData, open_data
 from stillhouse.runs.job.derived import make_student
 from stillhouse.runs.job.job import Job
+from stillhouse.runs.job.label_settings import adjusted_task, labels_told
 from stillhouse.runs.job.method import chosen_method, chosen_task
 from stillhouse.runs.job.networks import Network
 from stillhouse.runs.job.peers import make_peers
@@ -152,9 +153,10 @@ def prepare(
     student = make_student(
         recipe.student, data, teacher, given.student, allow_imports=allow_imports
     )
+    task = adjusted_task(data.task, recipe, data.splits)
     job = Job(
         _with_frozen(recipe, student),
-        data,
+        replace(data, task=task),
         student,
         teacher,
         method,
@@ -225,7 +227,7 @@ def run(job: Job, *, held_out: HeldOutScores | None = None) -> Outcome:
     job = replace(job, watcher=heard)
     identity = resolved(job.recipe), environment(job.data.platform)
     with platform.main_holds(lambda: claimed(job.out, *identity)):
-        for line in networks_told(job):
+        for line in (*networks_told(job), *labels_told(job.task, job.data.splits.classes)):
             job.watcher.say(line)
         teachers = Teachers(job)
         job = replace(job, compiled=settle_compile(stand_in(job)))

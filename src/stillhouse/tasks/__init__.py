@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from stillhouse.errors import RecipeError, nearest
+from stillhouse.tasks.adjusted import AdjustedClassification
 from stillhouse.tasks.classification import CLASSIFICATION, Classification, classification
 from stillhouse.tasks.task import Accumulator, Task
 from stillhouse.tasks.verification import Verification, verification
@@ -11,6 +12,7 @@ __all__ = [
     "CLASSIFICATION",
     "TASKS",
     "Accumulator",
+    "AdjustedClassification",
     "Classification",
     "Task",
     "Verification",

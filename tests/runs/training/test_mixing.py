@@ -24,6 +24,10 @@ BUDGET = {"epochs": 2, "batch": 22, "seeds": 1, "precision": "fp32"}
 SHOWN = {"crop": 1, "fade": 0.5, "mixup": 0.8, "cutmix": 1.0}
 
 
+def floats(image: torch.Tensor) -> torch.Tensor:
+    return image.float() / 255
+
+
 @pytest.fixture
 def toy(table: ImageTable) -> Splits:
     """Ninety rows to train on, in batches that are no multiple of a vector's length."""
@@ -83,6 +87,18 @@ def test_what_does_not_go_with_mixing_is_a_sentence(
 ) -> None:  # fmt: skip
     with pytest.raises(error, match=said):
         prepared(tmp_path / "run", toy, objects, **values)
+
+
+def test_a_teacher_is_checked_on_its_own_augmentation(toy: Splits, tmp_path: Path) -> None:
+    taught = {"model": "resnet8", "method": "dkd", "teacher": "resnet8"}
+    own = {"teacher": {**taught, "data": {"augment": "none"}}}
+    prepared(tmp_path / "a", toy, {"teacher": None}, **own)
+    with pytest.raises(WiringError, match="term 'dkd'"):
+        prepared(tmp_path / "b", toy, {"teacher": None}, teacher=taught)
+    shown = {"transform": floats, "eval_transform": floats}
+    own = {"teacher": {"model": "big", "data": {"augment": ["flip"]}}}
+    with pytest.raises(RecipeError, match=r"teacher.data.augment: a transform takes the place"):
+        prepared(tmp_path / "c", toy, shown, **own)
 
 
 def test_a_row_alone_and_labels_that_are_no_classes(toy: Splits, tmp_path: Path) -> None:

@@ -45,14 +45,7 @@ def settle_augment(
         raise RecipeError("data.load_size", [said])
     _check_partners(written, table)
     if transform is not None:
-        mixed = {} if written is None else written.model_dump(include=MIXED)
-        asked = {} if written is None else written.model_dump(exclude=MIXED, exclude_defaults=True)
-        if asked:
-            said = f"a transform takes the place of augment ({', '.join(asked)}), so it would not "
-            raise RecipeError(
-                "data", [f"{said}be applied; write 'augment: none', or leave out one"]
-            )
-        written = AugmentSection(**mixed)
+        written = beside_transform(written, "data")
     mean, std = mean_std_of(table, transformed=transform is not None)
     std = tuple(max(value, LEAST_STD) for value in std)
     if transform is None:
@@ -62,6 +55,21 @@ def settle_augment(
     if section.load_size is None or section.size is None:
         return augment
     return replace(augment, size=section.size, resize=section.resize)
+
+
+def beside_transform(augment: AugmentSection | None, key: str) -> AugmentSection:
+    """What of an augmentation is left where a transform makes the images: how they are mixed.
+
+    Raises:
+        RecipeError: there is more of it.
+    """
+    if augment is None:
+        return AugmentSection()
+    asked = augment.model_dump(exclude=MIXED, exclude_defaults=True)
+    if asked:
+        said = f"a transform takes the place of augment ({', '.join(asked)}), so it would not "
+        raise RecipeError(key, [f"{said}be applied; write 'augment: none', or leave out one"])
+    return AugmentSection(**augment.model_dump(include=MIXED))
 
 
 def _usual(table: Table, shown: int | None = None) -> AugmentSection:

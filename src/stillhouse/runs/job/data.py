@@ -19,7 +19,7 @@ from stillhouse.engine.threads import chosen_workers
 from stillhouse.errors import DataError, RecipeError
 from stillhouse.recipes.data import DataSection, TeacherDataSection
 from stillhouse.records.code import code_identity
-from stillhouse.runs.job.augmentation import check_images_fit, settle_augment
+from stillhouse.runs.job.augmentation import beside_transform, check_images_fit, settle_augment
 from stillhouse.tasks import CLASSIFICATION, Task
 
 NO_VALIDATION = (
@@ -176,9 +176,12 @@ class JobData:
             rows = section.limit if isinstance(section.limit, int) else None
             splits = splits.limited(rows, self.section.split_seed)
         if section.augment is not None:
-            shown = augment.size or None
-            check_images_fit(section.augment, splits.train, "teacher.data.augment", shown=shown)
-            augment = replace(augment, **section.augment.model_dump())
+            key, asked, shown = "teacher.data.augment", section.augment, augment.size or None
+            if self.transform is None:
+                check_images_fit(asked, splits.train, key, shown=shown)
+            else:
+                asked = beside_transform(asked, key)
+            augment = replace(augment, **asked.model_dump())
         return replace(self, splits=splits, augment=augment)
 
     def seen(self, rows: int) -> Batches:

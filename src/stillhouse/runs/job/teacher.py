@@ -15,6 +15,7 @@ from stillhouse.models.given import set_eval
 from stillhouse.recipes.networks import GENERATION, TeacherSection, asked_of_training
 from stillhouse.runs.job.data import NO_VALIDATION, JobData
 from stillhouse.runs.job.inputs import behind, make_input, reading
+from stillhouse.runs.job.label_settings import adjusted_task
 from stillhouse.runs.job.networks import Network, make_network
 from stillhouse.tasks import CLASSIFICATION, Task
 
@@ -114,6 +115,10 @@ class Teacher:
             stage = reading(stage, "teacher", self.teacher.input)
         return self._reading(self._learning(stage, module))
 
+    def trained_on(self, data: JobData) -> JobData:
+        """What it learns from: rows, augmentation and labelled term of its own, if it has any."""
+        return replace(data.of_teacher(self.section.data), task=self.task)
+
     def _learning(self, stage: Stage, module: nn.Module) -> Stage:
         """The stage with what does not learn, and what learns at a share of the rate."""
         stage = stage.freeze("student", self.section.frozen)
@@ -211,5 +216,5 @@ def make_teacher(
         make_input(section, data),
         before(section.head, "temporary" if depth == 1 else f"{role}'s head", given.head),
         before(section.teacher, f"{role}'s teacher", given.teacher),
-        task=data.task,
+        task=adjusted_task(data.task, section, data.of_teacher(section.data).splits, who=role),
     )

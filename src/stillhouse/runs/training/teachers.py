@@ -120,7 +120,7 @@ class Teachers:
         if self._dry_run is not None:
             self._dry_run(stage, seed, teacher)
             return TrainedTeacher(teacher, seed, module)
-        job = replace(self._job, data=self._job.data.of_teacher(teacher.section.data))
+        job = replace(self._job, data=teacher.trained_on(self._job.data))
         settings = _settings(job, teacher, seed)
         identity = job.identity("teacher", settings, teacher.network, module, **more)
         directory = shared_directory(job, teacher.role, teacher.network, seed, identity)
