@@ -236,3 +236,70 @@ def test_tied_tensors_are_in_one_group_and_a_schedule_keeps_the_share(make: obje
         schedule.step()
     found = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
     assert found[id(net[0].weight)] == pytest.approx(0.1 * found[id(net[2].weight)], rel=1e-12)
+
+
+PLACES = """
+from pathlib import Path
+
+FOLDER = Path({folder!r})
+twelve = FOLDER / "twelve.pt"
+number = 3
+
+
+class Package:
+    def there():
+        return str(FOLDER / "twelve.pt")
+
+    def fails():
+        raise OSError("no disk")
+
+
+def needs(what):
+    return what
+"""
+
+
+@pytest.fixture
+def places(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package that says where weights lie, in the working directory."""
+    (files / "places_of_weights.py").write_text(PLACES.format(folder=str(files)))
+    monkeypatch.syspath_prepend(str(files))
+
+
+@pytest.mark.parametrize("name", ["Package.there", "twelve"])
+@pytest.mark.usefixtures("places")
+def test_a_package_says_where_its_weights_are(files: Path, name: str) -> None:
+    """As a function or a path; the run is that of the file itself."""
+    section = {"model": NAME, "start": f"python:places_of_weights:{name}", "lr_scale": 0.5}
+    recipe = make_recipe({**TINY, "student": section, "teacher": section})
+    job = prepare(recipe, files / "run", allow_imports=True)
+    held = torch.load(files / "twelve.pt", weights_only=True)
+    for network in (job.start(0).student, job.teacher.make(0)):
+        assert torch.equal(network.layer1.conv.weight, held["layer1.conv.weight"])
+    assert "starts from weights of twelve.pt with a new classifier (fc)" in networks_told(job)[0]
+    plain = prepared(files, student=from_file(files, lr_scale=0.5), teacher="convnet-4-4")
+    assert job.student.identity(0) == plain.student.identity(0)
+    given = {"model": NAME, "weights": f"python:places_of_weights:{name}", "weights_head": "new"}
+    recipe = make_recipe({**TINY, "teacher": given})
+    teacher = prepare(recipe, files / "run", allow_imports=True).teacher.make(0)
+    assert torch.equal(teacher.layer1.conv.weight, held["layer1.conv.weight"])
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("places_of_weights:number", "teacher: .* is to give the path of a file .* gives int"),
+        ("places_of_weights:Package.fails", "teacher: .* does not say where .*OSError: no disk"),
+        ("places_of_weights:needs", "teacher: .* does not say where weights are: TypeError"),
+        ("places_of_weights:twelv", "teacher: .* has no 'twelv'"),
+        ("no_such_package:f", "teacher: .* there is no module 'no_such_package'"),
+        ("places_of_weights", "write python:PACKAGE.MODULE:FUNCTION"),
+    ],
+)
+@pytest.mark.usefixtures("places")
+def test_a_package_that_gives_no_weights_is_told(files: Path, name: str, said: str) -> None:
+    recipe = make_recipe({**TINY, "teacher": {"model": NAME, "start": f"python:{name}"}})
+    with pytest.raises((WeightsError, RecipeError), match=said):
+        prepare(recipe, files / "run", allow_imports=True).teacher.make(0)
+    with pytest.raises(RecipeError, match="runs Python code; allow it with --allow-imports"):
+        prepare(recipe, files / "run").teacher.make(0)

@@ -21,7 +21,6 @@ from stillhouse.recipes.derive import (
 from stillhouse.recipes.networks import StudentSection
 from stillhouse.runs.job.data import JobData
 from stillhouse.runs.job.networks import Network, make_network
-from stillhouse.runs.job.start import read_file
 from stillhouse.runs.job.teacher import Teacher
 from stillhouse.students import DerivedModel, depthwise, fresh_, low_rank, prune, thinner
 
@@ -136,7 +135,7 @@ class DerivedNetwork(Network):
         made = copied(self.derived.module, who="student")
         if self.derive.start == "scratch":
             fresh_(made, seed=seed)
-        read_file(made, self.section)
+        self._read(made)
         return made
 
     def identity(self, seed: int, module: nn.Module | None = None) -> dict[str, Any]:

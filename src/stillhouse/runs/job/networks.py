@@ -74,7 +74,7 @@ class Network:
         """
         with seeded(seed, "network"):
             module = self._begun()
-        read_file(module, self.section)
+        self._read(module)
         if self.order is not None:
             self._put_in_order(module, self.order)
         if isinstance(module, torch.jit.ScriptModule) and isinstance(self.section, TeacherSection):
@@ -96,7 +96,7 @@ class Network:
         if self.section.file is None:
             return None
         with seeded(seed, "network"):
-            return read_file(self._begun(), self.section)
+            return self._read(self._begun())
 
     @cached_property
     def origin(self) -> Origin | None:
@@ -105,7 +105,10 @@ class Network:
             return None
         with seeded(0, "network"):
             module = self._begun()
-        return origin_of(module, self.section, read_file(module, self.section), self.classes)
+        return origin_of(module, self.section, self._read(module), self.classes)
+
+    def _read(self, module: nn.Module) -> LoadedWeights | None:
+        return read_file(module, self.section, allow_imports=self.allow_imports)
 
     def slowed(self, stage: Stage, name: str, module: nn.Module) -> Stage:
         """The stage in which what it started from learns at its share of the rate.

@@ -1,5 +1,6 @@
 """What a network starts from: which part of it came from elsewhere, and which is new here."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from stillhouse.models.cosine_head import CosineHead
 from stillhouse.models.given import Scripted
 from stillhouse.recipes.networks import ModelSection
 from stillhouse.recipes.weights import PRETRAINED
+from stillhouse.records.own_code import IMPORT, imported, said_by
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,42 @@ def origin_of(
     return Origin(f"the weights of {name} {said}", new)
 
 
-def read_file(module: nn.Module, section: ModelSection) -> LoadedWeights | None:
+def located(file: Path, *, allow_imports: bool) -> Path:
+    """Where a file of weights is: its path, or what ``python:PACKAGE.MODULE:NAME`` says.
+
+    Packages that bring weights have a function, or a constant, that says where they lie.
+
+    Raises:
+        RecipeError: code may not be imported.
+        WeightsError: there is no such thing to import, it fails, or it says no path.
+
+    >>> located(Path("net.pt"), allow_imports=False)
+    PosixPath('net.pt')
+    >>> located(Path("python:os:devnull"), allow_imports=True)
+    PosixPath('/dev/null')
+    """
+    name = str(file)
+    if not name.startswith(IMPORT):
+        return file
+    try:
+        found = imported(name, allow=allow_imports)
+    except ModelError as error:
+        raise WeightsError(str(error)) from error
+    try:
+        said = found() if callable(found) else found
+    except (Exception, SystemExit) as error:
+        raise WeightsError(f"'{name}' does not say where weights are: {said_by(error)}") from error
+    if not isinstance(said, str | os.PathLike):
+        raise WeightsError(
+            f"'{name}' is to give the path of a file or folder of weights, and gives "
+            f"{type(said).__name__}"
+        )
+    return Path(said)
+
+
+def read_file(
+    module: nn.Module, section: ModelSection, *, allow_imports: bool = False
+) -> LoadedWeights | None:
     """Copy the weights of a section's file into its network; nothing where it has none.
 
     Of a start, the classifier stays as it is where the file has none for these classes.
@@ -131,8 +168,8 @@ def read_file(module: nn.Module, section: ModelSection) -> LoadedWeights | None:
     """
     if section.file is None:
         return None
-    file = section.file
     try:
+        file = located(section.file, allow_imports=allow_imports)
         if section.weights_head == "new":
             return _read(file, module, section, _head(module, section))
         try:
