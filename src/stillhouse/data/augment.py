@@ -5,15 +5,14 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from stillhouse.data.boxes import BOX_DRAWS, central_box, inside, random_boxes, resized
+from stillhouse.data.boxes import BOX_DRAWS, cut_out, erase
+from stillhouse.data.framing import placed, random_resized, scaled
 from stillhouse.data.image_operations import random_affine, random_blur
 from stillhouse.data.mixing import Mixing
 from stillhouse.data.policies import jitter, rand_augment, trivial_augment
-from stillhouse.data.resampling import cut_and_resized
-from stillhouse.data.views import uniform, uniforms
+from stillhouse.data.views import uniform
 from stillhouse.errors import DataError
 
 # Each random choice of a sample draws under its own number, so that one option never moves another.
@@ -21,9 +20,6 @@ _ROW, _COLUMN, _FLIP, _CUT_ROW, _CUT_COLUMN, *_AFFINE, _BLUR, _FADE = range(11)
 _RESIZED = range(16, 16 + BOX_DRAWS)
 _ERASE, _ERASED = 48, range(49, 49 + BOX_DRAWS)
 _JITTER, _TRIVIAL, _RAND = range(80, 88), (88, 89, 90), 128  # the last: two for each operation
-
-ERASED_AREA, ERASED_RATIO = (0.02, 0.33), (0.3, 3.3)
-"""What random erasing takes, of the area and width by height, as in torchvision."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +157,9 @@ class Augment:
             images: uint8 or float32 [B, H, W, C]; returns float32 [B, C, H, W] in channels_last
             layout, of ``size`` where there is one.
         """
-        return self._normalised(self._scaled(images, self.size) if self.size else images)
+        if self.size:
+            images = scaled(images, side=self.resize, size=self.size)
+        return self._normalised(images)
 
     def _normalised(self, images: Tensor) -> Tensor:
         white = 255 if images.dtype == torch.uint8 else 1
@@ -180,42 +178,31 @@ class Augment:
         Raises:
             DataError: colours of images that are no pixels are to be changed.
         """
-        moved = self._moved(self._resized(images, seed, index, view), seed, index, view)
-        made = self._remade(self._recoloured(moved, seed, index, view), seed, index, view)
+        framed = self._framed(images, seed, index, view)
+        made = self._remade(self._recoloured(framed, seed, index, view), seed, index, view)
         normal = self._normalised(made)
         if self.cutout:
-            normal = self._cut(normal, seed, index, view)
-        return self._erased(normal, seed, index, view) if self.erase else normal
+            draws = (_CUT_ROW, _CUT_COLUMN)
+            cut_out(normal, seed=seed, index=index, view=view, draws=draws, side=self.cutout)
+        if self.erase:
+            draws = (_ERASE, *_ERASED)
+            erase(normal, seed=seed, index=index, view=view, draws=draws, share=self.erase)
+        return normal
 
-    def _resized(self, images: Tensor, seed: int, index: Tensor, view: int) -> Tensor:
-        """A random box, as large as what is shown; without one, images of which that is cut."""
-        if not self.resized_crop:
-            shown = None if self.crop else self.size
-            return self._scaled(images, shown) if self.size else images
-        size, ratio = (images.shape[1], images.shape[2]), (1 / self.aspect, self.aspect)
-        boxes, fits = random_boxes(
-            size,
-            seed=seed,
-            index=index,
-            view=view,
-            draws=_RESIZED,
-            area=(self.resized_crop, 1.0),
-            ratio=ratio,
-        )
-        middle = torch.tensor(central_box(size, ratio), device=images.device)
-        chosen = torch.where(fits[:, None], boxes, middle)
-        if not self.size:
-            return resized(images, chosen)
-        whole = (0, self.size)
-        return cut_and_resized(images, chosen, (self.size, self.size), (whole, whole))
-
-    def _scaled(self, images: Tensor, side: int | None) -> Tensor:
-        """Brought to ``resize`` by their shorter side; then the middle, of this side, or all."""
-        sides = (images.shape[1], images.shape[2])
-        tall, across = (round(self.resize * each / min(sides)) for each in sides)
-        boxes = torch.tensor([[0, 0, *sides]], device=images.device).expand(len(images), 4)
-        rows, columns = (_middle(each, side or each) for each in (tall, across))
-        return cut_and_resized(images, boxes, (tall, across), (rows, columns))
+    def _framed(self, images: Tensor, seed: int, index: Tensor, view: int) -> Tensor:
+        """What of them is shown, mirrored or not."""
+        size = self.size or None
+        if self.resized_crop:
+            images = random_resized(
+                images, seed=seed, index=index, view=view, draws=_RESIZED,
+                least=self.resized_crop, aspect=self.aspect, size=size,
+            )  # fmt: skip
+        elif self.size:
+            images = scaled(images, side=self.resize, size=None if self.crop else size)
+        return placed(
+            images, seed=seed, index=index, view=view, draws=(_FLIP, _ROW, _COLUMN),
+            crop=self.crop, flip=self.flip, size=size,
+        )  # fmt: skip
 
     def _recoloured(self, images: Tensor, seed: int, index: Tensor, view: int) -> Tensor:
         """RandAugment, TrivialAugment and jitter, on bytes."""
@@ -241,43 +228,6 @@ class Augment:
             )
         return images
 
-    def _erased(self, images: Tensor, seed: int, index: Tensor, view: int) -> Tensor:
-        """Zero (the mean, once normalised) a random box of some images."""
-        size = (images.shape[2], images.shape[3])
-        boxes, fits = random_boxes(
-            size,
-            seed=seed,
-            index=index,
-            view=view,
-            draws=_ERASED,
-            area=ERASED_AREA,
-            ratio=ERASED_RATIO,
-            whole=False,
-        )
-        chosen = fits & (uniform(seed, index, view, _ERASE) < self.erase)
-        hit = inside(boxes, size) & chosen[:, None, None]
-        return images.masked_fill_(hit[:, None], 0.0)
-
-    def _moved(self, images: Tensor, seed: int, index: Tensor, view: int) -> Tensor:
-        """Pad-crop and flip as one gather."""
-        if not self.crop and not self.flip:
-            return images
-        count, held_high, held_wide, _ = images.shape
-        cut = bool(self.crop and self.size)
-        height, width = (self.size, self.size) if cut else (held_high, held_wide)
-        rows = torch.arange(height, device=images.device).expand(count, height)
-        columns = torch.arange(width, device=images.device).expand(count, width)
-        flip, down, right = uniforms(seed, index, view, (_FLIP, _ROW, _COLUMN))[:, :, None]
-        if self.flip:
-            columns = torch.where(flip >= 0.5, width - 1 - columns, columns)
-        if self.crop:
-            places = 2 * self.crop + 1
-            rows = rows + (down * (places + held_high - height)).long()
-            columns = columns + (right * (places + held_wide - width)).long()
-            images = F.pad(images, (0, 0, self.crop, self.crop, self.crop, self.crop))
-        sample = torch.arange(count, device=images.device)[:, None, None]
-        return images[sample, rows[:, :, None], columns[:, None, :]]
-
     def _remade(self, images: Tensor, seed: int, index: Tensor, view: int) -> Tensor:
         """Turn, shift, resize, blur and fade, before anything is normalised: outside is black."""
         if not self.floating:
@@ -302,19 +252,3 @@ class Augment:
             made = made * torch.exp(drawn * math.log(self.fade))
         white = 255.0 if images.dtype == torch.uint8 else 1.0
         return made.permute(0, 2, 3, 1).contiguous() / white
-
-    def _cut(self, images: Tensor, seed: int, index: Tensor, view: int) -> Tensor:
-        """Zero (the mean, once normalised) a square around a random pixel, clipped at the edge."""
-        _, _, height, width = images.shape
-        down, right = uniforms(seed, index, view, (_CUT_ROW, _CUT_COLUMN))[:, :, None]
-        row = (down * height).long() - self.cutout // 2
-        column = (right * width).long() - self.cutout // 2
-        side = torch.full_like(row, self.cutout)
-        hit = inside(torch.cat([row, column, side, side], 1), (height, width))
-        return images.masked_fill_(hit[:, None], 0.0)  # a copy would lose the layout
-
-
-def _middle(side: int, size: int) -> tuple[int, int]:
-    """First and last + 1 of the places in the middle, as torchvision's CenterCrop takes them."""
-    first = round((side - size) / 2)
-    return first, first + size

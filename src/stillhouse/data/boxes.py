@@ -6,12 +6,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from stillhouse.data.views import uniforms
+from stillhouse.data.views import uniform, uniforms
 
 ATTEMPTS = 10
 """How often a box is drawn that does not fit, as in torchvision."""
 BOX_DRAWS = 2 * ATTEMPTS + 2
 """Draws of a box: area and ratio of each attempt, then its place."""
+ERASED_AREA, ERASED_RATIO = (0.02, 0.33), (0.3, 3.3)
+"""What random erasing takes, of the area and width by height, as in torchvision."""
 
 
 def random_boxes(
@@ -136,3 +138,53 @@ def inside(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     columns = torch.arange(size[1], device=boxes.device) - left
     hit = ((rows >= 0) & (rows < tall))[:, :, None]
     return hit & ((columns >= 0) & (columns < across))[:, None, :]
+
+
+def erase(
+    images: Tensor, *, seed: int, index: Tensor, view: int, draws: Sequence[int], share: float
+) -> None:
+    """Zero (the mean, once normalised) a random box of a share of the images, in place.
+
+    A pure function of (seed, index, view). In place, for a copy would lose the layout.
+
+    Args:
+        draws: the number of the draw that chooses the image, then `BOX_DRAWS` of its box.
+
+    Shapes:
+        images: float32 [B, C, H, W]; index: int64 [B].
+    """
+    choice, *of_box = draws
+    size = (images.shape[2], images.shape[3])
+    boxes, fits = random_boxes(
+        size,
+        seed=seed,
+        index=index,
+        view=view,
+        draws=of_box,
+        area=ERASED_AREA,
+        ratio=ERASED_RATIO,
+        whole=False,
+    )
+    chosen = fits & (uniform(seed, index, view, choice) < share)
+    hit = inside(boxes, size) & chosen[:, None, None]
+    images.masked_fill_(hit[:, None], 0.0)
+
+
+def cut_out(
+    images: Tensor, *, seed: int, index: Tensor, view: int, draws: tuple[int, int], side: int
+) -> None:
+    """Zero a square around a random pixel of each image, clipped at the edge, in place.
+
+    Args:
+        draws: numbers of the draws for its row and column.
+
+    Shapes:
+        images: float32 [B, C, H, W]; index: int64 [B].
+    """
+    height, width = images.shape[2:]
+    down, right = uniforms(seed, index, view, draws)[:, :, None]
+    row = (down * height).long() - side // 2
+    column = (right * width).long() - side // 2
+    sides = torch.full_like(row, side)
+    hit = inside(torch.cat([row, column, sides, sides], 1), (height, width))
+    images.masked_fill_(hit[:, None], 0.0)
