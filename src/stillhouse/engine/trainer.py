@@ -75,11 +75,10 @@ class Settings:
         return steps
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "accumulate"):
-            if getattr(self, name) < 1:
+        for name in ("epochs", "accumulate", "patience"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
                 raise WiringError("settings", [f"{name} must be at least 1"])
-        if self.patience is not None and self.patience < 1:
-            raise WiringError("settings", ["patience must be at least 1 epoch"])
 
 
 class Trainer:
