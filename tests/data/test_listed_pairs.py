@@ -45,6 +45,9 @@ def test_people_of_folds_that_are_not_asked_for_are_trained_on(people):
     splits = load(people, open_set=True, pairs=path, folds=[1, 2], validation=0)
     assert set(splits.classes) == {"di", "eve", "flo", "gus", "hal", "ivy"}
     assert len(splits.pairs["test"]) == 4
+    both = csv(people / "b.csv", (*GOOD, "ann_0003,ann_0004,1,2"))
+    notes = load(people, open_set=True, pairs=both, validation=0).notes
+    assert notes[2].startswith("2 of 3 people are in pairs of several folds")  # ann and bob
     assert splits.fingerprint != load(people, open_set=True, pairs=path, validation=0).fingerprint
 
 

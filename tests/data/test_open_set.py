@@ -91,10 +91,15 @@ def test_a_person_in_both_sides_is_named(tmp_path):
 
 
 def test_a_person_in_train_and_validation_is_named(tmp_path):
-    folder(tmp_path, {"ann": 3, "bob": 2, "cy": 2, "eve": 2}, "train")
-    folder(tmp_path, {"eve": 1}, "validation")
-    with pytest.raises(DataError, match="in train and in validation: 'eve'"):
-        load(tmp_path, open_set=True, unseen=["ann", "bob"])
+    everybody = {"ann": 3, "bob": 2, "cy": 2, "eve": 2, "flo": 2, "gus": 2}
+    folder(tmp_path, everybody, "train")
+    folder(tmp_path, {"eve": 1, "ann": 1}, "validation", start=20)
+    with pytest.raises(DataError, match="6 people are in train and in validation: 'ann', 'eve';"):
+        load(tmp_path, open_set=True, test=0)
+    splits = load(tmp_path, open_set=True, unseen=["ann", "bob"])
+    assert who_is(splits, "test") == {"ann": 4, "bob": 2}
+    assert len(who_is(splits, "validation")) == 2  # a tenth of four people, and two at least
+    assert splits.notes == ("1 other images of the source's own validation split are not used",)
 
 
 def test_unseen_people_are_who_is_tested(people):
@@ -143,10 +148,11 @@ def test_people_that_are_named_and_have_no_image_are_counted(tmp_path):
     [
         ({"test": 1}, "test = 1 takes 1 of 9 people: images of different people are compared"),
         ({"test": 8}, "test = 8 takes 8 of 9 people"),
-        ({"test": 3}, "validation = 0.1 takes 1 of 6 people"),
-        ({"test": 3}, "give 2 to 4 (2 people on each side), or 0 for none"),
+        ({"test": 3, "validation": 1}, "validation = 1 takes 1 of 6 people"),
+        ({"test": 3, "validation": 1}, "give 2 to 4 (2 people on each side), or 0 for none"),
+        ({"unseen": 3, "pairs": "p.csv"}, "says who is tested, and so does unseen"),
         ({"test": 9}, "test asks for 9 people; there are 9, ask for 0 to 8"),
-        ({"test": 0.01}, "0.01 of 9 people, which is none"),
+        ({"test": 1.5}, "test: 1.5 is neither a share in [0, 1) nor a number of people"),
         ({"validation": 6, "test": 2}, "validation = 6 takes 6 of 7 people"),
         ({"unseen": ["ann", "bobb"]}, "unseen: there is no class 'bobb'; nearest: bob"),
         ({"unseen": ["ann"]}, "unseen holds out 1 of 9 people"),

@@ -49,9 +49,9 @@ def load(
             position of the image in a sample.
         label: the same of the labels.
         validation: share (float) or number (int) of training rows for model selection; 0: none. In
-            an open set of the people.
+            an open set of the people, two at least.
         test: share or number of rows to test on, where the source has no test split; 0: none. In
-            an open set of the people.
+            an open set of the people, two at least.
         limit: train on at most so many rows, at least one of each class.
         split_seed: of the draws. Keep it when only the run's seed changes, otherwise runs have
             different test rows.
@@ -82,6 +82,11 @@ def load(
     """
     if pairs is None and folds is not None:
         raise DataError(f"folds {list(folds)} are of a file of pairs; give it: pairs (data.pairs)")
+    if pairs is not None and is_asked(unseen):
+        raise DataError(
+            "a file of pairs says who is tested, and so does unseen (data.pairs, data.unseen); "
+            "give one of them"
+        )
     if pairs is not None and not open_set:
         raise DataError(
             "pairs (data.pairs) are tested by task: verification; give that task, or leave them out"

@@ -60,8 +60,8 @@ def split_by_person(
 
     Args:
         pool: all rows of a source.
-        test, validation: a share (float) or number (int) of people, where the source has no such
-            split; 0: none.
+        test, validation: a share (float; two people at least) or number (int) of people, where the
+            source has no such split; 0: none.
         draws: seeds of the draws of test and of validation.
         split_seed: of the choice of ``unseen``, and of pairs where there are too many.
         unseen: who is tested: names, or a share or number of people.
@@ -73,26 +73,29 @@ def split_by_person(
     """
     notes = _without_image(pool)
     own = {split: pool.rows(split) for split in SPLITS}
+    chosen = listed is not None or is_asked(unseen)
     if listed is not None:
         tested = torch.unique(torch.from_numpy(np.append(listed.pairs.first, listed.pairs.second)))
-        own = _apart_from(pool, own, tested)
-        notes.append(_told(pool, listed, tested))
-    elif is_asked(unseen):
+        notes += _told(pool, listed, tested)
+    elif chosen:
         tested = _unseen(pool, unseen, split_seed)
-        own = _apart_from(pool, own, tested)
     elif len(own["test"]):
         tested = own["test"]
     else:
         tested = _drawn(pool, own["train"], test, draws[0], "test")
+    if chosen or not len(own["test"]):
         own = _apart_from(pool, own, tested)
+    if chosen and _both(pool, own["train"], own["validation"]):
+        own["validation"] = own["validation"][:0]  # a split of images, as classifiers have it
     _refuse_both(pool, {**own, "test": tested})
     trained, validated = own["train"], own["validation"]
-    if not len(pool.rows("validation")):
+    if not len(validated):
         validated = _drawn(pool, trained, validation, draws[1], "validation")
         trained = _apart_from(pool, {"train": trained}, validated)["train"]
-    unused = len(pool.rows("test")) - int(torch.isin(pool.rows("test"), tested).sum())
-    if unused:
-        notes.append(f"{unused:,} other images of the source's own test split are not used")
+    for split, used in (("validation", torch.cat([validated, tested])), ("test", tested)):
+        unused = int((~torch.isin(pool.rows(split), used)).sum())
+        if unused:
+            notes.append(f"{unused:,} other images of the source's own {split} split are not used")
     trained, said = _with_enough(pool, trained, least)
     return _numbered(pool, (trained, validated, tested), listed, split_seed, [*notes, *said])
 
@@ -121,7 +124,8 @@ def _drawn(pool: Pool, rows: Tensor, part: float | int, seed: int, what: str) ->
     Else a small draw might have nobody with two images, and no pair of one person.
     """
     who, counts = torch.unique(pool.label[rows], return_counts=True)
-    total = share_of(part, len(who), what, "people")[1]
+    small = isinstance(part, float) and 0 < part < 1 and part * len(who) < LEAST
+    total = LEAST if small else share_of(part, len(who), what, "people")[1]
     if not total:
         return rows[:0]
     if total < LEAST or len(who) - total < LEAST:
@@ -133,19 +137,23 @@ def _drawn(pool: Pool, rows: Tensor, part: float | int, seed: int, what: str) ->
     several = (counts > 1).long()
     if min(int(several.sum()), len(several) - int(several.sum())) < LEAST:
         several = torch.zeros_like(several)
-    chosen = who[stratified_split(several, part, seed, what=what)[1]]
+    chosen = who[stratified_split(several, total, seed, what=what)[1]]
     return rows[torch.isin(pool.label[rows], chosen)]
+
+
+def _both(pool: Pool, one: Tensor, other: Tensor) -> list[int]:
+    """Who is in both."""
+    return sorted(set(_people(pool, one)) & set(_people(pool, other)))
 
 
 def _refuse_both(pool: Pool, own: Mapping[str, Tensor]) -> None:
     """Each person is in one table."""
     for one, other in combinations(own, 2):
-        mine = set(_people(pool, own[one]))
-        both = sorted(mine & set(_people(pool, own[other])))
+        both = _both(pool, own[one], own[other])
         if both:
-            named = some([pool.source.classes[each] for each in both])
+            named, of = some([pool.source.classes[each] for each in both]), _people(pool, own[one])
             raise DataError(
-                f"{len(both):,} of {len(mine):,} people are in {one} and in {other}: {named}; "
+                f"{len(both):,} of {len(of):,} people are in {one} and in {other}: {named}; "
                 "verification is measured on people that training has none of: move each to one "
                 "side, or hold people out of all splits by unseen: N (data.unseen)"
             )
@@ -223,10 +231,20 @@ def _without_image(pool: Pool) -> list[str]:
     return [f"{names - there:,} of the {names:,} named people have no image"] * (there < names)
 
 
-def _told(pool: Pool, listed: ListedPairs, tested: Tensor) -> str:
-    people = _people(pool, tested)
+def _told(pool: Pool, listed: ListedPairs, tested: Tensor) -> list[str]:
+    people, pairs = _people(pool, tested), listed.pairs
     others = len(pool.of(people)) - len(tested)
-    return (
+    said = [
         f"{listed}: {len(tested):,} images of {len(people):,} people; {others:,} other images of "
         "these people are left out of training"
-    )
+    ]
+    if pairs.fold is not None:
+        rows = torch.from_numpy(np.append(pairs.first, pairs.second))
+        met = np.stack([pool.label[rows].numpy(), np.tile(pairs.fold, 2)])
+        folds = np.unique(np.unique(met, axis=1)[0], return_counts=True)[1]
+        if (folds > 1).any():
+            said.append(
+                f"{int((folds > 1).sum()):,} of {len(people):,} people are in pairs of several "
+                "folds: the threshold of a fold is chosen on them, too, so the accuracy is too good"
+            )
+    return said

@@ -64,7 +64,7 @@ class Splits:
     @property
     def open_set(self) -> bool:
         """Whether test is of people that train has none of."""
-        return "test" in self.pairs
+        return "test" in self.pairs or "validation" in self.pairs
 
     @property
     def tables(self) -> dict[str, Table]:
