@@ -13,7 +13,7 @@ from stillhouse.engine.settings import Count, Seed, Side
 from stillhouse.errors import nearest
 from stillhouse.methods.settings import Weight
 from stillhouse.recipes.choices import choice_of, choices
-from stillhouse.recipes.section import Section, SplitSize
+from stillhouse.recipes.section import Section, SplitSize, split_size
 from stillhouse.synthesis import SYNTHESES, adi, deep_inversion
 
 ADI, REAL = "adi", "real"
@@ -125,19 +125,21 @@ def _unseen(value: Any) -> Any:
     """A list of names; else a share or a number, as of a split.
 
     >>> _unseen([3, "cat"]), _unseen("0.2"), _unseen("cat")
-    (['3', 'cat'], '0.2', ['cat'])
+    (('3', 'cat'), 0.2, ('cat',))
     """
-    if isinstance(value, str):
-        number = value.strip().lstrip("+-").replace(".", "", 1)
-        return value if number.isdigit() else [value]
+    if isinstance(value, str) and not value.strip().lstrip("+-").replace(".", "", 1).isdigit():
+        return (value,)
     if isinstance(value, list | tuple):
-        strange = [
-            each for each in value if isinstance(each, bool) or not isinstance(each, str | int)
-        ]
+        strange = [each for each in value if not isinstance(each, str | int)]
         if strange:
             raise ValueError(f"it names {strange[0]!r}; a class is named by a word or a number")
-        return [str(each) for each in value]
-    return value
+        return tuple(map(str, value))
+    try:
+        return split_size(value)
+    except ValueError:
+        raise ValueError(
+            f"it is {value!r}; give a share of the classes such as 0.1, how many, or their names"
+        ) from None
 
 
 Fold = Annotated[int, Field(ge=0, le=1_000_000_000)]
@@ -161,7 +163,7 @@ class DataSection(Section):
     validation: SplitSize = 0.1
     test: SplitSize = 0.2
     limit: Count | None = None
-    unseen: Annotated[SplitSize | tuple[str, ...], BeforeValidator(_unseen)] = 0
+    unseen: Annotated[float | int | tuple[str, ...], BeforeValidator(_unseen)] = 0
     pairs: Path | None = None
     folds: Annotated[tuple[Fold, ...], Field(min_length=1)] | None = None
     min_per_class: Count = 1

@@ -70,7 +70,7 @@ Share = Annotated[float, Field(gt=0, le=1)]
 """A share of something that is not none of it."""
 
 
-def _split_size(value: Any) -> Any:
+def split_size(value: Any) -> Any:
     """A share below 1 stays one, a whole number is of rows."""
     if isinstance(value, str):
         value = float(value) if any(mark in value for mark in ".eE") else int(value)
@@ -82,5 +82,5 @@ def _split_size(value: Any) -> Any:
     return value
 
 
-SplitSize = Annotated[float | int, BeforeValidator(_split_size)]
+SplitSize = Annotated[float | int, BeforeValidator(split_size)]
 """A share of the rows, below 1, or how many of them."""
