@@ -59,3 +59,17 @@ def test_mean_and_std_come_together() -> None:
         make_recipe(
             {"data": "digits", "student": "s", "teacher": {"model": "t", "input": {"mean": [0.5]}}}
         )
+
+
+def test_black_is_laid_around_an_image_before_it_is_resized_to_any_height_and_width() -> None:
+    mean, std = (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)
+    pixels = torch.rand(2, 3, 6, 5, generator=torch.Generator().manual_seed(0))
+    shown = (pixels - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
+    to = {"to_mean": (0.0,) * 3, "to_std": (1.0,) * 3}
+    adapter = InputAdapter(mean, std, pad=(2, 1, 3, -2), **to)
+    wanted = torch.zeros(2, 3, 5, 10)
+    wanted[:, :, 1:, 2:7] = pixels[:, :, :4]
+    torch.testing.assert_close(adapter(shown), wanted)
+    smaller = InputAdapter(mean, std, pad=(2, 1, 3, -2), size=(4, 7), **to)
+    resized = torch.nn.functional.interpolate(wanted, (4, 7), mode="bilinear", antialias=True)
+    torch.testing.assert_close(smaller(shown), resized)

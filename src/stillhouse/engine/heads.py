@@ -48,7 +48,7 @@ def find_head(module: nn.Module, *, who: str) -> str:
     inside = tuple(
         f"{name}." for name, part in module.named_modules() if _INSIDE.search(type(part).__name__)
     )
-    emptied = _emptied(module)
+    emptied = emptied_head(module)
     if emptied is not None:
         return emptied
     for kind in ((nn.Linear, CosineHead), (nn.Conv2d,)):
@@ -76,7 +76,7 @@ def without_head(module: nn.Module, path: str | None) -> bool:
     (False, True)
     """
     if path is None:
-        return getattr(module, "embeds", False) is True or _emptied(module) is not None
+        return getattr(module, "embeds", False) is True or emptied_head(module) is not None
     return path == NO_HEAD or isinstance(dict(module.named_modules()).get(path), nn.Identity)
 
 
@@ -112,8 +112,12 @@ def heads_beside(module: nn.Module, head: str) -> list[str]:
     ]  # fmt: skip
 
 
-def _emptied(module: nn.Module) -> str | None:
-    """An Identity where the classifier was, behind all that could be one."""
+def emptied_head(module: nn.Module) -> str | None:
+    """Path of an Identity where the classifier was, behind all that could be one; None without.
+
+    >>> emptied_head(nn.ModuleDict({"net": nn.Linear(4, 3), "fc": nn.Identity()}))
+    'fc'
+    """
     last = None
     for name, part in module.named_modules():
         if _may_be(part, nn.Linear, CosineHead, nn.Conv2d):

@@ -53,13 +53,20 @@ Frozen = Annotated[
 ]
 """Paths of what does not learn; one may stand alone."""
 
+Pad = Annotated[int, Field(ge=-4096, le=4096)]
+
 Precision = Literal["float32", "bfloat16", "float16"]
 
 
 class InputSection(Section):
-    """A model's own input, where it differs from the batch's; ``mean``, ``std`` in its order."""
+    """A model's own input, where it differs from the batch's; ``mean``, ``std`` in its order.
 
-    size: Side | None = None
+    ``pad``: black pixels at the left, top, right and bottom, before the image is resized to
+    ``size``: a side, or ``[height, width]``. A negative pad cuts so many pixels away.
+    """
+
+    size: Side | tuple[Side, Side] | None = None
+    pad: tuple[Pad, Pad, Pad, Pad] | None = None
     channels: Literal[1, 3] | None = None
     order: Literal["rgb", "bgr"] = "rgb"
     mean: tuple[float, ...] | None = None
@@ -72,6 +79,24 @@ class InputSection(Section):
         if self.mean and self.std and len(self.mean) != len(self.std):
             raise ValueError("mean and std must have as many numbers as there are channels")
         return self
+
+    def shape(self, image: Sequence[int]) -> tuple[int, int, int]:
+        """Channels, height and width of what the model reads, of an image of the data.
+
+        >>> InputSection(pad=(3, 16, 3, 6)).shape((3, 90, 90))
+        (3, 112, 96)
+        """
+        channels, height, width = image
+        left, top, right, bottom = self.pad or (0, 0, 0, 0)
+        sides = (height + top + bottom, width + left + right)
+        if self.size is not None:
+            sides = (self.size, self.size) if isinstance(self.size, int) else self.size
+        return self.channels or channels, *sides
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a fingerprint must know of it."""
+        return self.model_dump(exclude={"pad"} if self.pad is None else set())
 
 
 class ModelSection(WeightsSection):
@@ -90,6 +115,11 @@ class ModelSection(WeightsSection):
     output: str | Annotated[int, Field(ge=0)] | None = None
     arguments: Mapping[str, bool | int | float | str | None] = Field(default_factory=dict)
     frozen: Frozen = ()
+
+    @property
+    def head_now(self) -> str | None:
+        """The path of its classifier as it is in the end; None where it is found."""
+        return self.head_path
 
 
 class StudentSection(ModelSection):
@@ -177,6 +207,11 @@ class TeacherSection(ModelSection):
     training rows and its own augmentation, where it is trained here: ``{limit: all}``.
     ``label_smoothing``, ``class_weights``: of its own labelled term; those of the recipe are its
     student's.
+    ``centres``: of a network that comes trained, whether its classifier is made of its own
+    embeddings: of each class of the data the direction of their mean (`class_centres`), on the
+    training rows. Its logits are then scaled cosines, whatever classes it was trained on, and a
+    student can share them (``head: shared``). With ``head_path: none`` what it returns is its
+    embedding; without centres it then has no logits.
     """
 
     model: str = ENSEMBLE
@@ -193,6 +228,7 @@ class TeacherSection(ModelSection):
     data: TeacherDataSection | None = None
     label_smoothing: Smoothing = 0.0
     class_weights: ClassWeights | None = None
+    centres: bool = False
     members: "tuple[Teacher, ...]" = ()
 
     @model_validator(mode="after")
@@ -210,6 +246,21 @@ class TeacherSection(ModelSection):
         if self.members and (asked or own):
             said = [*asked, *own][0]
             raise ValueError(f"an ensemble is not trained itself; give {said} to its members")
+        return self
+
+    @property
+    def head_now(self) -> str | None:
+        """The path of its classifier as it is in the end; None where it is found."""
+        return None if self.centres else self.head_path
+
+    @model_validator(mode="after")
+    def _of_centres(self) -> "TeacherSection":
+        beside = [name for name in ("members", "classes", "output") if getattr(self, name)]
+        if self.centres and beside:
+            raise ValueError(
+                f"centres: true makes a classifier of the data's classes, and {beside[0]} speaks "
+                "of the one that it has; leave out one of them"
+            )
         return self
 
     @model_validator(mode="after")

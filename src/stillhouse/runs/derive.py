@@ -74,7 +74,7 @@ def derived_pair(
         )
         student = Network(ModelSection(model=name), classes, channels, height).make(seed)
         return Pair(teacher, student.eval(), (source.model, name), image_shape, section, None)
-    made = rebuild(section, teacher, image_shape, head=source.head_path, seed=seed)
+    made = rebuild(section, teacher, image_shape, head=source.head_now, seed=seed)
     check_smaller(made, section, source.model)
     names = source.model, f"{source.model} {section.model}"
     return Pair(teacher, made.module.eval(), names, image_shape, section, made)

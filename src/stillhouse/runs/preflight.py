@@ -30,6 +30,7 @@ from stillhouse.runs.job.inputs import enlarged_caution
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.peers import check_apart
 from stillhouse.runs.job.teacher import Teacher
+from stillhouse.runs.training.centres import give_centres
 from stillhouse.runs.training.serving_plan import TEACHER, Planner, need_of
 from stillhouse.runs.training.teacher_check import check_given
 from stillhouse.runs.training.teacher_findings import TeacherCheck, output_caution
@@ -50,7 +51,7 @@ def check(job: Job) -> None:
 
     def dry_run(stage: Stage, seed: int, teacher: Teacher) -> None:
         learns = replace(job, data=teacher.trained_on(job.data))
-        seen = _dry_run(learns, stage, seed, teacher.section.head_path)
+        seen = _dry_run(learns, stage, seed, teacher.section.head_now)
         _check_labelled(learns, stage, teacher.role)
         if not (teacher.given and teacher is job.teacher):  # of that one all is told later
             _caution_of_outputs(job, teacher.role, seen)
@@ -71,7 +72,7 @@ def check(job: Job) -> None:
         check_balance(stage)
     cached = job.recipe.cache.use == "always" and teacher is not None and job.method.needs_teacher
     asked = cached_parts(stage, TEACHER) if cached else None  # an opened stage has sized bridges
-    seen = _dry_run(seen_by_student, stage, seed, job.student.section.head_path)
+    seen = _dry_run(seen_by_student, stage, seed, job.student.section.head_now)
     _check_labelled(job, stage)
     _caution_of_outputs(job, "student", seen)
     _caution_of_enlarged(job)
@@ -215,9 +216,14 @@ def networks_told(job: Job) -> list[str]:
     ]
     found = [(role, net.weights_read(seed)) for role, net in both if net.origin is None]
     read = [f"{role}: {part}" for role, part in found if part is not None and not part.whole]
+    centred = [
+        f"{role}: its classifier is made of its own embeddings, the centres of the classes"
+        for role, network in teachers
+        if network.centred
+    ]
     learners = [*((role, network) for role, network in teachers if not network.given), *learners]
     frozen = [network.learning(seed, who=role) for role, network in learners]
-    return [*read, *begun, *(line for line in frozen if line is not None)]
+    return [*read, *begun, *centred, *(line for line in frozen if line is not None)]
 
 
 @dataclass(frozen=True)
@@ -254,6 +260,7 @@ def preflight(job: Job) -> Preflight:
         given = facts.given
         job = replace(job, student=job.student.out_of(teacher))
         if given:
+            give_centres(job, facts, teacher)
             found = check_given(job, facts, teacher)
     job = stand_in(job)
     if teacher is not None and job.method.needs_teacher:

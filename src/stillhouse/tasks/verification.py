@@ -1,14 +1,14 @@
 """Is it the same person (the same class)? Embeddings are compared by their cosine."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from torch import Tensor, nn
 
 from stillhouse.errors import RecipeError
-from stillhouse.functional import cross_entropy
-from stillhouse.functional.margin_heads import arcface, cosface
+from stillhouse.functional.margin_loss import MARGINS as EVERY_MARGIN
+from stillhouse.functional.margin_loss import Margin, margin_cross_entropy
 from stillhouse.models.cosine_head import CosineHead
 from stillhouse.records.metric import Metric
 from stillhouse.tasks.task import Task
@@ -20,7 +20,7 @@ from stillhouse.verification.rates import smallest_far, tar_at_far
 FARS = (0.1, 0.01, 0.001, 0.0001)
 """At which TAR is measured, where there are pairs enough to show such a rate."""
 
-MARGINS = {"arcface": 0.5, "cosface": 0.35, "none": 0.0}
+MARGINS = {name: size for name, size in EVERY_MARGIN.items() if name != "adaface"}
 """The usual margins: insightface (radians) and pytorch-metric-learning (of the cosine)."""
 
 Headline = Literal["eer", "auc", "accuracy", "tar@0.1", "tar@0.01", "tar@0.001"]
@@ -111,12 +111,9 @@ class Verification(Task):
 
     def loss(self, output: Tensor, label: Tensor, /) -> Tensor:
         """Cross-entropy of the head's scaled cosines with the margin on that of the own person."""
-        cosine = output.float() / self.scale
-        if self.margin == "arcface":
-            return cross_entropy(arcface(cosine, label, scale=self.scale, margin=self.size), label)
-        if self.margin == "cosface":
-            return cross_entropy(cosface(cosine, label, scale=self.scale, margin=self.size), label)
-        return cross_entropy(output, label)
+        return margin_cross_entropy(
+            output, label, scale=self.scale, margin=cast(Margin, self.margin), size=self.size
+        )
 
     def head(self, width: int, classes: int) -> nn.Module | None:
         """A `CosineHead`, whose logits are scaled cosines."""

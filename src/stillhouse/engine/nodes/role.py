@@ -17,6 +17,7 @@ from stillhouse.functional.numerics import without_autocast
 from stillhouse.models.given import unwrapped
 from stillhouse.models.outputs import named_outputs, output_problem
 
+_CENTRES = "give it a classifier of its own embeddings (teacher: {centres: true} in a recipe)"
 _EMBEDS = "returns its embedding and has no classes (head: none)"
 
 
@@ -102,7 +103,9 @@ class Role(Node):
     def head_module(self) -> nn.Module:
         """The head itself. Raises ModelError when it was named and is not there, or has none."""
         if self.embeds:
-            raise ModelError(f"{self.title} {_EMBEDS}, so it has no classifier to share")
+            raise ModelError(
+                f"{self.title} {_EMBEDS}, so it has no classifier to share; {_CENTRES}"
+            )
         problem = tap_problem(self._module, self.head, who=self.title)
         if problem:
             raise ModelError(f"head: {problem}")
@@ -136,7 +139,8 @@ class Role(Node):
             )
         if part == LOGITS and LOGITS not in self.aliases:
             if self.embeds:
-                return f"{self.title} {_EMBEDS}, and '{self.name}.{LOGITS}' are asked for"
+                said = f"{self.title} {_EMBEDS}, and '{self.name}.{LOGITS}' are asked for"
+                return f"{said}; take a method of embeddings or maps, or {_CENTRES}"
             return None
         if part == EMBEDDING and EMBEDDING not in self.aliases:
             if self.embeds:

@@ -125,7 +125,7 @@ class DerivedNetwork(Network):
         """The student of this teacher, rebuilt once; without one it stays open."""
         if teacher is None:
             return self
-        made = rebuild(self.derive, teacher, self.image_shape, head=self.section.head_path)
+        made = rebuild(self.derive, teacher, self.image_shape, head=self.section.head_now)
         return replace(self, parent=teacher, derived=made)
 
     def make(self, seed: int) -> nn.Module:
@@ -152,7 +152,7 @@ class DerivedNetwork(Network):
             "derived": self.derive.model_dump(mode="json", exclude={"head", "frozen"}),
             "form": FORM,
             "from": weights_fingerprint(parent),
-            "head": self.section.head_path,
+            "head": self.section.head_now,
             "seed": seed if self.derive.start == "scratch" else None,
             "weights": weights,
         }
@@ -202,7 +202,7 @@ def make_student(
         model=f"{teacher.section.model} {section.model}",
         head=section.head,
         frozen=section.frozen,
-        head_path=teacher.section.head_path,
+        head_path=teacher.section.head_now,
     )
     return DerivedNetwork(
         named, classes, channels, height,

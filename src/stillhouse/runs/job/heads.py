@@ -24,7 +24,7 @@ def head_path(module: nn.Module, section: ModelSection) -> str:
     Raises:
         ModelError: it was named and is not there, or there is no Linear.
     """
-    path = section.head_path or find_head(module, who=section.model)
+    path = section.head_now or find_head(module, who=section.model)
     if path == NO_HEAD:
         said = "returns its embedding and has no classes"
         raise ModelError(f"{section.model} {said}, so there is no classifier of it to take")
@@ -65,7 +65,7 @@ def with_heads(
     settings: Mapping[str, Any], student: ModelSection, teacher: ModelSection | None
 ) -> dict[str, Any]:
     """Settings of a method that asks for paths of heads, with those that the networks name."""
-    named = {"student_head": student.head_path, "head": teacher and teacher.head_path}
+    named = {"student_head": student.head_now, "head": teacher and teacher.head_now}
     wanted = {key: path for key, path in named.items() if settings.get(key, "") is None and path}
     return {**settings, **wanted}
 

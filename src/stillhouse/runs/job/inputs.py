@@ -27,6 +27,10 @@ def make_input(section: Section, data: JobData) -> InputAdapter | None:
     wanted = input_of(section)
     if wanted is None:
         return None
+    if min(wanted.shape(data.image_shape)) < 1:
+        sides = " x ".join(map(str, data.image_shape[1:]))
+        said = f"pad {list(wanted.pad or ())} cuts away all of an image of {sides}"
+        raise RecipeError(f"{role_of(section)}.input", [f"{said}; give fewer pixels"])
     mean, std = data.augment.mean, data.augment.std
     if wanted.channels is not None and wanted.mean is None and wanted.channels != len(mean):
         mean_of, std_of = sum(mean) / len(mean), sum(std) / len(std)
@@ -46,6 +50,7 @@ def make_input(section: Section, data: JobData) -> InputAdapter | None:
         to_mean=to_mean,
         to_std=to_std,
         size=wanted.size,
+        pad=wanted.pad,
         channels=wanted.channels,
         bgr=wanted.order == "bgr",
     )
@@ -56,12 +61,13 @@ def enlarged_caution(role: str, section: Section, data: JobData) -> str | None:
     wanted, shown, stored = input_of(section), data.image_shape[1], data.splits.stored_side
     if wanted is None or wanted.size is None or stored is None:
         return None
-    if wanted.size <= shown or stored <= shown:
+    size = wanted.size if isinstance(wanted.size, int) else max(wanted.size)
+    if size <= shown or stored <= shown:
         return None
     return (
-        f"{role}: it reads images of {wanted.size} and is shown those of data.size {shown}, "
+        f"{role}: it reads images of {size} and is shown those of data.size {shown}, "
         f"enlarged, while the source has {stored}; a view is made once, so make it as large as the "
-        f"largest network reads: data: {{size: {min(wanted.size, stored)}}}, and give the smaller "
+        f"largest network reads: data: {{size: {min(size, stored)}}}, and give the smaller "
         f"one input: {{size: {shown}}}"
     )
 

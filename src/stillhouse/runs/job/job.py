@@ -123,7 +123,7 @@ class Job:
         section = self.student.section
         stage = plain(student).freeze("student", section.frozen)
         stage = self.student.slowed(stage, "student", student)
-        stage = stage.headed("student", section.head_path)
+        stage = stage.headed("student", section.head_now)
         stage = averaged(stage, self.recipe.ema).with_task(self.task)
         return reading(stage, "student", self.student_input)
 
@@ -150,7 +150,7 @@ class Job:
             if source is not None:
                 stage = reading(stage, "teacher", source.input)
         stage = stage.freeze("student", [*kept, *section.frozen]).headed(
-            "student", section.head_path
+            "student", section.head_now
         )
         stage = self.student.slowed(stage, "student", student)
         stage = reading(stage, "student", self.student_input)
@@ -236,4 +236,4 @@ class Job:
     def student_input_settings(self) -> dict[str, Any]:
         """What a fingerprint must know of the student's own input; empty when it has none."""
         section = input_of(self.recipe.student)
-        return {"student_input": section.model_dump()} if section else {}
+        return {"student_input": section.identity} if section else {}

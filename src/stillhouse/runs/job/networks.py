@@ -6,12 +6,14 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from stillhouse.engine.flags import held_in_eval
 from stillhouse.engine.frozen import frozen_parts, learning_told
+from stillhouse.engine.heads import NO_HEAD, find_head, without_head
 from stillhouse.engine.seeding import seeded
 from stillhouse.engine.stage import Stage
+from stillhouse.engine.taps import tap_problem
 from stillhouse.errors import ModelError
 from stillhouse.models import (
     LoadedWeights,
@@ -19,16 +21,19 @@ from stillhouse.models import (
     comes_trained,
     weights_fingerprint,
 )
+from stillhouse.models.cosine_head import CosineHead
 from stillhouse.models.fresh import made_anew
 from stillhouse.models.given import Scripted, cast_at_border, cast_to, copied, unwrapped
 from stillhouse.models.outputs import NamedOutputs
 from stillhouse.recipes.networks import ModelSection, StudentSection, TeacherSection
+from stillhouse.recipes.weights import PRETRAINED
 from stillhouse.records.code import module_identity
 from stillhouse.records.own_code import IMPORT, call_own, imported
 from stillhouse.runs.job.class_order import class_order, own_width, put_in_order
+from stillhouse.runs.job.classifiers import put_head, with_cosines
 from stillhouse.runs.job.data import JobData
 from stillhouse.runs.job.inputs import input_of, role_of
-from stillhouse.runs.job.start import Origin, built_name, origin_of, put_head, read_file
+from stillhouse.runs.job.start import Origin, built_name, origin_of, read_file
 from stillhouse.students.quantised import is_quantised, quantised
 from stillhouse.students.quantised.network import rounding_layers
 
@@ -44,7 +49,8 @@ class Network:
 
     Args:
         section: its part of the recipe.
-        classes, channels, size: of the data.
+        classes, channels: of the data.
+        size: of its images: a side, or height and width.
         source: a module (copied) or a function that makes one, instead of the name. A function
             (also ``python:MODULE:FUNCTION``) is called with those of ``classes`` (or
             ``num_classes``, ``n_classes``), ``channels`` (``in_channels``, ``in_chans``) and
@@ -59,7 +65,7 @@ class Network:
     section: ModelSection
     classes: int
     channels: int
-    size: int
+    size: int | tuple[int, int]
     source: Source | None = None
     allow_imports: bool = False
     order: tuple[int, ...] | None = None
@@ -74,7 +80,12 @@ class Network:
         """
         with seeded(seed, "network"):
             module = self._begun()
-        self._read(module)
+            dropped = self._dropped(module)
+            self._read(module, dropped)
+            if dropped is not None:
+                module.set_submodule(dropped, nn.Identity())
+            if self.centred:
+                module = with_cosines(module, self._image(1), self._cosines, who=self.who)
         if self.order is not None:
             self._put_in_order(module, self.order)
         if isinstance(module, torch.jit.ScriptModule) and isinstance(self.section, TeacherSection):
@@ -86,8 +97,7 @@ class Network:
         cast_at_border(module)
         if self.rounds is None:
             return module
-        image = torch.zeros(1, self.channels, self.size, self.size)
-        rounding = quantised(module, image, keep=self.kept)
+        rounding = quantised(module, self._image(1), keep=self.kept)
         check_ranges_follow(rounding, self.section.frozen, who=self.who)
         return rounding
 
@@ -96,7 +106,8 @@ class Network:
         if self.section.file is None:
             return None
         with seeded(seed, "network"):
-            return self._read(self._begun())
+            module = self._begun()
+        return self._read(module, self._dropped(module))
 
     @cached_property
     def origin(self) -> Origin | None:
@@ -107,8 +118,8 @@ class Network:
             module = self._begun()
         return origin_of(module, self.section, self._read(module), self.classes)
 
-    def _read(self, module: nn.Module) -> LoadedWeights | None:
-        return read_file(module, self.section, allow_imports=self.allow_imports)
+    def _read(self, module: nn.Module, dropped: str | None = None) -> LoadedWeights | None:
+        return read_file(module, self.section, dropped, allow_imports=self.allow_imports)
 
     def slowed(self, stage: Stage, name: str, module: nn.Module) -> Stage:
         """The stage in which what it started from learns at its share of the rate.
@@ -151,9 +162,7 @@ class Network:
         return None if name is None else DTYPES[name]
 
     def _put_in_order(self, module: nn.Module, order: Sequence[int]) -> None:
-        noise = torch.randn(
-            2, self.channels, self.size, self.size, generator=torch.Generator().manual_seed(0)
-        )
+        noise = torch.randn(self._image(2).shape, generator=torch.Generator().manual_seed(0))
         path, output = self.section.head_path, self.section.output
         put_in_order(module, order, noise, role="teacher", head=path, output=output)
 
@@ -183,6 +192,8 @@ class Network:
             return self.section.comes_trained
         if isinstance(self.source, nn.Module):
             return True
+        if self.centred or self.section.head_path == NO_HEAD:  # whatever its classifier is for
+            return self.source is None and self.section.model.endswith(f":{PRETRAINED}")
         return self.source is None and comes_trained(self.section.model, self.classes)
 
     def code(self, module: nn.Module) -> dict[str, str]:
@@ -238,8 +249,40 @@ class Network:
             arguments=self.section.arguments,
         )
 
+    def _image(self, count: int) -> Tensor:
+        """Black images of the form that it reads."""
+        sides = (self.size, self.size) if isinstance(self.size, int) else self.size
+        return torch.zeros(count, self.channels, *sides)
+
     @property
-    def _offers(self) -> dict[str, int]:
+    def centred(self) -> bool:
+        """Whether its classifier is to be the centres of the classes."""
+        return isinstance(self.section, TeacherSection) and self.section.centres
+
+    def _dropped(self, module: nn.Module) -> str | None:
+        """Path of the classifier that it is to be without; None where it keeps what it has.
+
+        What a module of the user's own returns is its embedding where the recipe says so; a network
+        that is made by its name has a classifier, which is taken away.
+        """
+        none = self.section.head_path == NO_HEAD
+        own = self.source is not None or self.section.model.startswith(IMPORT)
+        if not (none or self.centred) or (none and own):
+            return None
+        named = None if none else self.section.head_path
+        problem = None if named is None else tap_problem(module, named, who=self.who)
+        if problem is not None:
+            raise ModelError(f"head_path: {problem}")
+        path = named or find_head(module, who=self.who)
+        return None if without_head(module, path) else path
+
+    def _cosines(self, width: int) -> CosineHead:
+        """The classifier of centres, of the scale of the task if that has one."""
+        of_task = None if self.head is None else self.head(width, self.classes)
+        return of_task if isinstance(of_task, CosineHead) else CosineHead(width, self.classes)
+
+    @property
+    def _offers(self) -> dict[str, Any]:
         """What a function that makes a network may ask for, by name."""
         return {
             **dict.fromkeys(("classes", "num_classes", "n_classes"), self.classes),
@@ -287,22 +330,21 @@ def make_network(
     who = role_of(section)
     if isinstance(source, nn.Module | torch.export.ExportedProgram):
         source = unwrapped(source, who=who)
-    channels, height, _ = data.image_shape
-    wanted = input_of(section)
-    if wanted is not None:
-        channels, height = wanted.channels or channels, wanted.size or height
+    wanted, shape = input_of(section), data.image_shape
+    channels, height, width = shape if wanted is None else wanted.shape(shape)
+    size = height if height == width else (height, width)
     names = getattr(section, "classes", None)
     if names is None:
         return Network(
             section,
             data.outputs,
             channels,
-            height,
+            size,
             source,
             allow_imports,
             who=who,
             head=data.task.head,
         )
     order = tuple(class_order(names, data.splits.classes, role="teacher"))
-    width = own_width(names)
-    return Network(section, width, channels, height, source, allow_imports, order, who)
+    outputs = own_width(names)
+    return Network(section, outputs, channels, size, source, allow_imports, order, who)

@@ -41,7 +41,7 @@ class Peers:
         for at, (network, module) in enumerate(zip(self.networks, modules, strict=True), start=1):
             stage = network.slowed(stage, f"peer{at}", module)
             stage = stage.freeze(f"peer{at}", network.section.frozen)
-            stage = stage.headed(f"peer{at}", network.section.head_path)
+            stage = stage.headed(f"peer{at}", network.section.head_now)
         return stage
 
     def identity(self, modules: Sequence[nn.Module]) -> dict[str, Any]:

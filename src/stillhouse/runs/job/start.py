@@ -1,16 +1,14 @@
 """What a network starts from: which part of it came from elsewhere, and which is new here."""
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import nn
 
-from stillhouse.engine.heads import NO_HEAD, distilled_beside, find_head, heads_beside
+from stillhouse.engine.heads import distilled_beside, find_head, heads_beside
 from stillhouse.errors import ModelError, WeightsError, WeightsMisfit
 from stillhouse.models import LoadedWeights, comes_trained, load_weights
-from stillhouse.models.cosine_head import CosineHead
 from stillhouse.models.given import Scripted
 from stillhouse.recipes.networks import ModelSection
 from stillhouse.recipes.weights import PRETRAINED
@@ -58,46 +56,6 @@ def _inner(network: nn.Module) -> nn.Module:
 def built_name(section: ModelSection) -> str:
     """The name by which a network is built, with the weights of its package or without."""
     return f"{section.model}:{PRETRAINED}" if section.start == PRETRAINED else section.model
-
-
-def put_head(
-    module: nn.Module,
-    make: Callable[[int, int], nn.Module | None],
-    section: ModelSection,
-    classes: int,
-    *,
-    who: str,
-) -> None:
-    """Put the classifier that a task wants in place of a network's own Linear.
-
-    Args:
-        module: that is changed.
-        make: of (width, classes); gives None where the task takes any classifier.
-        section: that may name the place.
-        classes: to tell apart.
-        who: what the user calls it.
-
-    Raises:
-        ModelError: there is no Linear to replace.
-    """
-    if make(1, 1) is None:
-        return
-    path = section.head_path or find_head(module, who=who)
-    old = None if path == NO_HEAD else dict(module.named_modules()).get(path)
-    if isinstance(old, CosineHead):
-        return
-    if not isinstance(old, nn.Linear):
-        what = "returns its embedding" if old is None else f"ends in a {type(old).__name__}"
-        raise ModelError(
-            f"{who}: the task puts a classifier of its own on the embedding of a network that "
-            f"learns, in place of its last Linear, and this one {what}; give one whose last layer "
-            "is a Linear, or name that (head_path: PATH)"
-        )
-    made = make(old.in_features, classes)
-    parent, _, name = path.rpartition(".")
-    if made is None or not name:
-        raise ModelError(f"{who}: a network that is one Linear has no embedding to compare")
-    setattr(module.get_submodule(parent), name, made)
 
 
 def origin_of(
@@ -157,11 +115,20 @@ def located(file: Path, *, allow_imports: bool) -> Path:
 
 
 def read_file(
-    module: nn.Module, section: ModelSection, *, allow_imports: bool = False
+    module: nn.Module,
+    section: ModelSection,
+    dropped: str | None = None,
+    *,
+    allow_imports: bool = False,
 ) -> LoadedWeights | None:
     """Copy the weights of a section's file into its network; nothing where it has none.
 
     Of a start, the classifier stays as it is where the file has none for these classes.
+
+    Args:
+        module: of the section.
+        section: that says which file.
+        dropped: path of a classifier that is taken away afterwards: the file need not have it.
 
     Raises:
         WeightsError: with the role, what was asked and what exists.
@@ -170,6 +137,8 @@ def read_file(
         return None
     try:
         file = located(section.file, allow_imports=allow_imports)
+        if dropped is not None:
+            return replace(_read(file, module, section, dropped), new_head=None)
         if section.weights_head == "new":
             return _read(file, module, section, _head(module, section))
         try:

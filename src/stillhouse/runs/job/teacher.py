@@ -126,7 +126,7 @@ class Teacher:
 
     def _reading(self, stage: Stage) -> Stage:
         stage = stage.known_as("student", self.role)
-        stage = stage.headed("student", self.section.head_path).with_task(self.task)
+        stage = stage.headed("student", self.section.head_now).with_task(self.task)
         return reading(stage, "student", self.input)
 
     def input_settings(self) -> dict[str, Any]:
@@ -135,7 +135,7 @@ class Teacher:
             each = [member.input_settings() for member in self.members]
             return {"members": each} if any(each) else {}
         section = self.section.input
-        return {"teacher_input": section.model_dump()} if section else {}
+        return {"teacher_input": section.identity} if section else {}
 
     def identity(self, module: nn.Module) -> str:
         """The weights, and the code where these do not say what they are for."""
@@ -192,6 +192,10 @@ def make_teacher(
     asked = asked_of_training(section)
     if network.given and asked:
         said = f"'{section.model}' comes trained, so {asked[0]} says nothing; leave it out"
+        raise RecipeError(role, [said])
+    if section.centres and not network.given:
+        said = "centres are of a network that comes trained, and this one is trained here with a "
+        said += "classifier of its own; leave centres out, or give weights"
         raise RecipeError(role, [said])
     if section.classes is not None and not network.given:
         said = "it is trained here, so its outputs are in the order of the data; leave classes out"

@@ -81,10 +81,7 @@ def _test(scored: Sequence[ScoredModel], role: str) -> float | None:
 
 def _shape(job: Job, own: InputSection | None) -> tuple[int, int, int]:
     """Of the image that a network reads: of its own form of it, if it has one."""
-    channels, height, width = job.data.image_shape
-    if own is None:
-        return channels, height, width
-    return own.channels or channels, own.size or height, own.size or width
+    return job.data.image_shape if own is None else own.shape(job.data.image_shape)
 
 
 def layers_told(made: DerivedModel) -> dict[str, Any]:

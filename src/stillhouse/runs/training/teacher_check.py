@@ -161,6 +161,7 @@ class _Examination:
             size=form.size or (own.size if own else None),
             channels=own.channels if own else None,
             bgr=form.bgr != (own is not None and own.bgr),
+            pad=own.pad if own else None,
         )
 
     def _other_forms(self, value: float) -> tuple[list[str], list[str]]:

@@ -13,6 +13,7 @@ from stillhouse.recipes.networks import each_student_its_own
 from stillhouse.runs.job.heads import check_kept, head_fingerprint, take_head
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.teacher import Teacher
+from stillhouse.runs.training.centres import give_centres
 from stillhouse.runs.training.stage_run import LAST, StageRun, scores_on, train
 from stillhouse.runs.training.teacher_check import check_given, check_outputs
 from stillhouse.runs.training.teacher_findings import (
@@ -112,6 +113,7 @@ class Teachers:
     ) -> TrainedTeacher:
         seed, module = teacher.seed_for(student_seed), teacher.make(student_seed)
         if teacher.given and self._dry_run is None:
+            give_centres(self._job, teacher, module)
             return TrainedTeacher(teacher, seed, module)
         if teacher.given and self._dry_run is not None:
             self._dry_run(teacher.alone(module), seed, teacher)
