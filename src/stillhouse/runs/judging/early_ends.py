@@ -19,14 +19,11 @@ def early_ends(models: Sequence[ModelRecord]) -> Iterator[str]:
     whole = {run.of_epochs for model in compared for run in model.runs if run.of_epochs}
     if not whole:
         return
-    said = " and ".join(f"the {model.role} after {_epochs(model)}" for model in compared)
-    several = len(compared) > 1
-    yield (
-        f"Patience ended trainings early: {said} of {max(whole)} epochs. "
-        + ("They had the same most and the same schedule, not the same number of steps. "
-           if several else "")
-        + "Scores are those of the epoch at which each ended."
-    )  # fmt: skip
+    made = "; ".join(f"{each.role} {_epochs(each)}" for each in compared)
+    said = f"Patience ended trainings early. Epochs of {max(whole)}, by seed: {made}. "
+    if len(compared) > 1:
+        said += "They had the same most and the same schedule, not the same number of steps. "
+    yield said + "Scores are those of the epoch at which each ended."
 
 
 def _epochs(model: ModelRecord) -> str:
@@ -35,5 +32,4 @@ def _epochs(model: ModelRecord) -> str:
     >>> _epochs(ModelRecord(role="student", model="net", parameters=1, bytes=4, runs=()))
     ''
     """
-    each = [str(run.epochs) for run in model.runs]
-    return " and ".join(filter(None, [", ".join(each[:-1]), *each[-1:]]))
+    return ", ".join(str(run.epochs) for run in model.runs)
