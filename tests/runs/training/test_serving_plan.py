@@ -101,6 +101,14 @@ def test_what_is_cached_needs_no_room(tmp_path: Path, monkeypatch) -> None:
         distil(tmp_path / "d", cache="always", epochs=3)
 
 
+def test_what_is_cached_already_is_read_without_timing(tmp_path: Path, monkeypatch) -> None:
+    distil(tmp_path / "a", cache="always")
+    monkeypatch.setattr(serving_plan, "time_steps", None)
+    found = distil(tmp_path / "b", method={"name": "kd", "weight": 3.0})
+    assert found["cached"]
+    assert "(all of it is there)" in found["why"]
+
+
 def test_a_teacher_that_may_be_cached_is_not_refused_for_room(tmp_path: Path, monkeypatch) -> None:
     """The teacher is trained by the run, so what is there of it is only known later."""
     job = prepare(make_recipe({**RECIPE, "cache": "always"}), tmp_path / "run")

@@ -204,6 +204,8 @@ class Planner:
                 f"{planned.views:g} passes of the teacher instead of {self._passes}, if time says "
                 "so too"
             )
+        if not self._agreed(self._passes_left(planned.need.parts, planned.views)):
+            return planned.because("all of it is there")
         found = self._forecast(planned)
         if found.pays:
             said = f"about {_time(found.cached)} instead of {_time(found.live)} live"
