@@ -78,6 +78,14 @@ def test_columns_in_any_order_tabs_and_a_mark_of_utf8(people):
     assert images(splits.test) == [1, 2, 5]
 
 
+def test_an_accent_may_be_written_apart_from_its_letter(tmp_path):
+    faces = folder(tmp_path / "faces", {"zoe\u0301": 2, "bob": 2, "cy": 2, "di": 2})
+    lines = ["zo\u00e9_0001,zo\u00e9_0002,1", "bob_0001,zo\u00e9_0001,0"]
+    path = csv(tmp_path / "p.csv", lines, "first,second,same")
+    splits = load(faces, open_set=True, pairs=path, validation=0)
+    assert who_is(splits, "test") == {"zoe\u0301": 2, "bob": 1}
+
+
 def test_pairs_over_the_splits_of_a_source(tmp_path):
     folder(tmp_path, {"ann": 3, "bob": 2, "di": 2}, "train")
     folder(tmp_path, {"ann": 1, "cy": 2, "di": 1}, "test", start=50)
@@ -182,7 +190,8 @@ def test_a_name_that_several_images_have(tmp_path):
     ("asked", "message"),
     [
         ({"pairs": "pars.csv"}, "nearest: p.csv"),
-        ({"pairs": ""}, "there is no file of pairs"),
+        ({"pairs": ""}, "there is no file of pairs at . nor at"),
+        ({"pairs": "/nowhere/p.csv"}, "no file of pairs at /nowhere/p.csv (data.pairs); wanted"),
         ({"pairs": "p.csv", "folds": [1, 3]}, "has no fold 3 (data.folds); it has 1, 2"),
         ({"pairs": "p.csv", "folds": [2]}, "are in fold 2: a threshold"),
         ({"pairs": "plain.csv", "folds": [1, 2]}, "has no column 'fold'"),

@@ -4,6 +4,7 @@ import posixpath
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from unicodedata import normalize  # some systems write an accent of a name apart from its letter
 
 import numpy as np
 
@@ -75,7 +76,7 @@ class _Index:
     """The images of a source by the last part of their names, with and without suffix."""
 
     def __init__(self, pool: Pool) -> None:
-        self.names = [pool.image_name(row) for row in range(len(pool))]
+        self.names = [normalize("NFC", pool.image_name(row)) for row in range(len(pool))]
         self.by: dict[str, list[int]] = {}
         for row, name in enumerate(self.names):
             last = posixpath.basename(name)
@@ -84,7 +85,7 @@ class _Index:
 
     def rows(self, name: str) -> list[int]:
         """The images that a name may mean: one, where it is a good one."""
-        plain = posixpath.normpath(name.replace("\\", "/"))
+        plain = posixpath.normpath(normalize("NFC", name).replace("\\", "/"))
         found = []
         for row in self.by.get(posixpath.basename(plain), []):
             whole = self.names[row]

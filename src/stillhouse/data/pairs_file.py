@@ -44,11 +44,11 @@ def pairs_file(pairs: str | Path, source: object) -> Path:
     for place in places:
         if os.path.isfile(place):
             return place
-    beside = sorted(path.name for path in places[-1].parent.glob("*.[ct]sv"))
-    looked = " nor ".join(map(str, places))
-    raise DataError(
-        f"there is no file of pairs {looked} (data.pairs); {nearest(written.name, beside)}"
-    )
+    folders = [place.parent for place in places if place.parent.is_dir()]
+    beside = sorted({path.name for folder in folders for path in folder.glob("*.[ct]sv")})
+    close = f"; {nearest(written.name, beside)}" if beside else ""
+    looked = " nor at ".join(map(str, places))
+    raise DataError(f"there is no file of pairs at {looked} (data.pairs){close}; {WANTED}")
 
 
 def read_lines(path: Path) -> Iterator[Line]:
