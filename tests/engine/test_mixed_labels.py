@@ -15,7 +15,7 @@ from stillhouse.engine.stage import Stage
 from stillhouse.engine.terms import Term
 from stillhouse.errors import WiringError
 from stillhouse.functional import cross_entropy
-from stillhouse.methods import METHODS, cs_kd, kd, kdcl, multi_teacher_kd, plain, tf_kd_reg
+from stillhouse.methods import METHODS, cs_kd, kd, kdcl, multi_teacher_kd, plain, simkd, tf_kd_reg
 from stillhouse.methods import label_smoothing as smoothing
 from stillhouse.methods.method import Method
 from stillhouse.models import Ensemble
@@ -145,6 +145,15 @@ def test_ones_own_loop_gives_both_labels() -> None:
         WiringError, match="holds label, partner_label, lam, and 'lam' is not there"
     ):
         kd(student, teacher).open(images, labels, partner_label=other)
+
+
+def test_images_without_labels_are_mixed_alone(mixed: Batches) -> None:
+    shown = {k: v for k, v in mixed.sample().items() if "label" not in k}
+    assert "batch.lam" in shown
+    with Objective(composed(simkd, mixed), shown) as objective:
+        assert objective(shown).loss.isfinite()
+    with pytest.raises(WiringError, match=r"term 'label' reads 'batch\.label'"):
+        Objective(plain(untaught(4)), shown)
 
 
 def test_a_task_or_term_that_does_not_say_so_takes_one_label(mixed: Batches) -> None:

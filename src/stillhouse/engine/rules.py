@@ -138,7 +138,7 @@ def _cached_problems(stage: Graph) -> list[str]:
 
 def _mixing_problems(stage: Graph, batch: Mapping[str, Tensor]) -> list[str]:
     """Why a stage cannot learn from images that were mixed of two rows."""
-    if not is_mixed(batch):
+    if not is_mixed(batch) or LABEL not in batch:  # without labels images alone are mixed
         return []
     lacking = [signal for signal in (LABEL, *MIXED) if signal not in batch]
     if lacking:
