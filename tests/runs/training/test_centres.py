@@ -12,7 +12,7 @@ import stillhouse as sh
 from stillhouse.data.load import Splits, load
 from stillhouse.data.samples import mean_std_of
 from stillhouse.data.tables import ImageTable
-from stillhouse.errors import ModelError, RecipeError, StillhouseError, WiringError
+from stillhouse.errors import ModelError, RecipeError, StillhouseError, WeightsError, WiringError
 from stillhouse.models.cosine_head import CosineHead
 from stillhouse.models.mobilefacenet import MobileFaceNet
 from stillhouse.recipes.networks import TeacherSection
@@ -140,3 +140,26 @@ def test_any_given_network_gets_centres_in_place_of_its_own_classifier(
         {"model": nn.Sequential(nn.Flatten(), nn.Linear(64, 5), nn.Linear(5, 9)), "centres": True},
     ):
         checked(**asked(people, embedder, tmp_path, teacher=teacher, method="kd"))
+
+
+def test_files_of_this_task_and_files_without_a_classifier_are_read_or_told(
+    people: Splits, embedder: Path, tmp_path: Path
+) -> None:
+    """A teacher of another run of the task has its classifier, of the scale of this one."""
+    job = checked(**asked(people, embedder, tmp_path, method="embedding_kd"))
+    file, trained = tmp_path / "student.safetensors", job.student.make(3)
+    save_file(trained.state_dict(), file)
+    given = {"model": "resnet8w4", "weights": file}
+    job = checked(**asked(people, embedder, tmp_path, teacher=given, method="th_kd"))
+    assert job.teacher is not None
+    again = job.teacher.make(0)
+    assert torch.equal(again.get_submodule("fc").weight, trained.get_submodule("fc").weight)
+    assert again.get_submodule("fc").scale == 16.0
+    bare = {"model": NAME, "weights": embedder, "input": {"pad": PAD}}
+    told = r"1 missing \(fc.weight\).*All but its classifier \(fc\) fits: say head_path: none"
+    with pytest.raises(WeightsError, match=told):
+        checked(**asked(people, embedder, tmp_path, teacher=bare))
+    save_file({**load_file(embedder), "fc.weight": torch.randn(4, WIDTH)}, file)
+    job = checked(**asked(people, embedder, tmp_path, teacher={**bare, "weights": file}))
+    assert job.teacher is not None
+    assert job.teacher.make(0).get_submodule("fc").scale == 16.0

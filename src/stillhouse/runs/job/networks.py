@@ -14,7 +14,7 @@ from stillhouse.engine.heads import NO_HEAD, find_head, without_head
 from stillhouse.engine.seeding import seeded
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.taps import tap_problem
-from stillhouse.errors import ModelError
+from stillhouse.errors import ModelError, WeightsError, WeightsMisfit
 from stillhouse.models import (
     LoadedWeights,
     build_model,
@@ -119,7 +119,20 @@ class Network:
         return origin_of(module, self.section, self._read(module), self.classes)
 
     def _read(self, module: nn.Module, dropped: str | None = None) -> LoadedWeights | None:
-        return read_file(module, self.section, dropped, allow_imports=self.allow_imports)
+        def read() -> LoadedWeights | None:
+            return read_file(module, self.section, dropped, allow_imports=self.allow_imports)
+
+        try:
+            return read()
+        except WeightsError as error:
+            if dropped is not None or not isinstance(error.__cause__, WeightsMisfit):
+                raise
+            try:  # a file of a network that learnt under this task has the classifier of the task
+                if not self.given or self._is_own or not self._put_head(module):
+                    raise
+                return read()
+            except (ModelError, WeightsError):
+                raise error from None
 
     def slowed(self, stage: Stage, name: str, module: nn.Module) -> Stage:
         """The stage in which what it started from learns at its share of the rate.
@@ -229,9 +242,23 @@ class Network:
     def _begun(self) -> nn.Module:
         """A new network with the classifier of its task, where it is to learn one."""
         module = self._new()
-        if self.head is not None and not self.given:
-            put_head(module, self.head, self.section, self.classes, who=self.who)
+        kept = not (self._is_own or self.centred or self.section.head_path == NO_HEAD)
+        cosines = kept and any(isinstance(each, CosineHead) for each in module.modules())
+        if not self.given or cosines:  # the scale of cosines is that of the task, given or not
+            self._put_head(module)
         return module
+
+    def _put_head(self, module: nn.Module) -> bool:
+        """Put the classifier of the task in place, if it has one; whether it has."""
+        if self.head is None or self.head(1, 1) is None:
+            return False
+        put_head(module, self.head, self.section, self.classes, who=self.who)
+        return True
+
+    @property
+    def _is_own(self) -> bool:
+        """Whether the user's code makes it, and not its name."""
+        return self.source is not None or self.section.model.startswith(IMPORT)
 
     def _new(self) -> nn.Module:
         if isinstance(self.source, nn.Module):
@@ -266,8 +293,7 @@ class Network:
         that is made by its name has a classifier, which is taken away.
         """
         none = self.section.head_path == NO_HEAD
-        own = self.source is not None or self.section.model.startswith(IMPORT)
-        if not (none or self.centred) or (none and own):
+        if not (none or self.centred) or (none and self._is_own):
             return None
         named = None if none else self.section.head_path
         problem = None if named is None else tap_problem(module, named, who=self.who)

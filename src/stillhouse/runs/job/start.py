@@ -145,7 +145,7 @@ def read_file(
             return _read(file, module, section)
         except WeightsMisfit as misfit:
             if section.start is None:
-                raise
+                raise WeightsMisfit(_but_its_head(file, module, section, misfit)) from misfit
             try:
                 head = _head(module, section)
             except ModelError:  # where it is, nobody knows but the user
@@ -155,6 +155,25 @@ def read_file(
     except WeightsError as error:
         role = type(section).__name__.removesuffix("Section").lower()
         raise WeightsError(f"{role}: {error}") from error
+
+
+def _but_its_head(
+    file: Path, module: nn.Module, section: ModelSection, misfit: WeightsMisfit
+) -> str:
+    """What does not fit; and what to say where all but the classifier does."""
+    said = str(misfit)
+    if "weights_head" in said:
+        return said
+    try:
+        head = _head(module, section)
+        _read(file, module, section, head)
+    except (ModelError, WeightsError):
+        return said
+    return (
+        f"{said}. All but its classifier ({head}) fits: say head_path: none where it gives its "
+        "embedding, centres: true for a teacher whose classifier is made of that, or weights_head: "
+        "new to train one here"
+    )
 
 
 def _head(module: nn.Module, section: ModelSection) -> str:
