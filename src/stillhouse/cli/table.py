@@ -9,6 +9,7 @@ from rich.table import Table
 
 from stillhouse.records.metric import Metric
 from stillhouse.records.run import REPORT
+from stillhouse.report.unseen import unseen_lines
 from stillhouse.report.wording import interval
 from stillhouse.verdict.spread import spread
 
@@ -87,6 +88,10 @@ def print_scores(console: Console, scores: Mapping[str, Any], directory: Path) -
     )
     if verdict.get("covers"):
         console.print(verdict["covers"], markup=False, soft_wrap=True)
+    models = ((model["role"], [r.get("unseen", {}) for r in model["runs"]])
+              for model in scores["models"])  # fmt: skip
+    for role, figures in unseen_lines(models):
+        console.print(f"{role} on unseen classes: {figures}", markup=False, soft_wrap=True)
     for caution in scores.get("cautions", ()):
         console.print(caution, style="yellow", markup=False, soft_wrap=True)
     console.print(f"student: {directory / 'student.safetensors'}", markup=False, soft_wrap=True)

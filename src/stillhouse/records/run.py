@@ -54,6 +54,7 @@ class TrainedRun(SeedScores):
         rise: what it gained in the last fifth of its epochs, where it still rose.
         last_part: what it gained there, risen or not; None where nothing tells.
         temperature: that mends its probabilities, fitted on validation.
+        unseen: verification of the classes that were held out, as shares (EER, AUC, TAR at FAR).
     """
 
     epochs: int
@@ -67,6 +68,7 @@ class TrainedRun(SeedScores):
     last_part: float | None = None
     temperature: float | None = None
     of_epochs: int | None = None
+    unseen: dict[str, float | None] = Field({})
 
 
 class ModelRecord(Record):

@@ -85,6 +85,7 @@ def _run(one: ScoredModel) -> TrainedRun:
         if run is None
         else last_part(validation_of(run), run.training.job.task.metric),
         temperature=one.regime.temperature,
+        unseen=finite(one.unseen),
         of_epochs=None if run is None else cut_short(run),
     )
 

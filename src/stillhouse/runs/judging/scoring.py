@@ -14,6 +14,7 @@ from stillhouse.runs.job.job import Job
 from stillhouse.runs.judging.integers import Shares, scored_forms
 from stillhouse.runs.judging.likeness import Likeness, diagnostics_of
 from stillhouse.runs.judging.regime import Regime, regime_of
+from stillhouse.runs.judging.unseen import on_unseen
 from stillhouse.runs.training.stage_run import BEST, LAST, ScoresOn, StageRun, scores_on
 from stillhouse.runs.training.teachers import TrainedTeacher, given_score
 
@@ -35,6 +36,7 @@ class ScoredModel:
         heads_validation: validation scores of inferences beside the first, where known.
         answers: of each test row with the weights of the last epoch, by name.
         regime: what else is seen of its training.
+        unseen: verification of the classes that were held out, by the weights of the last epoch.
     """
 
     role: str
@@ -49,6 +51,7 @@ class ScoredModel:
     heads_validation: Shares = field(default_factory=dict)
     answers: Mapping[str, Tensor] = field(default_factory=dict)
     regime: Regime = field(default_factory=Regime)
+    unseen: Mapping[str, float] = field(default_factory=dict)
 
 
 def student_of(scored: Iterable[ScoredModel]) -> ScoredModel:
@@ -106,6 +109,7 @@ def score_teacher(job: Job, trained: TrainedTeacher, test: HeldOutScores) -> Sco
             notes=trained.check.kept,
             answers=test.answers(run),
             regime=test.regime(run),
+            unseen=on_unseen(job, role, trained.teacher.alone(run.module(LAST))),
         )
     stage, own = trained.teacher.alone(module), {"student": module.state_dict()}
     settings = job.settings(job.recipe.seeds[0])
@@ -122,6 +126,7 @@ def score_teacher(job: Job, trained: TrainedTeacher, test: HeldOutScores) -> Sco
         validation,
         notes=trained.check.kept,
         answers=found.answers,
+        unseen=on_unseen(job, role, trained.teacher.alone(module)),
     )
 
 
@@ -136,7 +141,7 @@ def score_student(
         likeness: what of the teacher it is compared with.
         test: where its scores are read.
     """
-    stage = run.training.stage
+    stage, job = run.training.stage, run.training.job
     diagnostics = diagnostics_of(run, likeness)
     shares = test.of(run, run.opens)
     forms, rows = scored_forms(run)
@@ -153,6 +158,7 @@ def score_student(
         {**_validation_beside(run, shares), **rows},
         test.answers(run),
         test.regime(run),
+        on_unseen(job, run.training.role, job.control_stage(run.module(LAST))),
     )
 
 

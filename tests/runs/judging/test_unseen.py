@@ -1,0 +1,75 @@
+"""Classes that were held out are measured by the embedding, against scikit-learn on the product."""
+
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import nn
+
+import stillhouse as sh
+
+CLASSES = 6
+
+
+@pytest.fixture
+def samples():
+    drawn = torch.Generator().manual_seed(0)
+    centres = torch.rand(CLASSES, 1, 4, 4, generator=drawn)
+    noise = torch.rand(8 * CLASSES, 1, 4, 4, generator=drawn)
+    return [(centres[row % CLASSES] + noise[row], row % CLASSES) for row in range(8 * CLASSES)]
+
+
+def flat(classes: int) -> nn.Module:
+    torch.manual_seed(classes)
+    return nn.Sequential(nn.Flatten(), nn.Linear(16, 6), nn.Tanh(), nn.Linear(6, classes))
+
+
+def distilled(samples, out: Path, student, **more):
+    return sh.distill(
+        data=samples,
+        data_options={"validation": 0, "test": 8, "workers": 0, **more},
+        student=student,
+        teacher=flat,
+        method="kd",
+        seeds=1,
+        epochs=1,
+        batch=8,
+        precision="fp32",
+        out=out,
+    )
+
+
+def test_each_network_is_measured_on_classes_that_it_never_saw(samples, tmp_path: Path):
+    outcome = distilled(samples, tmp_path / "run", flat, unseen=["1", "4"])
+    models = {each["role"]: each["runs"][0].get("unseen") for each in outcome.scores["models"]}
+    assert set(models) == {"teacher", "control", "student"}
+    assert all(found.keys() == {"EER", "AUC", "TAR at FAR 0.1"} for found in models.values())
+    held = [(image, label) for image, label in samples if label in (1, 4)]
+    with torch.no_grad():
+        embedding = outcome.student[:3](torch.stack([image for image, _ in held]))
+    unit = nn.functional.normalize(embedding.double(), dim=1)
+    pairs = list(combinations(range(len(held)), 2))
+    same = [held[one][1] == held[other][1] for one, other in pairs]
+    cosine = [float(unit[one] @ unit[other]) for one, other in pairs]
+    assert models["student"]["AUC"] == pytest.approx(roc_auc_score(same, cosine), abs=1e-6)
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "unseen classes, student" in page
+    assert any("2 of 6 classes" in each for each in outcome.warnings)
+
+
+def test_a_network_without_an_embedding_is_said_and_nothing_is_measured_where_it_is_off(
+    samples, tmp_path: Path
+):
+    def whole(classes: int) -> nn.Module:
+        return nn.Sequential(nn.Conv2d(1, classes, 4), nn.Flatten())
+
+    outcome = distilled(samples, tmp_path / "none", whole, unseen=2)
+    models = {each["role"]: each["runs"][0].get("unseen") for each in outcome.scores["models"]}
+    assert models["teacher"]
+    assert not models["student"]
+    said = [each for each in outcome.warnings if "unseen classes are not measured" in each]
+    assert [each.split(":")[0] for each in said] == ["control", "student"]
+    off = distilled(samples, tmp_path / "off", flat)
+    assert not any(run.get("unseen") for each in off.scores["models"] for run in each["runs"])
