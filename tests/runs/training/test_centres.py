@@ -124,8 +124,12 @@ def test_centres_that_cannot_be_are_said(people: Splits, embedder: Path, tmp_pat
     with pytest.raises(RecipeError, match="trained here with a classifier of its own"):
         checked(**asked(people, embedder, tmp_path, teacher={"model": "resnet8", "centres": True}))
     shared = {"model": "resnet8w3", "head": "shared"}
-    with pytest.raises(ModelError, match=r"CosineHead \(weight \[4, 12\]\).*CosineHead"):
+    with pytest.raises(ModelError, match=r"CosineHead \(weight \[4, 12\], scale 16\).*CosineHead"):
         checked(**asked(people, embedder, tmp_path, student=shared, method="kd"))
+    other = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), CosineHead(16, 4, scale=64.0))
+    shared = {"model": "resnet8w4", "head": "shared"}
+    with pytest.raises(ModelError, match=r"\[4, 16\], scale 16\), the other .*, scale 64\)"):
+        checked(**asked(people, embedder, tmp_path, teacher=other, student=shared, method="kd"))
     with pytest.raises(ValueError, match="centres: true makes a classifier"):
         TeacherSection(model="resnet8", centres=True, output="logits")
 

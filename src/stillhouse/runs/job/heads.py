@@ -14,6 +14,7 @@ from stillhouse.engine.stage import Stage
 from stillhouse.engine.taps import tap_problem
 from stillhouse.errors import ModelError, RunError
 from stillhouse.models import weights_fingerprint
+from stillhouse.models.cosine_head import CosineHead
 from stillhouse.recipes.networks import ModelSection
 from stillhouse.records.fingerprint import fingerprint
 
@@ -100,4 +101,6 @@ def _described(module: nn.Module) -> str:
     state = module.state_dict().items()
     shapes = {key: list(value.shape) for key, value in state if isinstance(value, Tensor)}
     inside = ", ".join(f"{key} {shape}" for key, shape in shapes.items())
+    if isinstance(module, CosineHead):  # which its state does not hold, and its logits follow
+        inside += f", scale {module.scale:g}"
     return f"{type(module).__name__} ({inside or 'no weights'})"
