@@ -15,6 +15,7 @@ from stillhouse.data.augment import Augment
 from stillhouse.data.batches import Batches
 from stillhouse.data.image_operations import resize_table
 from stillhouse.data.load import load
+from stillhouse.data.orders import class_pairs
 from stillhouse.data.tables import SampleTable
 from stillhouse.errors import DataError
 
@@ -59,7 +60,7 @@ def test_images_of_several_sizes_have_no_labels_either(tmp_path: Path) -> None:
     assert isinstance(splits.train, SampleTable)
     resized = resize_table(splits.test, 4)
     batch = next(Batches(resized, Augment(mean=(0.5,) * 3, std=(0.25,) * 3)).once())
-    assert batch["batch.label"].shape == (2, 0)
+    assert "batch.label" not in batch
 
 
 def test_folders_called_like_splits_are_splits(tmp_path: Path) -> None:
@@ -71,10 +72,16 @@ def test_folders_called_like_splits_are_splits(tmp_path: Path) -> None:
         load(tmp_path, labelled=False)
 
 
-def test_batches_have_a_label_of_nothing(tmp_path: Path) -> None:
+def test_batches_have_no_label_mixed_or_not(tmp_path: Path) -> None:
     splits = load(pile(tmp_path / "photos", 12), labelled=False)
-    (batch, *_) = Batches(splits.train, Augment(mean=(0.5,) * 3, std=(0.25,) * 3)).epoch(0)
-    assert batch["batch.label"].shape == (len(batch["batch.image"]), 0)
+    for mixup in (0.0, 1.0):
+        augment = Augment(mean=(0.5,) * 3, std=(0.25,) * 3, mixup=mixup)
+        (batch, *_) = Batches(splits.train, augment).epoch(0)
+        assert not {"batch.label", "batch.partner_label"} & set(batch)
+        assert ("batch.lam" in batch) is bool(mixup)
+    assert Batches(splits.train, augment).labels is None
+    with pytest.raises(DataError, match="they have no labels"):
+        next(Batches(splits.train, augment).epoch(0, order=class_pairs))
 
 
 @pytest.mark.parametrize("columns", [{"label": [0, 1] * 6}, {"caption": ["a", None] * 6}, {}])
@@ -113,7 +120,7 @@ def test_datasets_of_ones_own_may_give_images_alone_or_anything_beside_them() ->
     ]
     shown = [next(Batches(s.test, Augment(mean=(0.0,), std=(1.0,))).once()) for s in found]
     assert all(torch.equal(each["batch.image"], shown[0]["batch.image"]) for each in shown)
-    assert {tuple(each["batch.label"].shape) for each in shown} == {(2, 0)}
+    assert not any("batch.label" in each for each in shown)
     with pytest.raises(DataError, match="is a int"):
         load([1, 2, 3], labelled=False)
 

@@ -8,7 +8,9 @@ from rich.console import Console
 from rich.table import Table
 
 from stillhouse.records.metric import Metric
+from stillhouse.records.probe import ProbeRecord
 from stillhouse.records.run import REPORT
+from stillhouse.report.probed import probe_rows
 from stillhouse.report.unseen import unseen_lines
 from stillhouse.report.wording import interval
 from stillhouse.verdict.spread import spread
@@ -70,6 +72,17 @@ def score_table(scores: Mapping[str, Any]) -> Table:
     return table
 
 
+def probe_table(probe: ProbeRecord) -> Table:
+    """What embeddings are worth on a labelled set: accuracy by neighbours and linearly."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(f"probe {probe.data}", no_wrap=True)
+    for title in (f"{probe.neighbours}-NN %", "linear %", "own classifier %"):
+        table.add_column(title, no_wrap=True)
+    for row in probe_rows(probe):
+        table.add_row(row.name, row.neighbours, row.linear, row.own)
+    return table
+
+
 def print_outcome(console: Console, outcome: "Outcome") -> None:
     """Table, verdict, where the files are."""
     print_scores(console, outcome.scores, outcome.directory)
@@ -79,6 +92,7 @@ def print_scores(console: Console, scores: Mapping[str, Any], directory: Path) -
     """The same of the content of scores.json."""
     if not console.is_terminal:
         console.width = max(console.width, 130)  # a log has no edge to fold at
+    probe = scores.get("probe")
     verdict = scores["verdict"]  # sentences fold in the terminal itself, paths must not
     console.print("")
     console.print(score_table(scores))
@@ -92,6 +106,10 @@ def print_scores(console: Console, scores: Mapping[str, Any], directory: Path) -
               for model in scores["models"])  # fmt: skip
     for role, figures in unseen_lines(models):
         console.print(f"{role} on unseen classes: {figures}", markup=False, soft_wrap=True)
+    if probe is not None:
+        console.print("")
+        console.print(probe_table(ProbeRecord.model_validate(probe)))
+        console.print("")
     for caution in scores.get("cautions", ()):
         console.print(caution, style="yellow", markup=False, soft_wrap=True)
     console.print(f"student: {directory / 'student.safetensors'}", markup=False, soft_wrap=True)

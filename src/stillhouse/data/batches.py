@@ -9,7 +9,7 @@ from torch import Tensor
 
 from stillhouse.data.augment import Augment
 from stillhouse.data.samples import SampleReader
-from stillhouse.data.tables import ImageTable, Table
+from stillhouse.data.tables import ImageTable, Table, has_labels, told
 from stillhouse.data.views import LOOKUP, PLAIN_VIEW, lookup, shuffled
 from stillhouse.errors import DataError
 from stillhouse.verification.pairs import Pairs
@@ -129,9 +129,9 @@ class Batches:
         return len(self.table)
 
     @property
-    def labels(self) -> Tensor:
-        """The label of each row."""
-        return self.table.labels
+    def labels(self) -> Tensor | None:
+        """The label of each row; None where rows have none."""
+        return self.table.labels if has_labels(self.table) else None
 
     def view_of(self, epoch: int) -> int:
         """The view that an epoch shows."""
@@ -147,13 +147,18 @@ class Batches:
         if order is None:
             rows_shown = shuffled(self.order_seed, epoch, len(self.table))
         else:
-            rows_shown = order(self.labels.cpu(), self.order_seed, epoch)
+            rows_shown = order(self._known_labels().cpu(), self.order_seed, epoch)
         share = self.batch_size // self.world
         rows = [
             rows_shown[step * self.batch_size + self.rank * share :][:share]
             for step in range(start, len(self))
         ]
         return self._reader.read(rows, view=self.view_of(epoch), seed=self.view_seed)
+
+    def _known_labels(self) -> Tensor:
+        if self.labels is None:
+            raise DataError("this method shows rows in an order by class, and they have no labels")
+        return self.labels
 
     def once(self, batch_size: int = EVALUATION_BATCH) -> Iterator[dict[str, Tensor]]:
         """Every row once, in order and not augmented; this process's share of it."""
@@ -200,7 +205,7 @@ class _TableReader:
                 signals = mixing.signals(signals, seed=seed, index=cpu_rows, view=view)
             index = read[: len(cpu_rows)]
             yield {
-                **signals,
+                **told(signals),
                 "batch.index": index,
                 "batch.view": torch.full_like(index, view),
                 LOOKUP: lookup(cpu_rows, view),

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from stillhouse.data.augment import Augment
 from stillhouse.data.mixing import Mixing
 from stillhouse.data.pixels import channels_of, is_picture, plain_picture, to_pixels
-from stillhouse.data.tables import ImageTable, SampleTable, Table
+from stillhouse.data.tables import ImageTable, SampleTable, Table, told
 from stillhouse.data.views import LOOKUP, PLAIN_VIEW, lookup, sample_seeds
 from stillhouse.errors import DataError
 
@@ -127,7 +127,7 @@ class SampleReader:
         # random number of the student depends on where samples are read.
         for signals, index in loader:
             yield {
-                **{k: v.to(self._device, non_blocking=True) for k, v in signals.items()},
+                **{k: v.to(self._device, non_blocking=True) for k, v in told(signals).items()},
                 "batch.index": index.to(self._device, non_blocking=True),
                 "batch.view": torch.full_like(index, view).to(self._device),
                 LOOKUP: lookup(index, view),

@@ -88,8 +88,7 @@ pairs)'
                 said.append(f"{len(self.tables[name]):,} {name} images of {self._others(name)}")
             return ", ".join(said)
         said = [f"{train} train, {validation} validation, {test} test images"]
-        if self.classes:
-            said[0] += f" of {len(self.classes)} classes"
+        said[0] += f" of {len(self.classes)} classes" if self.classes else " without labels"
         if self.unseen is not None:
             said.append(f"{len(self.unseen):,} of {self._others('unseen', 'unseen ones')}")
         return ", ".join(said)

@@ -5,7 +5,7 @@
 
 import hashlib
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias, runtime_checkable
@@ -286,6 +286,24 @@ def is_decoded_here(samples: Samples) -> bool:
 
 
 Table: TypeAlias = ImageTable | SampleTable
+
+
+def has_labels(table: Table) -> bool:
+    """Whether anything is known of its rows: labels `[N, 0]` are none.
+
+    >>> has_labels(ImageTable(torch.zeros(2, 1, 1, 1, dtype=torch.uint8), torch.zeros(2, 0)))
+    False
+    """
+    return table.labels.shape[1:] != (0,)
+
+
+def told(signals: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The signals of a batch without labels `[B, 0]`, of rows that have none.
+
+    >>> sorted(told({"batch.image": torch.zeros(2, 1), "batch.label": torch.zeros(2, 0)}))
+    ['batch.image']
+    """
+    return {name: value for name, value in signals.items() if value.shape[1:] != (0,)}
 
 
 def _check_labels(labels: Tensor, rows: int, what: str) -> None:

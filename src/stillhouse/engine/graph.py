@@ -146,6 +146,8 @@ class Graph:
         """
         if task is self.task:
             return self
+        if not task.labelled:
+            self = self._without_labels(task)
         if task.measured == LOGITS:
             return replace(self, task=task)
         measures = {
@@ -159,6 +161,15 @@ class Graph:
             raise WiringError(f"stage '{self.name}'", [said])
         products = {label: each for label, each in self.products.items() if label in measures}
         return replace(self, task=task, measures=measures, products=products)
+
+    def _without_labels(self, task: Task) -> Self:
+        """The same without the terms whose loss is the task's, which has none."""
+        kept = [(each, [term for term in each.terms if not term.by_task]) for each in self.updates]
+        updates = [replace(each, terms=terms) for each, terms in kept if terms]
+        if self.updates and not updates:
+            said = f"the task '{task.name}' has no labels, and nothing else is learnt here"
+            raise WiringError(f"stage '{self.name}'", [said])
+        return replace(self, updates=updates)
 
     def with_labelled_terms(self, batch: Mapping[str, Tensor] | None = None) -> Self:
         """The same with the task's loss in the terms that leave it to the task.

@@ -87,6 +87,8 @@ def distilled_beside(module: nn.Module, head: str) -> str | None:
     >>> distilled_beside(two, "head")
     'head_dist'
     """
+    if head == NO_HEAD:
+        return None
     mine = _shapes(module.get_submodule(head))
     found = [
         name
@@ -103,6 +105,8 @@ def heads_beside(module: nn.Module, head: str) -> list[str]:
     >>> heads_beside(two, "head")
     ['aux_head']
     """
+    if head == NO_HEAD:
+        return []
     main = module.get_submodule(head)
     return [
         name

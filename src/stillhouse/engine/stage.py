@@ -92,9 +92,9 @@ class Stage(Graph):
             raise WiringError(f"stage '{self.name}'", ["give a batch: open(images, labels)"])
         if task is not None:
             task = task if isinstance(task, Task) else find_task(str(task))
-        stage = self if task is None else self.with_task(task)
-        known = {id(module) for module in stage.modules()}
-        stage = stage.completed(facts_given(batch, rows, seed=seed))
+        known = {id(module) for module in self.modules()}
+        stage = self.completed(facts_given(batch, rows, seed=seed))
+        stage = stage if task is None else stage.with_task(task)
         device = next(iter(batch.values())).device
         for module in stage.modules():
             if id(module) not in known:  # made just now, such as a memory of rows

@@ -210,6 +210,22 @@ class DataSection(Section):
         return self
 
 
+class ProbeSection(Section):
+    """A labelled set on which embeddings are probed that were learnt without labels.
+
+    Its images are shown as those of ``data`` are. ``supervised``: whether the student is trained
+    on its labels, too, for comparison.
+    """
+
+    source: str
+    image: str | Annotated[int, Field(ge=0)] | None = None
+    label: str | Annotated[int, Field(ge=0)] | None = None
+    validation: SplitSize = 0.1
+    test: SplitSize = 0.2
+    split_seed: Seed = 0
+    supervised: bool = True
+
+
 if TYPE_CHECKING:
     from stillhouse.recipes.choices import Choice
 

@@ -15,7 +15,7 @@ from stillhouse.errors import RecipeError
 from stillhouse.methods import METHODS
 from stillhouse.recipes.average import Average
 from stillhouse.recipes.choices import choices, is_own
-from stillhouse.recipes.data import DataSection, TransferSection
+from stillhouse.recipes.data import DataSection, ProbeSection, TransferSection
 from stillhouse.recipes.derive import Student, objection
 from stillhouse.recipes.judging import VerdictSection
 from stillhouse.recipes.labels import ClassWeights, Smoothing
@@ -137,6 +137,7 @@ class Recipe(Section):
     student: Student
     peers: Peers | None = None
     teacher: Teacher | None = None
+    probe: Annotated[ProbeSection, short("source")] | None = None
     transfer: TransferSection | None = None
     task: choices(TASKS, own=True) = Field(CLASSIFICATION.name, validate_default=True)  # type: ignore[valid-type]
     label_smoothing: Smoothing = 0.0

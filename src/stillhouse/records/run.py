@@ -6,6 +6,7 @@ from pydantic import Field
 
 from stillhouse.records.files import Reading
 from stillhouse.records.metric import TaskRecord
+from stillhouse.records.probe import ProbeRecord
 from stillhouse.records.schema import Record, RecordFile
 from stillhouse.records.verdict import Verdict
 
@@ -184,6 +185,7 @@ class Scores(RecordFile):
         files: sha256 of the files that were written with it, by name.
         warnings: what may make the numbers worthless, and what of the data was left out, in words.
         tuning: what was chosen on validation before the run.
+        probe: what embeddings are worth on a labelled set, where one was named.
         cautions: what is to be known before the verdict is believed, a sentence each.
     """
 
@@ -203,3 +205,4 @@ class Scores(RecordFile):
     files: dict[str, str] = Field({})
     cautions: tuple[str, ...] = ()
     tuning: Tuning | None = None
+    probe: ProbeRecord | None = None

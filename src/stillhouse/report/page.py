@@ -14,6 +14,7 @@ from stillhouse.report.figures import early_epochs_hidden, validation_figure
 from stillhouse.report.frame import render_page, write_page
 from stillhouse.report.gains import gain_labels, gains_figure
 from stillhouse.report.likeness import PANELS, few, heads_by_class, heads_figure, likeness_panels
+from stillhouse.report.probed import probe_rows
 from stillhouse.report.projector import DIAGNOSTICS, projector_panels, spectrum_figure
 from stillhouse.report.record import RunRecord, read_run
 from stillhouse.report.rows import costs_table, seed_rows, settled, table_rows
@@ -69,6 +70,7 @@ def render(record: RunRecord) -> str:
         examples=examples(record),
         calibrated=calibrated(record),
         costs=costs_table(record.costs, record.metric) if record.costs else None,
+        probe=probe_rows(record.scores.probe if record.scores else None),
         transfer=record.transfer,
         gallery=gallery_rows(record.transfer),
         similarity=similarity(record.transfer),

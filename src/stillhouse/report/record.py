@@ -81,6 +81,12 @@ class RunRecord:
         return self.scores.verdict if self.scores else None
 
     @property
+    def untrained_control(self) -> bool:
+        """Whether the control is the student as it starts: there was nothing to train one with."""
+        control = self.role("control")
+        return control is not None and all(run.given for run in control.runs)
+
+    @property
     def control_rises(self) -> bool:
         """Whether most controls were still learning when they were stopped."""
         control = self.role("control")

@@ -115,7 +115,10 @@ def _answer(record: RunRecord, cost: float | None) -> str:
         return "Not finished: this cannot be answered yet."
     metric, pricier = record.metric, cost is not None and cost > 1
     gain = metric.difference(verdict.gain)
-    if cost is None:
+    alone = "the same model " + ("untrained" if record.untrained_control else "trained alone")
+    if record.untrained_control:
+        price = f"Yes: {gain} over the same model untrained."
+    elif cost is None:
         price = f"Yes: {gain}; what the training cost is not told."
     elif pricier:
         price = f"Yes, where {gain} are worth {times(cost)} the training time."
@@ -123,11 +126,10 @@ def _answer(record: RunRecord, cost: float | None) -> str:
         price = f"Yes: {gain}, in no more training time."
     answers = {
         "helps": price,
-        "hurts": f"No: the same model trained alone is {metric.better}"
-        + (", and cheaper." if pricier else "."),
-        "no difference shown": f"Not shown: the same model trained alone may be {metric.as_good}"
+        "hurts": f"No: {alone} is {metric.better}" + (", and cheaper." if pricier else "."),
+        "no difference shown": f"Not shown: {alone} may be {metric.as_good}"
         + (", and is cheaper." if pricier else "."),
-        EQUIVALENT: f"No difference that matters: the same model trained alone is {metric.as_good}"
+        EQUIVALENT: f"No difference that matters: {alone} is {metric.as_good}"
         + (", and cheaper." if pricier else "."),
         TOO_FEW: "Too few seeds to tell: another run could turn the result round. "
         "Three seeds or more give a verdict.",

@@ -49,7 +49,7 @@ def train_group(job: Job, teacher: TrainedTeacher | None, seeds: tuple[int, ...]
             source = serve(job, module, seeds)
     runs = []
     for seed in seeds:
-        if job.recipe.control:
+        if job.recipe.control and job.task.labelled:
             runs.append(train(control_training(job, seed)))
         student = student_training(job, seed, module)
         if likeness is not None and transfer is None:  # whose students see no real image

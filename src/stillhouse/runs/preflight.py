@@ -113,11 +113,7 @@ def _check_scored_images(job: Job, objective: Objective, trained: Sequence[int])
     Raises:
         DataError: they cannot be made, or nothing of the stage takes them.
     """
-    held_out = {"validation": job.data.validation}
-    held_out |= {"test": job.data.test} if job.tested else {}
-    for name, table in held_out.items():
-        if table is None:
-            continue
+    for name, table in job.data.held_out(tested=job.tested).items():
         batch = replace(table, workers=0).sample(1)
         shown = list(batch[IMAGE].shape[1:])
         if shown == list(trained[1:]):

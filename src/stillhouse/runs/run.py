@@ -31,11 +31,14 @@ from stillhouse.runs.job.label_settings import adjusted_task, labels_told
 from stillhouse.runs.job.method import chosen_method, chosen_task
 from stillhouse.runs.job.networks import Network
 from stillhouse.runs.job.peers import make_peers
+from stillhouse.runs.job.probe import make_probe
+from stillhouse.runs.job.targets import judged_by_teacher
 from stillhouse.runs.job.teacher import make_teacher
 from stillhouse.runs.job.watcher import Heard, SilentWatcher, Watcher
 from stillhouse.runs.judging.costs import write_costs
 from stillhouse.runs.judging.examples import write_disagreements
 from stillhouse.runs.judging.finished import checksums, decisive, finished, kept_student
+from stillhouse.runs.judging.probing import probed, trained_with_labels
 from stillhouse.runs.judging.products import write_products
 from stillhouse.runs.judging.scores import answers_of, describe_run
 from stillhouse.runs.judging.scoring import (
@@ -44,6 +47,7 @@ from stillhouse.runs.judging.scoring import (
     score_at_start,
     score_student,
     score_teacher,
+    score_untrained,
     student_of,
 )
 from stillhouse.runs.preflight import check, networks_told
@@ -150,6 +154,7 @@ def prepare(
     teacher = None
     if recipe.teacher is not None:
         teacher = make_teacher(recipe.teacher, data, given.teacher, allow_imports=allow_imports)
+    data = judged_by_teacher(data, teacher)
     student = make_student(
         recipe.student, data, teacher, given.student, allow_imports=allow_imports
     )
@@ -165,7 +170,10 @@ def prepare(
         heard,
         make_peers(recipe.peers or (), given.peers, student, data, allow_imports=allow_imports),
         tested=tested,
+        probe=make_probe(recipe, data, given.student, allow_imports=allow_imports),
     )
+    for note in job.probe.notes if job.probe else ():
+        heard.warn(note)
     check(job)
     check_tuning(job)
     return replace(job, watcher=watcher, warned=tuple(heard.warned))
@@ -178,6 +186,10 @@ def _check_counts(recipe: Recipe, data: JobData) -> None:
         raise RecipeError("data.test", [f"{said}; give a share such as 0.2, or how many"])
     if recipe.patience is not None and data.validation is None:
         raise RecipeError("patience", [NO_VALIDATION])
+    for name, table in (("validation", data.splits.validation), ("test", data.splits.test)):
+        problem = data.task.rows_problem(len(table)) if len(table) else None
+        if problem:
+            raise RecipeError(f"data.{name}", [problem])
     rows = len(data.splits.train)
     if recipe.batch > rows and "batch" in recipe.model_fields_set:
         said = f"{recipe.batch:,} images in a step, and there are {rows:,} to train on"
@@ -233,8 +245,10 @@ def run(job: Job, *, held_out: HeldOutScores | None = None) -> Outcome:
         job = replace(job, compiled=settle_compile(stand_in(job)))
         asked, (job, tuning) = job, tuned(job, teachers)
         groups = [train_group(job, teachers.trained(seeds[0]), seeds) for seeds in job.groups]
+        supervised = trained_with_labels(job)
         job.watcher.say("reading the test set, once")
         scored = _judge(job, teachers, groups, held_out or HeldOutScores())
+        probe = probed(job, scored, supervised)
         spent = sum(
             one.run.seconds for one in scored if platform.main and one.run and one.run.reused
         )
@@ -242,7 +256,8 @@ def run(job: Job, *, held_out: HeldOutScores | None = None) -> Outcome:
         served = all_together([group.source.record for group in groups if group.source])
         scores = describe_run(job, scored, sets, served, time.perf_counter() - began + spent,
                               heard.warned)  # fmt: skip
-        scores = scores.model_copy(update={"tuning": tuning, "decisive": decisive(asked)})
+        known = {"tuning": tuning, "decisive": decisive(asked), "probe": probe}
+        scores = scores.model_copy(update=known)
         at_start = _at_start(groups[0])
         written = platform.by_main(lambda: _write(job, groups[0], scored, scores, at_start))
         student = _student(scored).module(LAST)
@@ -255,6 +270,8 @@ def _judge(
     """All models of the run by the test set: teachers first, then controls and students."""
     scored = [score_teacher(job, trained, held_out) for trained in teachers.all()]
     for group in groups:
+        if job.recipe.control and not job.task.labelled:
+            scored += [score_untrained(group.job, run.training.settings.seed) for run in group.runs]
         module = None if group.teacher is None else group.teacher.module
         scored += [score_student(run, module, group.likeness, held_out) for run in group.runs]
     return scored

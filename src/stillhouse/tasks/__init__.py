@@ -5,6 +5,7 @@ from collections.abc import Callable
 from stillhouse.errors import RecipeError, nearest
 from stillhouse.tasks.adjusted import AdjustedClassification
 from stillhouse.tasks.classification import CLASSIFICATION, Classification, classification
+from stillhouse.tasks.embedding import Embedding, embedding
 from stillhouse.tasks.task import Accumulator, Task
 from stillhouse.tasks.verification import Verification, verification
 
@@ -14,12 +15,13 @@ __all__ = [
     "Accumulator",
     "AdjustedClassification",
     "Classification",
+    "Embedding",
     "Task",
     "Verification",
     "find_task",
 ]
 
-TASKS: tuple[Callable[..., Task], ...] = (classification, verification)
+TASKS: tuple[Callable[..., Task], ...] = (classification, verification, embedding)
 """Functions of settings, by name the choices of a recipe's ``task``."""
 
 

@@ -38,7 +38,12 @@ class Task(ABC):
     metric: Metric
 
     needs: Sequence[str] = ("label",)
-    """What a batch must hold beside what networks read."""
+    """What a batch must hold beside what networks read; without 'label' no labels are read, and
+    those of held-out rows are the teacher's embeddings."""
+
+    headless: bool = False
+    """Whether what is asked of a network is its embedding alone: one that learns has no classifier,
+    and of one that is given it does not matter for what its classifier is."""
 
     open_set: bool = False
     """Whether it is measured on classes (people) that training has none of: then validation and
@@ -52,6 +57,11 @@ class Task(ABC):
 
     whole: Sequence[str] = ()
     """Names of what `of_table` measures; where there are none, no answers are gathered for it."""
+
+    @property
+    def labelled(self) -> bool:
+        """Whether it reads labels of the data."""
+        return "label" in self.needs
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -120,6 +130,10 @@ class Task(ABC):
         """Why an output of this width does not fit data of so many classes; None when it does."""
         wanted = self.outputs(classes)
         return None if width == wanted else f"it is {width} wide, the task asks for {wanted}"
+
+    def rows_problem(self, rows: int) -> str | None:
+        """Why a table of so many rows is too small to be measured on; None when it is not."""
+        return None
 
     def guessing(self, classes: int) -> float | None:
         """What the headline metric is for a network that guesses; None where nobody knows."""

@@ -55,6 +55,28 @@ def put_head(
     setattr(module.get_submodule(parent), name, made)
 
 
+def cut_head(module: nn.Module, section: ModelSection, *, who: str) -> None:
+    """Take the classifier off a network, which then gives its embedding and says so (``embeds``).
+
+    Raises:
+        ModelError: there is no Linear to take off.
+    """
+    path = section.head_path or find_head(module, who=who)
+    if path == NO_HEAD:
+        return
+    old = dict(module.named_modules()).get(path)
+    parent, _, name = path.rpartition(".")
+    if not isinstance(old, nn.Linear) or not name:
+        what = "is one Linear" if not name else f"ends in a {type(old).__name__}"
+        raise ModelError(
+            f"{who}: the task asks for its embedding, what its last Linear reads, and it {what}; "
+            "give one whose last layer is a Linear, name that (head_path: PATH), or one that "
+            "returns its embedding (head_path: none)"
+        )
+    setattr(module.get_submodule(parent), name, nn.Identity())
+    module.embeds = True  # type: ignore[assignment]
+
+
 def with_cosines(
     module: nn.Module, image: Tensor, make: Callable[[int], CosineHead], *, who: str
 ) -> nn.Module:

@@ -32,11 +32,16 @@ READ_TWICE = 16
 
 
 def open_splits(
-    section: DataSection, source: Any | None = None, *, open_set: bool = False
+    section: DataSection,
+    source: Any | None = None,
+    *,
+    open_set: bool = False,
+    labelled: bool = True,
 ) -> Splits:
     """Load the data of a recipe (or of the Python object given instead), resized if asked.
 
-    ``open_set``: whether the task is measured on classes that training has none of.
+    ``open_set``: whether the task is measured on classes that training has none of. ``labelled``:
+    whether it reads labels.
     """
     splits = load(
         section.source if source is None else source,
@@ -51,6 +56,7 @@ def open_splits(
         pairs=section.pairs,
         folds=section.folds,
         min_per_class=section.min_per_class,
+        labelled=labelled,
     )
     size = section.load_size or section.size
     if size is None:
@@ -71,7 +77,8 @@ class JobData:
     """The data of a run, served for a seed.
 
     ``augment`` is what training images go through; its mean and std are those of the training
-    table, so validation and test never touch them.
+    table, so validation and test never touch them. ``targets`` gives the labels of rows that are
+    scored, where the data have none: a float tensor [rows, ...] of the rows of these batches.
     """
 
     splits: Splits
@@ -82,6 +89,7 @@ class JobData:
     transform: Callable[[Any], Tensor] | None = None
     eval_transform: Callable[[Any], Tensor] | None = None
     task: Task = CLASSIFICATION
+    targets: Callable[[Batches], Tensor] | None = None
 
     def train(self, seed: int, views: int | None = None) -> Batches:
         """Training batches in the order of this seed; ``views`` None: a new one each epoch."""
@@ -147,22 +155,24 @@ class JobData:
     def validation(self) -> Batches | None:
         """Scored after each epoch; None when the recipe carves no validation split."""
         table = self.splits.validation
-        return self._compared(table, "validation") if len(table) else None
+        return self._scored(table, "validation") if len(table) else None
 
     @property
     def test(self) -> Batches:
         """Scored once, at the end."""
-        return self._compared(self.splits.test, "test")
+        return self._scored(self.splits.test, "test")
 
     @property
     def unseen(self) -> Batches | None:
         """Rows of the classes that were held out of the other tables; None without any."""
         table = self.splits.unseen
-        return None if table is None else self._compared(table, "unseen")
+        return None if table is None else self._scored(table, "unseen")
 
-    def _compared(self, table: Any, name: str) -> Batches:
-        """A table with the pairs of its rows that are compared, where its data name them."""
-        return replace(self._plain(table), pairs=self.splits.pairs.get(name))
+    def held_out(self, *, tested: bool = True) -> dict[str, Batches]:
+        """Images of validation and test, to be shown and not scored."""
+        tables = {"validation": self.splits.validation}
+        tables |= {"test": self.splits.test} if tested else {}
+        return {name: self._plain(table) for name, table in tables.items() if len(table)}
 
     def of_teacher(self, section: TeacherDataSection | None) -> "JobData":
         """What a teacher is trained on, where that is not what its students are.
@@ -189,7 +199,22 @@ class JobData:
         table = self.splits.train
         if len(table) > rows:
             table = table.take(torch.linspace(0, len(table) - 1, rows).round().long())
+        return self._scored(table)
+
+    def plain(self, table: Table) -> Batches:
+        """Rows as evaluation sees them."""
         return self._plain(table)
+
+    def _scored(self, table: Table, name: str = "") -> Batches:
+        """Rows as evaluation sees them, with what they are scored by.
+
+        That is their labels, or the targets where they have none; and the pairs of them that are
+        compared, where the data name such pairs.
+        """
+        plain = replace(self._plain(table), pairs=self.splits.pairs.get(name))
+        if self.targets is None:
+            return plain
+        return replace(plain, table=replace(table, labels=self.targets(plain)))
 
     def _plain(self, table: Any) -> Batches:
         augment = self.augment.unmixed
@@ -259,8 +284,11 @@ def open_data(
             ["give transform and eval_transform together (the same function twice if it draws "
              "nothing at random)"],
         )  # fmt: skip
+    if not task.labelled and section.label is not None:
+        said = f"the task '{task.name}' reads no labels; leave it out"
+        raise RecipeError("data.label", [said])
     if splits is None:
-        splits = open_splits(section, source, open_set=task.open_set)
+        splits = open_splits(section, source, open_set=task.open_set, labelled=task.labelled)
     problem = task.label_problem(splits.train.labels)
     if problem:
         raise DataError(problem)

@@ -4,7 +4,7 @@ Nothing here changes while a run goes on. What a run learns of itself (trained t
 sets, scores) is in what it hands from step to step.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from stillhouse.engine.facts import facts_of
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Settings
 from stillhouse.methods import Method, plain
+from stillhouse.methods.unlabelled import check_fits
 from stillhouse.models import weights_fingerprint
 from stillhouse.recipes.choices import OwnChoice
 from stillhouse.recipes.schema import Recipe
@@ -29,6 +30,7 @@ from stillhouse.runs.job.inputs import input_of, make_input, reading
 from stillhouse.runs.job.method import chosen_optimizer, chosen_schedule
 from stillhouse.runs.job.networks import Network
 from stillhouse.runs.job.peers import Peers
+from stillhouse.runs.job.probe import Probe
 from stillhouse.runs.job.teacher import Teacher
 from stillhouse.runs.job.watcher import SilentWatcher, Watcher
 from stillhouse.tasks import Task
@@ -59,6 +61,7 @@ class Job:
         peers: the networks that learn beside the student.
         compiled: what ``compile: auto`` means for student and control.
         warned: what was warned of before anything was trained, such as files that are left out.
+        probe: a labelled set on which embeddings are probed in the end.
         tested: whether it ends on the test set; a search, which chooses, never looks at it.
     """
 
@@ -74,6 +77,7 @@ class Job:
     compiled: bool = False
     warned: tuple[str, ...] = ()
     tested: bool = True
+    probe: Probe | None = None
 
     @property
     def task(self) -> Task:
@@ -127,6 +131,12 @@ class Job:
         stage = averaged(stage, self.recipe.ema).with_task(self.task)
         return reading(stage, "student", self.student_input)
 
+    def scored_stage(self, student: nn.Module) -> Stage:
+        """A student that learns nothing (any more), to be scored."""
+        stage = replace(plain(student), name="student alone", updates=(), only_scored=True)
+        stage = stage.headed("student", self.student.section.head_path).with_task(self.task)
+        return reading(stage, "student", self.student_input)
+
     def student_stage(self, start: Start, teacher: nn.Module | None) -> Stage:
         """The method's stage on a student as it starts, with the teacher's classifier if it is to.
 
@@ -155,6 +165,8 @@ class Job:
         stage = self.student.slowed(stage, "student", student)
         stage = reading(stage, "student", self.student_input)
         stage = stage.completed(facts_of(self.data.train(start.seed)))
+        if self.task.headless:
+            check_fits(stage, self.method.name, self.task)
         return averaged(stage, self.recipe.ema).with_task(self.task)
 
     def balanced_stage(self, start: Start, teacher: nn.Module | None) -> Stage:

@@ -30,7 +30,7 @@ from stillhouse.recipes.weights import PRETRAINED
 from stillhouse.records.code import module_identity
 from stillhouse.records.own_code import IMPORT, call_own, imported
 from stillhouse.runs.job.class_order import class_order, own_width, put_in_order
-from stillhouse.runs.job.classifiers import put_head, with_cosines
+from stillhouse.runs.job.classifiers import cut_head, put_head, with_cosines
 from stillhouse.runs.job.data import JobData
 from stillhouse.runs.job.inputs import input_of, role_of
 from stillhouse.runs.job.start import Origin, built_name, origin_of, read_file
@@ -58,6 +58,7 @@ class Network:
         allow_imports: whether ``python:package.module:function`` may be imported.
         order: of the data's classes among its outputs, where it has another one.
         who: what the user calls it, in messages.
+        embeds: what is asked of it is its embedding, see `Task.headless`.
         head: of (width, classes): the classifier that its task wants in place of a Linear where it
             learns; None of a task that wants none.
     """
@@ -71,6 +72,7 @@ class Network:
     order: tuple[int, ...] | None = None
     who: str = "network"
     head: Callable[[int, int], nn.Module | None] | None = None
+    embeds: bool = False
 
     def make(self, seed: int) -> nn.Module:
         """A fresh network, initialised under this seed, with its weights if it has some.
@@ -86,6 +88,8 @@ class Network:
                 module.set_submodule(dropped, nn.Identity())
             if self.centred:
                 module = with_cosines(module, self._image(1), self._cosines, who=self.who)
+        if self.embeds and not isinstance(self.section, TeacherSection):
+            cut_head(module, self.section, who=self.who)
         if self.order is not None:
             self._put_in_order(module, self.order)
         if isinstance(module, torch.jit.ScriptModule) and isinstance(self.section, TeacherSection):
@@ -120,7 +124,13 @@ class Network:
 
     def _read(self, module: nn.Module, dropped: str | None = None) -> LoadedWeights | None:
         def read() -> LoadedWeights | None:
-            return read_file(module, self.section, dropped, allow_imports=self.allow_imports)
+            return read_file(
+                module,
+                self.section,
+                dropped,
+                any_head=self.embeds,
+                allow_imports=self.allow_imports,
+            )
 
         try:
             return read()
@@ -205,7 +215,8 @@ class Network:
             return self.section.comes_trained
         if isinstance(self.source, nn.Module):
             return True
-        if self.centred or self.section.head_path == NO_HEAD:  # whatever its classifier is for
+        of_any = self.embeds or self.centred or self.section.head_path == NO_HEAD
+        if of_any:  # whatever its classifier is for
             return self.source is None and self.section.model.endswith(f":{PRETRAINED}")
         return self.source is None and comes_trained(self.section.model, self.classes)
 
@@ -370,6 +381,7 @@ def make_network(
             allow_imports,
             who=who,
             head=data.task.head,
+            embeds=data.task.headless,
         )
     order = tuple(class_order(names, data.splits.classes, role="teacher"))
     outputs = own_width(names)

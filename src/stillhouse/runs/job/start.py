@@ -119,11 +119,13 @@ def read_file(
     section: ModelSection,
     dropped: str | None = None,
     *,
+    any_head: bool = False,
     allow_imports: bool = False,
 ) -> LoadedWeights | None:
     """Copy the weights of a section's file into its network; nothing where it has none.
 
-    Of a start, the classifier stays as it is where the file has none for these classes.
+    Of a start, and where nobody asks for its classifier (``any_head``), that stays as it is where
+    the file has none for these classes.
 
     Args:
         module: of the section.
@@ -140,18 +142,20 @@ def read_file(
         if dropped is not None:
             return replace(_read(file, module, section, dropped), new_head=None)
         if section.weights_head == "new":
-            return _read(file, module, section, _head(module, section))
+            read = _read(file, module, section, _head(module, section))
+            return replace(read, new_head=None) if any_head else read
         try:
             return _read(file, module, section)
         except WeightsMisfit as misfit:
-            if section.start is None:
+            if section.start is None and not any_head:
                 raise WeightsMisfit(_but_its_head(file, module, section, misfit)) from misfit
             try:
                 head = _head(module, section)
             except ModelError:  # where it is, nobody knows but the user
                 said = f"{misfit}; name its classifier, too (head_path: PATH)"
                 raise WeightsError(said) from None
-            return _read(file, module, section, head)
+            read = _read(file, module, section, head)
+            return replace(read, new_head=None) if any_head else read
     except WeightsError as error:
         role = type(section).__name__.removesuffix("Section").lower()
         raise WeightsError(f"{role}: {error}") from error

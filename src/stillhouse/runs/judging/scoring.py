@@ -6,6 +6,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from stillhouse.data.batches import Batches
 from stillhouse.engine.objective import Objective
 from stillhouse.engine.stage import Stage
 from stillhouse.errors import RunError
@@ -158,16 +159,39 @@ def score_student(
         {**_validation_beside(run, shares), **rows},
         test.answers(run),
         test.regime(run),
-        on_unseen(job, run.training.role, job.control_stage(run.module(LAST))),
+        on_unseen(job, run.training.role, job.scored_stage(run.module(LAST))),
     )
 
 
 def score_at_start(job: Job, seed: int) -> float:
     """The test metric of a student as it was made out of its teacher, before it learnt anything."""
     student = job.student.make(seed)
-    stage, own = job.control_stage(student), {"student": student.state_dict()}
-    (found,) = scores_on(stage, job.settings(seed), job.data, job.data.test, [own])
-    return found.metric["student"]
+    return _at_start(job, student, seed, job.data.test).metric["student"]
+
+
+def score_untrained(job: Job, seed: int) -> ScoredModel:
+    """The control where there are no labels to train one with: the student as it starts."""
+    student = job.student.make(seed)
+    found = _at_start(job, student, seed, job.data.test)
+    rows = job.data.validation
+    known = None if rows is None else _at_start(job, student, seed, rows).metric["student"]
+    both = dict.fromkeys((LAST, BEST), found.metric["student"])
+    return ScoredModel(
+        "control",
+        seed,
+        student,
+        None,
+        {"student": both},
+        dict.fromkeys((LAST, BEST), known),
+        notes={"training": "none: the student as it starts"},
+        answers=found.answers,
+    )
+
+
+def _at_start(job: Job, student: nn.Module, seed: int, table: Batches) -> ScoresOn:
+    stage, own = job.scored_stage(student), {"student": student.state_dict()}
+    (found,) = scores_on(stage, job.settings(seed), job.data, table, [own])
+    return found
 
 
 def _validation_beside(run: StageRun, shares: Shares) -> Shares:

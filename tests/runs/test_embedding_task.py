@@ -1,0 +1,169 @@
+"""A run without labels, from a folder of images to its table; and what is refused before it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+import stillhouse as sh
+from stillhouse.errors import StillhouseError
+from stillhouse.models import build_model
+from stillhouse.models.outputs import named_outputs
+from stillhouse.records.answers import read_answers
+from stillhouse.records.metric import NOTHING
+from stillhouse.records.tensors import load_state
+from stillhouse.report.probed import probe_rows
+from stillhouse.representations.neighbours import neighbour_overlap, neighbour_votes
+from stillhouse.runs.run import Outcome
+
+KD = {"name": "embedding_kd", "kd_weight": 0}
+SMALL = {
+    "task": {"name": "embedding", "neighbours": 2},
+    "epochs": 2,
+    "batch": 8,
+    "precision": "fp32",
+    "optimizer": {"name": "adamw", "lr": 3e-3},
+}
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pile of images, the same in class folders, and a teacher of four other classes."""
+    root = tmp_path_factory.mktemp("unlabelled")
+    of = np.random.default_rng(0)
+    for number in range(60):
+        kind = number % 2
+        pixels = of.integers(0, 90, (8, 8, 3)) + 150 * kind
+        image = Image.fromarray(pixels.astype(np.uint8))
+        for path in (
+            root / "pile" / f"{number}.png",
+            root / "kinds" / "ab"[kind] / f"{number}.png",
+        ):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            image.save(path)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        teacher = build_model("convnet-6-12", classes=4)
+    save_file(teacher.state_dict(), root / "teacher.safetensors")
+    return root
+
+
+def distilled(places: Path, name: str, **changed: object) -> Outcome:
+    settings = {
+        "data": str(places / "pile"),
+        "student": "convnet-4-8",
+        "teacher": {"model": "convnet-6-12", "weights": str(places / "teacher.safetensors")},
+        "method": KD,
+        "seeds": 2,
+        **SMALL,
+        **changed,
+    }
+    return sh.distill(out=places / name, shared=places / f"{name}-shared", **settings)
+
+
+def embedding(network: nn.Module, images: Tensor) -> Tensor:
+    network.eval()
+    with torch.no_grad():
+        given: Tensor = named_outputs(network(images))["logits"]
+    return given
+
+
+def test_a_run_without_labels_is_judged_by_the_teacher_and_probed_with_labels(
+    places: Path,
+) -> None:
+    outcome = distilled(places, "run", probe={"source": str(places / "kinds"), "validation": 0.2})
+    scores = outcome.scores
+    roles = {model["role"]: model for model in scores["models"]}
+    assert list(roles) == ["teacher", "control", "student"]
+    assert roles["teacher"]["runs"][0]["test"]["last"] == 1.0, "it agrees with itself"
+    assert all(run["given"] for run in roles["control"]["runs"]), "nothing to train it with"
+    assert scores["data"]["classes"] == 0
+    assert scores["verdict"]["gain"] is not None
+    assert "whose names are not read" not in " ".join(outcome.warnings), "a flat folder"
+
+    # The answers are embeddings, and their label is what the teacher says.
+    answers = read_answers(outcome.directory)
+    theirs = answers.label
+    assert theirs is not None
+    mine = answers.of["student", 0]["embedding"]
+    shown = roles["student"]["runs"][0]["test"]["last"]
+    assert shown == pytest.approx(neighbour_overlap(mine, theirs, k=2).mean().item())
+    assert torch.equal(answers.of["teacher", 0]["embedding"], theirs)
+
+    # The product gives its embedding; it has no classifier.
+    student = outcome.student
+    assert not [name for name in student.state_dict() if name.startswith("fc")]
+    assert embedding(student, torch.zeros(2, 3, 8, 8)).shape == (2, 8)
+
+    probe = scores["probe"]
+    assert (probe["classes"], probe["train"], probe["test"]) == (2, 38, 12)
+    by_role = [one["role"] for one in probe["scores"]]
+    assert by_role == ["teacher", "control", "control", "student",
+                       "student", "supervised", "supervised"]  # fmt: skip
+    assert all(0 <= one["neighbours"] <= 1 and 0 <= one["linear"] <= 1 for one in probe["scores"])
+    assert ["own" in one for one in probe["scores"]] == [False] * 5 + [True] * 2
+    assert probe["scores"][0]["linear"] > 0.9, "dark and light images are told apart"
+    assert any("probe: " in line and "test images are among" in line for line in outcome.warnings)
+    page = outcome.report.read_text()
+    assert "Probed with labels" in page
+    assert "untrained" in page
+    assert "same budget and no teacher" not in page
+
+    again = distilled(places, "run", probe={"source": str(places / "kinds"), "validation": 0.2})
+    assert again.scores == scores, "found finished"
+
+
+def test_a_cached_teacher_and_a_live_one_give_the_same_student(places: Path) -> None:
+    states = []
+    for use in ("never", "always"):
+        outcome = distilled(places, f"cache-{use}", seeds=[0], control=False, cache=use)
+        states.append(load_state(outcome.directory / "student.safetensors"))
+        assert outcome.scores["verdict"]["word"] == "no control"
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"method": "kd"}, "neither labels nor classes. What fits is fitnet"),
+        ({"method": "embedding_kd"}, "write it with kd_weight: 0"),
+        ({"method": "simkd"}, "What fits is"),
+        ({"method": "label_smoothing", "teacher": None}, "what is right is what the teacher says"),
+        ({"teacher": "resnet8"}, "would have to learn from labels"),
+        ({"data_options": {"label": "label"}}, "reads no labels"),
+        ({"task": "embedding"}, "21 or more"),
+        ({"task": "classification", "data": "kinds", "probe": "digits"}, "leave it out"),
+        ({"probe": "digits"}, r"images of the probe are \[1, 8, 8\]"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_is_trained(
+    places: Path, changed: dict[str, object], said: str
+) -> None:
+    if changed.get("data") == "kinds":
+        changed = {**changed, "data": str(places / "kinds")}
+    with pytest.raises(StillhouseError, match=said):
+        distilled(places, "refused", **changed)
+    assert not (places / "refused").exists()
+
+
+def test_rows_of_the_probe_are_means_over_seeds() -> None:
+    from stillhouse.records.probe import ProbeRecord
+
+    one = {"role": "student", "neighbours": 0.5, "linear": 0.25, "strength": 1.0, "converged": True}
+    scores = [{**one, "seed": seed, "neighbours": 0.5 + 0.1 * seed} for seed in range(3)]
+    record = ProbeRecord.model_validate(
+        {"data": "d", "train": 5, "test": 5, "classes": 2, "neighbours": 20, "temperature": 0.07,
+         "scores": scores}
+    )  # fmt: skip
+    (row,) = probe_rows(record)
+    assert (row.neighbours, row.linear, row.own) == ("60.00 ± 24.84", "25.00 ± 0.00", NOTHING)
+    assert probe_rows(None) == ()
+
+
+def test_votes_and_labels_agree_on_what_a_probe_says() -> None:
+    x, y = torch.eye(4), torch.arange(4)
+    assert neighbour_votes(x, x, y, k=1).argmax(1).tolist() == y.tolist()
