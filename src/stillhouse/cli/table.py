@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from stillhouse.records.metric import Metric
+from stillhouse.records.figures import TableFigures
+from stillhouse.records.metric import MINUS, Metric
 from stillhouse.records.probe import ProbeRecord
 from stillhouse.records.run import REPORT
 from stillhouse.report.probed import probe_rows
-from stillhouse.report.unseen import unseen_lines
+from stillhouse.report.table_figures import Cell, figure_rows
 from stillhouse.report.wording import interval
 from stillhouse.verdict.spread import spread
 
@@ -83,6 +84,32 @@ def probe_table(probe: ProbeRecord) -> Table:
     return table
 
 
+def print_figures(console: Console, found: TableFigures) -> None:
+    """What the task measures of a table: a line per metric, with intervals for other people."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    roles = [network.role for network in found.networks]
+    for title in ("", *roles, *(["student against control"] if found.gains else [])):
+        table.add_column(title, no_wrap=not title)
+    for row in figure_rows(found):
+        cells = [*row.cells, *([row.gain] if row.gain is not None else [])]
+        said = (f"{one.value} {_bracketed(one)}".replace(MINUS, "-").rstrip() for one in cells)
+        table.add_row(row.name, *said)
+    console.print("")
+    console.print(f"{found.title}: {found.about}", markup=False, soft_wrap=True)
+    console.print(table)
+    console.print(
+        f"In brackets: for other {found.over}, with these networks (95 %, bootstrap over "
+        f"{found.count:,} {found.over}). {' '.join(found.notes)}".rstrip(),
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _bracketed(cell: Cell) -> str:
+    """The first interval; that for other seeds is in the report and in scores.json."""
+    return f"({cell.small[0].rpartition(': ')[2]})" if cell.small else ""
+
+
 def print_outcome(console: Console, outcome: "Outcome") -> None:
     """Table, verdict, where the files are."""
     print_scores(console, outcome.scores, outcome.directory)
@@ -91,21 +118,20 @@ def print_outcome(console: Console, outcome: "Outcome") -> None:
 def print_scores(console: Console, scores: Mapping[str, Any], directory: Path) -> None:
     """The same of the content of scores.json."""
     if not console.is_terminal:
-        console.width = max(console.width, 130)  # a log has no edge to fold at
+        width = 150 if scores.get("figures") else 130
+        console.width = max(console.width, width)  # a log has no edge to fold at
     probe = scores.get("probe")
     verdict = scores["verdict"]  # sentences fold in the terminal itself, paths must not
     console.print("")
     console.print(score_table(scores))
+    for found in scores.get("figures", ()):
+        print_figures(console, TableFigures.model_validate(found))
     console.print("")
     console.print(
         verdict["sentence"], style=STYLES.get(verdict["word"], "bold"), markup=False, soft_wrap=True
     )
     if verdict.get("covers"):
         console.print(verdict["covers"], markup=False, soft_wrap=True)
-    models = ((model["role"], [r.get("unseen", {}) for r in model["runs"]])
-              for model in scores["models"])  # fmt: skip
-    for role, figures in unseen_lines(models):
-        console.print(f"{role} on unseen classes: {figures}", markup=False, soft_wrap=True)
     if probe is not None:
         console.print("")
         console.print(probe_table(ProbeRecord.model_validate(probe)))

@@ -76,6 +76,50 @@ class Metric(Record):
         """
         return f"{self.signed(value, minus=minus)} {self.difference_unit}".rstrip()
 
+    def change(self, gain: float | None, *, minus: str = MINUS) -> str:
+        """A gain in its unit: with its sign, and in words where less is better.
+
+        >>> error = Metric(name="error", unit="%", scale=100.0, higher_is_better=False)
+        >>> ACCURACY.change(0.0123), error.change(0.0123), error.change(-0.0123)
+        ('+1.23 points', '1.23 points lower', '1.23 points higher')
+        """
+        if self.higher_is_better or gain is None:
+            return self.difference(gain, minus=minus)
+        far = self.difference(abs(gain)).lstrip("+")
+        rounded = round(self.scale * gain, 2)
+        return f"{far} {'lower' if rounded > 0 else 'higher'}" if rounded else f"{far} apart"
+
+    def span(self, low: float | None, high: float | None, *, minus: str = MINUS) -> str:
+        """The ends of an interval of a gain, as `change` says it, without the unit.
+
+        >>> error = Metric(name="error", unit="%", scale=100.0, higher_is_better=False)
+        >>> ACCURACY.span(0.01, 0.02), error.span(0.01, 0.02), error.span(-0.01, 0.02)
+        ('+1.00 to +2.00', '1.00 to 2.00 lower', '1.00 higher to 2.00 lower')
+        """
+        ends = [self.signed(end, minus=minus) for end in (low, high)]
+        if self.higher_is_better or low is None or high is None:
+            return " to ".join(ends)
+        first, last = (end.lstrip(f"+{minus}") for end in ends)
+        below, above = (round(self.scale * end, 2) for end in (low, high))
+        if below >= 0:
+            return f"{first} to {last} lower"
+        return f"{first} higher to {last} lower" if above > 0 else f"{last} to {first} higher"
+
+    def over(self, gain: float | None, than: str = "the control", *, minus: str = MINUS) -> str:
+        """How much better a test value is than that of another network, in words.
+
+        >>> error = Metric(name="error", unit="%", scale=100.0, higher_is_better=False)
+        >>> ACCURACY.over(0.0123)
+        '+1.23 points of test accuracy over the control'
+        >>> error.over(0.0123)
+        "test error 1.23 points lower than the control's"
+        """
+        said = self.change(gain, minus=minus)
+        if self.higher_is_better:
+            return f"{said} of test {self.name} over {than}"
+        joined = "from" if said.endswith("apart") else "than"
+        return f"test {self.name} {said} {joined} {than}'s"
+
     def gain(self, mine: float, theirs: float) -> float:
         """How much better mine is: positive means better, whichever way the metric goes.
 

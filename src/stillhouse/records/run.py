@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from stillhouse.records.figures import TableFigures
 from stillhouse.records.files import Reading
 from stillhouse.records.metric import TaskRecord
 from stillhouse.records.probe import ProbeRecord
@@ -55,7 +56,6 @@ class TrainedRun(SeedScores):
         rise: what it gained in the last fifth of its epochs, where it still rose.
         last_part: what it gained there, risen or not; None where nothing tells.
         temperature: that mends its probabilities, fitted on validation.
-        unseen: verification of the classes that were held out, as shares (EER, AUC, TAR at FAR).
     """
 
     epochs: int
@@ -69,7 +69,6 @@ class TrainedRun(SeedScores):
     last_part: float | None = None
     temperature: float | None = None
     of_epochs: int | None = None
-    unseen: dict[str, float | None] = Field({})
 
 
 class ModelRecord(Record):
@@ -187,6 +186,7 @@ class Scores(RecordFile):
         tuning: what was chosen on validation before the run.
         probe: what embeddings are worth on a labelled set, where one was named.
         cautions: what is to be known before the verdict is believed, a sentence each.
+        figures: what the task measures of whole tables beside the headline.
     """
 
     task: TaskRecord
@@ -206,3 +206,4 @@ class Scores(RecordFile):
     cautions: tuple[str, ...] = ()
     tuning: Tuning | None = None
     probe: ProbeRecord | None = None
+    figures: tuple[TableFigures, ...] = ()

@@ -42,7 +42,7 @@ def gains_figure(record: RunRecord) -> Any | None:
         Scatter(
             x=[metric.scale * gain for _, gain in found],
             y=list(range(rows)),
-            text=[label(f"{name}: {metric.difference(gain)}") for name, gain in found],
+            text=[label(f"{name}: {metric.change(gain)}") for name, gain in found],
             mode="markers",
             marker={"size": 9, "color": COLOURS["control"]},
             hovertemplate="%{text}<extra></extra>",
@@ -59,10 +59,10 @@ def gains_figure(record: RunRecord) -> Any | None:
 def _add_mean(figure: Any, verdict: Verdict, row: int, metric: Metric) -> None:
     from plotly.graph_objects import Scatter
 
-    gain, said = verdict.gain or 0.0, f"mean: {metric.difference(verdict.gain)}"
+    gain, said = verdict.gain or 0.0, f"mean: {metric.change(verdict.gain)}"
     bars = {}
     if verdict.low is not None and verdict.high is not None:
-        said += f" ({metric.signed(verdict.low)} to {metric.signed(verdict.high)})"
+        said += f" ({metric.span(verdict.low, verdict.high)})"
         bars = {
             "error_x": {
                 "type": "data",

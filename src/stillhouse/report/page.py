@@ -18,6 +18,7 @@ from stillhouse.report.probed import probe_rows
 from stillhouse.report.projector import DIAGNOSTICS, projector_panels, spectrum_figure
 from stillhouse.report.record import RunRecord, read_run
 from stillhouse.report.rows import costs_table, seed_rows, settled, table_rows
+from stillhouse.report.table_figures import figures_sections, without_classes
 from stillhouse.report.terms import share_figure, share_parts, spans_decades, term_figure
 from stillhouse.report.theme import TINTS
 from stillhouse.report.transfer_figures import transfer_figures
@@ -65,6 +66,8 @@ def render(record: RunRecord) -> str:
         terms=_terms(record),
         settled=settled(record),
         shares=[(term, TINTS.index(colour)) for term, (_, colour) in share_parts(record).items()],
+        measured=figures_sections(record),
+        without_classes=without_classes(record),
         by_class=by_class(record),
         agreement=agreement(record),
         examples=examples(record),
@@ -114,6 +117,7 @@ def _figures(record: RunRecord) -> Mapping[str, Any]:
     for position, term in enumerate(_terms(record)):
         drawn[f"term-{position}"] = term_figure(record, term)
     drawn["share"] = share_figure(record)
+    drawn |= {each.name: each.figure for one in figures_sections(record) for each in one.plots}
     drawn |= transfer_figures(record.transfer)
     drawn["classes"] = classes_figure(by_class(record), record.metric)
     drawn["reliability"] = reliability_figure(calibrated(record))

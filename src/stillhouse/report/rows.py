@@ -7,7 +7,6 @@ from stillhouse.records.costs import Costs, NetworkCosts
 from stillhouse.records.metric import NOTHING, Metric
 from stillhouse.records.run import EpochScores, ModelRecord, TrainedRun
 from stillhouse.report.record import RunRecord
-from stillhouse.report.unseen import unseen_lines
 from stillhouse.report.wording import (
     compared,
     count,
@@ -194,9 +193,6 @@ def settled(record: RunRecord) -> tuple[tuple[str, str], ...]:
     runs = student.runs if student else ()
     told = [run.notes["check"] for run in (teacher.runs if teacher else ()) if "check" in run.notes]
     checked = tuple(("the teacher", said) for said in dict.fromkeys(told))
-    models = record.scores.models if record.scores else ()
-    unseen = unseen_lines((model.role, [run.unseen for run in model.runs]) for model in models)
-    checked += tuple((f"unseen classes, {role}", figures) for role, figures in unseen)
     found = {(what, said): None for run in runs for what, said in run.notes.items()}
     whats = [what for what, _ in found]
     seeds = {(what, run.notes.get(what)): run.seed for run in reversed(runs) for what in run.notes}

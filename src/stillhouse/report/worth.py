@@ -114,7 +114,7 @@ def _answer(record: RunRecord, cost: float | None) -> str:
     if verdict is None or not record.finished:
         return "Not finished: this cannot be answered yet."
     metric, pricier = record.metric, cost is not None and cost > 1
-    gain = metric.difference(verdict.gain)
+    gain = metric.change(verdict.gain)
     alone = "the same model " + ("untrained" if record.untrained_control else "trained alone")
     if record.untrained_control:
         price = f"Yes: {gain} over the same model untrained."

@@ -37,10 +37,11 @@ from stillhouse.runs.job.teacher import make_teacher
 from stillhouse.runs.job.watcher import Heard, SilentWatcher, Watcher
 from stillhouse.runs.judging.costs import write_costs
 from stillhouse.runs.judging.examples import write_disagreements
+from stillhouse.runs.judging.figures import answers_of
 from stillhouse.runs.judging.finished import checksums, decisive, finished, kept_student
 from stillhouse.runs.judging.probing import probed, trained_with_labels
 from stillhouse.runs.judging.products import write_products
-from stillhouse.runs.judging.scores import answers_of, describe_run
+from stillhouse.runs.judging.scores import describe_run
 from stillhouse.runs.judging.scoring import (
     HeldOutScores,
     ScoredModel,

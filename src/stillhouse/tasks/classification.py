@@ -8,6 +8,7 @@ from torch import Tensor
 from stillhouse.functional import cross_entropy
 from stillhouse.records.metric import ACCURACY
 from stillhouse.tasks.task import Task
+from stillhouse.tasks.verification import Verification
 
 
 class Classification(Task):
@@ -79,6 +80,15 @@ class Classification(Task):
     def guessing(self, classes: int) -> float | None:
         """One in so many."""
         return 1.0 / classes
+
+    def guessed(self, classes: int) -> str:
+        """Among so many classes."""
+        return f"guessing among {classes} classes"
+
+    @property
+    def of_unseen(self) -> Task:
+        """Images of classes that were held out are compared by their embeddings."""
+        return Verification(margin="none")
 
 
 CLASSIFICATION = Classification()

@@ -11,6 +11,8 @@ from typing import Any, Literal, Protocol
 
 from torch import Tensor, nn
 
+from stillhouse.records.answers import Answers
+from stillhouse.records.figures import TableFigures
 from stillhouse.records.metric import Metric, TaskRecord
 
 
@@ -102,6 +104,24 @@ class Task(ABC):
         """
         return {}
 
+    def figures(self, answers: Answers, pairs: Any, table: str, /) -> TableFigures | None:
+        """All that is measured of a table, of every network of a run, with intervals.
+
+        Args:
+            answers: of all rows of the table, by role and seed.
+            pairs: of its rows that are compared, where the data name them; else None.
+            table: 'test', or 'unseen' (classes that were held out).
+
+        Returns:
+            None where the headline says it all.
+        """
+        return None
+
+    @property
+    def of_unseen(self) -> "Task | None":
+        """By what networks are measured on classes that were held out; None: on none."""
+        return None
+
     def forms(self, image: Tensor, /) -> Sequence[Tensor]:
         """The forms of an image whose outputs are added up before they are scored; itself."""
         return [image]
@@ -138,3 +158,7 @@ class Task(ABC):
     def guessing(self, classes: int) -> float | None:
         """What the headline metric is for a network that guesses; None where nobody knows."""
         return None
+
+    def guessed(self, classes: int) -> str:
+        """How one says of a network that it guesses."""
+        return "guessing"

@@ -10,32 +10,18 @@ from stillhouse.errors import RecipeError
 from stillhouse.functional.margin_loss import MARGINS as EVERY_MARGIN
 from stillhouse.functional.margin_loss import Margin, margin_cross_entropy
 from stillhouse.models.cosine_head import CosineHead
+from stillhouse.records.answers import Answers
+from stillhouse.records.figures import TableFigures
 from stillhouse.records.metric import Metric
+from stillhouse.tasks.compared import EMBEDDING, table_figures
 from stillhouse.tasks.task import Task
-from stillhouse.verification.curve import Curve, area, curve, equal_error_rate
-from stillhouse.verification.folds import fold_accuracy
+from stillhouse.verification.figures import ACCURACY, AUC, EER, FARS, figures, tar_name
 from stillhouse.verification.pairs import Pairs, all_pairs, pair_cosines
-from stillhouse.verification.rates import smallest_far, tar_at_far
-
-FARS = (0.1, 0.01, 0.001, 0.0001)
-"""At which TAR is measured, where there are pairs enough to show such a rate."""
 
 MARGINS = {name: size for name, size in EVERY_MARGIN.items() if name != "adaface"}
 """The usual margins: insightface (radians) and pytorch-metric-learning (of the cosine)."""
 
 Headline = Literal["eer", "auc", "accuracy", "tar@0.1", "tar@0.01", "tar@0.001"]
-
-EER, AUC, ACCURACY = "EER", "AUC", "accuracy"
-
-
-def tar_name(far: float) -> str:
-    """What TAR at a FAR is called in tables.
-
-    >>> tar_name(0.001)
-    'TAR at FAR 0.001'
-    """
-    return f"TAR at FAR {far:g}"
-
 
 METRICS: Mapping[str, Metric] = {
     "eer": Metric(name=EER, unit="%", scale=100.0, higher_is_better=False),
@@ -138,8 +124,14 @@ class Verification(Task):
     def of_table(self, answers: Mapping[str, Tensor], pairs: Any, /) -> Mapping[str, float]:
         """EER, AUC, TAR at each FAR that the pairs can show, and accuracy where they have folds."""
         compared = pairs_of(answers["label"], pairs)
-        cosine = pair_cosines(answers["embedding"].numpy(), compared)
-        return figures(cosine, compared)
+        return figures(pair_cosines(answers["embedding"].numpy(), compared), compared)
+
+    def figures(self, answers: Answers, pairs: Any, table: str, /) -> TableFigures | None:
+        """EER, AUC, accuracy and TAR of all networks, with intervals over people, and plots."""
+        known = any(EMBEDDING in said for said in answers.of.values())
+        if answers.label is None or not known:
+            return None
+        return table_figures(answers, pairs, table, METRICS)
 
     def output_problem(self, output: Tensor) -> str | None:
         """Embeddings are [B, D], floats."""
@@ -155,27 +147,14 @@ class Verification(Task):
         """Half of the pairs; of TAR, the FAR itself."""
         return {tar_name(far): far for far in FARS}.get(self.metric.name, 0.5)
 
+    def guessed(self, classes: int) -> str:
+        """A pair is of one person or not."""
+        return "guessing whether two images are of one person"
+
 
 def pairs_of(label: Tensor, pairs: Pairs | None) -> Pairs:
     """The pairs that are compared: those of the list, else each row with each other one."""
     return all_pairs(label.numpy()) if pairs is None else pairs
-
-
-def figures(cosine: Any, pairs: Pairs) -> dict[str, float]:
-    """What is measured of compared pairs, by the names of tables.
-
-    >>> pairs = Pairs(*np.array([[0, 0], [1, 2]]), np.array([True, False]))
-    >>> figures([0.9, 0.1], pairs)
-    {'EER': 0.0, 'AUC': 1.0}
-    """
-    found: Curve = curve(cosine, pairs.same)
-    known = {EER: float(equal_error_rate(found)), AUC: float(area(found))}
-    if pairs.fold is not None and len(np.unique(pairs.fold)) > 1:
-        known[ACCURACY] = fold_accuracy(cosine, pairs.same, pairs.fold).mean
-    least = smallest_far(found)
-    return known | {
-        tar_name(far): tar_at_far(found, far).tar for far in FARS if far >= least * (1 - 1e-9)
-    }
 
 
 def verification(

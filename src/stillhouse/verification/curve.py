@@ -5,13 +5,14 @@ there are, so that pairs of equal score fall together. Weights (how often a pair
 resample) may have more axes in front; each value then has those axes.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from stillhouse.errors import DataError
-from stillhouse.verification.pairs import Floats
+from stillhouse.verification.pairs import Floats, Whole
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,55 @@ def curve(score: npt.ArrayLike, same: npt.ArrayLike, weight: npt.ArrayLike | Non
     >>> found.threshold.tolist(), found.tar.tolist(), found.far.tolist()
     ([inf, 0.9, 0.4, 0.1], [0.0, 0.5, 1.0, 1.0], [0.0, 0.0, 0.5, 1.0])
     """
+    return ranked(score, same).curve(weight)
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Pairs from the highest score down, of which curves are counted again and again.
+
+    Args:
+        order: the pairs by falling score; [N].
+        genuine: whether each of them, in that order, is of one person; [N].
+        last: the last pair of each score, in that order; [G - 1].
+        threshold: see `Curve`.
+    """
+
+    order: npt.NDArray[np.intp]
+    genuine: npt.NDArray[np.bool_]
+    last: npt.NDArray[np.intp]
+    threshold: Floats
+
+    def curve(self, weight: npt.ArrayLike | None = None) -> Curve:
+        """Count what is accepted, with weights as of `curve`."""
+        if weight is None:
+            count = np.ones(len(self.order))
+        else:
+            count = np.asarray(weight, np.float64).take(self.order, axis=-1)
+        kinds = (self.genuine, ~self.genuine)
+        return Curve(self.threshold, *(self._accepted(count * kind) for kind in kinds))
+
+    def _accepted(self, count: Floats) -> Floats:
+        """How many at each threshold, from none on."""
+        found: Floats = np.zeros((*count.shape[:-1], len(self.last) + 1))
+        if len(self.last) == len(self.order):
+            count.cumsum(-1, out=found[..., 1:])
+        else:
+            found[..., 1:] = count.cumsum(-1)[..., self.last]
+        return found
+
+
+def ranked(score: npt.ArrayLike, same: npt.ArrayLike) -> Ranked:
+    """Sort the pairs once; arguments and errors as of `curve`.
+
+    >>> ranked([0.1, 0.9, 0.4], [False, True, False]).order.tolist()
+    [1, 2, 0]
+    """
     scores, is_same = checked(score, same)
     order = np.argsort(-scores, kind="stable")
-    falling, genuine = scores[order], is_same[order]
+    falling = scores[order]
     last = np.flatnonzero(np.append(np.diff(falling) != 0, True))  # of pairs of equal score
-    count = np.ones(len(scores)) if weight is None else np.asarray(weight, np.float64)[..., order]
-    counted = [_from_none((count * kind).cumsum(-1)[..., last]) for kind in (genuine, ~genuine)]
-    return Curve(np.append(np.inf, falling[last]), *counted)
+    return Ranked(order, is_same[order], last, np.append(np.inf, falling[last]))
 
 
 def area(of: Curve) -> Floats:
@@ -71,9 +114,11 @@ def area(of: Curve) -> Floats:
     >>> float(area(curve([0.9, 0.4, 0.4, 0.1], [True, True, False, False])))
     0.875
     """
-    tar, far = of.tar, of.far
-    inside: Floats = (np.diff(far, axis=-1) * (tar[..., 1:] + tar[..., :-1]) / 2).sum(-1)
-    return inside
+    genuine, total = of.genuine, of.genuine[..., -1] * of.impostor[..., -1]
+    heights = genuine[..., 1:] + genuine[..., :-1]
+    inside = np.einsum("...g,...g->...", np.diff(of.impostor, axis=-1), heights) / 2
+    found: Floats = np.divide(inside, total, out=np.full(inside.shape, np.nan), where=total > 0)
+    return found
 
 
 def equal_error_rate(of: Curve) -> Floats:
@@ -85,12 +130,52 @@ def equal_error_rate(of: Curve) -> Floats:
     >>> float(equal_error_rate(curve([0.9, 0.4, 0.4, 0.1], [True, True, False, False])))
     0.25
     """
-    gap = of.far - (1 - of.tar)  # from -1 to 1, never falling
-    after = np.maximum((gap >= 0).argmax(-1), 1)[..., None]
-    low, high = (np.take_along_axis(gap, at, -1) for at in (after - 1, after))
-    ends = [np.take_along_axis(of.far, at, -1) for at in (after - 1, after)]
-    crossing: Floats = (ends[0] - low / (high - low) * (ends[1] - ends[0]))[..., 0]
+
+    def gap(at: Whole) -> Floats:  # from -1 to 1, never falling
+        return rate(of.impostor, at) - (1 - rate(of.genuine, at))
+
+    after = np.maximum(first_where(of.genuine, lambda at: gap(at) >= 0), 1)
+    low, high = gap(after - 1), gap(after)
+    ends = [rate(of.impostor, at) for at in (after - 1, after)]
+    crossing: Floats = ends[0] - low / (high - low) * (ends[1] - ends[0])
     return crossing
+
+
+def first_where(rows: Floats, reached: Callable[[Whole], npt.NDArray[np.bool_]]) -> Whole:
+    """The first place of each row at which something is reached, halved; the last where it is not.
+
+    Args:
+        rows: [..., G].
+        reached: whether it is, at one place of each row; once true, always true.
+
+    Returns:
+        [...].
+
+    >>> rows = np.array([[0.0, 1, 2, 5], [0, 0, 1, 1]])
+    >>> first_where(rows, lambda at: np.take_along_axis(rows, at[..., None], -1)[..., 0] > 1)
+    array([2, 3])
+    """
+    low = np.zeros(rows.shape[:-1], dtype=np.int64)
+    high = np.full_like(low, rows.shape[-1] - 1)
+    while (low < high).any():
+        middle = (low + high) // 2
+        there = reached(middle)
+        low, high = (
+            np.where(there, low, np.minimum(middle + 1, high)),
+            np.where(there, middle, high),
+        )
+    return high
+
+
+def rate(count: Floats, at: Whole) -> Floats:
+    """Of counts from none to all, the share at one place of each row; nan where there are none.
+
+    >>> rate(np.array([[0.0, 1, 4]]), np.array([1]))
+    array([0.25])
+    """
+    part, total = np.take_along_axis(count, at[..., None], -1)[..., 0], count[..., -1]
+    found: Floats = np.divide(part, total, out=np.full(total.shape, np.nan), where=total > 0)
+    return found
 
 
 def checked(score: npt.ArrayLike, same: npt.ArrayLike) -> tuple[Floats, npt.NDArray[np.bool_]]:
@@ -121,10 +206,6 @@ there are 1 and 0
             f"{int(genuine.sum())} and {int((~genuine).sum())}"
         )
     return scores, genuine
-
-
-def _from_none(count: Floats) -> Floats:
-    return np.concatenate([np.zeros((*count.shape[:-1], 1)), count], axis=-1)
 
 
 def _share(count: Floats) -> Floats:

@@ -110,10 +110,11 @@ def _by_fold(
     cells = len(names), len(GRID) + 1
     cell = number * cells[1] + first
     every = np.ones(len(scores)) if weight is None else weight
-    accepted = _summed(np.where(is_same, every, -every), cell, cells).cumsum(-1)[..., :-1]
-    refused = _summed(np.where(is_same, 0.0, every), cell, cells).sum(-1, keepdims=True)
-    total = _summed(every, cell, cells).sum(-1)
-    right = accepted + refused  # same pairs that are accepted and other pairs that are not
+    refused = _summed(np.where(is_same, 0.0, every), number, (len(names), 1))
+    total = _summed(every, number, (len(names), 1))[..., 0]
+    right = _summed(np.where(is_same, every, -every), cell, cells)
+    right[..., :1] += refused  # same pairs that are accepted and other pairs that are not
+    right = right.cumsum(-1)[..., :-1]
     best = (right.sum(-2, keepdims=True) - right).argmax(-1)
     own = np.take_along_axis(right, best[..., None], -1)[..., 0]
     return np.divide(own, total, out=np.full(own.shape, np.nan), where=total > 0), best

@@ -10,11 +10,12 @@ from stillhouse.errors import DataError
 from stillhouse.verification.pairs import Floats
 
 RESAMPLES = 2000
-CHUNK = 2**22
-"""Weights at once: 32 MB, of which a measure makes a few copies."""
+CHUNK = 2**19
+"""Weights at once: 4 MB, of which a measure makes a few copies that stay near the processor."""
 
 Measure = Callable[[Floats], Floats]
-"""What is measured, of pairs that count so often: [R, N] -> [R]; nan where it is not defined."""
+"""What is measured, of pairs that count so often: [R, N] -> [R] (or [R, ...], several values at
+once); nan where it is not defined."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,38 @@ class Interval:
     error: float
     resamples: int
     people: int
+
+
+@dataclass(frozen=True)
+class Resamples:
+    """What was measured, and what it is of each resample.
+
+    Args:
+        value: on the people that there are; [...].
+        drawn: [R, ...]; nan where a resample has no value.
+        people: how many there are.
+    """
+
+    value: Floats
+    drawn: Floats
+    people: int
+
+    def of(self, change: Callable[[Floats], Floats]) -> "Resamples":
+        """Something that is computed of the values, such as the difference of two of them.
+
+        >>> found = resampled(lambda w: w[:, :2], [0, 1], [0, 1], resamples=3)
+        >>> found.of(lambda v: v[..., 0] - v[..., 1]).value.tolist()
+        0.0
+        """
+        return Resamples(change(self.value), change(self.drawn), self.people)
+
+    def interval(self, confidence: float = 0.95) -> Interval:
+        """The percentile interval of one value.
+
+        Raises:
+            DataError: fewer than two resamples have it.
+        """
+        return _interval(float(self.value), self.drawn, self.people, confidence)
 
 
 def over_people(
@@ -79,8 +112,7 @@ def over_people(
     >>> round(found.value, 3), round(found.low, 3), found.high, found.people
     (0.889, 0.889, 1.0, 3)
     """
-    (values,), (drawn,), people = _drawn([measure], first, second, resamples, seed)
-    return _interval(values, drawn, people, confidence)
+    return resampled(measure, first, second, resamples=resamples, seed=seed).interval(confidence)
 
 
 def gain_over_people(
@@ -108,18 +140,35 @@ def gain_over_people(
     >>> gain.value, round(gain.low, 6), round(gain.high, 6)
     (0.5, 0.5, 0.5)
     """
-    values, drawn, people = _drawn([mine, theirs], first, second, resamples, seed)
-    return _interval(values[0] - values[1], drawn[0] - drawn[1], people, confidence)
+
+    def gain(weight: Floats) -> Floats:
+        return mine(weight) - theirs(weight)
+
+    return resampled(gain, first, second, resamples=resamples, seed=seed).interval(confidence)
 
 
-def _drawn(
-    measures: list[Measure],
+def resampled(
+    measure: Measure,
     first: npt.ArrayLike,
     second: npt.ArrayLike,
-    resamples: int,
-    seed: int,
-) -> tuple[list[float], list[Floats], int]:
-    """Each measure on the pairs themselves and on all resamples; how many people there are."""
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Resamples:
+    """The measure on the pairs themselves and on all resamples of people, see `over_people`.
+
+    Several values at once (of networks, of metrics) have the same people in each resample.
+
+    Args:
+        measure, first, second, resamples, seed: see `over_people`.
+
+    Raises:
+        DataError: fewer than two people.
+
+    >>> found = resampled(lambda w: w[:, :2], [0, 1], [0, 1], resamples=3)
+    >>> found.value.tolist(), found.drawn.shape, found.people
+    ([1.0, 1.0], (3, 2), 2)
+    """
     sides = np.stack([np.asarray(first), np.asarray(second)])
     names, number = np.unique(sides, return_inverse=True)
     one, other = number.reshape(sides.shape)
@@ -127,15 +176,15 @@ def _drawn(
     if people < 2:
         raise DataError(f"people are resampled, and there are {people}; give two or more")
     once = np.ones((1, sides.shape[1]))
-    values = [float(measure(once)[0]) for measure in measures]
+    value = measure(once)[0]
     draw, found = np.random.default_rng(seed), []
     step = max(1, CHUNK // sides.shape[1])
     for start in range(0, resamples, step):
         count = min(step, resamples - start)
         often = draw.multinomial(people, np.full(people, 1 / people), count).astype(np.float64)
         weight = np.where(one == other, often[:, one], often[:, one] * often[:, other])
-        found.append([measure(weight) for measure in measures])
-    return values, [np.concatenate(parts) for parts in zip(*found, strict=True)], people
+        found.append(measure(weight))
+    return Resamples(value, np.concatenate(found), people)
 
 
 def _interval(value: float, drawn: Floats, people: int, confidence: float) -> Interval:

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from stillhouse.errors import DataError
-from stillhouse.verification.curve import Curve
+from stillhouse.verification.curve import Curve, first_where, rate
 from stillhouse.verification.pairs import Floats, Whole
 
 ROUNDING = 1e-9
@@ -72,9 +73,7 @@ def tars_at_far(of: Curve, far: float) -> Floats:
     >>> tars_at_far(found, 0.5).tolist()
     [0.5, 0.75, nan]
     """
-    at = _place(of, far)[..., None]
-    found: Floats = np.take_along_axis(of.tar, at, -1)[..., 0]
-    return np.where(of.impostor[..., -1] > 0, found, np.nan)
+    return np.where(of.impostor[..., -1] > 0, rate(of.genuine, _place(of, far)), np.nan)
 
 
 def smallest_far(of: Curve) -> float:
@@ -89,6 +88,10 @@ def smallest_far(of: Curve) -> float:
 
 def _place(of: Curve, far: float) -> Whole:
     """The last point of the curve that accepts at most ``floor(far N)`` different pairs."""
-    allowed = np.floor(far * of.impostor[..., -1:] + ROUNDING)
-    last: Whole = (of.impostor <= allowed).sum(-1) - 1
-    return last
+    allowed = np.floor(far * of.impostor[..., -1] + ROUNDING)
+
+    def beyond(at: Whole) -> npt.NDArray[np.bool_]:
+        return np.take_along_axis(of.impostor, at[..., None], -1)[..., 0] > allowed
+
+    first = first_where(of.impostor, beyond)
+    return first - beyond(first)

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
 import stillhouse as sh
+from stillhouse.cli.table import print_scores
 
 CLASSES = 6
 
@@ -26,13 +28,13 @@ def flat(classes: int) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(16, 6), nn.Tanh(), nn.Linear(6, classes))
 
 
-def distilled(samples, out: Path, student, **more):
+def distilled(samples, out: Path, student, method: str = "kd", **more):
     return sh.distill(
         data=samples,
         data_options={"validation": 0, "test": 8, "workers": 0, **more},
         student=student,
         teacher=flat,
-        method="kd",
+        method=method,
         seeds=1,
         epochs=1,
         batch=8,
@@ -42,10 +44,12 @@ def distilled(samples, out: Path, student, **more):
 
 
 def test_each_network_is_measured_on_classes_that_it_never_saw(samples, tmp_path: Path):
-    outcome = distilled(samples, tmp_path / "run", flat, unseen=["1", "4"])
-    models = {each["role"]: each["runs"][0].get("unseen") for each in outcome.scores["models"]}
-    assert set(models) == {"teacher", "control", "student"}
-    assert all(found.keys() == {"EER", "AUC", "TAR at FAR 0.1"} for found in models.values())
+    outcome = distilled(samples, tmp_path / "run", flat, "th_kd", unseen=["1", "4"])
+    (found,) = outcome.scores["figures"]
+    assert (found["table"], found["over"], found["count"]) == ("unseen", "classes", 2)
+    told = {each["role"]: each["figures"] for each in found["networks"]}
+    assert set(told) == {"teacher", "control", "student"}
+    assert all(each.keys() == {"EER", "AUC", "TAR at FAR 0.1"} for each in told.values())
     held = [(image, label) for image, label in samples if label in (1, 4)]
     with torch.no_grad():
         embedding = outcome.student[:3](torch.stack([image for image, _ in held]))
@@ -53,10 +57,19 @@ def test_each_network_is_measured_on_classes_that_it_never_saw(samples, tmp_path
     pairs = list(combinations(range(len(held)), 2))
     same = [held[one][1] == held[other][1] for one, other in pairs]
     cosine = [float(unit[one] @ unit[other]) for one, other in pairs]
-    assert models["student"]["AUC"] == pytest.approx(roc_auc_score(same, cosine), abs=1e-6)
+    auc = told["student"]["AUC"]["value"]
+    assert auc == pytest.approx(roc_auc_score(same, cosine), abs=1e-6)
+    assert found["gains"]["AUC"]["value"] == pytest.approx(auc - told["control"]["AUC"]["value"])
+    alone = "Students are compared by their own embedding alone, not by teacher head, mixture."
+    assert found["notes"][-1] == alone
     page = (tmp_path / "run" / "report.html").read_text()
-    assert "unseen classes, student" in page
+    assert "<h2>Verification of unseen classes</h2>" in page
+    assert "<h2>Class by class</h2>" in page, "accuracy stays the headline"
+    assert 'data-figure="unseen-figures-0"' in page
     assert any("2 of 6 classes" in each for each in outcome.warnings)
+    console = Console(record=True, width=200)
+    print_scores(console, outcome.scores, outcome.directory)
+    assert "EER, % (less is better)" in console.export_text()
 
 
 def test_a_network_without_an_embedding_is_said_and_nothing_is_measured_where_it_is_off(
@@ -66,10 +79,9 @@ def test_a_network_without_an_embedding_is_said_and_nothing_is_measured_where_it
         return nn.Sequential(nn.Conv2d(1, classes, 4), nn.Flatten())
 
     outcome = distilled(samples, tmp_path / "none", whole, unseen=2)
-    models = {each["role"]: each["runs"][0].get("unseen") for each in outcome.scores["models"]}
-    assert models["teacher"]
-    assert not models["student"]
+    (found,) = outcome.scores["figures"]
+    assert [each["role"] for each in found["networks"]] == ["teacher"]
     said = [each for each in outcome.warnings if "unseen classes are not measured" in each]
     assert [each.split(":")[0] for each in said] == ["control", "student"]
     off = distilled(samples, tmp_path / "off", flat)
-    assert not any(run.get("unseen") for each in off.scores["models"] for run in each["runs"])
+    assert "figures" not in off.scores

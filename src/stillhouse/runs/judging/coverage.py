@@ -3,12 +3,20 @@
 import torch
 
 from stillhouse.records.answers import Answers
+from stillhouse.records.figures import TableFigures
 from stillhouse.records.metric import Metric
 from stillhouse.records.verdict import Verdict, WithRows
 from stillhouse.verdict.rows import mcnemar, two_way
 
 
-def covered(verdict: Verdict, answers: Answers, metric: Metric, *, teachers: int) -> Verdict:
+def covered(
+    verdict: Verdict,
+    answers: Answers,
+    metric: Metric,
+    *,
+    teachers: int,
+    figures: TableFigures | None = None,
+) -> Verdict:
     """The verdict with what its interval covers, and with the rows of the test set beside it.
 
     Args:
@@ -16,6 +24,7 @@ def covered(verdict: Verdict, answers: Answers, metric: Metric, *, teachers: int
         answers: of each test row.
         metric: that is compared. One that is no mean over rows has no rows to resample.
         teachers: how many the students had; 0 where there was none.
+        figures: of the test set, whose gains have intervals over what it shows (people).
     """
     if verdict.gain is None:
         return verdict
@@ -23,7 +32,7 @@ def covered(verdict: Verdict, answers: Answers, metric: Metric, *, teachers: int
     rows = f"these {found.rows:,} test rows" if found else "these test rows"
     taught = {0: "", 1: ", with one teacher"}.get(teachers, f", with {teachers} teachers")
     if found is None:
-        covers = f"The interval covers other seeds, on {rows}{taught}."
+        covers = _over_what_is_shown(verdict, metric, rows + taught, figures)
     elif found.low is None or found.high is None:
         covers = (
             f"McNemar's exact test on {rows}{taught}: {found.gained:,} that only the student gets "
@@ -33,14 +42,31 @@ def covered(verdict: Verdict, answers: Answers, metric: Metric, *, teachers: int
             else f"One seed, on {rows}{taught}: nothing says what another seed would give."
         )
     else:
-        low, high = (metric.signed(end, minus="-") for end in (found.low, found.high))
+        ends = metric.span(found.low, found.high, minus="-")
         errors = [metric.scale * (each or 0.0) for each in (found.over_seeds, found.over_rows)]
         covers = (
             f"The interval covers other seeds, on {rows}{taught}. For other seeds and other rows "
-            f"it is {low} to {high} (standard error {errors[0]:.2f} by seeds, {errors[1]:.2f} by "
+            f"it is {ends} (standard error {errors[0]:.2f} by seeds, {errors[1]:.2f} by "
             "rows; both resampled together)."
         )
     return verdict.model_copy(update={"covers": covers, "with_rows": found})
+
+
+def _over_what_is_shown(
+    verdict: Verdict, metric: Metric, rows: str, figures: TableFigures | None
+) -> str:
+    """What other seeds and, apart from that, other people would give."""
+    seeds = f"The interval covers other seeds, on {rows}."
+    if verdict.low is None:
+        seeds = f"One seed, on {rows}: nothing says what another seed would give."
+    gain = None if figures is None else figures.gain(metric)
+    if figures is None or gain is None or gain.low is None:
+        return seeds
+    ends = metric.span(gain.low, gain.high, minus="-")
+    return (
+        f"{seeds} For other {figures.over}, with these networks, it is {ends} (bootstrap over "
+        f"{figures.count:,} {figures.over}, the same for both)."
+    )
 
 
 def with_rows(answers: Answers, metric: Metric) -> WithRows | None:

@@ -7,7 +7,7 @@ from math import isfinite
 from stillhouse.errors import RunError
 from stillhouse.models import describe
 from stillhouse.recipes.networks import ModelSection, TeacherSection, titled
-from stillhouse.records.answers import LABEL, Answers
+from stillhouse.records.figures import TableFigures
 from stillhouse.records.files import finite
 from stillhouse.records.run import (
     DataRecord,
@@ -24,6 +24,7 @@ from stillhouse.records.verdict import Verdict
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.judging.coverage import covered
 from stillhouse.runs.judging.early_ends import cut_short, early_ends
+from stillhouse.runs.judging.figures import answers_of, figures_of
 from stillhouse.runs.judging.integers import integer_bytes
 from stillhouse.runs.judging.regime import cautions, last_part, rise, validation_of
 from stillhouse.runs.judging.scoring import ScoredModel
@@ -36,8 +37,10 @@ def first_label(scored: ScoredModel) -> str:
     return next(iter(scored.test))
 
 
-def verdict_of(job: Job, scored: Sequence[ScoredModel]) -> Verdict:
-    """Paired over seeds, on the test metric of the last epoch."""
+def verdict_of(
+    job: Job, scored: Sequence[ScoredModel], figures: Sequence[TableFigures] = ()
+) -> Verdict:
+    """Paired over seeds, on the test metric of the last epoch; with what other rows would give."""
     last = {
         (one.role, one.seed): one.test[first_label(one)]["last"]
         for one in scored
@@ -58,7 +61,8 @@ def verdict_of(job: Job, scored: Sequence[ScoredModel]) -> Verdict:
         margin=None if margin is None else margin / metric.scale,
     )
     teachers = len([one for one in scored if one.role == "teacher"])
-    return covered(judged, answers_of(scored), metric, teachers=teachers)
+    tested = next((each for each in figures if each.table == "test"), None)
+    return covered(judged, answers_of(scored), metric, teachers=teachers, figures=tested)
 
 
 def _run(one: ScoredModel) -> TrainedRun:
@@ -85,7 +89,6 @@ def _run(one: ScoredModel) -> TrainedRun:
         if run is None
         else last_part(validation_of(run), run.training.job.task.metric),
         temperature=one.regime.temperature,
-        unseen=finite(one.unseen),
         of_epochs=None if run is None else cut_short(run),
     )
 
@@ -187,7 +190,7 @@ def describe_run(
         seconds: spent on all of it.
         warnings: what was warned of on the way.
     """
-    models = _models(job, scored)
+    models, figures = _models(job, scored), figures_of(job, scored)
     return Scores(
         task=job.task.record,
         title=job.recipe.title,
@@ -199,19 +202,8 @@ def describe_run(
         method=_method(job),
         models=models,
         teacher_served=served,
-        verdict=verdict_of(job, scored),
+        verdict=verdict_of(job, scored, figures),
         warnings=tuple(warnings),
         cautions=(*early_ends(models), *cautions(models, job.task.metric)),
-    )
-
-
-def answers_of(scored: Sequence[ScoredModel]) -> Answers:
-    """What all networks said of the test rows."""
-    labels = [one.answers[LABEL] for one in scored if LABEL in one.answers]
-    return Answers(
-        labels[0] if labels else None,
-        {
-            (one.role, one.seed): {n: v for n, v in one.answers.items() if n != LABEL}
-            for one in scored
-        },
+        figures=figures,
     )

@@ -1,6 +1,6 @@
 """Scores of the networks of a run: on the test set once, and what is known of validation."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from stillhouse.runs.job.job import Job
 from stillhouse.runs.judging.integers import Shares, scored_forms
 from stillhouse.runs.judging.likeness import Likeness, diagnostics_of
 from stillhouse.runs.judging.regime import Regime, regime_of
-from stillhouse.runs.judging.unseen import on_unseen
+from stillhouse.runs.judging.unseen import unseen_answers
 from stillhouse.runs.training.stage_run import BEST, LAST, ScoresOn, StageRun, scores_on
 from stillhouse.runs.training.teachers import TrainedTeacher, given_score
 
@@ -37,7 +37,7 @@ class ScoredModel:
         heads_validation: validation scores of inferences beside the first, where known.
         answers: of each test row with the weights of the last epoch, by name.
         regime: what else is seen of its training.
-        unseen: verification of the classes that were held out, by the weights of the last epoch.
+        unseen: as ``answers``, of each row of the classes that were held out.
     """
 
     role: str
@@ -52,7 +52,7 @@ class ScoredModel:
     heads_validation: Shares = field(default_factory=dict)
     answers: Mapping[str, Tensor] = field(default_factory=dict)
     regime: Regime = field(default_factory=Regime)
-    unseen: Mapping[str, float] = field(default_factory=dict)
+    unseen: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def student_of(scored: Iterable[ScoredModel]) -> ScoredModel:
@@ -69,6 +69,7 @@ class HeldOutScores:
     def __init__(self) -> None:
         self._known: dict[tuple[Path, str], ScoresOn] = {}
         self._regimes: dict[Path, Regime] = {}
+        self._unseen: dict[Path, Mapping[str, Tensor]] = {}
 
     def of(self, run: StageRun, stage: Stage | Objective) -> Shares:
         """The metric of a finished training, on its stage or on one of its product alone."""
@@ -95,6 +96,16 @@ class HeldOutScores:
             self._regimes[run.directory] = regime_of(run)
         return self._regimes[run.directory]
 
+    def unseen(self, run: StageRun, alone: Callable[[nn.Module], Stage]) -> Mapping[str, Tensor]:
+        """Of each row of the classes that were held out, by the product of a finished training.
+
+        ``alone`` is the stage of such a network by itself.
+        """
+        if run.directory not in self._unseen:
+            job, module = run.training.job, run.module(LAST)
+            self._unseen[run.directory] = unseen_answers(job, run.training.role, alone(module))
+        return self._unseen[run.directory]
+
 
 def score_teacher(job: Job, trained: TrainedTeacher, test: HeldOutScores) -> ScoredModel:
     """A teacher, or whom it comes from, with its scores."""
@@ -110,7 +121,7 @@ def score_teacher(job: Job, trained: TrainedTeacher, test: HeldOutScores) -> Sco
             notes=trained.check.kept,
             answers=test.answers(run),
             regime=test.regime(run),
-            unseen=on_unseen(job, role, trained.teacher.alone(run.module(LAST))),
+            unseen=test.unseen(run, trained.teacher.alone),
         )
     stage, own = trained.teacher.alone(module), {"student": module.state_dict()}
     settings = job.settings(job.recipe.seeds[0])
@@ -127,7 +138,7 @@ def score_teacher(job: Job, trained: TrainedTeacher, test: HeldOutScores) -> Sco
         validation,
         notes=trained.check.kept,
         answers=found.answers,
-        unseen=on_unseen(job, role, trained.teacher.alone(module)),
+        unseen=unseen_answers(job, role, stage),
     )
 
 
@@ -142,7 +153,7 @@ def score_student(
         likeness: what of the teacher it is compared with.
         test: where its scores are read.
     """
-    stage, job = run.training.stage, run.training.job
+    stage = run.training.stage
     diagnostics = diagnostics_of(run, likeness)
     shares = test.of(run, run.opens)
     forms, rows = scored_forms(run)
@@ -159,7 +170,7 @@ def score_student(
         {**_validation_beside(run, shares), **rows},
         test.answers(run),
         test.regime(run),
-        on_unseen(job, run.training.role, job.scored_stage(run.module(LAST))),
+        test.unseen(run, run.training.job.scored_stage),
     )
 
 

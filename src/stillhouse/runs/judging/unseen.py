@@ -1,41 +1,38 @@
-"""What embeddings are worth on classes that were held out of everything: an open set."""
+"""What networks say of classes that were held out, by the task that such tables are of."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
-from stillhouse.engine.evaluate import evaluate
-from stillhouse.engine.seeding import seeded
+from torch import Tensor
+
 from stillhouse.engine.stage import Stage
-from stillhouse.engine.trainer import opened
-from stillhouse.errors import DataError, ModelError, WiringError
+from stillhouse.errors import ModelError, WiringError
 from stillhouse.runs.job.job import Job
-from stillhouse.tasks.verification import Verification
+from stillhouse.runs.training.stage_run import scores_on
 
-COMPARED = Verification(margin="none")
-"""No margin: nothing is trained here, and heads of a classifier give no cosines."""
+STUDENT = "student"
 
 
-def on_unseen(job: Job, role: str, stage: Stage) -> dict[str, float]:
-    """Verification of the held-out classes (`Splits.unseen`) by the embedding of a network.
+def unseen_answers(job: Job, role: str, stage: Stage) -> Mapping[str, Tensor]:
+    """Of each row of the classes that were held out (`Splits.unseen`).
 
     Args:
-        job: its data are measured, where classes were held out.
-        role: what messages call the network.
+        job: of the network.
+        role: what messages call it.
         stage: of the trained network alone, with the weights that are measured.
 
     Returns:
-        EER, AUC and TAR at each FAR that the pairs can show, as shares; empty where nothing was
-        held out, or the network has no embedding to compare, which is said.
+        Empty where nothing was held out, or the network has no embedding, which is said.
     """
-    table, seed = job.data.unseen, job.recipe.seeds[0]
-    if table is None:
+    table, judge = job.data.unseen, job.task.of_unseen
+    if table is None or judge is None:
         return {}
-    settings, train = job.settings(seed, compile=False), job.data.train(seed)
-    platform = job.data.platform
+    settings, data = job.settings(job.recipe.seeds[0], compile=False), replace(job.data, task=judge)
     try:
-        measured = replace(stage.with_task(COMPARED), updates=(), only_scored=True)
-        with seeded(seed, "fit"), opened(measured, train, settings, platform) as objective:
-            scores = evaluate(objective, table, platform)
-    except (DataError, ModelError, WiringError) as error:
+        alone = replace(stage.with_task(judge), updates=(), only_scored=True)
+        weights = {STUDENT: alone.role(STUDENT).module.state_dict()}
+        (found,) = scores_on(alone, settings, data, table, [weights])
+    except (ModelError, WiringError) as error:
         job.watcher.warn(f"{role}: the unseen classes are not measured by its embedding: {error}")
         return {}
-    return next(iter(scores.values()))
+    return found.answers

@@ -61,10 +61,10 @@ def judge(
     if found is None:
         raise ValueError("no value to compare")
     count = len(gains)
-    points = f"{metric.difference(found.mean, minus='-')} of test {metric.name} over the control"
+    points = metric.over(found.mean, minus="-")
     seeds = "one seed" if count == 1 else f"{count} paired seeds"
-    low, high = (metric.signed(end, minus="-") for end in (found.low, found.high))
-    interval = "" if found.low is None else f"95 % interval {low} to {high}, "
+    ends = metric.span(found.low, found.high, minus="-")
+    interval = "" if found.low is None else f"95 % interval {ends}, "
     head = f"{method} {found.word}" if found.word in (HELPS, HURTS) else f"{method}: {found.word}"
     if found.word == EQUIVALENT and margin is not None:
         head += f" of {metric.difference(margin).lstrip('+')}"

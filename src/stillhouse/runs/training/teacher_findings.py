@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from stillhouse.records.metric import Metric
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.training.teacher_forms import Form, best_order, permuted, probabilities
 
@@ -14,6 +15,8 @@ GAIN = 0.1
 """Of accuracy: what another form or order must promise to be told of."""
 CHANCE_FACTOR = 2.0
 """A teacher under so many times what guessing gives deserves a warning."""
+HARDLY = 0.2
+"""Of the way from guessing to perfect; where guessing gives much, that is less than the above."""
 
 
 @dataclass(frozen=True)
@@ -114,13 +117,28 @@ def unsteady_caution(first: Tensor, again: Tensor, alone: Tensor) -> str | None:
 
 def guessing_caution(job: Job, share: float) -> str | None:
     """What to say of a teacher that is hardly better than guessing."""
-    guessing = job.task.guessing(job.data.classes)
-    if guessing is None or share >= CHANCE_FACTOR * guessing:
+    task, classes = job.task, job.data.classes
+    guessing = task.guessing(classes)
+    if guessing is None or task.metric.gain(share, guessing) >= hardly_better(
+        guessing, task.metric
+    ):
         return None
+    may = "its class order, its normalisation" if task.measured == "logits" else "its normalisation"
     return (
-        f"the teacher is hardly better than guessing among {job.data.classes} classes: its "
-        "class order, its normalisation or its training may be wrong"
+        f"the teacher is hardly better than {task.guessed(classes)}: {may} or its training may be "
+        "wrong"
     )
+
+
+def hardly_better(guessing: float, metric: Metric) -> float:
+    """How much better than guessing a value is to be, of a metric between 0 and 1.
+
+    >>> from stillhouse.records.metric import ACCURACY, Metric
+    >>> hardly_better(0.1, ACCURACY), hardly_better(0.5, ACCURACY)
+    (0.1, 0.1)
+    """
+    room = 1.0 - guessing if metric.higher_is_better else guessing
+    return min((CHANCE_FACTOR - 1) * guessing, HARDLY * room)
 
 
 def score_line(job: Job, value: float, on: str = "") -> str:
