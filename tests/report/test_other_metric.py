@@ -59,14 +59,15 @@ def test_a_page_names_the_metric_it_has(lower: Path) -> None:
     assert "0.38 test perplexity" in text
     assert re.search(r"The student.{1,5}s test perplexity is 0\.38, the teacher.{1,5}s 0\.25", text)
     assert "Perplexity kept" not in text, "of what is better when it is less nothing is kept"
-    assert "Yes, it helps +0.12 95% interval" in text
+    assert "Yes, it helps 0.12 lower 95% interval 0." in text
 
 
 def test_a_lower_value_is_a_gain(lower: Path) -> None:
     record = read_run(lower)
     assert record.verdict.word == "helps"
     assert record.verdict.gain == pytest.approx(0.12033, abs=1e-4)
-    assert record.verdict.sentence.startswith("kd helps: +0.12 of test perplexity over the control")
+    said = "kd helps: test perplexity 0.12 lower than the control's (95 % interval 0."
+    assert record.verdict.sentence.startswith(said)
     assert worth(record).kept is None
     axis = gains_figure(record).layout.xaxis
     assert axis.title.text == f"perplexity, control {MINUS} student"
@@ -85,3 +86,7 @@ def test_a_study_ranks_the_lowest_first(tmp_path: Path) -> None:
     assert "accura" not in text
     assert "points" not in text
     assert "control minus student, on the test perplexity" in text
+    assert "Against its control," in text
+    rows = {row.name: row for row in study_rows(record) if row.kind == "arm"}
+    most = max((arm for arm in record.arms if arm.gain), key=lambda arm: arm.gain.mean)
+    assert rows[most.name].gain.mean == f"{most.gain.mean:.2f} lower"

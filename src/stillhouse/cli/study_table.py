@@ -19,10 +19,11 @@ def study_score_table(record: StudyRecord) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("arm", overflow="fold")
     table.add_column(f"test last {record.metric.unit}".strip(), no_wrap=True)
-    for title in ("over its control", "corrected") if record.controlled else ():
+    beside = f"{record.metric.beside} its control"
+    for title in (beside, "corrected") if record.controlled else ():
         table.add_column(title)
     if record.against:
-        table.add_column(f"over {escape(record.against)}")
+        table.add_column(f"{record.metric.beside} {escape(record.against)}")
         table.add_column("corrected")
     for name in diagnostic_names(record):
         table.add_column(name.replace("_", " "), justify="right")

@@ -86,8 +86,27 @@ class Metric(Record):
         if self.higher_is_better or gain is None:
             return self.difference(gain, minus=minus)
         far = self.difference(abs(gain)).lstrip("+")
+        return f"{far} {self._moved(gain)}"
+
+    def moved(self, gain: float | None, *, minus: str = MINUS) -> str:
+        """The same without the unit.
+
+        >>> error = Metric(name="error", unit="%", scale=100.0, higher_is_better=False)
+        >>> ACCURACY.moved(0.0123), error.moved(0.0123)
+        ('+1.23', '1.23 lower')
+        """
+        if self.higher_is_better or gain is None:
+            return self.signed(gain, minus=minus)
+        return f"{self.signed(abs(gain)).lstrip('+')} {self._moved(gain)}"
+
+    def _moved(self, gain: float) -> str:
         rounded = round(self.scale * gain, 2)
-        return f"{far} {'lower' if rounded > 0 else 'higher'}" if rounded else f"{far} apart"
+        return "apart" if rounded == 0 else "lower" if rounded > 0 else "higher"
+
+    @property
+    def beside(self) -> str:
+        """How a column of gains begins: over the control, or against it where less is better."""
+        return "over" if self.higher_is_better else "against"
 
     def span(self, low: float | None, high: float | None, *, minus: str = MINUS) -> str:
         """The ends of an interval of a gain, as `change` says it, without the unit.

@@ -134,7 +134,7 @@ def _over_arm(arms: Sequence[Arm], against: str, metric: Metric) -> str:
 def _named(judged: Sequence[tuple[str, Comparison]], word: str, metric: Metric) -> list[str]:
     found = [(name, gain) for name, gain in judged if gain.word == word]
     found.sort(key=lambda pair: -abs(pair[1].mean))
-    return [f"{_quoted(name)} ({metric.difference(gain.mean)})" for name, gain in found]
+    return [f"{_quoted(name)} ({metric.change(gain.mean)})" for name, gain in found]
 
 
 def _quoted(name: str) -> str:

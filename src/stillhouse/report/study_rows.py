@@ -133,7 +133,7 @@ def _with_rows(arm: Arm, metric: Metric) -> str:
     found = arm.with_rows
     if found is None or found.low is None or found.high is None:
         return ""
-    return f"{metric.signed(found.low)} to {metric.signed(found.high)}"
+    return metric.span(found.low, found.high)
 
 
 def _diagnostic(found: Spread | None) -> str:
@@ -162,8 +162,8 @@ def gain_words(gain: Comparison | None, metric: Metric) -> GainWords:
         return GainWords()
     known = gain.low is not None and gain.high is not None
     return GainWords(
-        mean=metric.signed(gain.mean),
-        range=f"{metric.signed(gain.low)} to {metric.signed(gain.high)}" if known else "",
+        mean=metric.moved(gain.mean),
+        range=metric.span(gain.low, gain.high) if known else "",
         word=gain.word,
         p=p_text(gain.p_holm),
     )

@@ -174,8 +174,8 @@ def arm_line(entry: Mapping[str, Any], metric: Metric) -> str:
         half = "" if found.half is None else f" ± {metric.shown(found.half)}"
         line += f" test {metric.shown(found.mean)}{half} {metric.unit}".rstrip()
     if gain is not None:
-        mean, low, high = (metric.signed(gain[key], minus="-") for key in ("mean", "low", "high"))
-        line += f", {mean} over its control"
+        beside = "over its control" if metric.higher_is_better else "than its control"
+        line += f", {metric.moved(gain['mean'], minus='-')} {beside}"
         if gain["low"] is not None:
-            line += f" ({low} to {high})"
+            line += f" ({metric.span(gain['low'], gain['high'], minus='-')})"
     return f"{line}, {sum(run['seconds'] for run in runs) / len(runs):.1f} s per run"
