@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from stillhouse import bridges, diagnostics, functional, losses, methods, models, testing
     from stillhouse.api import distill, study
+    from stillhouse.deploy.predictor import load
     from stillhouse.engine.fit import fit
     from stillhouse.engine.nodes import Bridge, Ema, Role
     from stillhouse.engine.objective import Objective
@@ -39,6 +40,7 @@ _HOMES = {
     "Term": "engine.terms",
     "Update": "engine.stage",
     "distill": "api",
+    "load": "deploy.predictor",
     "fit": "engine.fit",
     "objective": "methods.opening",
     "study": "api",
@@ -64,6 +66,7 @@ __all__ = [
     "distill",
     "fit",
     "functional",
+    "load",
     "losses",
     "methods",
     "models",

@@ -84,14 +84,14 @@ def test_teacher_and_control_serve_all_methods(command, tmp_path: Path) -> None:
 
 def test_resume_goes_on_where_a_run_was_stopped(command, tmp_path: Path) -> None:
     command("distill", *TINY, "-o", "runs/one")
-    wanted = load_file(tmp_path / "runs/one/student/seed1/student.safetensors")
-    for file in (tmp_path / "runs/one/student/seed1").iterdir():
+    wanted = load_file(tmp_path / "runs/one/trainings/seed1/student.safetensors")
+    for file in (tmp_path / "runs/one/trainings/seed1").iterdir():
         file.unlink()
     (tmp_path / "runs/one/scores.json").unlink()
     said = command("resume", "runs/one")
     assert said.code == 0, said.err
     assert "student seed 1: epoch 1" in said.out
-    again = load_file(tmp_path / "runs/one/student/seed1/student.safetensors")
+    again = load_file(tmp_path / "runs/one/trainings/seed1/student.safetensors")
     assert all(torch.equal(again[name], value) for name, value in wanted.items())
 
 

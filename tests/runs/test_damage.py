@@ -25,8 +25,8 @@ RECIPE = {
     "compile": False,
 }
 FILES = ("scores.json", "products.json", "resolved.yaml", "environment.json", "metrics.jsonl",
-         "student.safetensors", "student/seed0/stage.json", "student/seed0/student.safetensors",
-         "student/seed0/student-best.safetensors")  # fmt: skip
+         "student.safetensors", "trainings/seed0/stage.json", "trainings/seed0/student.safetensors",
+         "trainings/seed0/student-best.safetensors")  # fmt: skip
 
 
 def ran(out: Path) -> Outcome:
@@ -107,7 +107,7 @@ UNREADABLE = {
 
 @pytest.mark.parametrize("content", UNREADABLE.values(), ids=UNREADABLE)
 def test_what_cannot_be_read_is_one_sentence(content: bytes, out: Path) -> None:
-    for name in (*FILES[:4], "student/seed0/stage.json"):
+    for name in (*FILES[:4], "trainings/seed0/stage.json"):
         path = out / name
         whole = path.read_bytes()
         path.write_bytes(content)

@@ -71,7 +71,7 @@ def test_the_best_student_under_a_budget(tmp_path: Path) -> None:
     assert shares == sorted(shares, reverse=True)
     assert sorted(told(heard)) == sorted(told(found))
     for one in trained:
-        stage = json.loads((out / f"trials/{one.model}/student/seed0/stage.json").read_text())
+        stage = json.loads((out / f"trials/{one.model}/trainings/seed0/stage.json").read_text())
         assert stage["epochs"] == 2, "a quarter of the recipe's"
         assert stage["history"][-1]["validation"]["student"]["accuracy"] == one.validation
     (teacher,) = (tmp_path / "shared").iterdir()
@@ -127,7 +127,7 @@ def test_a_killed_search_goes_on_with_the_same_trials(tmp_path: Path) -> None:
     assert run_search(asked(out, 3)) == found, "fewer trials than there are: nothing to do"
     for one in found:
         if one.outcome == "trained":
-            file = f"search/trials/{one.model}/student/seed0/student.safetensors"
+            file = f"search/trials/{one.model}/trainings/seed0/student.safetensors"
             mine, theirs = (load_file(tmp_path / name / file) for name in ("killed", "whole"))
             assert all((mine[key] == value).all() for key, value in theirs.items())
     best = [(tmp_path / name / "search/best.yaml").read_text() for name in ("killed", "whole")]
@@ -176,7 +176,7 @@ def test_a_student_that_diverges_is_one_of_the_trials(tmp_path: Path, monkeypatc
 def test_a_short_training_has_the_whole_schedule_in_it(tmp_path: Path) -> None:
     steps = {"name": "multi_step", "milestones": [4, 6], "warmup": 1}
     run_search(asked(tmp_path / "search", 1, values={"schedule": steps}))
-    (log,) = (tmp_path / "search").glob("trials/*/student/seed0/metrics.jsonl")
+    (log,) = (tmp_path / "search").glob("trials/*/trainings/seed0/metrics.jsonl")
     rates = [json.loads(line)["lr"] for line in log.read_text().splitlines()]
     assert len(rates) == 2
     assert rates[-1] == pytest.approx(0.05 * 0.1**2), "both of its steps in a quarter of the epochs"
@@ -189,7 +189,7 @@ def test_an_int8_student_is_searched_as_one(tmp_path: Path) -> None:
     assert yaml.safe_load((out / "best.yaml").read_text())["student"] == {
         "model": best.model, "quantise": "int8"
     }  # fmt: skip
-    state = load_file(out / f"trials/{best.model}/student/seed0/student.safetensors")
+    state = load_file(out / f"trials/{best.model}/trainings/seed0/student.safetensors")
     assert state["fc.input_range.seen"] > 0
 
 

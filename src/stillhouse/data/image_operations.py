@@ -188,6 +188,23 @@ def _image_of(table: Table, row: int) -> Any:
 
 def _square(image: Any, size: int, where: str) -> Tensor:
     """[size, size, C] uint8."""
+    return cut_to(image, (size, size), where)
+
+
+def cut_to(image: Any, size: tuple[int, int], where: str) -> Tensor:
+    """An image scaled so that it just covers a height and a width, and its middle of that size.
+
+    Bilinear with antialiasing (Pillow).
+
+    Shapes:
+        image: see `pixels.to_pixels`; returns uint8 [H, W, C].
+
+    Raises:
+        DataError: it holds floats, or has neither one nor three channels.
+
+    >>> cut_to(torch.full((1, 2, 4), 7, dtype=torch.uint8), (3, 2), "row 0").shape
+    torch.Size([3, 2, 1])
+    """
     from PIL import Image
 
     pixels = to_pixels(image, where)
@@ -200,10 +217,10 @@ def _square(image: Any, size: int, where: str) -> Tensor:
         )
     array = pixels.permute(1, 2, 0).numpy()
     picture = Image.fromarray(array[..., 0] if array.shape[2] == 1 else np.ascontiguousarray(array))
-    width, height = picture.size
-    scale = size / min(width, height)
-    wide, high = max(round(width * scale), size), max(round(height * scale), size)
+    (width, height), (tall, across) = picture.size, size
+    scale = max(across / width, tall / height)
+    wide, high = max(round(width * scale), across), max(round(height * scale), tall)
     picture = picture.resize((wide, high), Image.Resampling.BILINEAR)
-    left, top = (wide - size) // 2, (high - size) // 2
-    cut = picture.crop((left, top, left + size, top + size))
+    left, top = (wide - across) // 2, (high - tall) // 2
+    cut = picture.crop((left, top, left + across, top + tall))
     return to_pixels(cut).permute(1, 2, 0).contiguous()

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from stillhouse.deploy.program import export
 from stillhouse.engine.seeding import seeded
 from stillhouse.errors import RecipeError, RunError
 from stillhouse.recipes.derive import RebuiltSection, ThinnerSection
@@ -19,7 +20,6 @@ from stillhouse.records.writable import check_writable
 from stillhouse.runs.job.derived import check_smaller, rebuild
 from stillhouse.runs.job.networks import Network
 from stillhouse.runs.judging.costs import as_data, layers_told
-from stillhouse.runs.judging.program import export
 from stillhouse.students import DerivedModel, Measures, conditions, measured, thinner
 
 WEIGHTS, PROGRAM = "student.safetensors", "student.pt2"

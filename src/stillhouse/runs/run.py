@@ -51,6 +51,7 @@ from stillhouse.runs.judging.scoring import (
     score_untrained,
     student_of,
 )
+from stillhouse.runs.judging.student_folder import write_student_folder
 from stillhouse.runs.preflight import check, networks_told
 from stillhouse.runs.training.compiling import settle_compile
 from stillhouse.runs.training.serving import all_together
@@ -306,6 +307,7 @@ def _write(
     """
     out = job.out
     write_products(out, _student(scored))
+    write_student_folder(job, _student(scored), scores)
     write_costs(first.job, scored, at_start)
     if first.transfer is not None:
         write_gallery(job, first.transfer)

@@ -10,10 +10,10 @@ from by_hand import Batch, Nets, equals_by_hand, frozen, of_toy, same, trained
 from torch import Tensor, nn
 
 from stillhouse.bridges import TailModel
+from stillhouse.deploy.program import export
 from stillhouse.engine.facts import facts_of
 from stillhouse.errors import ModelError, WiringError
 from stillhouse.methods import simkd
-from stillhouse.runs.judging.program import export
 from stillhouse.testing.toy import ToyNet, taught, toy_batches, untaught
 
 

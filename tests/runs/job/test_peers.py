@@ -38,7 +38,7 @@ def test_a_run_from_recipe_to_scores(tmp_path: Path) -> None:
         assert list(run["heads"]) == ["peer 1", "peer 2", "ensemble"]
         assert all(0 <= score["last"] <= 1 for score in run["heads"].values())
     assert all("heads" not in run for run in control["runs"]), "the control is the student alone"
-    others = load_file(tmp_path / "run" / "student" / "seed0" / "others.safetensors")
+    others = load_file(tmp_path / "run" / "trainings" / "seed0" / "others.safetensors")
     assert {key.partition("/")[0] for key in others} == {"peer1", "peer2"}
     assert "learned beside it" in outcome.report.read_text()
 

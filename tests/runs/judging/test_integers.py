@@ -14,6 +14,7 @@ from tiny import tiny_net
 from torch import Tensor, nn
 
 import stillhouse as sh
+from stillhouse.deploy.program import export
 from stillhouse.errors import ModelError, RecipeError
 from stillhouse.models import build_model
 from stillhouse.recipes import make_recipe
@@ -21,7 +22,6 @@ from stillhouse.report.record import read_run
 from stillhouse.report.rows import table_rows
 from stillhouse.runs.job.networks import Network
 from stillhouse.runs.job.watcher import SilentWatcher
-from stillhouse.runs.judging.program import export
 from stillhouse.students.quantised import converted, load_integer, quantised
 
 IMAGE = torch.zeros(1, 3, 8, 8)

@@ -194,7 +194,7 @@ def test_a_student_by_its_weights_has_the_numbers_of_its_last_epoch(
     tmp_path: Path, rows: JobData
 ) -> None:
     outcome = distil(tmp_path / "run")
-    done = tmp_path / "run/student/seed0/stage.json"
+    done = tmp_path / "run/trainings/seed0/stage.json"
     before = json.loads(done.read_text())
     old = {**before, "history": [{**line} for line in before["history"]]}
     for line in old["history"]:
@@ -212,7 +212,7 @@ def test_neither_weights_nor_fingerprints_know_of_them(tmp_path: Path, monkeypat
     def trained(folder: str) -> tuple[dict[str, Tensor], str]:
         out = tmp_path / folder / "run"
         distil(out, method="projector_logsum", seeds=1)
-        identity = json.loads((out / "student/seed0/stage.json").read_text())["identity"]
+        identity = json.loads((out / "trainings/seed0/stage.json").read_text())["identity"]
         return load_file(out / "student.safetensors"), identity
 
     mine, identity = trained("with")
@@ -222,5 +222,7 @@ def test_neither_weights_nor_fingerprints_know_of_them(tmp_path: Path, monkeypat
     theirs, same = trained("without")
     assert identity == same
     assert all(torch.equal(value, theirs[key]) for key, value in mine.items())
-    history = json.loads((tmp_path / "without/run/student/seed0/stage.json").read_text())["history"]
+    history = json.loads((tmp_path / "without/run/trainings/seed0/stage.json").read_text())[
+        "history"
+    ]
     assert "diagnostics" not in history[0]

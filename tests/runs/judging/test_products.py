@@ -15,10 +15,10 @@ from tiny import tiny_net
 from torch import Tensor, nn
 
 import stillhouse as sh
+from stillhouse.deploy.program import ExportError, export
 from stillhouse.models.outputs import NamedOutputs
 from stillhouse.runs.job.watcher import SilentWatcher
 from stillhouse.runs.judging.products import is_one_of
-from stillhouse.runs.judging.program import ExportError, export
 
 MEASURED = ("teacher head", "mixture")
 
@@ -103,7 +103,7 @@ def by_hand(run: Path, width: int, which: str) -> tuple[Tensor, Tensor]:
     if width == 4:
         return head.weight.detach(), head.bias.detach()
     name = "others.safetensors" if which == "last" else "others-best.safetensors"
-    bridge = load_file(run / "student" / "seed0" / name)
+    bridge = load_file(run / "trainings" / "seed0" / name)
     weight, bias = bridge["matched/weight"], bridge["matched/bias"]
     return (head.weight @ weight).detach(), (head.weight @ bias + head.bias).detach()
 

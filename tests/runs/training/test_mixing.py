@@ -43,7 +43,7 @@ def test_cached_equals_live_under_mixup_and_cutmix(toy: Splits, tmp_path: Path) 
             data=toy, teacher=tiny_net(8, 3), student=lambda: tiny_net(4, 1), method="kd",
             cache=use, out=tmp_path / use, control=False, data_options={"augment": SHOWN}, **BUDGET,
         )  # fmt: skip
-        found.append(load_file(tmp_path / use / "student/seed0/student.safetensors"))
+        found.append(load_file(tmp_path / use / "trainings/seed0/student.safetensors"))
     cached, live = found
     assert len(list((tmp_path / "shared").glob("teacher-cache-*"))) == 1
     assert all(torch.equal(cached[name], live[name]) for name in live)

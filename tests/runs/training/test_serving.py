@@ -62,7 +62,7 @@ def distil(out: Path, data=None, **settings):
 
 
 def weights(out: Path) -> list[torch.Tensor]:
-    files = sorted(out.glob("student/seed*/student.safetensors"))
+    files = sorted(out.glob("trainings/seed*/student.safetensors"))
     return [value for file in files for _, value in sorted(load_file(file).items())]
 
 

@@ -147,7 +147,7 @@ def _survey(parts: Mapping[str, EncodedImages]) -> tuple[str, str | None]:
     first: tuple[str, tuple[int, int]] | None = None
     for part in parts.values():
         for row in range(len(part)):
-            with part.open(row) as data, _reading(part, row):
+            with part.open(row) as data, _reading(part.where(row)):
                 picture = _header(data)
                 size = picture.size
                 if "exif" in picture.info and picture.getexif().get(ORIENTATION, 1) >= TURNED:
@@ -164,11 +164,21 @@ def _survey(parts: Mapping[str, EncodedImages]) -> tuple[str, str | None]:
 
 def _open(encoded: EncodedImages, row: int) -> "Image":
     """An image, decoded and upright."""
+    with encoded.open(row) as data:
+        return picture_of(data, encoded.where(row))
+
+
+def picture_of(data: BinaryIO, where: str) -> "Image":
+    """An image of encoded bytes, decoded and upright, in one of the modes that are read.
+
+    Raises:
+        DataError: it cannot be decoded, or its mode is of more than 8 bits.
+    """
     from PIL import ImageOps
 
-    with encoded.open(row) as data, _reading(encoded, row):
+    with _reading(where):
         picture = _header(data)
-        mode_of(picture, encoded.where(row))
+        mode_of(picture, where)
         picture.load()
         if "exif" in picture.info:
             picture = ImageOps.exif_transpose(picture)
@@ -182,25 +192,25 @@ def _header(data: BinaryIO) -> "Image":
 
 
 @contextmanager
-def _reading(encoded: EncodedImages, row: int) -> Iterator[None]:
+def _reading(where: str) -> Iterator[None]:
     """Within the block whatever a decoder raises on damaged bytes is a sentence."""
     try:
         yield
     except (MemoryError, DataError):
         raise
     except Exception as error:  # decoders raise what they like
-        raise _damaged(encoded, row, error) from error
+        raise _damaged(where, error) from error
 
 
 def _converted(picture: "Image", mode: str, encoded: EncodedImages, row: int) -> "Image":
-    with _reading(encoded, row):
+    with _reading(encoded.where(row)):
         converted: Image = plain_picture(picture, encoded.where(row), mode)
     return converted
 
 
-def _damaged(encoded: EncodedImages, row: int, error: Exception) -> DataError:
+def _damaged(where: str, error: Exception) -> DataError:
     return DataError(
-        f"{encoded.where(row)}: the image cannot be read ({_first_line(error)}); it is damaged, "
+        f"{where}: the image cannot be read ({_first_line(error)}); it is damaged, "
         f"cut short, or in none of the formats that Pillow decodes here. Replace it or leave it out"
     )
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.data.batches import Batches
+from stillhouse.deploy.program import write_program
 from stillhouse.engine.answers import RowAnswers
 from stillhouse.engine.evaluate import IMAGE, LABEL, RunningScores, sum_of
 from stillhouse.engine.platform import Platform
@@ -17,7 +18,6 @@ from stillhouse.models.outputs import named_outputs
 from stillhouse.records.tensors import save_tensors
 from stillhouse.runs.job.data import JobData
 from stillhouse.runs.job.inputs import behind
-from stillhouse.runs.judging.program import write_program
 from stillhouse.runs.training.stage_run import BEST, LAST, StageRun
 from stillhouse.students.quantised import converted, integer_form, is_quantised, unrounded
 from stillhouse.students.quantised.network import share_rounded

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stillhouse.deploy.program import write_program
 from stillhouse.engine.layout import Homes
 from stillhouse.engine.seeding import seeded
 from stillhouse.engine.wiring import wire
@@ -28,7 +29,6 @@ from stillhouse.records.tensors import save_tensors
 from stillhouse.runs.job.derived import DerivedNetwork
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.judging.integers import integer_files
-from stillhouse.runs.judging.program import write_program
 from stillhouse.runs.training.stage_run import BEST, LAST, StageRun, product_file
 from stillhouse.students.quantised import is_quantised
 

@@ -96,7 +96,7 @@ def _storage_identity(job: Job) -> dict[str, Any]:
 
 def student_directory(job: Job, seed: int) -> Path:
     """Where the student of a seed is trained."""
-    return job.out / "student" / f"seed{seed}"
+    return job.out / "trainings" / f"seed{seed}"
 
 
 def shared_directory(job: Job, role: str, network: Network, seed: int, identity: str) -> Path:

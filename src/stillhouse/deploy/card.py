@@ -1,0 +1,91 @@
+"""README.md of a student's folder: a model card."""
+
+from stillhouse.deploy.config import PROGRAM, SCRIPT, StudentConfig
+
+HEADER = """---
+library_name: {library}
+pipeline_tag: {pipeline}
+tags:
+- knowledge-distillation
+- {pipeline}
+---
+"""
+
+PIPELINES = {"classification": "image-classification", "verification": "image-feature-extraction"}
+
+
+def card(config: StudentConfig, *, metric: str, program: bool) -> str:
+    """The text of the card: what it is, how good, how to use it, what to beware of.
+
+    Args:
+        config: of the folder.
+        metric: the value on the test set as tables say it.
+        program: whether the folder holds a program.
+    """
+    taken, network = config.input, config.network
+    library = "timm" if network.model.startswith("timm:") and network.by_name else "stillhouse"
+    head = HEADER.format(library=library, pipeline=PIPELINES.get(config.task, "other"))
+    size = f"{network.parameters:,} parameters"
+    parts = [
+        head,
+        f"# {network.model}: {config.title}\n",
+        f"A student of {size}, made by knowledge distillation (`{config.method}`) on "
+        f"{config.trained_on}. These are the weights of {config.epoch}.\n",
+        "## How good it is\n",
+        f"{config.measure}: **{metric}** on the test set, which was read once.\n",
+        *([f"Against the same network trained without a teacher: {config.verdict}\n"]
+          if config.verdict else []),
+        "## What it takes\n",
+        _takes(config),
+        "## How to use it\n",
+    ]  # fmt: skip
+    if program and taken.pixels:
+        parts.append(
+            f"With torch and Pillow alone:\n\n```sh\npython {SCRIPT} IMAGE...\n```\n\n"
+            f"`{PROGRAM}` is a program of torch (`torch.export.load`), its preprocessing inside: "
+            "pixels 0 to 255 in, "
+            + ("logits" if config.output == "logits" else "embeddings of length 1")
+            + " out, for batches of any size.\n"
+        )
+    elif program:
+        parts.append(
+            f"`{PROGRAM}` is a program of torch (`torch.export.load`) that takes what the "
+            "transform of the training gives.\n"
+        )
+    parts.append(
+        'With Stillhouse:\n\n```python\nimport stillhouse as sh\n\nstudent = sh.load("FOLDER")\n'
+        'student.predict(["image.jpg"])\n```\n'
+    )
+    if library == "timm":
+        parts.append(
+            'With timm:\n\n```python\ntimm.create_model("local-dir:FOLDER", pretrained=True)\n```\n'
+        )
+    parts += [
+        "## What to beware of\n",
+        "Numbers are of the test set of these data; on images of another kind it may be worse. "
+        "The licences of the data and of the teacher bind what is made of them; this card does "
+        "not know them.\n",
+    ]
+    return "\n".join(parts)
+
+
+def _takes(config: StudentConfig) -> str:
+    taken = config.input
+    kind = {1: "grey", 3: "RGB"}.get(taken.channels, f"{taken.channels}-channel")
+    height, width = taken.size
+    if not taken.pixels:
+        return (
+            f"Floats [B, {taken.channels}, {taken.height}, {taken.width}], prepared by the "
+            "transform of the training, which is not part of this folder.\n"
+        )
+    said = f"{kind} images. They are scaled (bilinear, antialiased) to cover {taken.height} x "
+    said += f"{taken.width} pixels, and the middle is cut out"
+    if (taken.height, taken.width) != (height, width):
+        said += f"; of that the network sees {height} x {width}"
+    names = ", ".join(config.classes[:20]) + (", ..." if len(config.classes) > 20 else "")
+    if config.output == "embedding":
+        told = f"It gives an embedding; two images are of one person from a cosine of " \
+               f"{config.threshold:.4f} on.\n" if config.threshold is not None else \
+               "It gives an embedding; images are compared by their cosine.\n"  # fmt: skip
+        return f"{said}.\n\n{told}"
+    return f"{said}.\n\n{len(config.classes)} classes: {names}.\n"

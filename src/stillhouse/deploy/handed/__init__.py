@@ -1,0 +1,1 @@
+"""Files that are copied into a student's folder as they are."""

@@ -1,0 +1,214 @@
+"""A student's folder as an object that answers for images."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stillhouse.deploy.config import PROGRAM, WEIGHTS, StudentConfig
+from stillhouse.deploy.preprocessing import Preprocessing
+from stillhouse.deploy.ready import Ready, embedder
+from stillhouse.engine.heads import find_head
+from stillhouse.errors import DataError, ModelError, RunError
+from stillhouse.models import build_model
+from stillhouse.models.cosine_head import CosineHead
+from stillhouse.models.given import set_eval
+from stillhouse.records.tensors import load_state
+
+STUDENT = "student"
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the student says of one image.
+
+    Args:
+        name: of the image: its path, or its number.
+        label: the class of the largest logit; None of an embedding.
+        probability: of that class, in 0..1.
+        output: logits of all classes, or the embedding.
+    """
+
+    name: str
+    label: str | None
+    probability: float | None
+    output: Tensor = field(repr=False)
+
+
+class Predictor:
+    """A student with its preprocessing and its classes.
+
+    Args:
+        folder: what `write_student` wrote, or a run that has one.
+        allow_program: whether `model.pt2` may be loaded where the network cannot be built by its
+            name. torch reads parts of such a file as pickles, which may run code: only for folders
+            of people you trust.
+
+    Raises:
+        RunError: there is no student, or it is damaged.
+        ModelError: it can be built neither by name nor, as far as allowed, by its program.
+    """
+
+    def __init__(self, folder: str | Path, *, allow_program: bool = False) -> None:
+        self.folder = student_in(Path(folder))
+        self.config = StudentConfig.read(self.folder)
+        self.classes: tuple[str, ...] = self.config.classes
+        self.preprocess: Preprocessing = self.config.input
+        self._program: nn.Module | None = None
+        self._model: nn.Module | None = None
+        if self.config.network.by_name:
+            self._model = self._built()
+            self._answers: nn.Module = self._behind(self._model)
+        elif allow_program:
+            self._answers = self._loaded()
+        else:
+            raise ModelError(
+                f"{self.folder}: the network ({self.config.network.model}) cannot be built by its "
+                f"name; its program, {PROGRAM}, can be loaded, and torch reads parts of such files "
+                "as pickles, which may run code: allow it (allow_program=True, --allow-program) "
+                "where you trust whoever made the folder"
+            )
+
+    @property
+    def model(self) -> nn.Module:
+        """The network itself, in eval mode: from normalised images to logits.
+
+        Raises:
+            ModelError: it can only be run as a program.
+        """
+        if self._model is None:
+            raise ModelError(
+                f"{self.folder}: the student is a program, its layers cannot be had; rebuild it "
+                f"with the code that made it and load {WEIGHTS}"
+            )
+        return self._model
+
+    def outputs(self, pixels: Tensor) -> Tensor:
+        """Logits, or embeddings of length 1.
+
+        Shapes:
+            pixels: uint8 or floats 0 to 255, [B, C, H, W], as `preprocess` says; [B, D].
+        """
+        with torch.inference_mode():
+            answers: Tensor = self._answers(pixels)
+        return answers
+
+    def predict(self, images: Any, *, batch: int = BATCH) -> list[Prediction]:
+        """What the student sees in images.
+
+        Args:
+            images: paths, images of Pillow, arrays or tensors; or one of them.
+            batch: how many are run at once.
+
+        Raises:
+            DataError: one of them cannot be read; with its name.
+        """
+        several = _listed(images)
+        found: list[Prediction] = []
+        for start in range(0, len(several), batch):
+            part = several[start : start + batch]
+            names = [_name(image, start + at) for at, image in enumerate(part)]
+            pixels = [
+                self.preprocess.of(image, name) for image, name in zip(part, names, strict=True)
+            ]
+            found += self.told(names, self.outputs(torch.stack(pixels)))
+        return found
+
+    def told(self, names: Sequence[str], outputs: Tensor) -> Iterator[Prediction]:
+        """Outputs as predictions."""
+        if self.config.output == "embedding":
+            for name, row in zip(names, outputs, strict=True):
+                yield Prediction(name, None, None, row)
+            return
+        probability, place = outputs.softmax(1).max(1)
+        rows = zip(names, outputs, place.tolist(), probability.tolist(), strict=True)
+        for name, row, at, share in rows:
+            yield Prediction(name, self.classes[at], float(share), row)
+
+    def __repr__(self) -> str:
+        network = self.config.network
+        return (
+            f"Predictor({network.model}, {network.parameters:,} parameters, "
+            f"{len(self.classes)} classes)"
+        )
+
+    def _behind(self, model: nn.Module) -> nn.Module:
+        embeds = self.config.output == "embedding"
+        network = embedder(model) if embeds else model
+        return Ready(network, self.preprocess.inside, unit=embeds).eval()
+
+    def _built(self) -> nn.Module:
+        asked = self.config.network
+        module = build_model(
+            asked.model.removesuffix(":pretrained"),
+            classes=asked.classes,
+            channels=asked.channels,
+            size=asked.size,
+            arguments=asked.arguments,
+        )
+        if asked.head_scale is not None:
+            _with_cosine_head(module, asked.classes, asked.head_scale)
+        try:
+            module.load_state_dict(load_state(self.folder / WEIGHTS))
+        except RuntimeError as error:
+            raise ModelError(
+                f"{self.folder / WEIGHTS} does not fit {asked.model} as this version builds it: "
+                f"{str(error).splitlines()[-1].strip()}"
+            ) from error
+        set_eval(module)
+        return module
+
+    def _loaded(self) -> nn.Module:
+        path = self.folder / PROGRAM
+        if not path.is_file():
+            raise RunError(f"{self.folder} has no {PROGRAM}: torch could not trace the student")
+        program = torch.export.load(path)
+        return program.module()
+
+
+def _with_cosine_head(module: nn.Module, classes: int, scale: float) -> None:
+    path = find_head(module, who=STUDENT)
+    old = module.get_submodule(path)
+    if isinstance(old, CosineHead):
+        return
+    if not isinstance(old, nn.Linear):
+        raise ModelError(f"the head of the student is a {type(old).__name__}, not a Linear")
+    parent, _, name = path.rpartition(".")
+    setattr(module.get_submodule(parent), name, CosineHead(old.in_features, classes, scale=scale))
+
+
+def load(folder: str | Path, *, allow_program: bool = False) -> Predictor:
+    """The student of a run, or of a folder that was made of one, ready to answer for images.
+
+    Args:
+        folder: the directory of a run, or a student's folder.
+        allow_program: see `Predictor`.
+
+    Raises:
+        RunError, ModelError: see `Predictor`.
+    """
+    return Predictor(folder, allow_program=allow_program)
+
+
+def student_in(folder: Path) -> Path:
+    """The folder of the student of a run, or the folder itself."""
+    inner = folder / STUDENT
+    return inner if inner.is_dir() and not (folder / "config.json").exists() else folder
+
+
+def _listed(images: Any) -> list[Any]:
+    one = isinstance(images, str | Path | Tensor) or hasattr(images, "getbands")
+    one = one or (hasattr(images, "shape") and not isinstance(images, Iterable))
+    if one:
+        return [images]
+    if not isinstance(images, Iterable):
+        raise DataError(f"images are {images!r}; give paths, images, arrays, or a list of them")
+    return list(images)
+
+
+def _name(image: Any, at: int) -> str:
+    return str(image) if isinstance(image, str | Path) else f"image {at}"

@@ -1,0 +1,149 @@
+"""From an image of any size and kind to the pixels that a program takes."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stillhouse.data.image_operations import cut_to
+from stillhouse.data.pixels import is_picture, plain_picture, to_pixels
+from stillhouse.data.sources.files import open_regular
+from stillhouse.data.sources.pictures import picture_of
+from stillhouse.errors import DataError
+from stillhouse.faults import first_line
+from stillhouse.records.schema import Record
+
+MODES = {1: "L", 3: "RGB"}
+"""What images of Pillow become, by the number of channels."""
+
+
+class OwnInput(Record):
+    """The network's own form of the image, where it is not that of the data.
+
+    Args:
+        size: to which the image is brought; None: as it is.
+        channels: 3 of a grey image, 1 of a colour image; None: as they are.
+        bgr: whether blue comes first.
+        mean, std: by channel, of images in [0, 1].
+    """
+
+    size: int | None = None
+    channels: int | None = None
+    bgr: bool = False
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+class Inside(Record):
+    """What the program does with pixels before the network sees them.
+
+    Args:
+        mean, std: of the data, by channel, of images in [0, 1]; empty where the input was prepared.
+        size, resize: the shorter side to which images are brought and the side of the middle that
+            is cut out; 0: they are seen whole.
+        own: the network's own form, if it reads one.
+        mirrored: whether what is given for the mirrored image is added.
+    """
+
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    size: int = 0
+    resize: int = 0
+    own: OwnInput | None = None
+    mirrored: bool = False
+
+
+class Preprocessing(Record):
+    """What a program takes, and how an image becomes that.
+
+    A program of ``pixels`` takes values 0 to 255, [B, channels, height, width], as bytes or floats,
+    and does the rest itself (the cut of the middle, mean and std). An image of another size is
+    scaled so that it covers height and width (bilinear with antialiasing, Pillow), and its middle
+    is cut out; grey becomes colour, colour grey, and alpha is dropped. A program that takes no
+    ``pixels`` was trained behind somebody's own transform, which has to be applied first.
+
+    Args:
+        pixels: whether it takes pixels.
+        channels, height, width: of what it takes.
+        mean, std: by channel, of images in [0, 1] that the network itself sees.
+        size: height and width that the network itself sees.
+        interpolation: by which images are scaled.
+        inside: what the program itself does.
+    """
+
+    pixels: bool
+    channels: int
+    height: int
+    width: int
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    size: tuple[int, int]
+    interpolation: str = "bilinear"
+    inside: Inside = Inside()
+
+    def of(self, image: Any, where: str = "the image") -> Tensor:
+        """The pixels of one image.
+
+        Args:
+            image: a path, an image of Pillow, an array [H, W] or [H, W, C], a tensor [C, H, W].
+            where: what messages call it.
+
+        Shapes:
+            returns uint8 [channels, height, width].
+
+        Raises:
+            DataError: it cannot be read, or the program takes no pixels.
+
+        >>> wanted = Preprocessing(pixels=True, channels=1, height=2, width=2, size=(2, 2))
+        >>> wanted.of(torch.full((3, 4, 6), 9, dtype=torch.uint8)).tolist()
+        [[[9, 9], [9, 9]]]
+        """
+        if not self.pixels:
+            raise DataError(
+                f"{where}: the network was trained behind a transform of your own, which is not "
+                "part of this folder; apply it, and give the program what it makes "
+                f"([B, {self.channels}, {self.height}, {self.width}] floats)"
+            )
+        if isinstance(image, str | Path):
+            where, image = str(image), opened(Path(image))
+        if not is_picture(image) and (mode := self._mode_of(image, where)) is not None:
+            image = _as_picture(to_pixels(image, where), where, mode)
+        if is_picture(image):
+            image = plain_picture(image, where, MODES.get(self.channels))
+        pixels = to_pixels(image, where)
+        if pixels.dtype != torch.uint8:
+            raise DataError(f"{where} holds floats, and the program takes pixels, 0 to 255 (uint8)")
+        if pixels.shape[0] != self.channels:
+            raise DataError(
+                f"{where} has {pixels.shape[0]} channels, and the network takes {self.channels}"
+            )
+        if pixels.shape[1:] != (self.height, self.width):
+            pixels = cut_to(pixels, (self.height, self.width), where).permute(2, 0, 1)
+        return pixels.contiguous()
+
+    def _mode_of(self, image: Any, where: str) -> str | None:
+        """The mode that an array has to be brought to; None where it has the channels already."""
+        found = to_pixels(image, where).shape[0]
+        return MODES[found] if found != self.channels and found in MODES else None
+
+
+def opened(path: Path) -> Any:
+    """An image of a file, decoded and upright.
+
+    Raises:
+        DataError: it is not there, or no image, or a damaged one.
+    """
+    try:
+        with open_regular(path) as data:
+            return picture_of(data, str(path))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {first_line(error)}") from error
+
+
+def _as_picture(pixels: Tensor, where: str, mode: str) -> Any:
+    from PIL import Image
+
+    if pixels.dtype != torch.uint8:
+        raise DataError(f"{where} holds floats, and the program takes pixels, 0 to 255 (uint8)")
+    return Image.fromarray(pixels.permute(1, 2, 0).squeeze(2).contiguous().numpy(), mode)

@@ -1,0 +1,169 @@
+"""The student of a run as a folder that others use: what of a job goes into it."""
+
+import torch
+from torch import Tensor, nn
+
+from stillhouse.data.pixels import to_pixels
+from stillhouse.data.tables import FloatTable, ImageTable
+from stillhouse.data.views import PLAIN_VIEW
+from stillhouse.deploy.config import NetworkFacts, StudentConfig
+from stillhouse.deploy.folder import Rows, write_student
+from stillhouse.deploy.hub import hub_keys
+from stillhouse.deploy.preprocessing import Inside, OwnInput, Preprocessing
+from stillhouse.deploy.ready import Ready, embedder
+from stillhouse.engine.evaluate import sum_of
+from stillhouse.engine.heads import find_head
+from stillhouse.models.cosine_head import CosineHead
+from stillhouse.models.given import copied, set_eval
+from stillhouse.models.outputs import LogitsOnly
+from stillhouse.recipes.choices import IMPORT
+from stillhouse.records.environment import environment
+from stillhouse.records.run import Scores
+from stillhouse.records.verdict import Verdict
+from stillhouse.runs.job.data import JobData
+from stillhouse.runs.job.derived import DerivedNetwork
+from stillhouse.runs.job.job import Job
+from stillhouse.runs.training.stage_run import LAST, StageRun
+from stillhouse.students.quantised import is_quantised
+
+STUDENT = "student"
+ROWS = 64
+"""Test rows on which the folder is checked."""
+PACKAGES = ("stillhouse", "torch")
+
+
+def write_student_folder(job: Job, run: StageRun, scores: Scores) -> None:
+    """Write the student of the first seed, with the weights of its last epoch, as a folder.
+
+    Args:
+        job: of the run.
+        run: the training of that student.
+        scores: of the run.
+
+    Raises:
+        ExportError: what is written answers something else than the trained student.
+    """
+    module = copied(run.module(LAST), who=STUDENT).cpu()
+    set_eval(module)
+    section, embeds = job.student.section, job.task.measured == "embedding"
+    data, own = job.data, job.student_input
+    shown = pixels_of(data)
+    network = embedder(module, section.head_path) if embeds else module
+    inside = _inside(job, pixels=shown is not None)
+    ready = Ready(network, inside, unit=embeds).eval()
+    rows = data.test.show(torch.arange(min(ROWS, len(data.splits.test))), PLAIN_VIEW)
+    image = rows["batch.image"].cpu()
+    with torch.inference_mode():
+        seen = [form if own is None else own(form) for form in job.task.forms(image)]
+        answers = sum_of([LogitsOnly(network)(each) for each in seen])
+        answers = nn.functional.normalize(answers.float(), dim=1) if embeds else answers.float()
+    taken = image if shown is None else shown
+    config = _config(job, run, scores, module, taken, seen[0], inside)
+    metric = job.task.metric
+    write_student(
+        job.out / STUDENT,
+        config,
+        module.state_dict(),
+        ready,
+        Rows(taken, answers),
+        hub=hub_keys(config.network, config.classes, config.input, module),
+        metric=metric.with_unit(config.test.get(metric.name)),
+        warn=job.watcher.warn,
+    )
+
+
+def pixels_of(data: JobData) -> Tensor | None:
+    """The first test rows as pixels, uint8 [B, C, H, W]; None where the input is no pixels."""
+    table = data.splits.test
+    if data.eval_transform is not None or isinstance(table, FloatTable):
+        return None
+    rows = range(min(ROWS, len(table)))
+    if isinstance(table, ImageTable):
+        stored = table.stored(torch.tensor(rows))
+        return table.images[stored].permute(0, 3, 1, 2).contiguous().cpu()
+    read = [to_pixels(table.read(row), table.where(row)) for row in rows]
+    return torch.stack(read) if all(each.dtype == torch.uint8 for each in read) else None
+
+
+def _inside(job: Job, *, pixels: bool) -> Inside:
+    """What stands before the network in evaluation."""
+    shown, own = job.data.test.augment, job.student_input
+    return Inside(
+        mean=shown.mean if pixels or own is not None else (),
+        std=shown.std if pixels or own is not None else (),
+        size=shown.size,
+        resize=shown.resize,
+        own=None
+        if own is None
+        else OwnInput(
+            size=own.size,
+            channels=own.channels,
+            bgr=own.bgr,
+            mean=tuple(own.to_mean.flatten().tolist()),
+            std=tuple(own.to_std.flatten().tolist()),
+        ),
+        mirrored=len(job.task.forms(torch.zeros(1, 1, 1, 1))) > 1,
+    )
+
+
+def _config(
+    job: Job,
+    run: StageRun,
+    scores: Scores,
+    module: nn.Module,
+    taken: Tensor,
+    seen: Tensor,
+    inside: Inside,
+) -> StudentConfig:
+    metric, data = job.task.metric, job.data
+    normal = inside.own or inside
+    (student,) = [model for model in scores.models if model.role == STUDENT]
+    versions = environment(data.platform)["packages"]
+    epoch = f"seed {run.training.settings.seed}, last epoch ({run.epochs})"
+    return StudentConfig(
+        task=job.task.name,
+        classes=tuple(map(str, data.splits.classes)),
+        output="embedding" if job.task.measured == "embedding" else "logits",
+        input=Preprocessing(
+            pixels=taken.dtype == torch.uint8,
+            channels=taken.shape[1],
+            height=taken.shape[2],
+            width=taken.shape[3],
+            mean=normal.mean,
+            std=normal.std,
+            size=(seen.shape[2], seen.shape[3]),
+            inside=inside,
+        ),
+        network=_network(job, module, student.parameters),
+        title=scores.title,
+        method=scores.method.name,
+        test={metric.name: float(student.runs[0].test.last or 0.0)},
+        measure=f"Test {metric.name}, last epoch",
+        verdict=_said(scores.verdict),
+        trained_on=f"{scores.data.name} ({scores.data.train:,} training images)",
+        epoch=epoch,
+        created=scores.created,
+        versions={name: str(versions[name]) for name in PACKAGES if name in versions},
+    )
+
+
+def _said(verdict: Verdict | None) -> str:
+    return "" if verdict is None or verdict.gain is None else verdict.sentence
+
+
+def _network(job: Job, module: nn.Module, parameters: int) -> NetworkFacts:
+    network, section = job.student, job.student.section
+    made = isinstance(network, DerivedNetwork) or is_quantised(module)
+    own = network.source is not None or section.model.startswith(IMPORT)
+    path = None if made or own else (section.head_path or find_head(module, who=STUDENT))
+    head = dict(module.named_modules()).get(path) if path else None
+    return NetworkFacts(
+        model=section.model,
+        by_name=not made and not own,
+        classes=network.classes,
+        channels=network.channels,
+        size=network.size,
+        arguments=dict(section.arguments),
+        parameters=parameters,
+        head_scale=head.scale if isinstance(head, CosineHead) else None,
+    )
