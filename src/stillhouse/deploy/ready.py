@@ -41,7 +41,8 @@ class Ready(nn.Module):
         """Logits, or embeddings."""
         image = pixels
         if self.shown is not None:
-            image = pixels.float().round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+            # A product, not `float()`: a traced cast would take bytes alone.
+            image = (pixels * 1.0).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
             image = self.shown(image).contiguous()
         given = self._answered(image)
         if self.mirrored:
