@@ -8,6 +8,8 @@ from stillhouse.cli import (
     check,
     derive,
     distill,
+    export,
+    predict,
     run,
     search,
     show,
@@ -33,6 +35,8 @@ app.command("show")(show.show)
 app.command("taps")(taps.taps)
 app.command("report")(show.report)
 app.command("resume")(run.resume)
+app.command("predict")(predict.predict)
+app.command("export")(export.export)
 app.command("search")(search.search)
 app.command("synthesize")(synthesize.synthesize)
 app.command("derive")(derive.derive)

@@ -47,6 +47,17 @@ AllowImports = Annotated[
         help="Allow code of your own, named python:MODULE:NAME (networks, methods, tasks).",
     ),
 ]
+RunDirectory = Annotated[
+    Path, typer.Argument(help="A finished run, or its folder 'student'.", metavar="RUN")
+]
+AllowProgram = Annotated[
+    bool,
+    typer.Option(
+        "--allow-program",
+        help="Load model.pt2 where the network cannot be built by its name. Such a file may run "
+        "code: only for folders of people you trust.",
+    ),
+]
 WeightsKey = Annotated[
     str | None,
     typer.Option(help="Key of the state dict in the weights file, where several would do."),

@@ -62,9 +62,9 @@ class Predictor:
         self._model: nn.Module | None = None
         if self.config.network.by_name:
             self._model = self._built()
-            self._answers: nn.Module = self._behind(self._model)
+            self.answers: nn.Module = self._behind(self._model)
         elif allow_program:
-            self._answers = self._loaded()
+            self.answers = self._loaded()
         else:
             raise ModelError(
                 f"{self.folder}: the network ({self.config.network.model}) cannot be built by its "
@@ -94,7 +94,7 @@ class Predictor:
             pixels: uint8 or floats 0 to 255, [B, C, H, W], as `preprocess` says; [B, D].
         """
         with torch.inference_mode():
-            answers: Tensor = self._answers(pixels)
+            answers: Tensor = self.answers(pixels)
         return answers
 
     def predict(self, images: Any, *, batch: int = BATCH) -> list[Prediction]:

@@ -7,6 +7,7 @@ from stillhouse.data.pixels import to_pixels
 from stillhouse.data.tables import FloatTable, ImageTable
 from stillhouse.data.views import PLAIN_VIEW
 from stillhouse.deploy.config import NetworkFacts, StudentConfig
+from stillhouse.deploy.export import ANSWERS, ROWS_FILE, TAKEN
 from stillhouse.deploy.folder import Rows, write_student
 from stillhouse.deploy.hub import hub_keys
 from stillhouse.deploy.preprocessing import Inside, OwnInput, Preprocessing
@@ -19,6 +20,7 @@ from stillhouse.models.outputs import LogitsOnly
 from stillhouse.recipes.choices import IMPORT
 from stillhouse.records.environment import environment
 from stillhouse.records.run import Scores
+from stillhouse.records.tensors import save_tensors
 from stillhouse.records.verdict import Verdict
 from stillhouse.runs.job.data import JobData
 from stillhouse.runs.job.derived import DerivedNetwork
@@ -60,6 +62,7 @@ def write_student_folder(job: Job, run: StageRun, scores: Scores) -> None:
     taken = image if shown is None else shown
     config = _config(job, run, scores, module, taken, seen[0], inside)
     metric = job.task.metric
+    save_tensors(job.out / ROWS_FILE, {TAKEN: taken, ANSWERS: answers}, {})
     write_student(
         job.out / STUDENT,
         config,

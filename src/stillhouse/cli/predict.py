@@ -1,0 +1,136 @@
+"""``stillhouse predict``: what the student of a run sees in images."""
+
+import csv
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stillhouse.cli.options import AllowProgram, RunDirectory
+from stillhouse.errors import DataError, RecipeError
+
+if TYPE_CHECKING:
+    from stillhouse.deploy.predictor import Prediction, Predictor
+
+UNREADABLE = 3
+"""Exit code where some images could not be read, and the others were predicted."""
+
+
+def predict(
+    run: RunDirectory,
+    images: Annotated[
+        list[str], typer.Argument(help="Image files, folders, or - for a list of files on stdin.")
+    ],
+    form: Annotated[
+        str, typer.Option("--format", help="table, csv, or json (one object a line).")
+    ] = "table",
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Write there instead of the screen.")
+    ] = None,
+    allow_program: AllowProgram = False,
+) -> None:
+    """Say what the student of a run sees in images: a class and its probability."""
+    from stillhouse.deploy.predictor import Predictor
+
+    if form not in FORMS:
+        raise RecipeError("predict", [f"no format '{form}'; there is: {', '.join(FORMS)}"])
+    predictor = Predictor(run, allow_program=allow_program)
+    names = list(listed(images))
+    if not names:
+        raise DataError(f"there are no images in {', '.join(images)}")
+    failed: list[str] = []
+    found = answered(predictor, names, failed)
+    if out is not None:
+        if out.exists():
+            raise DataError(f"{out} is there already; give another file (-o)")
+        with out.open("w", encoding="utf-8", newline="") as file:
+            FORMS[form](file, found, predictor.classes)
+    else:
+        FORMS[form](sys.stdout, found, predictor.classes)
+    for line in failed:
+        typer.echo(line, err=True)
+    if failed:
+        typer.echo(f"{len(failed)} of {len(names)} images could not be read", err=True)
+        raise typer.Exit(UNREADABLE)
+
+
+def listed(given: Sequence[str]) -> Iterator[str]:
+    """The files that are meant: folders are read through, - is a list on stdin."""
+    from stillhouse.data.sources.files import readable
+
+    for name in given:
+        if name == "-":
+            yield from (line.strip() for line in sys.stdin if line.strip())
+        elif Path(name).is_dir():
+            known = readable()
+            yield from sorted(
+                str(path)
+                for path in Path(name).rglob("*")
+                if path.suffix.lower() in known and not path.name.startswith(".")
+            )
+        else:
+            yield name
+
+
+def answered(
+    predictor: "Predictor", names: Sequence[str], failed: list[str], *, batch: int = 64
+) -> "Iterator[Prediction]":
+    """Predictions of the images that can be read; why the others cannot is added to ``failed``."""
+    import torch
+
+    for start in range(0, len(names), batch):
+        there, pixels = [], []
+        for name in names[start : start + batch]:
+            try:
+                pixels.append(predictor.preprocess.of(name))
+                there.append(name)
+            except DataError as error:
+                failed.append(str(error))
+        if there:
+            yield from predictor.told(there, predictor.outputs(torch.stack(pixels)))
+
+
+def _as_table(file: "Out", found: "Iterator[Prediction]", _classes: Sequence[str]) -> None:
+    for each in found:
+        file.write(f"{each.name}  {_words(each)}\n")
+
+
+def _words(each: "Prediction") -> str:
+    if each.label is None:
+        return " ".join(f"{value:.4f}" for value in each.output.tolist())
+    return f"{each.label}  {100 * (each.probability or 0.0):.1f}%"
+
+
+def _as_csv(file: "Out", found: "Iterator[Prediction]", _classes: Sequence[str]) -> None:
+    rows = csv.writer(file)
+    for at, each in enumerate(found):
+        if not at:
+            head = ["embedding"] if each.label is None else ["class", "probability"]
+            rows.writerow(["image", *head])
+        if each.label is None:
+            rows.writerow([each.name, " ".join(f"{value:.6f}" for value in each.output.tolist())])
+        else:
+            rows.writerow([each.name, each.label, f"{each.probability:.6f}"])
+
+
+def _as_json(file: "Out", found: "Iterator[Prediction]", classes: Sequence[str]) -> None:
+    for each in found:
+        line: dict[str, object] = {"image": each.name}
+        if each.label is None:
+            line["embedding"] = [round(value, 6) for value in each.output.tolist()]
+        else:
+            shares = each.output.softmax(0).tolist()
+            line |= {"class": each.label, "probability": round(each.probability or 0.0, 6)}
+            line["probabilities"] = {
+                name: round(share, 6) for name, share in zip(classes, shares, strict=True)
+            }
+        file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+if TYPE_CHECKING:
+    from typing import TextIO as Out
+
+FORMS = {"table": _as_table, "csv": _as_csv, "json": _as_json}

@@ -1,0 +1,156 @@
+"""A student as ONNX, its preprocessing inside, compared with the student on real rows."""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stillhouse.deploy.program import MOST, ExportError
+from stillhouse.errors import MissingExtra
+from stillhouse.faults import first_line
+from stillhouse.records.files import replacing
+
+OPSET = 20
+"""The default of torch's exporter."""
+PIXELS = "pixels"
+LARGEST = 1e-3
+"""How far logits may differ, as a share of their largest: float32 summed in another order."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How an exported file answers beside the student, on the same rows.
+
+    Args:
+        rows: how many.
+        largest: difference of two outputs.
+        scale: the largest output of the student.
+        agree: rows with the same first place (of embeddings: all).
+    """
+
+    rows: int
+    largest: float
+    scale: float
+    agree: int
+
+    @classmethod
+    def of(cls, mine: Tensor, wanted: Tensor, *, classes: bool = True) -> "Parity":
+        """Compare the outputs of a file with those of the student.
+
+        >>> Parity.of(torch.tensor([[1.0, 0.5]]), torch.tensor([[1.0, 0.0]]))
+        Parity(rows=1, largest=0.5, scale=1.0, agree=1)
+        """
+        same = (mine.argmax(1) == wanted.argmax(1)).sum() if classes else len(mine)
+        gap = float((mine - wanted).abs().max())
+        return cls(len(mine), gap, float(wanted.abs().max()), int(same))
+
+    @property
+    def holds(self) -> bool:
+        """Whether differences are those of rounding alone."""
+        return self.largest <= LARGEST * max(self.scale, 1.0)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.agree} of {self.rows} rows with the same answer, outputs up to "
+            f"{self.largest:.2g} apart (the largest is {self.scale:.3g})"
+        )
+
+
+def write_onnx(module: nn.Module, taken: Tensor, path: Path, *, output: str) -> int:
+    """Write a network as one ONNX file for batches of any size; gives the opset it has.
+
+    Args:
+        module: in eval mode, on the CPU.
+        taken: what it takes of two rows or more: one row would be taken for a constant.
+        path: of the file.
+        output: name of what it gives: logits, embedding.
+
+    Raises:
+        MissingExtra: onnx or onnxscript are not installed.
+        ExportError: ONNX lacks an operator, or torch cannot trace the network; with its words.
+    """
+    onnx = _package("onnx")
+    _package("onnxscript")
+    batch = torch.export.Dim("batch", max=MOST)
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of its own internals here
+            made = torch.onnx.export(
+                module,
+                (taken,),
+                dynamo=True,
+                dynamic_shapes=({0: batch},),
+                input_names=[PIXELS if taken.dtype == torch.uint8 else "image"],
+                output_names=[output],
+                opset_version=OPSET,
+                verbose=False,
+            )
+        if made is None:
+            raise ExportError("torch gave no program")
+        with replacing(path) as fresh:
+            made.save(str(fresh), external_data=False)
+        return _opset(onnx, path)
+    except Exception as error:  # of many kinds, as torch's exporter has many passes
+        raise ExportError(f"cannot be written as ONNX: {_why(error)}") from error
+
+
+def answers_of(path: Path, taken: Tensor, *, threads: int = 0) -> Tensor:
+    """What onnxruntime makes of rows.
+
+    Raises:
+        MissingExtra: onnxruntime is not installed.
+    """
+    session = session_of(path, threads=threads)
+    (given,) = session.run(None, {session.get_inputs()[0].name: taken.numpy()})
+    return torch.from_numpy(given)
+
+
+def session_of(path: Path, *, threads: int = 0, optimised: Path | None = None) -> Any:
+    """A file opened by onnxruntime on the CPU.
+
+    Args:
+        path: of the file.
+        threads: that it uses; 0: as many as it likes.
+        optimised: where the file as onnxruntime runs it is written, to look at its operators.
+    """
+    runtime = _package("onnxruntime")
+    options = runtime.SessionOptions()
+    options.log_severity_level = 3
+    if threads:
+        options.intra_op_num_threads = threads
+    if optimised is not None:
+        options.optimized_model_filepath = str(optimised)
+    return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def _package(name: str) -> ModuleType:
+    from importlib import import_module
+
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as absent:
+        if absent.name != name:
+            raise
+        raise MissingExtra("ONNX", name, "onnx") from absent
+
+
+def _opset(onnx: Any, path: Path) -> int:
+    """That of the standard operators; the exporter may have kept another one than was asked for."""
+    imports = onnx.load(str(path), load_external_data=False).opset_import
+    return next(int(each.version) for each in imports if each.domain in ("", "ai.onnx"))
+
+
+def _why(error: BaseException) -> str:
+    """What torch says of the operator, where it names one; else its first line."""
+    inner: BaseException | None = error
+    said = first_line(error)
+    while inner is not None:
+        text = first_line(inner)
+        if "No decompositions registered" in text or "No ONNX function found" in text:
+            said = text
+        inner = inner.__cause__
+    return said
