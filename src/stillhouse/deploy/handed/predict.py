@@ -3,41 +3,47 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image, ImageOps
 
 HERE = Path(__file__).resolve().parent
-CONFIG = json.loads((HERE / "config.json").read_text(encoding="utf-8"))["stillhouse"]
-CLASSES, TAKES = CONFIG["classes"], CONFIG["input"]
-HEIGHT, WIDTH, CHANNELS = TAKES["height"], TAKES["width"], TAKES["channels"]
 
 
-def pixels(path: str) -> torch.Tensor:
+def pixels(path: str, takes: dict[str, Any]) -> torch.Tensor:
     """One image as bytes [1, C, H, W]: scaled to cover height and width, its middle cut out."""
-    image = ImageOps.exif_transpose(Image.open(path))
+    height, width, channels = takes["height"], takes["width"], takes["channels"]
+    image: Any = ImageOps.exif_transpose(Image.open(path))
     if "transparency" in image.info:
         image = image.convert("RGBA")
-    image = image.convert("L" if CHANNELS == 1 else "RGB")
-    if image.size != (WIDTH, HEIGHT):
-        scale = max(WIDTH / image.width, HEIGHT / image.height)
-        wide = max(round(image.width * scale), WIDTH)
-        high = max(round(image.height * scale), HEIGHT)
-        left, top = (wide - WIDTH) // 2, (high - HEIGHT) // 2
+    image = image.convert("L" if channels == 1 else "RGB")
+    if image.size != (width, height):
+        scale = max(width / image.width, height / image.height)
+        wide, high = (
+            max(round(image.width * scale), width),
+            max(round(image.height * scale), height),
+        )
+        left, top = (wide - width) // 2, (high - height) // 2
         image = image.resize((wide, high), Image.Resampling.BILINEAR)
-        image = image.crop((left, top, left + WIDTH, top + HEIGHT))
+        image = image.crop((left, top, left + width, top + height))
     values = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
-    return values.view(1, HEIGHT, WIDTH, CHANNELS).permute(0, 3, 1, 2)
+    return values.view(1, height, width, channels).permute(0, 3, 1, 2)
+
+
+def main(names: list[str]) -> None:
+    """Print a class and its probability for each image, or its embedding."""
+    config = json.loads((HERE / "config.json").read_text(encoding="utf-8"))["stillhouse"]
+    program = torch.export.load(HERE / "model.pt2").module()
+    for name in names:
+        with torch.no_grad():
+            (output,) = program(pixels(name, config["input"]))
+        if config["output"] == "embedding":
+            print(f"{name}\t{' '.join(f'{value:.6f}' for value in output.tolist())}")
+        else:
+            probability, row = output.softmax(0).max(0)
+            print(f"{name}\t{config['classes'][row]}\t{probability:.4f}")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
-        raise SystemExit(__doc__)
-    program = torch.export.load(HERE / "model.pt2").module()
-    for name in sys.argv[1:]:
-        (output,) = program(pixels(name))
-        if CONFIG["output"] == "embedding":
-            print(f"{name}\t{' '.join(f'{value:.6f}' for value in output.tolist())}")
-            continue
-        probability, row = output.softmax(0).max(0)
-        print(f"{name}\t{CLASSES[row]}\t{probability:.4f}")
+    main(sys.argv[1:]) if sys.argv[1:] else print(__doc__)
