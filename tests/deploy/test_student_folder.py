@@ -148,3 +148,26 @@ def test_unreadable_images_are_named_and_the_others_predicted(
         sh.load(finished).predict([pictures / "bad.png"])
     with pytest.raises(DataError, match="holds floats"):
         sh.load(finished).predict([np.zeros((8, 8))])
+
+
+def test_images_held_larger_and_a_form_of_ones_own_are_prepared_alike(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    sh.distill(
+        data="digits", student="convnet-8", teacher="convnet-8", out=out, epochs=1, seeds=1,
+        precision="fp32", student_input={"size": 9, "channels": 3},
+        data_options={"limit": 100, "size": 6, "load_size": 8},
+    )  # fmt: skip
+    test = load("digits", limit=100).test
+    for image in test.images[:4]:
+        Image.fromarray(image[..., 0].numpy()).save(tmp_path / "a.png")
+        (mine,) = sh.load(out).predict(tmp_path / "a.png")
+        ran = subprocess.run(
+            [sys.executable, str(out / "student" / "predict.py"), str(tmp_path / "a.png")],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert ran.stdout.split("\t")[1] == mine.label
+    scores = json.loads((out / "scores.json").read_text())
+    (model,) = [each for each in scores["models"] if each["role"] == "student"]
+    said = sh.load(out).predict([image.numpy() for image in test.images])
+    right = [each.label == str(int(label)) for each, label in zip(said, test.labels, strict=True)]
+    assert np.mean(right) == pytest.approx(model["runs"][0]["test"]["last"], abs=1e-6)

@@ -152,3 +152,5 @@ def test_a_run_is_judged_on_people_that_nobody_was_trained_on(tmp_path) -> None:
     share = gap[after - 1] / (gap[after - 1] - gap[after])
     wanted = fpr[after - 1] + share * (fpr[after] - fpr[after - 1])
     assert model["runs"][0]["test"]["last"] == pytest.approx(wanted, abs=2e-3)
+    home = sh.load(tmp_path / "run").predict([image.numpy() for image in tables[2].images[:9]])
+    assert np.allclose(np.stack([each.output.numpy() for each in home]), unit[:9], atol=1e-4)

@@ -39,7 +39,6 @@ def hub_keys(
 def _timm(network: NetworkFacts, classes: tuple[str, ...], taken: Preprocessing) -> dict[str, Any]:
     architecture = network.model.removeprefix(TIMM).partition(":")[0]
     stem = {} if network.channels == 3 else {"in_chans": network.channels}
-    side = min(taken.height, taken.width)
     return {
         "architecture": architecture,
         "num_classes": network.classes,
@@ -48,7 +47,7 @@ def _timm(network: NetworkFacts, classes: tuple[str, ...], taken: Preprocessing)
         "pretrained_cfg": {
             "input_size": [network.channels, *taken.size],
             "interpolation": taken.interpolation,
-            "crop_pct": min(taken.size) / side if side > min(taken.size) else 1.0,
+            "crop_pct": taken.height / taken.resize if taken.resize else 1.0,
             "crop_mode": "center",
             "mean": list(taken.mean),
             "std": list(taken.std),

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stillhouse.data.pixels import is_image
 from stillhouse.deploy.config import PROGRAM, WEIGHTS, StudentConfig
 from stillhouse.deploy.preprocessing import Preprocessing
 from stillhouse.deploy.ready import Ready, embedder
@@ -201,9 +202,7 @@ def student_in(folder: Path) -> Path:
 
 
 def _listed(images: Any) -> list[Any]:
-    one = isinstance(images, str | Path | Tensor) or hasattr(images, "getbands")
-    one = one or (hasattr(images, "shape") and not isinstance(images, Iterable))
-    if one:
+    if isinstance(images, str | Path) or is_image(images):
         return [images]
     if not isinstance(images, Iterable):
         raise DataError(f"images are {images!r}; give paths, images, arrays, or a list of them")

@@ -22,15 +22,17 @@ class OwnInput(Record):
     """The network's own form of the image, where it is not that of the data.
 
     Args:
-        size: to which the image is brought; None: as it is.
+        size: height and width to which the image is brought; None: as it is.
+        pad: black pixels at the left, top, right and bottom, before that.
         channels: 3 of a grey image, 1 of a colour image; None: as they are.
         bgr: whether blue comes first.
         mean, std: by channel, of images in [0, 1].
     """
 
-    size: int | None = None
+    size: tuple[int, int] | None = None
     channels: int | None = None
     bgr: bool = False
+    pad: tuple[int, int, int, int] | None = None
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
@@ -40,16 +42,12 @@ class Inside(Record):
 
     Args:
         mean, std: of the data, by channel, of images in [0, 1]; empty where the input was prepared.
-        size, resize: the shorter side to which images are brought and the side of the middle that
-            is cut out; 0: they are seen whole.
         own: the network's own form, if it reads one.
         mirrored: whether what is given for the mirrored image is added.
     """
 
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    size: int = 0
-    resize: int = 0
     own: OwnInput | None = None
     mirrored: bool = False
 
@@ -58,9 +56,11 @@ class Preprocessing(Record):
     """What a program takes, and how an image becomes that.
 
     A program of ``pixels`` takes values 0 to 255, [B, channels, height, width], as bytes or floats,
-    and does the rest itself (the cut of the middle, mean and std). An image of another size is
+    and does the rest itself (mean, std, the network's own form). An image of another size is
     scaled so that it covers height and width (bilinear with antialiasing, Pillow), and its middle
-    is cut out; grey becomes colour, colour grey, and alpha is dropped. A program that takes no
+    is cut out; grey becomes colour, colour grey, and alpha is dropped. Where images were held
+    larger than they are shown, it is brought to a square of ``held`` in this way, scaled to one of
+    ``resize``, and of that the middle is cut out. A program that takes no
     ``pixels`` was trained behind somebody's own transform, which has to be applied first.
 
     Args:
@@ -68,6 +68,7 @@ class Preprocessing(Record):
         channels, height, width: of what it takes.
         mean, std: by channel, of images in [0, 1] that the network itself sees.
         size: height and width that the network itself sees.
+        held, resize: sides of squares before the middle is cut out; 0: there are none.
         interpolation: by which images are scaled.
         inside: what the program itself does.
     """
@@ -79,6 +80,8 @@ class Preprocessing(Record):
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     size: tuple[int, int]
+    held: int = 0
+    resize: int = 0
     interpolation: str = "bilinear"
     inside: Inside = Inside()
 
@@ -118,9 +121,18 @@ class Preprocessing(Record):
             raise DataError(
                 f"{where} has {pixels.shape[0]} channels, and the network takes {self.channels}"
             )
-        if pixels.shape[1:] != (self.height, self.width):
-            pixels = cut_to(pixels, (self.height, self.width), where).permute(2, 0, 1)
-        return pixels.contiguous()
+        frame = (self.held, self.held) if self.held else (self.height, self.width)
+        if pixels.shape[1:] != frame:
+            pixels = cut_to(pixels, frame, where).permute(2, 0, 1)
+        return self._middle(pixels).contiguous() if self.held else pixels.contiguous()
+
+    def _middle(self, held: Tensor) -> Tensor:
+        """The middle of an image that is held larger than it is shown."""
+        scaled = held
+        if self.resize != self.held:
+            scaled = cut_to(held, (self.resize, self.resize), "the image").permute(2, 0, 1)
+        top, left = (round((self.resize - side) / 2) for side in (self.height, self.width))
+        return scaled[:, top : top + self.height, left : left + self.width]
 
     def _mode_of(self, image: Any, where: str) -> str | None:
         """The mode that an array has to be brought to; None where it has the channels already."""

@@ -58,7 +58,7 @@ def shown_by(inside: Inside) -> Augment | None:
     """How evaluation shows pixels; None where the input was prepared by somebody's own."""
     if not inside.mean:
         return None
-    return Augment(inside.mean, inside.std, size=inside.size, resize=inside.resize)
+    return Augment(inside.mean, inside.std)
 
 
 def _adapter(inside: Inside, own: OwnInput) -> InputAdapter:
@@ -70,6 +70,7 @@ def _adapter(inside: Inside, own: OwnInput) -> InputAdapter:
         size=own.size,
         channels=own.channels,
         bgr=own.bgr,
+        pad=own.pad,
     )
 
 

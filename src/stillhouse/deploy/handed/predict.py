@@ -12,23 +12,31 @@ HERE = Path(__file__).resolve().parent
 
 
 def pixels(path: str, takes: dict[str, Any]) -> torch.Tensor:
-    """One image as bytes [1, C, H, W]: scaled to cover height and width, its middle cut out."""
-    height, width, channels = takes["height"], takes["width"], takes["channels"]
+    """One image as bytes [1, C, H, W], as config.json says what the program takes."""
+    size, held = (takes["width"], takes["height"]), takes["held"]
     image: Any = ImageOps.exif_transpose(Image.open(path))
     if "transparency" in image.info:
         image = image.convert("RGBA")
-    image = image.convert("L" if channels == 1 else "RGB")
-    if image.size != (width, height):
-        scale = max(width / image.width, height / image.height)
-        wide, high = (
-            max(round(image.width * scale), width),
-            max(round(image.height * scale), height),
-        )
-        left, top = (wide - width) // 2, (high - height) // 2
-        image = image.resize((wide, high), Image.Resampling.BILINEAR)
-        image = image.crop((left, top, left + width, top + height))
+    image = image.convert("L" if takes["channels"] == 1 else "RGB")
+    image = covering(image, (held, held) if held else size)
+    if held:
+        image = covering(image, (takes["resize"], takes["resize"]))
+        left, top = (round((takes["resize"] - side) / 2) for side in size)
+        image = image.crop((left, top, left + size[0], top + size[1]))
     values = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
-    return values.view(1, height, width, channels).permute(0, 3, 1, 2)
+    return values.view(1, size[1], size[0], takes["channels"]).permute(0, 3, 1, 2)
+
+
+def covering(image: Any, size: tuple[int, int]) -> Any:
+    """Scaled so that it covers a width and a height, and its middle of that size."""
+    if image.size == size:
+        return image
+    scale = max(size[0] / image.width, size[1] / image.height)
+    wide = max(round(image.width * scale), size[0])
+    high = max(round(image.height * scale), size[1])
+    left, top = (wide - size[0]) // 2, (high - size[1]) // 2
+    image = image.resize((wide, high), Image.Resampling.BILINEAR)
+    return image.crop((left, top, left + size[0], top + size[1]))
 
 
 def main(names: list[str]) -> None:

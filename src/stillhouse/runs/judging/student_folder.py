@@ -49,18 +49,21 @@ def write_student_folder(job: Job, run: StageRun, scores: Scores) -> None:
     set_eval(module)
     section, embeds = job.student.section, job.task.measured == "embedding"
     data, own = job.data, job.student_input
-    shown = pixels_of(data)
     network = embedder(module, section.head_path) if embeds else module
-    inside = _inside(job, pixels=shown is not None)
-    ready = Ready(network, inside, unit=embeds).eval()
     rows = data.test.show(torch.arange(min(ROWS, len(data.splits.test))), PLAIN_VIEW)
     image = rows["batch.image"].cpu()
+    found = pixels_of(data, image)
+    inside = _inside(job, pixels=found is not None)
+    ready = Ready(network, inside, unit=embeds).eval()
     with torch.inference_mode():
         seen = [form if own is None else own(form) for form in job.task.forms(image)]
         answers = sum_of([LogitsOnly(network)(each) for each in seen])
         answers = nn.functional.normalize(answers.float(), dim=1) if embeds else answers.float()
-    taken = image if shown is None else shown
-    config = _config(job, run, scores, module, taken, seen[0], inside)
+    taken, wanted = found or (image, _prepared(image))
+    normal = inside.own or inside
+    settled = {"mean": normal.mean, "std": normal.std, "inside": inside}
+    settled["size"] = tuple(seen[0].shape[2:])
+    config = _config(job, run, scores, module, wanted.model_copy(update=settled))
     metric = job.task.metric
     save_tensors(job.out / ROWS_FILE, {TAKEN: taken, ANSWERS: answers}, {})
     write_student(
@@ -75,17 +78,45 @@ def write_student_folder(job: Job, run: StageRun, scores: Scores) -> None:
     )
 
 
-def pixels_of(data: JobData) -> Tensor | None:
-    """The first test rows as pixels, uint8 [B, C, H, W]; None where the input is no pixels."""
-    table = data.splits.test
+def pixels_of(data: JobData, image: Tensor) -> tuple[Tensor, Preprocessing] | None:
+    """The first test rows as pixels, uint8 [B, C, H, W], and how they come from images.
+
+    None where the input is no pixels.
+
+    Args:
+        data: of the run.
+        image: the same rows as they are shown, [B, C, h, w].
+    """
+    table, shown = data.splits.test, data.test.augment
     if data.eval_transform is not None or isinstance(table, FloatTable):
         return None
     rows = range(min(ROWS, len(table)))
     if isinstance(table, ImageTable):
         stored = table.stored(torch.tensor(rows))
-        return table.images[stored].permute(0, 3, 1, 2).contiguous().cpu()
-    read = [to_pixels(table.read(row), table.where(row)) for row in rows]
-    return torch.stack(read) if all(each.dtype == torch.uint8 for each in read) else None
+        read = list(table.images[stored].permute(0, 3, 1, 2).cpu())
+    else:
+        read = [to_pixels(table.read(row), table.where(row)) for row in rows]
+    if any(each.dtype != torch.uint8 for each in read):
+        return None
+    channels, height, width = image.shape[1:]
+    wanted = Preprocessing(
+        pixels=True,
+        channels=channels,
+        height=height,
+        width=width,
+        size=(height, width),
+        held=read[0].shape[1] if shown.size else 0,
+        resize=shown.resize,
+    )
+    return torch.stack([wanted.of(each) for each in read]), wanted
+
+
+def _prepared(image: Tensor) -> Preprocessing:
+    """Of an input that somebody's own transform prepares."""
+    channels, height, width = image.shape[1:]
+    return Preprocessing(
+        pixels=False, channels=channels, height=height, width=width, size=(height, width)
+    )
 
 
 def _inside(job: Job, *, pixels: bool) -> Inside:
@@ -94,14 +125,13 @@ def _inside(job: Job, *, pixels: bool) -> Inside:
     return Inside(
         mean=shown.mean if pixels or own is not None else (),
         std=shown.std if pixels or own is not None else (),
-        size=shown.size,
-        resize=shown.resize,
         own=None
         if own is None
         else OwnInput(
             size=own.size,
             channels=own.channels,
             bgr=own.bgr,
+            pad=own.pad,
             mean=tuple(own.to_mean.flatten().tolist()),
             std=tuple(own.to_std.flatten().tolist()),
         ),
@@ -114,12 +144,9 @@ def _config(
     run: StageRun,
     scores: Scores,
     module: nn.Module,
-    taken: Tensor,
-    seen: Tensor,
-    inside: Inside,
+    wanted: Preprocessing,
 ) -> StudentConfig:
     metric, data = job.task.metric, job.data
-    normal = inside.own or inside
     (student,) = [model for model in scores.models if model.role == STUDENT]
     versions = environment(data.platform)["packages"]
     epoch = f"seed {run.training.settings.seed}, last epoch ({run.epochs})"
@@ -127,16 +154,7 @@ def _config(
         task=job.task.name,
         classes=tuple(map(str, data.splits.classes)),
         output="embedding" if job.task.measured == "embedding" else "logits",
-        input=Preprocessing(
-            pixels=taken.dtype == torch.uint8,
-            channels=taken.shape[1],
-            height=taken.shape[2],
-            width=taken.shape[3],
-            mean=normal.mean,
-            std=normal.std,
-            size=(seen.shape[2], seen.shape[3]),
-            inside=inside,
-        ),
+        input=wanted,
         network=_network(job, module, student.parameters),
         title=scores.title,
         method=scores.method.name,
