@@ -10,6 +10,9 @@ from typing import Any
 
 from torch import nn
 
+from stillhouse.deploy.export import ROWS_FILE
+from stillhouse.deploy.folder import FILES
+from stillhouse.deploy.predictor import STUDENT
 from stillhouse.errors import RunError
 from stillhouse.models.given import set_eval
 from stillhouse.recipes.choices import IMPORT
@@ -32,7 +35,10 @@ from stillhouse.runs.training.stage_run import LAST, product_file
 from stillhouse.runs.training.teachers import Teachers
 from stillhouse.runs.training.training import student_directory
 
-LISTED = (ANSWERS, EXAMPLES, ENVIRONMENT, METRICS, PRODUCTS, COSTS, SERVED, FACTS, PICTURES)
+LISTED = (
+    *(ANSWERS, EXAMPLES, ENVIRONMENT, METRICS, PRODUCTS, COSTS, SERVED, FACTS, PICTURES, ROWS_FILE),
+    *(f"{STUDENT}/{name}" for name in FILES),
+)
 """Files of a run beside scores.json, which has a checksum of each that there is."""
 AGAIN = "delete it, and the same command makes it again from what was trained"
 

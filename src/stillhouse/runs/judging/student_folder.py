@@ -10,6 +10,7 @@ from stillhouse.deploy.config import NetworkFacts, StudentConfig
 from stillhouse.deploy.export import ANSWERS, ROWS_FILE, TAKEN
 from stillhouse.deploy.folder import Rows, write_student
 from stillhouse.deploy.hub import hub_keys
+from stillhouse.deploy.predictor import STUDENT
 from stillhouse.deploy.preprocessing import Inside, OwnInput, Preprocessing
 from stillhouse.deploy.ready import Ready, embedder
 from stillhouse.engine.evaluate import sum_of
@@ -28,7 +29,6 @@ from stillhouse.runs.job.job import Job
 from stillhouse.runs.training.stage_run import LAST, StageRun
 from stillhouse.students.quantised import is_quantised
 
-STUDENT = "student"
 ROWS = 64
 """Test rows on which the folder is checked."""
 PACKAGES = ("stillhouse", "torch")
