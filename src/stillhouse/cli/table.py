@@ -9,6 +9,7 @@ from rich.table import Table
 
 from stillhouse.records.figures import TableFigures
 from stillhouse.records.metric import MINUS, Metric
+from stillhouse.records.own_code import called
 from stillhouse.records.probe import ProbeRecord
 from stillhouse.records.run import REPORT
 from stillhouse.report.probed import probe_rows
@@ -59,7 +60,7 @@ def score_table(scores: Mapping[str, Any]) -> Table:
             for which in ("last", "best")
         ]
         size = (f"{model['parameters']:,}", f"{model['bytes'] / 1e6:.2f}", _seconds(runs))
-        table.add_row(model["role"], model["model"], *cells, *size)
+        table.add_row(model["role"], called(model["model"]), *cells, *size)
         for head in runs[0].get("heads", {}):
             cells = [
                 over_seeds([run[split][head][which] for run in runs], metric)

@@ -32,6 +32,7 @@ from stillhouse.recipes.networks import (
 from stillhouse.recipes.peers import Peers, beside, peers_problem, with_peers
 from stillhouse.recipes.section import Section
 from stillhouse.recipes.tuning import TuneSection, tune_problems, tune_words
+from stillhouse.records.own_code import called
 from stillhouse.tasks import CLASSIFICATION, TASKS
 
 MOST_SEEDS = 1000
@@ -271,8 +272,8 @@ class Recipe(Section):
         source = self.data.source.rstrip("/").rsplit("/", 1)[-1]
         if self.transfer is not None:
             made = f"{self.transfer.count:,} images of {self.transfer.method.name}"
-            return f"{head}{beside(self.peers)} on {made} ({source}) by {self.method.name}"
-        return f"{head}{beside(self.peers)} on {source} by {self.method.name}"
+            source = f"{made} ({source})"
+        return called(f"{head}{beside(self.peers)} on {source} by {self.method.name}")
 
 
 class ProblemsError(ValueError):

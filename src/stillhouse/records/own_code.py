@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 import sys
 import sysconfig
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ from stillhouse.errors import ModelError, RecipeError, StillhouseError, nearest
 IMPORT = "python:"
 """Before the place of a function of the user's own."""
 
+_PLACE = re.compile(rf"(?={IMPORT}([\w.]+:[\w.]+)){IMPORT}[\w.]+:([\w.]+)")
 _FOREIGN = tuple(
     str(Path(path).resolve())
     for path in (str(Path(__file__).parents[1]), *map(sysconfig.get_path, ("purelib", "stdlib")))
@@ -41,6 +43,20 @@ def said_by(error: BaseException) -> str:
     if not own:
         return said
     return f"{said} ({Path(own[-1].filename).name}:{own[-1].lineno})"
+
+
+def called(text: str) -> str:
+    """A title in which code of the user's own has its name alone, where that tells it from others.
+
+    >>> called("python:mine.nets:large -> python:mine.nets:small on flowers by kd")
+    'large -> small on flowers by kd'
+    >>> called("python:large:net -> python:small:net by kd"), called("resnet8")
+    ('python:large:net -> python:small:net by kd', 'resnet8')
+    """
+    places = dict(_PLACE.findall(text))
+    if len(set(places.values())) < len(places):
+        return text
+    return _PLACE.sub(r"\2", text)
 
 
 def _is_own(file: str) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from stillhouse.faults import system_faults
 from stillhouse.records.files import write_bytes
+from stillhouse.records.own_code import called
 from stillhouse.records.run import REPORT
 from stillhouse.report import palette, wording
 from stillhouse.report.theme import CONFIG, FONT, MONO
@@ -36,6 +37,7 @@ FILTERS: tuple[Callable[..., str], ...] = (
     wording.duration,
     wording.times,
     wording.moment,
+    called,
 )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from stillhouse.records.costs import Costs, NetworkCosts
 from stillhouse.records.metric import NOTHING, Metric
+from stillhouse.records.own_code import called
 from stillhouse.records.run import EpochScores, ModelRecord, TrainedRun
 from stillhouse.report.record import RunRecord
 from stillhouse.report.wording import (
@@ -13,6 +14,7 @@ from stillhouse.report.wording import (
     duration,
     head_note,
     interval,
+    milliseconds,
     operations,
     size,
     text,
@@ -95,7 +97,7 @@ def _model_row(record: RunRecord, model: ModelRecord) -> TableRow:
     teacher = record.role("teacher")
     return TableRow(
         role=model.role,
-        model=model.model,
+        model=called(model.model),
         note=_note(model),
         test_last=_mean(record, (run.test.last for run in model.runs)),
         test_best=_mean(record, (run.test.best for run in model.runs)),
@@ -241,5 +243,5 @@ def _costs(network: NetworkCosts, batches: tuple[str, ...], metric: Metric) -> t
         count(network.parameters),
         operations(network.macs),
         size(network.file_bytes),
-        *(NOTHING if spent is None else f"{spent:.3g} ms" for spent in times),
+        *map(milliseconds, times),
     )

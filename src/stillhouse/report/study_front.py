@@ -9,6 +9,7 @@ from stillhouse.records.metric import Metric
 from stillhouse.report.short_names import short_names
 from stillhouse.report.study_record import StudyRecord
 from stillhouse.report.theme import COLOURS, label, template
+from stillhouse.report.wording import milliseconds
 from stillhouse.verdict.spread import Spread
 
 BATCH = "1"
@@ -100,4 +101,4 @@ def front_figure(record: StudyRecord) -> Any | None:
 def _said(point: Point, metric: Metric) -> str:
     half = "" if point.found.half is None else f" ± {metric.shown(point.found.half)}"
     reached = f"{metric.with_unit(point.found.mean)}{half}"
-    return f"{point.name}: {reached} in {point.milliseconds:.3g} ms"
+    return f"{point.name}: {reached} in {milliseconds(point.milliseconds)}"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from stillhouse.records.metric import NOTHING, Metric
+from stillhouse.records.own_code import called
 from stillhouse.records.run import SeedScores
 from stillhouse.records.study import Arm, Comparison
 from stillhouse.report.study_record import StudyRecord, diagnosed, tested
@@ -66,7 +67,7 @@ def controls(record: StudyRecord) -> tuple[Control, ...]:
 
 
 def _control(arm: Arm) -> str:
-    return f"{arm.student_model}, {arm.epochs} epoch{'s' if arm.epochs > 1 else ''}"
+    return f"{called(arm.student_model)}, {arm.epochs} epoch{'s' if arm.epochs > 1 else ''}"
 
 
 def diagnostic_names(record: StudyRecord) -> tuple[str, ...]:
@@ -153,7 +154,7 @@ def arm_note(arm: Arm, record: StudyRecord) -> str:
         parts.append(f"{arm.teacher_model} \u2192 {arm.student_model}")
     elif len(students) > 1:
         parts.append(arm.student_model)
-    return ", ".join(parts)
+    return called(", ".join(parts))
 
 
 def gain_words(gain: Comparison | None, metric: Metric) -> GainWords:

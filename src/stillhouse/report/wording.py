@@ -107,6 +107,17 @@ def duration(value: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
+def milliseconds(value: float | None) -> str:
+    """Say the time of an answer, in seconds from one second on.
+
+    >>> milliseconds(1.0512), milliseconds(78.94), milliseconds(1764.0)
+    ('1.05 ms', '78.9 ms', '1.76 s')
+    """
+    if value is None:
+        return NOTHING
+    return f"{value:.3g} ms" if value < 999.5 else f"{value / 1000:.3g} s"
+
+
 def times(ratio: float) -> str:
     """Say a ratio as a factor.
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from stillhouse.records.run import ModelRecord
 from stillhouse.report.record import RunRecord
-from stillhouse.report.wording import compared, duration, percent, times
+from stillhouse.report.wording import compared, duration, milliseconds, percent, times
 from stillhouse.verdict.judgement import EQUIVALENT, TOO_FEW
 from stillhouse.verdict.spread import spread
 
@@ -172,8 +172,8 @@ def _answers(record: RunRecord) -> str:
         return ""
     teacher, student = record.costs.networks[0], record.costs.networks[-1]
     times_told = [
-        f"{network.milliseconds['1']:.3g} ms for one image"
-        + (f" and {many:.3g} ms for 64" if (many := network.milliseconds.get("64")) else "")
+        f"{milliseconds(network.milliseconds['1'])} for one image"
+        + (f" and {milliseconds(many)} for 64" if (many := network.milliseconds.get("64")) else "")
         for network in (student, teacher)
     ]
     word = compared(ratio, "faster", "slower", "as fast as the teacher")

@@ -77,7 +77,7 @@ def test_kd_written_anew_is_kd(mine: Path, tmp_path: Path) -> None:
         found = student(tmp_path / out)
         assert all(torch.equal(found[key], value) for key, value in wanted.items())
     assert len(list((tmp_path / "shared").glob("control-*"))) == 1
-    assert "by python:minestill:soft" in outcome.report.read_text()
+    assert "on digits by soft" in outcome.report.read_text()
     settings = json.loads((tmp_path / "named/scores.json").read_text())["method"]["settings"]
     assert settings == {"weight": 0.9}
 
