@@ -17,6 +17,7 @@ from marks import MARKED, Writer, rewritten
 from prose import unexplained
 from result_files import ROOT
 from tables.arms import arms
+from tables.probe import probe
 from tables.projector import projectors, weights
 from tables.runs import kd, methods, scale
 from tables.students import students
@@ -30,6 +31,7 @@ WRITERS: Mapping[str, Writer] = {
     "counts": counts,
     "kd": kd,
     "methods": methods,
+    "probe": probe,
     "projectors": projectors,
     "scale": scale,
     "simulation": verdict.simulation,
