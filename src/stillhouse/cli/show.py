@@ -14,15 +14,18 @@ Groups = dict[str, Rows]
 
 
 def listing(
-    what: Annotated[str | None, typer.Argument(help="models, methods, losses or data.")] = None,
+    what: Annotated[
+        str | None, typer.Argument(help="models, methods, losses, tasks or data.")
+    ] = None,
 ) -> None:
-    """List models, methods by family, losses and data sources, one line each."""
+    """List models, methods by family, losses, tasks and data sources."""
     from stillhouse.errors import RecipeError, nearest
 
     rooms: dict[str, Callable[[], Groups]] = {
         "methods": _methods,
         "losses": _losses,
         "models": _models,
+        "tasks": _tasks,
         "data": _data,
     }
     if what is not None and what not in rooms:
@@ -75,6 +78,12 @@ def _models() -> Groups:
         for family in MODEL_FAMILIES
     ]
     return {"": rows}
+
+
+def _tasks() -> Groups:
+    from stillhouse.cli.tasks import task_rows
+
+    return {"": task_rows()}
 
 
 def _data() -> Groups:
