@@ -36,6 +36,15 @@ class Metric(Record):
         return "points" if self.unit == "%" else self.unit
 
     @property
+    def title(self) -> str:
+        """The name at the beginning of a sentence.
+
+        >>> ACCURACY.title, Metric(name="EER").title
+        ('Accuracy', 'EER')
+        """
+        return self.name[:1].upper() + self.name[1:]
+
+    @property
     def suffix(self) -> str:
         """The unit as it stands behind a number."""
         return self.unit if self.unit in ("", "%") else f" {self.unit}"

@@ -104,6 +104,9 @@ def test_what_is_said_is_a_mean_over_all_seeds_and_knows_the_direction() -> None
     for seen, test, words in ((0.02, 0.03, 0), (0.43, 0.442, 1), (0.2, 0.3, 0)):
         one = control.model_copy(update={"runs": (trained(seen, test, None),)})
         assert len(list(cautions([one], error))) == words
+    falls = control.model_copy(update={"runs": (trained(0.4, 0.41, 0.08),)})
+    said = "The control is still learning: its validation error fell by 8.00 points over the last 3"
+    assert next(iter(cautions([falls], error))).startswith(said)
 
 
 def test_what_each_network_costs_stands_beside_the_run(run: Outcome) -> None:

@@ -79,11 +79,15 @@ def _still_rising(model: ModelRecord, metric: Metric) -> Iterator[str]:
     rising = [run for run in model.runs if run.rise is not None]
     gained, epochs = _mean([run.last_part for run in model.runs]), model.runs[0].epochs
     if 2 * len(rising) > len(model.runs) and gained is not None and gained > 0:
-        points = f"{metric.difference(gained, minus='-')} of validation {metric.name}"
+        points = metric.difference(gained, minus="-")
+        if metric.higher_is_better:
+            rose = f"rising: it gained {points} of validation {metric.name}"
+        else:
+            rose = f"learning: its validation {metric.name} fell by {points.lstrip('+')}"
         part = _epochs_of_last_part(epochs)
         last = f"the last {part}" if part > 1 else "the last"
         yield (
-            f"The {model.role} is still rising: it gained {points} over {last} of its {epochs} "
+            f"The {model.role} is still {rose} over {last} of its {epochs} "
             "epochs. A difference may be one of speed, not "
             "of level: train longer."
         )
