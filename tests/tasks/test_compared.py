@@ -9,7 +9,7 @@ from stillhouse.errors import DataError
 from stillhouse.records.answers import Answers
 from stillhouse.records.figures import TableFigures
 from stillhouse.tasks import Verification
-from stillhouse.verification.pairs import all_pairs, pair_cosines
+from stillhouse.verification.pairs import Pairs, all_pairs, pair_cosines
 
 WHO = np.repeat(np.arange(8), 4)
 
@@ -95,6 +95,17 @@ def test_one_seed_has_no_interval_over_seeds_and_classes_are_called_so() -> None
     assert (record.over, record.count) == ("classes", 8)
     assert record.gains["EER"].seeds_low is None
     assert record.gains["EER"].low is not None
+
+
+def test_pairs_with_folds_have_an_accuracy_and_its_interval() -> None:
+    pairs = all_pairs(WHO)
+    listed = Pairs(pairs.first, pairs.second, pairs.same, np.arange(len(pairs)) % 4)
+    record = Verification().figures(answers(student=0.7), listed, "test")
+    (student,) = record.networks
+    accuracy = student.figures["accuracy"]
+    assert accuracy.low < accuracy.value < accuracy.high
+    assert not any("Accuracy" in note for note in record.notes)
+    assert not record.gains, "there is no control"
 
 
 def test_an_embedding_that_is_no_number_is_told_with_its_network() -> None:
