@@ -8,6 +8,7 @@ from stillhouse.cli import (
     check,
     derive,
     distill,
+    evaluate,
     export,
     predict,
     run,
@@ -36,6 +37,7 @@ app.command("taps")(taps.taps)
 app.command("report")(show.report)
 app.command("resume")(run.resume)
 app.command("predict")(predict.predict)
+app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)
 app.command("search")(search.search)
 app.command("synthesize")(synthesize.synthesize)

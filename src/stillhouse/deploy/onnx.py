@@ -73,8 +73,8 @@ def write_onnx(module: nn.Module, taken: Tensor, path: Path, *, output: str) -> 
         MissingExtra: onnx or onnxscript are not installed.
         ExportError: ONNX lacks an operator, or torch cannot trace the network; with its words.
     """
-    onnx = _package("onnx")
-    _package("onnxscript")
+    onnx = package("onnx")
+    package("onnxscript")
     batch = torch.export.Dim("batch", max=MOST)
     try:
         with torch.no_grad(), warnings.catch_warnings():
@@ -117,7 +117,7 @@ def session_of(path: Path, *, threads: int = 0, optimised: Path | None = None) -
         threads: that it uses; 0: as many as it likes.
         optimised: where the file as onnxruntime runs it is written, to look at its operators.
     """
-    runtime = _package("onnxruntime")
+    runtime = package("onnxruntime")
     options = runtime.SessionOptions()
     options.log_severity_level = 3
     if threads:
@@ -127,15 +127,20 @@ def session_of(path: Path, *, threads: int = 0, optimised: Path | None = None) -
     return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def _package(name: str) -> ModuleType:
+def package(name: str) -> ModuleType:
+    """A package of the extra `onnx`.
+
+    Raises:
+        MissingExtra: it is not installed.
+    """
     from importlib import import_module
 
     try:
         return import_module(name)
     except ModuleNotFoundError as absent:
-        if absent.name != name:
+        if absent.name != name.partition(".")[0]:
             raise
-        raise MissingExtra("ONNX", name, "onnx") from absent
+        raise MissingExtra("ONNX", name.partition(".")[0], "onnx") from absent
 
 
 def _opset(onnx: Any, path: Path) -> int:
