@@ -15,12 +15,24 @@ def export(
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="File or folder (default: beside the run).")
     ] = None,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Quantise after training (onnx): integer kernels.")
+    ] = False,
+    target: Annotated[
+        str, typer.Option(help="Where an int8 file is to run: x86 (any), vnni, or arm.")
+    ] = "x86",
     allow_program: AllowProgram = False,
 ) -> None:
     """Write the student of a run for other programs, and compare its answers with the student's."""
     from stillhouse.deploy.export import FORMATS, export_student
+    from stillhouse.deploy.int8_onnx import TARGETS
 
     if to not in FORMATS:
         raise RecipeError("export", [f"no format '{to}'; there is: {', '.join(FORMATS)}"])
-    for line in export_student(run, to, out, allow_program=allow_program):
+    if target not in TARGETS:
+        raise RecipeError("export", [f"no target '{target}'; there is: {', '.join(TARGETS)}"])
+    lines = export_student(
+        run, to, out, int8=int8, target=TARGETS[target], allow_program=allow_program
+    )
+    for line in lines:
         typer.echo(line)

@@ -11,6 +11,7 @@ import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +25,7 @@ from stillhouse.faults import first_line
 from stillhouse.records.files import replacing
 
 Target = Literal["x86", "vnni", "arm"]
+TARGETS: dict[str, Target] = {"x86": "x86", "vnni": "vnni", "arm": "arm"}
 INTEGER = ("QLinearConv", "QGemm", "QLinearMatMul", "MatMulInteger", "ConvInteger",
            "MatMulIntegerToFloat", "DynamicQuantizeMatMul")  # fmt: skip
 FLOAT = ("Conv", "FusedConv", "NhwcFusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul")
@@ -175,12 +177,15 @@ class _Reader:
         return Reader()
 
 
-class _quiet:  # noqa: N801  (a context, called like a function)
-    """onnxruntime's tools log to the root logger what is no business of a user."""
-
-    def __enter__(self) -> None:
-        self._level = logging.getLogger().level
-        logging.getLogger().setLevel(logging.ERROR)
-
-    def __exit__(self, *_: object) -> None:
-        logging.getLogger().setLevel(self._level)
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Onnxruntime and its tools log what is no business of a user."""
+    root, runtime = logging.getLogger(), package("onnxruntime")
+    level = root.level
+    root.setLevel(logging.ERROR)
+    runtime.set_default_logger_severity(3)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        runtime.set_default_logger_severity(2)  # its own default: warnings

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.data.pixels import to_pixels
-from stillhouse.data.tables import FloatTable, ImageTable
+from stillhouse.data.tables import FloatTable, ImageTable, Table
 from stillhouse.data.views import PLAIN_VIEW
 from stillhouse.deploy.config import NetworkFacts, StudentConfig
-from stillhouse.deploy.export import ANSWERS, ROWS_FILE, TAKEN
+from stillhouse.deploy.export import ANSWERS, CALIBRATION, ROWS_FILE, TAKEN
 from stillhouse.deploy.folder import Rows, write_student
 from stillhouse.deploy.hub import hub_keys
 from stillhouse.deploy.predictor import STUDENT
@@ -31,6 +31,8 @@ from stillhouse.students.quantised import is_quantised
 
 ROWS = 64
 """Test rows on which the folder is checked."""
+CALIBRATED = 128
+"""Training rows that are kept for the ranges of an int8 file."""
 PACKAGES = ("stillhouse", "torch")
 
 
@@ -52,7 +54,7 @@ def write_student_folder(job: Job, run: StageRun, scores: Scores) -> None:
     network = embedder(module, section.head_path) if embeds else module
     rows = data.test.show(torch.arange(min(ROWS, len(data.splits.test))), PLAIN_VIEW)
     image = rows["batch.image"].cpu()
-    found = pixels_of(data, image)
+    found = pixels_of(data, data.splits.test.take(torch.arange(len(image))), image)
     inside = _inside(job, pixels=found is not None)
     ready = Ready(network, inside, unit=embeds).eval()
     with torch.inference_mode():
@@ -65,7 +67,11 @@ def write_student_folder(job: Job, run: StageRun, scores: Scores) -> None:
     settled["size"] = tuple(seen[0].shape[2:])
     config = _config(job, run, scores, module, wanted.model_copy(update=settled))
     metric = job.task.metric
-    save_tensors(job.out / ROWS_FILE, {TAKEN: taken, ANSWERS: answers}, {})
+    learnt = data.seen(CALIBRATED)
+    few = learnt.show(torch.arange(len(learnt.table)), PLAIN_VIEW)["batch.image"].cpu()
+    calibration = pixels_of(data, learnt.table, few)
+    kept = {TAKEN: taken, ANSWERS: answers, CALIBRATION: calibration[0] if calibration else few}
+    save_tensors(job.out / ROWS_FILE, kept, {})
     write_student(
         job.out / STUDENT,
         config,
@@ -78,19 +84,20 @@ def write_student_folder(job: Job, run: StageRun, scores: Scores) -> None:
     )
 
 
-def pixels_of(data: JobData, image: Tensor) -> tuple[Tensor, Preprocessing] | None:
-    """The first test rows as pixels, uint8 [B, C, H, W], and how they come from images.
+def pixels_of(data: JobData, table: Table, image: Tensor) -> tuple[Tensor, Preprocessing] | None:
+    """The rows of a table as pixels, uint8 [B, C, H, W], and how they come from images.
 
     None where the input is no pixels.
 
     Args:
         data: of the run.
+        table: a few rows.
         image: the same rows as they are shown, [B, C, h, w].
     """
-    table, shown = data.splits.test, data.test.augment
+    shown = data.test.augment
     if data.eval_transform is not None or isinstance(table, FloatTable):
         return None
-    rows = range(min(ROWS, len(table)))
+    rows = range(len(table))
     if isinstance(table, ImageTable):
         stored = table.stored(torch.tensor(rows))
         read = list(table.images[stored].permute(0, 3, 1, 2).cpu())
