@@ -128,7 +128,10 @@ def _method(job: Job) -> MethodRecord:
     method = job.method
     settings = job.recipe.method.settings()
     return MethodRecord(
-        name=method.name, line=method.line, paper=method.paper, settings=finite(settings)
+        name=method.name,
+        line=method.line.replace("``", ""),
+        paper=method.paper,
+        settings=finite(settings),
     )
 
 
