@@ -4,7 +4,11 @@ import json
 import re
 from pathlib import Path
 
+import torch
 from people import people_in
+
+from stillhouse.errors import RunError
+from stillhouse.records.tensors import load_tensors
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/tasks.md"
 SMALL = {"epochs": 1, "seeds": 1, "batch": 16, "precision": "fp32", "teacher": "convnet-4-8",
@@ -55,6 +59,19 @@ def test_the_recipe_of_the_page_runs_and_shows_no_picture_of_anybody(command) ->
     assert "No picture of a test image is shown" in page
     assert "<img" not in page
     assert not list(Path("run").rglob("*examples*"))
+    said = command("run", "recipe.yaml", "-o", "shown", "-q", *settings(), "--set",
+                   "data.pictures=true")  # fmt: skip
+    assert said.code == 0, said.err
+    page = Path("shown/report.html").read_text()
+    assert "Different people, taken for most alike" in page
+    assert page.count("<img") == 24
+    answers, _ = load_tensors(Path("shown/answers.safetensors"), RunError, "")
+    z = torch.nn.functional.normalize(answers["student/0/embedding"].double(), dim=1)
+    who = answers["label"]
+    first, second = torch.triu_indices(len(z), len(z), 1)
+    cosine = (z[first] * z[second]).sum(1)
+    worst = cosine[who[first] != who[second]].max().item()
+    assert f"cosine {worst:.2f}" in page
 
 
 def test_what_does_not_fit_is_left_out_of_a_comparison_and_refused_as_an_arm(command) -> None:

@@ -154,7 +154,8 @@ class DataSection(Section):
     ``unseen``: classes that are held out of train, validation and test: a share of them, how many,
     or their names; with ``task: verification`` they are who is tested. ``pairs``: a file of the
     pairs that verification is tested on, of which ``folds`` are taken. ``min_per_class``: classes
-    with fewer rows to train on are left out.
+    with fewer rows to train on are left out. ``pictures``: whether images of these data may stand
+    in reports; ``auto``: yes, but not with ``task: verification``, whose data are mostly faces.
     """
 
     source: str
@@ -167,6 +168,7 @@ class DataSection(Section):
     pairs: Path | None = None
     folds: Annotated[tuple[Fold, ...], Field(min_length=1)] | None = None
     min_per_class: Count = 1
+    pictures: bool | Literal["auto"] = "auto"
     split_seed: Seed = 0
     view_seed: Seed = 0
     views: Count | Literal["auto", "live"] = "auto"

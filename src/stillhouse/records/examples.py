@@ -1,5 +1,6 @@
-"""examples.safetensors: pictures of test rows on which student and control disagree."""
+"""examples.safetensors: pictures of test rows that tell most of a student."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,26 +13,38 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 EXAMPLES = "examples.safetensors"
+DISAGREE = (
+    "The student is right where the control fails",
+    "The control is right where the student fails",
+)
+TENSORS = ("won", "lost", "won_image", "lost_image")
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Rows of the test set, those that tell most first.
+    """Rows (or pairs) of the test set, those that tell most first.
 
     Args:
-        won, lost: that the student gets right where the control fails, and the reverse: [n].
+        won, lost: that the student gets right where the control fails, and the reverse, or what
+            ``titles`` say: [n].
         won_image, lost_image: their pictures, [n, 1 or 3, h, w] uint8.
+        titles: of both sides.
+        captions: of each picture of both sides; None where answers of rows tell it.
     """
 
     won: "Tensor"
     lost: "Tensor"
     won_image: "Tensor"
     lost_image: "Tensor"
+    titles: tuple[str, str] = DISAGREE
+    captions: tuple[tuple[str, ...], tuple[str, ...]] | None = None
 
 
 def write_examples(directory: Path, examples: Examples) -> None:
     """Write them beside the run."""
-    save_tensors(directory / EXAMPLES, vars(examples), {})
+    words = {"titles": examples.titles, "captions": examples.captions}
+    tensors = {name: getattr(examples, name) for name in TENSORS}
+    save_tensors(directory / EXAMPLES, tensors, {"words": json.dumps(words)})
 
 
 def read_examples(directory: Path) -> Examples:
@@ -40,5 +53,9 @@ def read_examples(directory: Path) -> Examples:
     Raises:
         RunError: the file is damaged or was edited.
     """
-    tensors, _ = load_tensors(directory / EXAMPLES, RunError, RUN_AGAIN)
-    return Examples(**tensors)
+    tensors, facts = load_tensors(directory / EXAMPLES, RunError, RUN_AGAIN)
+    words = json.loads(facts["words"])
+    first, second = words["titles"]
+    sides = words["captions"]
+    captions = None if sides is None else (tuple(sides[0]), tuple(sides[1]))
+    return Examples(**tensors, titles=(first, second), captions=captions)

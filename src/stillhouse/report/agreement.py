@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stillhouse.records.answers import Answers
+from stillhouse.records.examples import Examples
 from stillhouse.report.by_class import class_names
 from stillhouse.report.record import RunRecord
 from stillhouse.report.transfer_gallery import picture_address
@@ -82,14 +83,33 @@ def examples(record: RunRecord) -> tuple[tuple[str, tuple[Example, ...]], ...]:
     kept, answers = record.examples, record.answers
     if kept is None or answers is None or answers.label is None:
         return ()
+    if kept.captions is not None:
+        return _captioned(kept, kept.captions)
     sides = (
-        ("The student is right where the control fails", kept.won, kept.won_image),
-        ("The control is right where the student fails", kept.lost, kept.lost_image),
+        (kept.titles[0], kept.won, kept.won_image),
+        (kept.titles[1], kept.lost, kept.lost_image),
     )
     return tuple(
         (title, tuple(_example(record, answers, row, image) for row, image in zip(
             rows.tolist(), images, strict=True)))
         for title, rows, images in sides
+        if len(rows)
+    )  # fmt: skip
+
+
+def _captioned(
+    kept: Examples, captions: tuple[tuple[str, ...], tuple[str, ...]]
+) -> tuple[tuple[str, tuple[Example, ...]], ...]:
+    """Pictures whose words were settled when they were chosen."""
+    sides = zip(
+        kept.titles, (kept.won, kept.lost), (kept.won_image, kept.lost_image), captions, strict=True
+    )
+    return tuple(
+        (title, tuple(
+            Example(picture_address(image), int(row), caption, "", "", "")
+            for row, image, caption in zip(rows, images, words, strict=True)
+        ))
+        for title, rows, images, words in sides
         if len(rows)
     )  # fmt: skip
 

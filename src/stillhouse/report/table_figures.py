@@ -178,7 +178,8 @@ def without_classes(record: RunRecord) -> str:
     if any("predicted" in said for said in record.answers.of.values()):
         return ""
     task = record.scores.task.name
+    hidden = "" if record.examples else " No picture of a test image is shown (data.pictures)."
     return (
         f"The task {task} names no class for an image, so there is no table class by class, no "
-        "share of equal answers and no calibration. No picture of a test image is shown."
+        f"share of equal answers and no calibration.{hidden}"
     )

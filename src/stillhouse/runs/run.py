@@ -309,7 +309,7 @@ def _write(
     write_products(out, _student(scored))
     write_student_folder(job, _student(scored), scores)
     write_costs(first.job, scored, at_start)
-    if first.transfer is not None:
+    if first.transfer is not None and job.data.pictures:
         write_gallery(job, first.transfer)
     Lines(out / METRICS).rewrite([
         {**line, "stage": one.role, "seed": one.seed}

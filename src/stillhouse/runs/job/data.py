@@ -174,6 +174,12 @@ class JobData:
         tables |= {"test": self.splits.test} if tested else {}
         return {name: self._plain(table) for name, table in tables.items() if len(table)}
 
+    @property
+    def pictures(self) -> bool:
+        """Whether images of these data may stand in reports."""
+        said = self.section.pictures
+        return not self.task.open_set if said == "auto" else said
+
     def of_teacher(self, section: TeacherDataSection | None) -> "JobData":
         """What a teacher is trained on, where that is not what its students are.
 

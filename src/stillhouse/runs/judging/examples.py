@@ -1,5 +1,6 @@
-"""Pictures of the test rows on which student and control disagree, for the report."""
+"""Pictures of the test rows that tell most, for the report, where the data allow pictures."""
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -10,6 +11,7 @@ from stillhouse.records.answers import Answers
 from stillhouse.records.examples import Examples, write_examples
 from stillhouse.runs.job.data import JobData
 from stillhouse.runs.job.job import Job
+from stillhouse.verification.pairs import Floats, Pairs, Whole, pair_cosines
 
 SHOWN = 12
 """Rows on each side: what a reader looks at."""
@@ -18,8 +20,13 @@ SIDE = 96
 
 
 def write_disagreements(job: Job, answers: Answers) -> None:
-    """Write them beside the run; nothing without a control, or where no row is right or wrong."""
-    found = disagreements(job, answers)
+    """Write them beside the run.
+
+    Nothing where the data allow no pictures, without a control, or where no row is right or wrong.
+    """
+    if not job.data.pictures:
+        return
+    found = worst_pairs(job, answers) if job.task.open_set else disagreements(job, answers)
     if found is not None:
         write_examples(job.out, found)
 
@@ -33,6 +40,37 @@ def disagreements(job: Job, answers: Answers) -> Examples | None:
     sides = (torch.stack([known[seed] for seed in seeds]) for known in (mine, theirs))
     won, lost = (rows[:SHOWN] for rows in won_and_lost(*sides))
     return Examples(won, lost, pictures(job.data, won), pictures(job.data, lost))
+
+
+def worst_pairs(job: Job, answers: Answers) -> Examples | None:
+    """The pairs of test images that the student of the first seed is most wrong about."""
+    known = answers.seeds("student", "embedding")
+    pairs = job.data.test.pairs
+    if not known or pairs is None:
+        return None
+    cosine = pair_cosines(known[min(known)].numpy(), pairs)
+    other, same = np.flatnonzero(~pairs.same), np.flatnonzero(pairs.same)
+    alike = other[np.argsort(-cosine[other], kind="stable")][:SHOWN]
+    unlike = same[np.argsort(cosine[same], kind="stable")][:SHOWN]
+    titles = ("Different people, taken for most alike", "One person, taken for least alike")
+    return Examples(
+        torch.from_numpy(alike),
+        torch.from_numpy(unlike),
+        _side_by_side(job.data, pairs, alike),
+        _side_by_side(job.data, pairs, unlike),
+        titles,
+        (_cosines(cosine[alike]), _cosines(cosine[unlike])),
+    )
+
+
+def _cosines(values: Floats) -> tuple[str, ...]:
+    return tuple(f"cosine {value:.2f}" for value in values)
+
+
+def _side_by_side(data: JobData, pairs: Pairs, chosen: Whole) -> Tensor:
+    """The two images of each pair as one picture, [n, 1 or 3, h, 2 w] uint8."""
+    sides = [pictures(data, torch.from_numpy(rows[chosen])) for rows in (pairs.first, pairs.second)]
+    return torch.cat(sides, 3)
 
 
 def pictures(data: JobData, rows: Tensor) -> Tensor:
