@@ -14,7 +14,7 @@ import statistics
 from collections.abc import Iterator
 from typing import Any
 
-from marks import MARKED, result, without_tables
+from marks import MARKED, RESULTS, result, without_tables
 
 NUMBER = re.compile(r"(?<![\w.,/-])[+\u2212-]?(\d+\.\d+|\d{1,3}(?:,\d{3})+)(?![\w.]*\w)")
 """With digits behind the point, or with its thousands apart."""
@@ -52,6 +52,8 @@ def _known(page: str) -> Iterator[float]:
         for number in re.findall(r"\d+(?:\.\d+)?", found["table"].replace(",", "")):
             yield float(number)
     for name in sorted(set(NAMED.findall(page))):
+        if not (RESULTS / name).is_file():  # of a run, such as scores.json
+            continue
         held = result(name)
         for study in (held.get("study"), *held.values()):
             for arm in study.get("arms", []) if isinstance(study, dict) else []:

@@ -67,8 +67,10 @@ def test_a_strange_mark_is_told(benchmark) -> None:
 def test_the_words_of_before_are_those_that_the_studies_wrote(benchmark) -> None:
     """The test of before, computed from the seeds, gives the words and p that are in the files."""
     words, restored = benchmark("tables.words"), benchmark("tables.restored").restored
-    compared = 0
+    compared, page = 0, (ROOT / "docs/evidence/words.md").read_text()
     for path in RESULTS:
+        if path.name not in page:  # of the test of today
+            continue
         result = json.loads(path.read_text())
         for column in words.columns(restored(result)) if "study" in result else ():
             kept = "gain" if column.title == "over its control" else "over_against"

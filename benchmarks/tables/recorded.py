@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from stillhouse.records.metric import ACCURACY
+from stillhouse.records.own_code import called
 
 
 def not_recorded(result: Mapping[str, Any]) -> str:
@@ -41,7 +42,8 @@ def recorded(result: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     trained: dict[str, str] = {}
     wider: dict[str, str] = {}
     for arm in result["study"]["arms"]:
-        about = f"{arm['student_model']}, {arm['epochs']} epoch{'s' if arm['epochs'] > 1 else ''}"
+        epochs = f"{arm['epochs']} epoch{'s' if arm['epochs'] > 1 else ''}"
+        about = f"{called(arm['student_model'])}, {epochs}"
         for name, part in ((arm["name"], "runs"), (about, "controls")):
             known = [v for v in (arm.get(part) or {}).get("training", []) if v is not None]
             if known:
