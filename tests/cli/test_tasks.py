@@ -91,3 +91,29 @@ def test_what_does_not_fit_is_left_out_of_a_comparison_and_refused_as_an_arm(com
     listed = [line.split()[0] for line in said.out.splitlines() if line.startswith(tuple(last))]
     assert listed[-2:] == sorted(last, key=lambda name: last[name]), "the lowest error comes first"
     assert "against its control" in said.out
+
+
+def test_a_comparison_without_labels_says_that_there_is_no_plain_kd(command) -> None:
+    import numpy as np
+    from PIL import Image
+    from safetensors.torch import save_file
+
+    from stillhouse.models import build_model
+
+    Path("pile").mkdir()
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 8, 8, 3)).astype(np.uint8)
+    for number, image in enumerate(pixels):
+        Image.fromarray(image).save(f"pile/{number}.png")
+    save_file(build_model("convnet-4-8", classes=3).state_dict(), "teacher.safetensors")
+    values = {
+        **SMALL, "data": "pile", "task": {"name": "embedding", "neighbours": 1},
+        "teacher": {"model": "convnet-4-8", "weights": "teacher.safetensors"},
+    }  # fmt: skip
+    Path("recipe.yaml").write_text(json.dumps(values))
+    said = command("compare", "rkd", "--recipe", "recipe.yaml", "-o", "out", "--check")
+    assert said.code == 0, said.err
+    assert "No method is compared with plain KD, each with the control alone" in said.out
+    assert "rkd" in said.out
+    said = command("compare", "simkd", "--recipe", "recipe.yaml", "-o", "out", "--check")
+    assert said.code == 2
+    assert "What fits is fitnet" in said.err

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from stop_amid import StopAmid
 from torch import Tensor, nn
 
 import stillhouse as sh
@@ -132,6 +133,9 @@ def test_a_cached_teacher_and_a_live_one_give_the_same_student(places: Path) -> 
         ({"method": "kd"}, "neither labels nor classes. What fits is fitnet"),
         ({"method": "embedding_kd"}, "write it with kd_weight: 0"),
         ({"method": "simkd"}, "What fits is"),
+        ({"method": "th_kd"}, "What fits is"),
+        ({"student": {"model": "convnet-4-8", "head": "shared"}}, "no classifier"),
+        ({"method": "at", "teacher": "two"}, "of 2 teachers it hears members.0.layer2 alone"),
         ({"method": "label_smoothing", "teacher": None}, "what is right is what the teacher says"),
         ({"teacher": "resnet8"}, "would have to learn from labels"),
         ({"data_options": {"label": "label"}}, "reads no labels"),
@@ -145,9 +149,96 @@ def test_what_cannot_be_is_said_before_anything_is_trained(
 ) -> None:
     if changed.get("data") == "kinds":
         changed = {**changed, "data": str(places / "kinds")}
+    if changed.get("teacher") == "two":
+        changed = {**changed, "teacher": two_teachers(places)}
     with pytest.raises(StillhouseError, match=said):
         distilled(places, "refused", **changed)
     assert not (places / "refused").exists()
+
+
+def two_teachers(places: Path) -> list[dict[str, object]]:
+    """Another network beside the teacher, narrower and at a resolution of its own."""
+    if not (places / "second.safetensors").exists():
+        with torch.random.fork_rng():
+            torch.manual_seed(2)
+            second = build_model("convnet-6-8", classes=3)
+        save_file(second.state_dict(), places / "second.safetensors")
+    return [
+        {"model": "convnet-6-12", "weights": str(places / "teacher.safetensors")},
+        {
+            "model": "convnet-6-8",
+            "weights": str(places / "second.safetensors"),
+            "input": {"size": 12},
+        },
+    ]
+
+
+def test_several_teachers_cached_and_after_a_stop_teach_the_same_student(places: Path) -> None:
+    changed = {
+        "teacher": two_teachers(places),
+        "method": {**KD, "distance": "l2"},
+        "checkpoint_seconds": 0.0,
+    }
+    with pytest.raises(KeyboardInterrupt):
+        distilled(places, "both", **changed, watcher=StopAmid(1), cache="never")
+    assert list(places.glob("both*/**/checkpoint.pt"))
+    outcome = distilled(places, "both", **changed, cache="never")
+    cached = distilled(places, "both-cached", **changed, seeds=[0], control=False, cache="always")
+    mine, theirs = (
+        load_state(each.directory / "student.safetensors") for each in (outcome, cached)
+    )
+    assert all(torch.equal(mine[name], value) for name, value in theirs.items())
+    kept = {path.name.rpartition("-")[0] for path in places.glob("both-shared/*")}
+    assert {"phi-s-convnet-6-12", "phi-s-convnet-6-8"} <= kept
+
+    # What is measured: each teacher's own embedding, by hand from its network and the saved ones.
+    answers = read_answers(outcome.directory)
+    label = answers.label
+    assert label is not None
+    assert label.shape == (12, 2, 12)
+    assert label[:, 1, 8:].isnan().all(), "behind the narrower one"
+    student = answers.of["student", 0]["embedding"]
+    each = [
+        neighbour_overlap(student, theirs, k=2).mean().item()
+        for theirs in (label[:, 0], label[:, 1, :8])
+    ]
+    roles = {model["role"]: model for model in outcome.scores["models"]}
+    assert roles["student"]["runs"][0]["test"]["last"] == pytest.approx(sum(each) / 2)
+    (figures,) = outcome.scores["figures"]
+    found = {one["role"]: one["figures"] for one in figures["networks"]}
+    for at, value in enumerate(each, start=1):
+        known = found["student"][f"neighbour overlap, teacher {at}"]["by_seed"][0]
+        assert known == pytest.approx(value)
+        assert found[f"teacher {at}"][f"CKA, teacher {at}"]["value"] == pytest.approx(1.0)
+    assert set(found["control"]) == {
+        "neighbour overlap", "neighbour overlap, teacher 1", "neighbour overlap, teacher 2",
+        "CKA", "CKA, teacher 1", "CKA, teacher 2", "cosine, teacher 2",
+    }  # fmt: skip
+    assert set(figures["gains"]) == set(found["control"])
+    page = outcome.report.read_text()
+    assert "Agreement with the teachers" in page
+    assert "neighbour overlap, teacher 2, %" in page
+
+
+def test_a_study_without_labels_pairs_its_arms(places: Path, tmp_path: Path) -> None:
+    table = sh.study(
+        {
+            **SMALL,
+            "data": str(places / "pile"),
+            "student": "convnet-4-8",
+            "teacher": {"model": "convnet-6-12", "weights": str(places / "teacher.safetensors")},
+            "methods": ["rkd", "sp"],
+            "arms": {"embedding": {"method": KD}},
+            "against": "embedding",
+            "epochs": 1,
+            "seeds": 1,
+        },
+        out=tmp_path / "study",
+    ).table
+    assert [arm["state"] for arm in table["arms"]] == ["finished"] * 3
+    assert table["task"]["metric"]["name"] == "neighbour overlap"
+    assert len({arm["controls"][0]["test"]["last"] for arm in table["arms"]}) == 1
+    assert (tmp_path / "study" / "report.html").is_file()
 
 
 def test_rows_of_the_probe_are_means_over_seeds() -> None:

@@ -7,12 +7,12 @@ import torch
 from people import people_in
 from ranks import launch
 from safetensors.torch import load_file
+from stop_amid import StopAmid
 
 import stillhouse as sh
 from stillhouse.models import build_model
 from stillhouse.records.run import Scores
 from stillhouse.records.tensors import save_tensors
-from stillhouse.runs.job.watcher import SilentWatcher
 
 SCRIPT = """
 import os, sys
@@ -56,21 +56,6 @@ def test_two_processes_measure_what_one_does(tmp_path: Path) -> None:
     (student,) = [each for each in two.models if each.role == "student"]
     told = next(each for each in mine.networks if each.role == "student").figures["EER"].value
     assert student.runs[0].test.last == pytest.approx(told, abs=1e-12)
-
-
-class StopAmid(SilentWatcher):
-    """Ends the run in the student's training, after so many of its epochs."""
-
-    def __init__(self, epochs: int) -> None:
-        self.left, self.stage = epochs, ""
-
-    def begin(self, stage: str, steps: int, done: int) -> None:
-        self.stage = stage
-
-    def epoch(self, record, metric) -> None:
-        self.left -= self.stage == "student"
-        if not self.left:
-            raise KeyboardInterrupt
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits_and_figures(tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """The task without labels: what it measures, what a network is under it, which methods fit."""
 
-import sys
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -13,7 +11,8 @@ from stillhouse.models import build_model
 from stillhouse.representations.likeness import linear_cka, mean_cosine
 from stillhouse.representations.neighbours import neighbour_overlap
 from stillhouse.tasks import find_task
-from stillhouse.tasks.embedding import CKA, COSINE, MOST_ROWS, OVERLAP, Embedding
+from stillhouse.tasks.agreement import CKA, COSINE, MOST_ROWS, OVERLAP
+from stillhouse.tasks.embedding import Embedding
 
 FIT = {
     "fitnet", "at", "nst", "ab", "ft", "mgd", "ofd", "projector_logsum", "review_kd", "rkd", "sp",
@@ -36,7 +35,7 @@ def test_agreement_is_that_of_the_pure_functions_and_cosine_only_of_equal_widths
 
 
 def test_of_very_many_rows_some_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules[Embedding.__module__], "MOST_ROWS", 20)
+    monkeypatch.setattr("stillhouse.tasks.agreement.MOST_ROWS", 20)
     mine, theirs = features(40, 6), features(40, 6, 1)
     every = torch.linspace(0, 39, 20).round().long()
     found = Embedding(neighbours=4).of_table({"embedding": mine, "label": theirs}, None)
@@ -83,6 +82,28 @@ def test_what_is_said_to_fit_learns_without_labels_and_logits(name: str) -> None
     assert "batch.label" not in signals
     assert "student.logits" not in signals
     assert any(p.grad is not None and bool(p.grad.any()) for p in student.parameters())
+
+
+@pytest.mark.parametrize("name", ["fitnet", "at", "mgd"])
+def test_tokens_of_a_transformer_learn_the_maps_of_a_convolutional_teacher(name: str) -> None:
+    task = find_task("embedding")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        student = build_model("vit-8-2-2", classes=3, channels=1, size=16)
+        teacher = build_model("convnet-4-8", classes=3, channels=1)
+        images = torch.randn(8, 1, 16, 16)
+        student.fc, student.embeds = nn.Identity(), True  # type: ignore[assignment]
+        with find_method(name).stage(student, teacher).open(images, task=task) as objective:
+            (update,) = objective.updates
+            optimizer = torch.optim.Adam(update.parameters(), lr=1e-2)
+            losses = []
+            for _ in range(12):
+                loss = update(images).loss
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                losses.append(loss.item())
+    assert losses[-1] < 0.95 * losses[0]
 
 
 def test_labels_behind_bridges_are_found() -> None:

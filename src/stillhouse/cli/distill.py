@@ -95,7 +95,8 @@ def compare(
     values = override_study(values, settings or [])
     taught = values.get("teacher") is not None
     names = _names(methods, values, out, taught=taught, allow_imports=allow_imports)
-    values |= _contenders(names, tune=tune and taught, balanced=values.get("balance") is not None)
+    tune = tune and taught and _takes_kd(values, names[0], out, allow_imports=allow_imports)
+    values |= _contenders(names, tune=tune, balanced=values.get("balance") is not None)
     study = make_study(values, where="compare")
     if check:
         check_study(study, out, shared=shared, allow_imports=allow_imports)
@@ -132,6 +133,24 @@ def _names(
     for name, why in unfit.items():
         console.print(f"left out: {name}: {why}", markup=False)
     return fit
+
+
+def _takes_kd(values: dict[str, Any], first: str, out: Path, *, allow_imports: bool) -> bool:
+    """Whether there is plain KD to compare with; a word where the task has no classes for it.
+
+    ``first``: of the methods; where it does not fit either, that is what is said.
+    """
+    from rich.console import Console
+
+    from stillhouse.studies.arms import fitting_methods
+
+    if values.get("task") is None:  # a classification
+        return True
+    _, unfit = fitting_methods(values, [first, "kd"], out, allow_imports=allow_imports)
+    if "kd" in unfit:
+        said = f"No method is compared with plain KD, each with the control alone: {unfit['kd']}"
+        Console(highlight=False, soft_wrap=True).print(said, markup=False)
+    return "kd" not in unfit
 
 
 def _contenders(names: list[str], *, tune: bool, balanced: bool) -> dict[str, Any]:

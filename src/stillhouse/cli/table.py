@@ -98,16 +98,18 @@ def print_figures(console: Console, found: TableFigures) -> None:
     console.print("")
     console.print(f"{found.title}: {found.about}", markup=False, soft_wrap=True)
     console.print(table)
-    console.print(
-        f"In brackets: for other {found.over}, with these networks (95 %, bootstrap over "
-        f"{found.count:,} {found.over}). {' '.join(found.notes)}".rstrip(),
-        markup=False,
-        soft_wrap=True,
-    )
+    notes = list(found.notes)
+    if found.over:
+        drawn = f"95 %, bootstrap over {found.count:,} {found.over}"
+        notes.insert(0, f"In brackets: for other {found.over}, with these networks ({drawn}).")
+    elif any(gain.seeds_low is not None for gain in found.gains.values()):
+        notes.insert(0, "In brackets: for other seeds (95 %, t-interval).")
+    if notes:
+        console.print(" ".join(notes), markup=False, soft_wrap=True)
 
 
 def _bracketed(cell: Cell) -> str:
-    """The first interval; that for other seeds is in the report and in scores.json."""
+    """The first interval; of several, that for other seeds is in the report and scores.json."""
     return f"({cell.small[0].rpartition(': ')[2]})" if cell.small else ""
 
 

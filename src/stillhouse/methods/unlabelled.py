@@ -8,10 +8,11 @@ import torch
 
 from stillhouse.engine.facts import facts_given
 from stillhouse.engine.graph import Graph
+from stillhouse.engine.nodes import Role
 from stillhouse.engine.signals import BATCH, LOGITS, owner, part
 from stillhouse.errors import RecipeError, StillhouseError, WiringError
 from stillhouse.methods import METHODS, Method
-from stillhouse.models import build_model
+from stillhouse.models import Ensemble, build_model
 from stillhouse.tasks import Task
 
 LABEL = f"{BATCH}.label"
@@ -27,6 +28,11 @@ def labels_and_logits(stage: Graph) -> list[str]:
     >>> labels_and_logits(kd(nn.Linear(2, 2), nn.Linear(2, 2)))
     ['student.logits', 'batch.label', 'teacher.logits']
     """
+    return [signal for signal in _behind(stage) if signal == LABEL or part(signal) == LOGITS]
+
+
+def _behind(stage: Graph) -> list[str]:
+    """All signals behind the terms of a stage, each once."""
     by_name = {node.name: node for node in stage.nodes}
     waiting = [read for term in stage.terms() for read in term.reads]
     seen = dict.fromkeys(waiting)
@@ -35,7 +41,29 @@ def labels_and_logits(stage: Graph) -> list[str]:
         more = [read for read in (node.needs if node else ()) if read not in seen]
         waiting += more  # grows while it is walked
         seen |= dict.fromkeys(more)
-    return [signal for signal in seen if signal == LABEL or part(signal) == LOGITS]
+    return list(seen)
+
+
+def check_hears_all(stage: Graph, method: str) -> None:
+    """Refuse a method that listens inside some members of an ensemble and not to the others.
+
+    Args:
+        stage: of the method, complete.
+        method: its name.
+
+    Raises:
+        RecipeError: with what it hears.
+    """
+    for role in (node for node in stage.nodes if isinstance(node, Role)):
+        if not isinstance(role.module, Ensemble):
+            continue
+        mine = [part(signal) for signal in _behind(stage) if owner(signal) == role.name]
+        taps = [tap for each in mine if (tap := role.tap_of(each)) and tap.startswith("members.")]
+        heard = {int(tap.split(".")[1]) for tap in taps}
+        if heard and len(heard) < len(role.module.members):
+            said = f"of {len(role.module.members)} teachers it hears {', '.join(taps)} alone"
+            todo = "take a method that reads embeddings, or one teacher"
+            raise RecipeError(f"method '{method}'", [f"{said}; {todo}"])
 
 
 def check_fits(stage: Graph, method: str, task: Task) -> None:

@@ -95,7 +95,8 @@ class TableFigures(Record):
         table: 'test' or 'unseen'.
         title: a heading.
         about: what was compared, a sentence.
-        over: what is resampled: 'people', 'classes'.
+        over: what is resampled: 'people', 'classes'; "" where nothing is, and there are no
+            intervals over it.
         count: how many of them.
         metrics: in the order in which they are shown.
         networks: in the order in which they were trained.
@@ -106,8 +107,8 @@ class TableFigures(Record):
     table: str
     title: str
     about: str
-    over: str
-    count: int
+    over: str = ""
+    count: int = 0
     metrics: tuple[Metric, ...]
     networks: tuple[NetworkFigures, ...]
     gains: dict[str, FigureGain] = Field({})

@@ -31,6 +31,7 @@ from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.peers import check_apart
 from stillhouse.runs.job.teacher import Teacher
 from stillhouse.runs.training.centres import give_centres
+from stillhouse.runs.training.scales import give_scales
 from stillhouse.runs.training.serving_plan import TEACHER, Planner, need_of
 from stillhouse.runs.training.teacher_check import check_given
 from stillhouse.runs.training.teacher_findings import TeacherCheck, output_caution
@@ -257,6 +258,7 @@ def preflight(job: Job) -> Preflight:
         job = replace(job, student=job.student.out_of(teacher))
         if given:
             give_centres(job, facts, teacher)
+            give_scales(job, facts, teacher)
             found = check_given(job, facts, teacher)
     job = stand_in(job)
     if teacher is not None and job.method.needs_teacher:

@@ -31,7 +31,7 @@ class SharedData:
 
     def __init__(self, *, allow_imports: bool = False) -> None:
         self._allow_imports = allow_imports
-        self._splits: dict[tuple[str, bool], Splits] = {}
+        self._splits: dict[tuple[str, bool, bool], Splits] = {}
         self._known: dict[tuple[str, int, str, str, str], JobData] = {}
         self._platforms: dict[tuple[str, str], Platform] = {}
 
@@ -45,9 +45,12 @@ class SharedData:
                     device=recipe.device, precision=recipe.precision
                 )
             task = chosen_task(recipe, allow_imports=self._allow_imports)
-            loaded = recipe.data.model_dump_json(exclude=SHOWN), task.open_set
+            data = recipe.data.model_dump_json(exclude=SHOWN)
+            loaded = data, task.open_set, task.labelled
             if loaded not in self._splits:
-                self._splits[loaded] = open_splits(recipe.data, open_set=task.open_set)
+                self._splits[loaded] = open_splits(
+                    recipe.data, open_set=task.open_set, labelled=task.labelled
+                )
             self._known[key] = open_data(
                 recipe.data,
                 recipe.batch,

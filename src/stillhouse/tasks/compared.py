@@ -16,8 +16,7 @@ from stillhouse.records.figures import (
     TableFigures,
 )
 from stillhouse.records.metric import Metric
-from stillhouse.verdict.judgement import LEAST
-from stillhouse.verdict.spread import spread
+from stillhouse.tasks.gains import gain_over_seeds
 from stillhouse.verification.curve import Curve, curve
 from stillhouse.verification.figures import left_out, over_people, shown_fars
 from stillhouse.verification.pairs import Floats, Pairs, all_pairs, pair_cosines
@@ -143,17 +142,7 @@ def _gains(
 
         by_seed = gain(found.value).tolist()
         low, high = _ends(found.of(lambda value, of=gain: of(value).mean(-1)))  # type: ignore[misc]
-        over_seeds = spread(by_seed)
-        half = over_seeds.half if over_seeds and len(seeds) >= LEAST else None
-        mean = float(np.mean(by_seed))
-        gains[metric.name] = FigureGain(
-            value=mean,
-            by_seed=tuple(by_seed),
-            low=low,
-            high=high,
-            seeds_low=None if half is None else mean - half,
-            seeds_high=None if half is None else mean + half,
-        )
+        gains[metric.name] = gain_over_seeds(by_seed, low, high)
     return gains
 
 

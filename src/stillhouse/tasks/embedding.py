@@ -3,19 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from stillhouse.errors import RecipeError
-from stillhouse.records.metric import Metric
-from stillhouse.representations.likeness import linear_cka, mean_cosine
-from stillhouse.representations.neighbours import NEIGHBOURS, neighbour_overlap
+from stillhouse.records.answers import Answers
+from stillhouse.records.figures import TableFigures
+from stillhouse.representations.neighbours import NEIGHBOURS
+from stillhouse.tasks.agreement import CKA, COSINE, METRICS, OVERLAP, agreement, agreement_figures
 from stillhouse.tasks.task import Task
-
-OVERLAP, CKA, COSINE = "neighbour overlap", "CKA", "cosine"
-MOST_ROWS = 4096
-"""Rows of a table that are compared with each other, spread evenly: of more, all pairs cost more
-than they tell."""
 
 
 class Embedding(Task):
@@ -27,7 +22,8 @@ class Embedding(Task):
     spaces (`neighbour_overlap`), and beside it 'CKA' (`linear_cka`) and, where both are equally
     wide, 'cosine'. The headline needs no projector and no equal width, so that a student, its
     untrained control and one that was trained with labels are measured alike; nothing in it was
-    fitted. By chance it is ``neighbours / (rows - 1)``: compare values of one table only.
+    fitted. By chance it is ``neighbours / (rows - 1)``: compare values of one table only. Of an
+    ensemble of teachers the headline is the mean of the agreement with each (`agreement`).
 
     Args:
         neighbours: how many nearest images are compared. 10 is our choice.
@@ -46,7 +42,7 @@ class Embedding(Task):
     headless = True
     measured = "embedding"
     whole = (OVERLAP, CKA, COSINE)
-    metric = Metric(name=OVERLAP, unit="%", scale=100.0)
+    metric = METRICS[0]
 
     def __init__(self, *, neighbours: int = NEIGHBOURS) -> None:
         if neighbours < 1:
@@ -71,7 +67,7 @@ class Embedding(Task):
         return {}
 
     def answers(self, output: Tensor, label: Tensor, /) -> Mapping[str, Tensor]:
-        """The embedding of each row, float32 [B, D], and the teacher's."""
+        """The embedding of each row, float32 [B, D], and the teacher's, or [B, teachers, width]."""
         return {"embedding": output.float(), "label": label.float()}
 
     def predict(self, output: Tensor, /) -> Tensor:
@@ -79,13 +75,12 @@ class Embedding(Task):
         return output
 
     def of_table(self, answers: Mapping[str, Tensor], pairs: Any, /) -> Mapping[str, float]:
-        """The agreement of the embeddings of all rows with the teacher's."""
-        mine, theirs = (_spread(answers[name]) for name in ("embedding", "label"))
-        found = {
-            OVERLAP: float(neighbour_overlap(mine, theirs, k=self.neighbours).mean()),
-            CKA: linear_cka(mine, theirs),
-        }
-        return found | ({COSINE: mean_cosine(mine, theirs)} if mine.shape == theirs.shape else {})
+        """The agreement of the embeddings of all rows with the teacher's, see `agreement`."""
+        return agreement(answers["embedding"], answers["label"], neighbours=self.neighbours)
+
+    def figures(self, answers: Answers, pairs: Any, table: str, /) -> TableFigures | None:
+        """Agreement of all networks: overlap, CKA and cosine, with each of several teachers."""
+        return agreement_figures(answers, self.of_table)
 
     def output_problem(self, output: Tensor) -> str | None:
         """Embeddings are [B, D], floats."""
@@ -107,13 +102,6 @@ class Embedding(Task):
             f"measured on {least} or more; give more, or task: {{name: embedding, neighbours: "
             f"{max(1, (rows - 1) // 2)}}}"
         )
-
-
-def _spread(rows: Tensor) -> Tensor:
-    """At most `MOST_ROWS` of them, spread evenly."""
-    if len(rows) <= MOST_ROWS:
-        return rows
-    return rows[torch.linspace(0, len(rows) - 1, MOST_ROWS).round().long()]
 
 
 def embedding(*, neighbours: int = NEIGHBOURS) -> Embedding:

@@ -16,7 +16,7 @@ from stillhouse.engine.facts import facts_of
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Settings
 from stillhouse.methods import Method, plain
-from stillhouse.methods.unlabelled import check_fits
+from stillhouse.methods.unlabelled import check_fits, check_hears_all
 from stillhouse.models import weights_fingerprint
 from stillhouse.recipes.choices import OwnChoice
 from stillhouse.recipes.schema import Recipe
@@ -167,6 +167,7 @@ class Job:
         stage = stage.completed(facts_of(self.data.train(start.seed)))
         if self.task.headless:
             check_fits(stage, self.method.name, self.task)
+            check_hears_all(stage, self.method.name)
         return averaged(stage, self.recipe.ema).with_task(self.task)
 
     def balanced_stage(self, start: Start, teacher: nn.Module | None) -> Stage:

@@ -1,8 +1,10 @@
 """The labels of held-out images where nobody knows any: what the teacher's embedding of each is."""
 
+import math
 from dataclasses import dataclass, field, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from stillhouse.data.batches import Batches
@@ -50,21 +52,35 @@ class TeacherTargets:
     _known: dict[int, tuple[Table, Tensor]] = field(default_factory=dict, repr=False)
 
     def __call__(self, batches: Batches) -> Tensor:
-        """The embedding of each row, float32 [rows, width], on the CPU."""
+        """The embedding of each row, float32 [rows, width], on the CPU.
+
+        Of several teachers those of each, [rows, teachers, width of the widest], nan behind the
+        narrower ones.
+        """
         key = id(batches.table)
         if key not in self._known:
             self._known[key] = (batches.table, self._embeddings(batches))
         return self._known[key][1]
 
     def _embeddings(self, batches: Batches) -> Tensor:
-        found = embeddings(self.teacher.alone(self.teacher.make(0)), batches)
-        if found.ndim == 2 and bool(found.isfinite().all()):
-            return found
-        said = f"its embedding is {list(found.shape)}; wanted is [rows, width]"
-        if found.ndim == 2:
-            bad = int((~found.isfinite()).any(1).nonzero()[0, 0])
-            said = f"its embedding of image {bad} holds nan or inf"
-        raise RecipeError("teacher", [f"{said}, of finite numbers: networks are measured by it"])
+        found = [_of(each, batches) for each in self.teacher.leaves]
+        if len(found) == 1:
+            return found[0]
+        widest = max(each.shape[1] for each in found)
+        return torch.stack(
+            [F.pad(each, (0, widest - each.shape[1]), value=math.nan) for each in found], 1
+        )
+
+
+def _of(teacher: Teacher, batches: Batches) -> Tensor:
+    found = embeddings(teacher.alone(teacher.make(0)), batches)
+    if found.ndim == 2 and bool(found.isfinite().all()):
+        return found
+    said = f"its embedding is {list(found.shape)}; wanted is [rows, width]"
+    if found.ndim == 2:
+        bad = int((~found.isfinite()).any(1).nonzero()[0, 0])
+        said = f"its embedding of image {bad} holds nan or inf"
+    raise RecipeError(teacher.role, [f"{said}, of finite numbers: networks are measured by it"])
 
 
 def embeddings(stage: Stage, batches: Batches) -> Tensor:

@@ -7,6 +7,8 @@ from typing import Any
 from torch import nn
 
 from stillhouse.bridges import InputAdapter
+from stillhouse.engine.embedders import Embedders
+from stillhouse.engine.heads import NO_HEAD, find_head, without_head
 from stillhouse.engine.stage import Stage
 from stillhouse.errors import RecipeError
 from stillhouse.methods import find_method, plain
@@ -89,13 +91,41 @@ class Teacher:
         return self.network.make(self.seed_for(student_seed))
 
     def together(self, modules: Sequence[nn.Module]) -> Ensemble:
-        """The ensemble of its members' modules, each behind its own form of the image."""
-        inputs = [member.input for member in self.members]
-        made = Ensemble(
-            [behind(adapter, module) for adapter, module in zip(inputs, modules, strict=True)]
-        )
+        """The ensemble of its members' modules, each behind its own form of the image.
+
+        Where a task asks for embeddings alone, it is one of embedders.
+        """
+        pairs = list(zip(self.members, modules, strict=True))
+        parts = [behind(member.input, module) for member, module in pairs]
+        if self.task.headless:
+            heads = [member._head_behind(module) for member, module in pairs]
+            made: Ensemble = Embedders(parts, heads)
+        else:
+            made = Ensemble(parts)
         set_eval(made)
         return made
+
+    def inside(self, part: nn.Module) -> nn.Module:
+        """The module of a member, out of its own form of the image behind which `together` put it.
+
+        ``part``: as the ensemble has it.
+        """
+        return part[-1] if isinstance(part, nn.Sequential) and self.input else part
+
+    def _head_behind(self, module: nn.Module) -> str:
+        """Path of its classifier in the ensemble."""
+        named = self.section.head_now
+        if without_head(module, named):
+            return NO_HEAD
+        path = named or find_head(module, who=self.role)
+        return path if self.input is None else f"1.{path}"
+
+    @property
+    def leaves(self) -> "tuple[Teacher, ...]":
+        """The networks that an ensemble is made of; of another teacher itself."""
+        if not self.members:
+            return (self,)
+        return tuple(leaf for member in self.members for leaf in member.leaves)
 
     def alone(self, module: nn.Module) -> Stage:
         """The stage that scores it, reading its own form of the image; nothing of it learns."""
@@ -146,9 +176,7 @@ class Teacher:
             return list(self.network.code(module).values())
         codes = []
         for member, part in zip(self.members, module.members, strict=True):
-            # Behind its own form of the image, as `together` put it.
-            inner = part[-1] if isinstance(part, nn.Sequential) and member.input else part
-            codes += member._codes(inner)
+            codes += member._codes(member.inside(part))
         return codes
 
 

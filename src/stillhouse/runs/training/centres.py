@@ -1,7 +1,6 @@
 """Centres of classes: the classifier of a teacher that has none, out of its own embeddings."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -11,13 +10,10 @@ from stillhouse.errors import RunError, WiringError
 from stillhouse.functional.class_centres import class_centres
 from stillhouse.models.cosine_head import CosineHead
 from stillhouse.models.given import set_eval
-from stillhouse.records.environment import torch_version
-from stillhouse.records.fingerprint import fingerprint
-from stillhouse.records.names import slug
-from stillhouse.records.tensors import load_tensors, save_tensors
 from stillhouse.runs.job.heads import head_of
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.teacher import Teacher
+from stillhouse.runs.training.kept import kept
 
 CENTRES = "centres"
 
@@ -37,40 +33,22 @@ def give_centres(job: Job, teacher: Teacher, module: nn.Module) -> None:
         RunError: a class has no training row, or the embeddings are not finite.
     """
     for member, part in zip(teacher.members, getattr(module, "members", ()), strict=False):
-        inner = part[-1] if isinstance(part, nn.Sequential) and member.input else part
-        give_centres(job, member, inner)
+        give_centres(job, member, member.inside(part))
     if not teacher.section.centres:
         return
     head = head_of(module, teacher.section)
     if not isinstance(head, CosineHead):
         raise RunError(f"{teacher.role}: its classifier is a {type(head).__name__}, no centres")
-    path, platform = _path(job, teacher, module), job.data.platform
-
-    def write() -> None:
-        if not path.is_file():
-            said = f"centres of {head.out_features:,} classes, by one pass over the training rows"
-            job.watcher.say(f"{teacher.role}: {said}")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            save_tensors(path, {CENTRES: _centres(job, teacher, module, head)}, {})
-
-    platform.by_main(write)
-    kept, _ = load_tensors(path, RunError, "delete it, and it is made again")
+    found = kept(
+        job,
+        teacher,
+        module,
+        "class centres",
+        f"centres of {head.out_features:,} classes, by one pass over the training rows",
+        lambda: {CENTRES: _centres(job, teacher, module, head)},
+    )
     with torch.no_grad():
-        head.weight.copy_(kept[CENTRES])
-
-
-def _path(job: Job, teacher: Teacher, module: nn.Module) -> Path:
-    """Where they are kept: under what decides them. Before, the classifier is that of a seed."""
-    known = {
-        "kind": "class centres",
-        "data": job.data.identity(),
-        "teacher": teacher.identity(module),
-        **teacher.input_settings(),
-        "device": job.data.platform.device.type,
-        "torch": torch_version(),
-    }
-    name = f"class-centres-{slug(teacher.section.model)}-{fingerprint(known)}.safetensors"
-    return job.shared / name
+        head.weight.copy_(found[CENTRES])
 
 
 def _centres(job: Job, teacher: Teacher, module: nn.Module, head: CosineHead) -> Tensor:

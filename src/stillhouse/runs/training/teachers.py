@@ -14,6 +14,7 @@ from stillhouse.runs.job.heads import check_kept, head_fingerprint, take_head
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.teacher import Teacher
 from stillhouse.runs.training.centres import give_centres
+from stillhouse.runs.training.scales import give_scales
 from stillhouse.runs.training.stage_run import LAST, StageRun, scores_on, train
 from stillhouse.runs.training.teacher_check import check_given, check_outputs
 from stillhouse.runs.training.teacher_findings import (
@@ -94,7 +95,10 @@ class Teachers:
         if key not in self._known:
             if teacher.members:
                 modules = [self._of(each, student_seed).module for each in teacher.members]
-                made = TrainedTeacher(teacher, own, teacher.together(modules))
+                together = teacher.together(modules)
+                if self._dry_run is None:
+                    give_scales(self._job, teacher, together)
+                made = TrainedTeacher(teacher, own, together)
             else:
                 head = None if teacher.head is None else self._of(teacher.head, student_seed)
                 before = (
