@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import torch
-from people import people_in
+from drawn_people import people_in
 
 from stillhouse.errors import RunError
 from stillhouse.records.tensors import load_tensors

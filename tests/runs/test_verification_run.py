@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from people import people_in
+from drawn_people import people_in
 from ranks import launch
 from safetensors.torch import load_file
 from stop_amid import StopAmid
