@@ -101,11 +101,12 @@ MODEL_FAMILIES: tuple[Family, ...] = (
         "distillation token; needs the size of the images.",
     ),
     Family(
-        pattern=f"convnet-{_WIDTHS}",
-        examples=("convnet-8-16-32", "convnet-4-8-64"),
+        pattern=rf"convnet-{_WIDTHS}(-e(?P<embedding>{NUMBER}))?",
+        examples=("convnet-8-16-32", "convnet-4-8-64", "convnet-8-16-32-e64"),
         build=build_convnet,
         paper="none",
-        line="Plain convolutions of any widths; the last is the width of the embedding.",
+        line="Plain convolutions of any widths; the last is the width of the embedding. -e64: a "
+        "layer behind them gives an embedding of this width and both signs; needs the size.",
     ),
     Family(
         pattern=f"mlp-{_WIDTHS}",

@@ -17,8 +17,12 @@ class ConvNet(nn.Module):
     Each width but the last is a stage [3x3 convolution of stride 2, batch norm, ReLU]; the last
     has stride 1 and is the width of the embedding; then global average pool and linear.
 
-    Modules: layer1..layerN (each with conv, bn, relu), avgpool, fc. Taps that methods use:
-    `layerN` (after the ReLU), `layerN.bn` (pre-activation), `fc:in` (the embedding).
+    With an ``embedding`` a depthwise convolution as large as the last map, a batch norm, a linear
+    layer and a batch norm stand in place of the pool, as in MobileFaceNet: places count, and values
+    have both signs, which embeddings that are compared by their cosine want.
+
+    Modules: layer1..layerN (each with conv, bn, relu), avgpool (or embed), fc. Taps that methods
+    use: `layerN` (after the ReLU), `layerN.bn` (pre-activation), `fc:in` (the embedding).
 
     Shapes: images `[B, channels, H, W]` -> logits `[B, classes]`.
 
@@ -26,6 +30,8 @@ class ConvNet(nn.Module):
         widths: channels of the stages, at least one.
         classes: number of logits.
         channels: channels of the images.
+        embedding: its width; None: what the pool gives.
+        size: height and width of the images, which an embedding needs.
 
     Paper: none; the shape is this house's own.
 
@@ -34,7 +40,15 @@ class ConvNet(nn.Module):
     5734
     """
 
-    def __init__(self, widths: Sequence[int], *, classes: int, channels: int = 3) -> None:
+    def __init__(
+        self,
+        widths: Sequence[int],
+        *,
+        classes: int,
+        channels: int = 3,
+        embedding: int | None = None,
+        size: tuple[int, int] = (32, 32),
+    ) -> None:
         super().__init__()
         self.depth = len(widths)
         for index, (before, after) in enumerate(zip([channels, *widths], widths, strict=False)):
@@ -44,8 +58,18 @@ class ConvNet(nn.Module):
             stage.add_module("bn", nn.BatchNorm2d(after))
             stage.add_module("relu", nn.ReLU())
             self.add_module(f"layer{index + 1}", stage)
-        self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(widths[-1], classes)
+        last, smaller = widths[-1], 2 ** (self.depth - 1)
+        if embedding is None:
+            self.avgpool = nn.AdaptiveAvgPool2d(1)
+        else:
+            kernel = -(-size[0] // smaller), -(-size[1] // smaller)
+            self.embed = nn.Sequential(
+                nn.Conv2d(last, last, kernel, groups=last, bias=False),
+                nn.BatchNorm2d(last),
+                nn.Conv2d(last, embedding, 1, bias=False),
+                nn.BatchNorm2d(embedding),
+            )
+        self.fc = nn.Linear(embedding or last, classes)
         he_normal_(self)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -53,7 +77,8 @@ class ConvNet(nn.Module):
         x = image
         for stage in range(1, self.depth + 1):
             x = getattr(self, f"layer{stage}")(x)
-        logits: Tensor = self.fc(self.avgpool(x).flatten(1))
+        pooled = self.avgpool(x) if hasattr(self, "avgpool") else self.embed(x)
+        logits: Tensor = self.fc(pooled.flatten(1))
         return logits
 
 
@@ -101,8 +126,21 @@ class MLP(nn.Module):
 
 
 def build_convnet(found: re.Match[str], ask: ModelRequest) -> nn.Module:
-    """`convnet-8-16-32`: any widths."""
-    return ConvNet(_widths(found), classes=ask.classes, channels=ask.channels)
+    """`convnet-8-16-32`: any widths; `convnet-8-16-32-e64`, with an embedding, needs the size."""
+    if found["embedding"] is None:
+        return ConvNet(_widths(found), classes=ask.classes, channels=ask.channels)
+    if ask.size is None:
+        raise ModelError(
+            f"model '{ask.name}' needs the size of the images: "
+            f"build_model('{ask.name}', classes={ask.classes}, channels={ask.channels}, size=32)"
+        )
+    return ConvNet(
+        _widths(found),
+        classes=ask.classes,
+        channels=ask.channels,
+        embedding=int(found["embedding"]),
+        size=ask.size,
+    )
 
 
 def build_mlp(found: re.Match[str], ask: ModelRequest) -> nn.Module:

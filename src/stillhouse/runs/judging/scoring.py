@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
@@ -11,6 +12,7 @@ from stillhouse.engine.objective import Objective
 from stillhouse.engine.stage import Stage
 from stillhouse.errors import RunError
 from stillhouse.records.files import Reading
+from stillhouse.records.fingerprint import fingerprint
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.judging.integers import Shares, scored_forms
 from stillhouse.runs.judging.likeness import Likeness, diagnostics_of
@@ -63,13 +65,25 @@ def student_of(scored: Iterable[ScoredModel]) -> ScoredModel:
     raise RunError("the run has no student")
 
 
+class GivenScores(NamedTuple):
+    """Of a teacher that came trained: on test, its metric on validation, and what is unseen."""
+
+    test: ScoresOn
+    validation: float | None
+    unseen: Mapping[str, Tensor]
+
+
 class HeldOutScores:
-    """Scores on the test set; those of one epoch of one training are read once, whoever asks."""
+    """Scores on the test set; those of one epoch of one training are read once, whoever asks.
+
+    So are those of a teacher that came trained, which all arms of a study may have.
+    """
 
     def __init__(self) -> None:
         self._known: dict[tuple[Path, str], ScoresOn] = {}
         self._regimes: dict[Path, Regime] = {}
         self._unseen: dict[Path, Mapping[str, Tensor]] = {}
+        self._given: dict[str, GivenScores] = {}
 
     def of(self, run: StageRun, stage: Stage | Objective) -> Shares:
         """The metric of a finished training, on its stage or on one of its product alone."""
@@ -106,6 +120,26 @@ class HeldOutScores:
             self._unseen[run.directory] = unseen_answers(job, run.training.role, alone(module))
         return self._unseen[run.directory]
 
+    def given(self, job: Job, trained: TrainedTeacher) -> GivenScores:
+        """Of a teacher that came trained."""
+        teacher, module, data = trained.teacher, trained.module, job.data
+        key = fingerprint(
+            {
+                "teacher": teacher.identity(module),
+                "section": teacher.section.model_dump(mode="json"),
+                **data.identity(),
+                "task": {"name": data.task.name, **data.task.settings},
+                "precision": data.platform.precision,
+            }
+        )
+        if key not in self._given:
+            settings, own = job.settings(job.recipe.seeds[0]), {"student": module.state_dict()}
+            stage = teacher.alone(module)
+            (test,) = scores_on(stage, settings, data, data.test, [own])
+            unseen = unseen_answers(job, teacher.role, stage)
+            self._given[key] = GivenScores(test, given_score(job, trained), unseen)
+        return self._given[key]
+
 
 def score_teacher(job: Job, trained: TrainedTeacher, test: HeldOutScores) -> ScoredModel:
     """A teacher, or whom it comes from, with its scores."""
@@ -123,12 +157,9 @@ def score_teacher(job: Job, trained: TrainedTeacher, test: HeldOutScores) -> Sco
             regime=test.regime(run),
             unseen=test.unseen(run, trained.teacher.alone),
         )
-    stage, own = trained.teacher.alone(module), {"student": module.state_dict()}
-    settings = job.settings(job.recipe.seeds[0])
-    (found,) = scores_on(stage, settings, job.data, job.data.test, [own])
-    both = dict.fromkeys((LAST, BEST), found.metric["student"])
-    known = given_score(job, trained)
-    validation: dict[str, float | None] = {"last": known, "best": known}
+    given = test.given(job, trained)
+    both = dict.fromkeys((LAST, BEST), given.test.metric["student"])
+    validation: dict[str, float | None] = {"last": given.validation, "best": given.validation}
     return ScoredModel(
         role,
         trained.seed,
@@ -137,8 +168,8 @@ def score_teacher(job: Job, trained: TrainedTeacher, test: HeldOutScores) -> Sco
         {"student": both},
         validation,
         notes=trained.check.kept,
-        answers=found.answers,
-        unseen=unseen_answers(job, role, stage),
+        answers=given.test.answers,
+        unseen=given.unseen,
     )
 
 
