@@ -20,6 +20,23 @@ def test_convnet_of_any_widths(widths):
     assert network.eval()(torch.zeros(3, 2, 8, 8)).shape == (3, 7)
 
 
+def test_a_convnet_may_end_in_an_embedding_of_both_signs():
+    """The layers behind the last map, by hand: every place has its own weight."""
+    torch.manual_seed(0)
+    network = build_model("convnet-4-6-e9", classes=7, channels=2, size=(9, 6)).eval()
+    image = torch.randn(3, 2, 9, 6)
+    last = network.layer2(network.layer1(image))
+    places, norm, linear, last_norm = network.embed
+    assert last.shape == (3, 6, 5, 3)
+    z = (last * places.weight[:, 0]).sum((2, 3)) / (1 + norm.eps) ** 0.5
+    z = z @ linear.weight[:, :, 0, 0].T / (1 + last_norm.eps) ** 0.5
+    assert z.min() < 0 < z.max()
+    wanted = z @ network.fc.weight.T + network.fc.bias
+    torch.testing.assert_close(network(image), wanted, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ModelError, match=r"size.*build_model\('convnet-4-e9', .*size=32\)"):
+        build_model("convnet-4-e9", classes=10)
+
+
 @pytest.mark.parametrize("widths", [(64, 32), (3,)])
 def test_mlp_of_any_widths(widths):
     network = build_model("mlp-" + "-".join(map(str, widths)), classes=7, channels=2, size=8)

@@ -19,6 +19,7 @@ from stillhouse.report.study_finding import finding
 from stillhouse.report.study_record import read_study
 from stillhouse.report.study_rows import study_rows
 from stillhouse.runs.job import data as loading
+from stillhouse.runs.judging import scoring
 from stillhouse.studies import study as room
 from stillhouse.studies.arms import arm_fingerprint
 from stillhouse.studies.comparisons import differences
@@ -87,6 +88,20 @@ def test_data_are_loaded_once_and_controls_shared(tmp_path: Path, calls) -> None
     assert heavy["over_against"]["mean"] == pytest.approx(sum(gains) / 2)
     assert heavy["over_against"]["seeds"] == 2
     assert kd["over_against"] is None
+
+
+def test_a_teacher_that_came_trained_is_scored_once_for_all_arms(tmp_path: Path, calls) -> None:
+    """But anew where the arm shows it another image."""
+    module = build_model("convnet-8", classes=10, channels=1)
+    save_file(module.state_dict(), tmp_path / "teacher.safetensors")
+    teacher = {"model": "convnet-8", "weights": str(tmp_path / "teacher.safetensors")}
+    arms = {"a": None, "b": {"method.weight": 1.5}, "c": {"teacher.input": {"size": 12}}}
+    scored = calls(scoring, "given_score")
+    values = study(teacher=teacher, arms=arms, against=None, seeds=1)
+    table = run_study(prepare_study(values, tmp_path / "s")).table
+    assert len(scored) == 2
+    one, same = (arm(table, name)["teacher"][0]["test"]["last"] for name in "ab")
+    assert one == same
 
 
 def test_data_that_differ_are_loaded_for_themselves(tmp_path: Path, calls) -> None:
