@@ -21,6 +21,7 @@ from tables.probe import probe
 from tables.projector import projectors, weights
 from tables.runs import kd, methods, scale
 from tables.students import students
+from tables.verification import costs, figures, gains
 from tables.words import both, counts
 
 DOCS = ROOT / "docs"
@@ -28,7 +29,10 @@ PAGES = (*sorted((DOCS / "evidence").glob("*.md")), DOCS / "results.md", DOCS / 
 WRITERS: Mapping[str, Writer] = {
     "arms": arms,
     "both": both,
+    "costs": costs,
     "counts": counts,
+    "figures": figures,
+    "gains": gains,
     "kd": kd,
     "methods": methods,
     "probe": probe,

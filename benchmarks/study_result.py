@@ -30,6 +30,12 @@ def compact(study: Mapping[str, Any], directory: Path) -> dict[str, Any]:
         told = json.loads(scores.read_text()) if scores.is_file() else {}
         for part, role in ROLES.items():
             kept[part] = _columns(arm.get(part) or []) | _training(told, role)
+        figures = [
+            {key: value for key, value in each.items() if key != "plots"}
+            for each in told.get("figures", [])
+        ]
+        if figures:
+            kept["figures"] = figures
         costs = directory / arm["directory"] / "costs.json"
         if costs.is_file():
             measured = json.loads(costs.read_text())
