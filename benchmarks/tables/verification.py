@@ -1,4 +1,4 @@
-"""Tables of what a task measures of a whole table beside its headline, and of what networks cost."""
+"""Tables of what a task measures of a whole table, and of what networks cost."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from stillhouse.records.figures import Estimate, FigureGain, TableFigures
 TEST = "test"
 
 
-def figures(results: Results, words: Sequence[str]) -> str:
+def figures(results: Results, _: Sequence[str]) -> str:
     """Every figure of teacher, control and the student of each arm, mean over seeds.
 
     Each with its interval for other people. Of networks that several arms share the first arm's.
@@ -27,7 +27,7 @@ def figures(results: Results, words: Sequence[str]) -> str:
     return "\n\n".join(part for part in (table(titles, rows), said) if part)
 
 
-def gains(results: Results, words: Sequence[str]) -> str:
+def gains(results: Results, _: Sequence[str]) -> str:
     """What the student of each arm gains over the control by each figure, positive is better.
 
     In brackets first for other people with these networks, then for other seeds with these people.
@@ -42,7 +42,7 @@ def gains(results: Results, words: Sequence[str]) -> str:
     return table(["gain over the control, points", *(metric.name for metric in metrics)], rows)
 
 
-def costs(results: Results, words: Sequence[str]) -> str:
+def costs(results: Results, _: Sequence[str]) -> str:
     """Parameters, multiplications and time of an image of teacher and student, alone and in 64."""
     (found,) = results.values()
     told = next(arm["costs"] for arm in found["study"]["arms"] if arm.get("costs"))
@@ -91,4 +91,4 @@ def _gain(found: FigureGain, scale: float) -> str:
         if low is not None and high is not None
     )
     value = f"{found.value * scale:+.2f}"
-    return (f"{value} ({said})" if said else value).replace("-", "−")
+    return (f"{value} ({said})" if said else value).replace("-", "\N{MINUS SIGN}")

@@ -29,7 +29,7 @@ class NetworkFacts(Record):
         model: its name, or the place of somebody's own code.
         by_name: whether the name alone builds it: not of one that was made out of its teacher,
             rounds, or is somebody's own.
-        classes, channels, size: with which it is built.
+        classes, channels, size: with which it is built; a size is a side, or height and width.
         arguments: for its function.
         parameters: how many there are.
         head: 'cosine' where its classifier is a `CosineHead` of this scale.
@@ -39,7 +39,7 @@ class NetworkFacts(Record):
     by_name: bool
     classes: int
     channels: int
-    size: int
+    size: int | tuple[int, int]
     arguments: dict[str, Any] = Field({})
     parameters: int
     head_scale: float | None = None

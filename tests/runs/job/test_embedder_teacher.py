@@ -77,3 +77,6 @@ def test_students_learn_from_an_embedder_in_its_own_frame(people, weights, tmp_p
     assert f"minus mean ({mean[0]:.4f}), divided by std ({std[0]:.4f})" in products[0]["what"]
     costs = json.loads((tmp_path / "cached/costs.json").read_text())
     assert [each["name"] for each in costs["networks"]] == ["teacher", "student"]
+    answers = sh.load(tmp_path / "cached").outputs(pixels[:3])
+    assert answers.shape == (3, 8), "its folder builds it for images that are higher than wide"
+    torch.testing.assert_close(answers.norm(dim=1), torch.ones(3))
