@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from marks import Results, table
 from result_files import ROOT
+from stillhouse.records.metric import ACCURACY
 from stillhouse.report.study_record import StudyRecord
 from stillhouse.report.study_rows import GainWords, StudyRow, diagnostic_names, study_rows
 from tables.recorded import not_recorded, recorded
@@ -32,7 +33,8 @@ def arms_table(
     record: StudyRecord, columns: Sequence[str] = (), told: Mapping[str, Mapping[str, str]] = {}
 ) -> str:
     """The table alone; ``told`` is further columns, by title and then by the name of a row."""
-    titles = ["arm", "test, %"]
+    measured = "" if record.metric.name == ACCURACY.name else f" {record.metric.name}"
+    titles = ["arm", f"test{measured}, %"]
     if record.controlled:
         titles += ["over its control", "corrected"]
     if record.against:

@@ -67,6 +67,7 @@ def _trained(result: Mapping[str, Any]) -> Iterator[bool]:
 
 def _has_rows(result: Mapping[str, Any]) -> bool:
     """Whether verdicts have an interval for other rows as well."""
-    if any(arm.get("with_rows") for arm in result.get("study", {}).get("arms", [])):
+    arms = result.get("study", {}).get("arms", [])
+    if any(arm.get("with_rows") or arm.get("figures") for arm in arms):
         return True
     return bool(((result.get("scores") or {}).get("verdict") or {}).get("with_rows"))
