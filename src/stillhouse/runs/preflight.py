@@ -16,7 +16,7 @@ from stillhouse.engine.flags import Flags
 from stillhouse.engine.gradients import gradient_norms
 from stillhouse.engine.nodes import Role
 from stillhouse.engine.objective import Objective
-from stillhouse.engine.signals import LOGITS, Signals, shape_text
+from stillhouse.engine.signals import EMBEDDING, LOGITS, Signals, shape_text
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Trainer, opened
 from stillhouse.engine.update_objective import UpdateObjective
@@ -57,6 +57,7 @@ def check(job: Job) -> None:
         if not (teacher.given and teacher is job.teacher):  # of that one all is told later
             _caution_of_outputs(job, teacher.role, seen)
 
+    _check_one_embedding(job)
     untrained = Teachers(job, dry_run=dry_run).trained(seed)
     teacher = None if untrained is None else untrained.module
     job = replace(job, student=job.student.out_of(teacher))
@@ -84,6 +85,24 @@ def check(job: Job) -> None:
         Planner(
             seen_by_student, teacher, job.recipe.seeds, trained=given, stage=stage, need=need
         ).check()
+
+
+def _check_one_embedding(job: Job) -> None:
+    """Refuse an ensemble where people are told apart by an embedding; without labels it has one.
+
+    Raises:
+        RecipeError: several networks answer together, and have an embedding each.
+    """
+    several = next((each for each in job.teachers if each.members), None)
+    if several is not None and job.task.labelled and job.task.measured == EMBEDDING:
+        raise RecipeError(
+            several.role,
+            [
+                f"the task '{job.task.name}' measures each network by its embedding, and an "
+                f"ensemble of {len(several.members)} has none of its own: only the probabilities "
+                "of its members have a mean; give one teacher, or a study with an arm for each"
+            ],
+        )
 
 
 def _dry_run(job: Job, stage: Stage, seed: int, head: str | None) -> Mapping[str, Tensor]:

@@ -189,7 +189,10 @@ def _check_counts(recipe: Recipe, data: JobData) -> None:
     if recipe.patience is not None and data.validation is None:
         raise RecipeError("patience", [NO_VALIDATION])
     for name, table in (("validation", data.splits.validation), ("test", data.splits.test)):
-        problem = data.task.rows_problem(len(table)) if len(table) else None
+        if not len(table):
+            continue
+        pairs = data.splits.pairs.get(name)
+        problem = data.task.rows_problem(len(table)) or data.task.pairs_problem(pairs)
         if problem:
             raise RecipeError(f"data.{name}", [problem])
     rows = len(data.splits.train)

@@ -53,7 +53,7 @@ def table_figures(
     one, several = WORDS.get(table, ("person", "people"))
     found = over_people(list(cosines.values()), compared, label)
     places = {key: at for at, key in enumerate(cosines)}
-    shown = _measured(metrics.values(), compared)
+    shown = shown_metrics(metrics.values(), compared)
     notes = left_out(compared, several)
     if all(metric.name != "accuracy" for metric in shown):
         notes.append("Accuracy is of pairs in folds, and these have none.")
@@ -82,7 +82,7 @@ def _cosines(embedding: npt.ArrayLike, pairs: Pairs, network: tuple[str, int]) -
         raise DataError(f"{network[0]}, seed {network[1]}: {error}") from error
 
 
-def _measured(metrics: Iterable[Metric], pairs: Pairs) -> list[Metric]:
+def shown_metrics(metrics: Iterable[Metric], pairs: Pairs) -> list[Metric]:
     """Those that these pairs can show, in the order of `verification.figures`."""
     folds = pairs.fold is not None and len(np.unique(pairs.fold)) > 1
     fars = [f"{far:g}" for far in shown_fars(pairs)]

@@ -155,6 +155,10 @@ class Task(ABC):
         """Why a table of so many rows is too small to be measured on; None when it is not."""
         return None
 
+    def pairs_problem(self, pairs: Any) -> str | None:
+        """Why these pairs of a table cannot show the headline metric; None when they can."""
+        return None
+
     def guessing(self, classes: int) -> float | None:
         """What the headline metric is for a network that guesses; None where nobody knows."""
         return None

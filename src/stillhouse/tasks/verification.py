@@ -13,7 +13,7 @@ from stillhouse.models.cosine_head import CosineHead
 from stillhouse.records.answers import Answers
 from stillhouse.records.figures import TableFigures
 from stillhouse.records.metric import Metric
-from stillhouse.tasks.compared import EMBEDDING, table_figures
+from stillhouse.tasks.compared import EMBEDDING, shown_metrics, table_figures
 from stillhouse.tasks.task import Task
 from stillhouse.verification.figures import ACCURACY, AUC, EER, FARS, figures, tar_name
 from stillhouse.verification.pairs import Pairs, all_pairs, pair_cosines
@@ -142,6 +142,25 @@ class Verification(Task):
     def width_problem(self, width: int, classes: int) -> str | None:
         """An embedding may have any width."""
         return None
+
+    def pairs_problem(self, pairs: Pairs | None) -> str | None:
+        """Accuracy is of pairs in folds, and TAR at a FAR of pairs enough to show it."""
+        wanted = self.metric.name
+        if pairs is None or any(
+            shown.name == wanted for shown in shown_metrics([self.metric], pairs)
+        ):
+            return None
+        if wanted == ACCURACY:
+            return (
+                f"metric: {self.headline} is of pairs in two folds or more, and these have none: "
+                "they have some only where a file says so (data.pairs); choose another metric, or, "
+                "of such a file, leave validation without people (data.validation: 0)"
+            )
+        different = int((~pairs.same).sum())
+        return (
+            f"metric: {self.headline} needs {round(1 / float(wanted.rpartition(' ')[2])):,} pairs "
+            f"of different people, there are {different:,}; give more people, or another metric"
+        )
 
     def guessing(self, classes: int) -> float | None:
         """Half of the pairs; of TAR, the FAR itself."""

@@ -9,7 +9,7 @@ import yaml
 from people import csv, folder, images
 
 import stillhouse as sh
-from stillhouse.errors import DataError, RunError, StillhouseError
+from stillhouse.errors import DataError, RecipeError, RunError, StillhouseError
 from stillhouse.recipes import make_recipe
 from stillhouse.recipes.data import TeacherDataSection
 from stillhouse.runs.run import prepare
@@ -136,3 +136,39 @@ def test_python_objects_as_data_and_pairs_by_row(tmp_path: Path):
     csv(path, ["0,40,1,1", *lines])
     with pytest.raises(DataError, match="line 2: '40' names no image of 'list'"):
         run()
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        ("accuracy", "data.validation: metric: accuracy is of pairs in two folds or more"),
+        ("tar@0.01", "data.validation: metric: tar@0.01 needs 100 pairs of different people"),
+    ],
+)
+def test_a_headline_that_the_pairs_cannot_show_is_refused_before_training(
+    people: Path, tmp_path: Path, metric: str, message: str
+) -> None:
+    task = {"name": "verification", "metric": metric}
+    wanted = make_recipe({**SMALL, "task": task, "data": data(people, test=2)})
+    with pytest.raises(RecipeError, match=re.escape(message)):
+        prepare(wanted, tmp_path / "run")
+
+
+def test_accuracy_is_the_headline_of_pairs_in_folds_where_nobody_validates(people: Path) -> None:
+    task = {"name": "verification", "metric": "accuracy"}
+    pairs = str(people.parent / "p.csv")
+    listed = {**data(people, pairs=pairs), "validation": 0}
+    job = prepare(make_recipe({**SMALL, "task": task, "data": listed}), people.parent / "run")
+    assert job.task.metric.name == "accuracy"
+
+
+def test_an_ensemble_that_would_be_measured_by_an_embedding_is_refused(people: Path) -> None:
+    teacher = [{"model": "resnet8"}, {"model": "resnet8", "seed": 1}]
+    more = {
+        "method": "kd",
+        "teacher": teacher,
+        "task": "verification",
+        "data": data(people, test=2),
+    }
+    with pytest.raises(RecipeError, match="an ensemble of 2 has none of its own"):
+        prepare(make_recipe({**SMALL, **more}), people.parent / "run")
