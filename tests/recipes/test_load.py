@@ -79,6 +79,14 @@ def test_the_signature_of_a_method_is_its_schema(method) -> None:
             {"schedule": {"name": "multi_step", "milestones": []}},
             "'schedule.milestones' is []; it should have at least 1 item, not 0",
         ),
+        (
+            {"data": {"source": "d", "augment": {"crop": 1e30}}},
+            "'data.augment.crop' is 1e+30; it is too large a whole number; give a smaller one",
+        ),
+        (
+            {"student": {"model": "resnet8", "start": ""}},
+            "'student.start' is ''; it should have at least 1 character",
+        ),
         ({"data": {"source": "d", "augment": ["crup"]}}, "no augmentation 'crup'; nearest: crop"),
         ({"data": {"source": "d", "augment": {"crop": -1}}}, "'data.augment.crop' is -1"),
         (

@@ -141,6 +141,10 @@ def test_a_cached_teacher_and_a_live_one_give_the_same_student(places: Path) -> 
         ({"data_options": {"label": "label"}}, "reads no labels"),
         ({"task": "embedding"}, "21 or more"),
         ({"task": "classification", "data": "kinds", "probe": "digits"}, "leave it out"),
+        ({"teacher": {"model": "convnet-6-12", "weights": "here", "centres": True}}, "centres is"),
+        ({"teacher": {"model": "convnet-6-12", "weights": "here", "classes": ["a"]}}, "classes is"),
+        ({"student": {"model": "convnet-6-12", "head": "shared"}}, "leave out head"),
+        ({"transfer": {"count": 8}}, "leave transfer out"),
         ({"probe": "digits"}, r"images of the probe are \[1, 8, 8\]"),
     ],
 )
@@ -151,6 +155,9 @@ def test_what_cannot_be_is_said_before_anything_is_trained(
         changed = {**changed, "data": str(places / "kinds")}
     if changed.get("teacher") == "two":
         changed = {**changed, "teacher": two_teachers(places)}
+    asked = changed.get("teacher")
+    if isinstance(asked, dict):
+        changed = {**changed, "teacher": {**asked, "weights": str(places / "teacher.safetensors")}}
     with pytest.raises(StillhouseError, match=said):
         distilled(places, "refused", **changed)
     assert not (places / "refused").exists()

@@ -195,8 +195,10 @@ def _problem(details: Mapping[str, Any]) -> str:
     if kind == "value_error":
         said = str(details["ctx"]["error"])
         return f"{_dotted(place)}: {said}" if place else said
-    said = re.sub("^(Input|Tuple|List|Value error,) ", "", details["msg"])
+    said = re.sub("^(Input|String|Tuple|List|Value error,) ", "", details["msg"])
     said = said.replace(" after validation", "")
+    if kind == "int_parsing_size":
+        said = "is too large a whole number; give a smaller one"
     return f"'{_dotted(place)}' is {_SHORT.repr(given)}; it {said}"
 
 

@@ -152,6 +152,9 @@ def prepare(
     for note in data.splits.notes:
         heard.warn(note)
     _check_counts(recipe, data)
+    if recipe.transfer is not None and not data.task.labelled:
+        said = f"its images get classes from the teacher, and the task '{data.task.name}' has none"
+        raise RecipeError("transfer", [f"{said}; leave transfer out"])
     recipe = _settled(recipe, data)
     teacher = None
     if recipe.teacher is not None:

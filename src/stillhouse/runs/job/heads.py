@@ -27,8 +27,10 @@ def head_path(module: nn.Module, section: ModelSection) -> str:
     """
     path = section.head_now or find_head(module, who=section.model)
     if path == NO_HEAD:
-        said = "returns its embedding and has no classes"
-        raise ModelError(f"{section.model} {said}, so there is no classifier of it to take")
+        said = "gives its embedding here and has no classes, so there is no classifier of it to"
+        raise ModelError(
+            f"{section.model} {said} take; leave out head (shared, copied or a network)"
+        )
     problem = tap_problem(module, path, who=section.model)
     if problem:
         raise ModelError(f"head_path: {problem}")

@@ -24,7 +24,7 @@ def judged_by_teacher(data: JobData, teacher: Teacher | None) -> JobData:
     """The data of a task without labels with what its networks are judged by; others as they are.
 
     Raises:
-        RecipeError: there is no teacher, or it would have to be trained first.
+        RecipeError: there is no teacher, it would have to be trained first, or it asks for classes.
     """
     if data.task.labelled:
         return data
@@ -32,11 +32,16 @@ def judged_by_teacher(data: JobData, teacher: Teacher | None) -> JobData:
     if teacher is None:
         raise RecipeError("teacher", [f"{said}; give one that is trained: a name with ':pretrained'"
                                       ", or {model: NAME, weights: FILE}"])  # fmt: skip
+    name = data.task.name
     for each in teacher.family:
         if not each.given:
             asked = f"'{each.section.model}' would have to learn from labels"
             raise RecipeError(each.role, [f"{said}, and {asked}; give its weights: {{model: "
                                           f"{each.section.model}, weights: FILE}}"])  # fmt: skip
+        of_classes = [key for key in ("centres", "classes") if getattr(each.section, key)]
+        if of_classes:
+            about = f"{of_classes[0]} is about the classes of the data, and the task '{name}'"
+            raise RecipeError(each.role, [f"{about} has none; leave it out"])
     return replace(data, targets=TeacherTargets(teacher))
 
 
