@@ -73,6 +73,13 @@ def embedding(network: nn.Module, images: Tensor) -> Tensor:
     return given
 
 
+def _normalised(run: Path, image: Image.Image) -> torch.Tensor:
+    wanted = sh.load(run).preprocess
+    pixels = torch.tensor(np.asarray(image)).permute(2, 0, 1)[None] / 255
+    mean, std = (torch.tensor(each).view(1, -1, 1, 1) for each in (wanted.mean, wanted.std))
+    return (pixels - mean) / std
+
+
 def test_a_run_without_labels_is_judged_by_the_teacher_and_probed_with_labels(
     places: Path,
 ) -> None:
@@ -99,6 +106,11 @@ def test_a_run_without_labels_is_judged_by_the_teacher_and_probed_with_labels(
     student = outcome.student
     assert not [name for name in student.state_dict() if name.startswith("fc")]
     assert embedding(student, torch.zeros(2, 3, 8, 8)).shape == (2, 8)
+
+    image = Image.open(places / "pile" / "1.png")
+    (home,) = sh.load(outcome.directory).predict(image)
+    shown = sh.load(outcome.directory).model(_normalised(outcome.directory, image))
+    assert torch.allclose(home.output, torch.nn.functional.normalize(shown, dim=1)[0], atol=1e-5)
 
     probe = scores["probe"]
     assert (probe["classes"], probe["train"], probe["test"]) == (2, 38, 12)

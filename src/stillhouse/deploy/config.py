@@ -32,7 +32,8 @@ class NetworkFacts(Record):
         classes, channels, size: with which it is built; a size is a side, or height and width.
         arguments: for its function.
         parameters: how many there are.
-        head: 'cosine' where its classifier is a `CosineHead` of this scale.
+        head_scale: of its classifier where that is a `CosineHead`.
+        headless: whether it has no classifier any more: it gives its embedding.
     """
 
     model: str
@@ -43,6 +44,7 @@ class NetworkFacts(Record):
     arguments: dict[str, Any] = Field({})
     parameters: int
     head_scale: float | None = None
+    headless: bool = False
 
 
 class StudentConfig(Record):

@@ -151,7 +151,9 @@ class Predictor:
             size=asked.size,
             arguments=asked.arguments,
         )
-        if asked.head_scale is not None:
+        if asked.headless:
+            module = embedder(module)
+        elif asked.head_scale is not None:
             _with_cosine_head(module, asked.classes, asked.head_scale)
         try:
             module.load_state_dict(load_state(self.folder / WEIGHTS))

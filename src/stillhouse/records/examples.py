@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stillhouse.errors import RunError
+from stillhouse.records.checked import damaged
 from stillhouse.records.schema import RUN_AGAIN
 from stillhouse.records.tensors import load_tensors, save_tensors
 
@@ -54,6 +55,10 @@ def read_examples(directory: Path) -> Examples:
         RunError: the file is damaged or was edited.
     """
     tensors, facts = load_tensors(directory / EXAMPLES, RunError, RUN_AGAIN)
+    path = directory / EXAMPLES
+    if "words" not in facts:
+        why = "it has no titles, so it is of an old version"
+        raise damaged(path, why, RunError, RUN_AGAIN.format(directory=directory))
     words = json.loads(facts["words"])
     first, second = words["titles"]
     sides = words["captions"]

@@ -14,7 +14,7 @@ from stillhouse.deploy.predictor import STUDENT
 from stillhouse.deploy.preprocessing import Inside, OwnInput, Preprocessing
 from stillhouse.deploy.ready import Ready, embedder
 from stillhouse.engine.evaluate import sum_of
-from stillhouse.engine.heads import find_head
+from stillhouse.engine.heads import NO_HEAD, find_head
 from stillhouse.models.cosine_head import CosineHead
 from stillhouse.models.given import copied, set_eval
 from stillhouse.models.outputs import LogitsOnly
@@ -194,4 +194,5 @@ def _network(job: Job, module: nn.Module, parameters: int) -> NetworkFacts:
         arguments=dict(section.arguments),
         parameters=parameters,
         head_scale=head.scale if isinstance(head, CosineHead) else None,
+        headless=path == NO_HEAD or isinstance(head, nn.Identity),
     )
