@@ -158,14 +158,15 @@ def test_images_held_larger_and_a_form_of_ones_own_are_prepared_alike(tmp_path: 
         data_options={"limit": 100, "size": 6, "load_size": 8},
     )  # fmt: skip
     test = load("digits", limit=100).test
-    for image in test.images[:4]:
-        Image.fromarray(image[..., 0].numpy()).save(tmp_path / "a.png")
-        (mine,) = sh.load(out).predict(tmp_path / "a.png")
-        ran = subprocess.run(
-            [sys.executable, str(out / "student" / "predict.py"), str(tmp_path / "a.png")],
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        assert ran.stdout.split("\t")[1] == mine.label
+    names = [tmp_path / f"{at}.png" for at in range(4)]
+    for name, image in zip(names, test.images, strict=False):
+        Image.fromarray(image[..., 0].numpy()).save(name)
+    ran = subprocess.run(
+        [sys.executable, str(out / "student" / "predict.py"), *map(str, names)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    told = [line.split("\t")[1] for line in ran.stdout.splitlines()]
+    assert told == [each.label for each in sh.load(out).predict(names)]
     scores = json.loads((out / "scores.json").read_text())
     (model,) = [each for each in scores["models"] if each["role"] == "student"]
     said = sh.load(out).predict([image.numpy() for image in test.images])

@@ -41,11 +41,13 @@ class Inside(Record):
     """What the program does with pixels before the network sees them.
 
     Args:
-        mean, std: of the data, by channel, of images in [0, 1]; empty where the input was prepared.
+        pixels: whether it takes pixels; else floats that somebody's own transform prepared.
+        mean, std: of the data, by channel, of images in [0, 1].
         own: the network's own form, if it reads one.
         mirrored: whether what is given for the mirrored image is added.
     """
 
+    pixels: bool = True
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     own: OwnInput | None = None

@@ -26,7 +26,7 @@ class Ready(nn.Module):
     >>> shown = Inside(mean=(0.5,), std=(0.5,))
     >>> net = nn.Sequential(nn.Flatten(), nn.Linear(4, 2, bias=False))
     >>> _ = nn.init.ones_(net[1].weight)
-    >>> Ready(net, shown)(torch.full((1, 1, 2, 2), 255, dtype=torch.uint8)).tolist()
+    >>> Ready(net, shown)(torch.full((1, 1, 2, 2), 255, dtype=torch.uint8)).round().tolist()
     [[4.0, 4.0]]
     """
 
@@ -56,7 +56,7 @@ class Ready(nn.Module):
 
 def shown_by(inside: Inside) -> Augment | None:
     """How evaluation shows pixels; None where the input was prepared by somebody's own."""
-    if not inside.mean:
+    if not inside.pixels:
         return None
     return Augment(inside.mean, inside.std)
 

@@ -130,8 +130,9 @@ def _inside(job: Job, *, pixels: bool) -> Inside:
     """What stands before the network in evaluation."""
     shown, own = job.data.test.augment, job.student_input
     return Inside(
-        mean=shown.mean if pixels or own is not None else (),
-        std=shown.std if pixels or own is not None else (),
+        pixels=pixels,
+        mean=shown.mean,
+        std=shown.std,
         own=None
         if own is None
         else OwnInput(
