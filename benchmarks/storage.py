@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from result_files import ROOT, keep
-from stillhouse.cli.progress import LineProgress
 from stillhouse.recipes import load_recipe
+from stillhouse.runs.progress.lines import LineProgress
 from stillhouse.runs.run import prepare, run
 from views import RECIPE, interval, runs_of
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from result_files import ROOT, keep
-from stillhouse.cli.progress import LineProgress
 from stillhouse.engine.resuming import METRICS
 from stillhouse.recipes import load_recipe
 from stillhouse.records.files import Lines
+from stillhouse.runs.progress.lines import LineProgress
 from stillhouse.runs.run import prepare, run
 from stillhouse.verdict.spread import spread
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from result_files import ROOT, keep, picture
-from stillhouse.cli.progress import LineProgress
 from stillhouse.recipes import load_recipe
+from stillhouse.runs.progress.lines import LineProgress
 from stillhouse.runs.run import prepare, run
 from stillhouse.verdict.spread import spread
 

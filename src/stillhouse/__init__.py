@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from stillhouse.errors import StillhouseError
     from stillhouse.methods.opening import objective
     from stillhouse.records.metric import Metric
+    from stillhouse.runs.progress import EpochEnd
     from stillhouse.synthesis import synthesize
     from stillhouse.tasks import Task
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Bridge": "engine.nodes",
     "Ema": "engine.nodes",
+    "EpochEnd": "runs.progress",
     "Metric": "records.metric",
     "Objective": "engine.objective",
     "Role": "engine.nodes",
@@ -51,6 +53,7 @@ _ROOMS = ("bridges", "diagnostics", "functional", "losses", "methods", "models",
 __all__ = [
     "Bridge",
     "Ema",
+    "EpochEnd",
     "Metric",
     "Objective",
     "Role",

@@ -1,15 +1,20 @@
 """The main jobs in one call each."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from torch import Tensor, nn
 
+from stillhouse.engine.platform import open_platform
 from stillhouse.engine.stage import Stage
 from stillhouse.errors import RecipeError
 from stillhouse.faults import system_faults
-from stillhouse.recipes import load_study, make_recipe, make_study
+from stillhouse.recipes import Recipe, load_study, make_recipe, make_study
+from stillhouse.recipes.keywords import RecipeKeys
+from stillhouse.runs.job.calls import by_name
 from stillhouse.runs.job.objects import (
     function_of,
     listed,
@@ -25,11 +30,14 @@ from stillhouse.runs.job.objects import (
     with_input,
 )
 from stillhouse.runs.job.watcher import Watcher
+from stillhouse.runs.progress import Listening, OnEpoch, check_on_epoch, progress_shown
 from stillhouse.runs.run import Objects, Outcome, prepare, run
 from stillhouse.studies.study import StudyOutcome, prepare_study, run_study
+from stillhouse.studies.table import arm_line
 from stillhouse.tasks import Task
 
 
+@by_name
 @system_faults()
 def distill(
     *,
@@ -56,10 +64,15 @@ def distill(
     data_options: Mapping[str, Any] | None = None,
     shared: str | Path | None = None,
     allow_imports: bool = False,
+    quiet: bool = False,
+    on_epoch: OnEpoch | None = None,
     watcher: Watcher | None = None,
-    **settings: Any,
+    **settings: Unpack[RecipeKeys],
 ) -> Outcome:
     """Distil a teacher into a student, with a control run and a verdict.
+
+    It shows bars in a terminal and in a notebook, and elsewhere a line for each training that ends.
+    The same call goes on where a stopped one was, and finds a finished one without training.
 
     Args:
         data: 'digits', a folder, a .npz, a hub name, a Dataset, or (train, test) Datasets.
@@ -86,12 +99,33 @@ def distill(
         data_options: other keys of the data section: {'limit': 1000, 'augment': 'none'}, ...
         shared: where teachers and controls are kept for other runs; beside ``out`` by default.
         allow_imports: whether 'python:package:function' may be imported.
-        watcher: hears of progress.
-        settings: any other key of a recipe: batch=128, optimizer={'name': 'sgd', 'lr': 0.1}, ...
+        quiet: show no progress. Warnings are in ``outcome.warnings`` all the same.
+        on_epoch: a function that is called after each epoch of each training (teacher, control,
+            student; not of one that was found finished) with a `stillhouse.EpochEnd`: ``stage``,
+            ``seed``, ``epoch`` of ``epochs``, ``loss``, ``terms``, ``validation`` and more. Of
+            several processes the main one calls it. What it raises ends the call; the same call
+            goes on from the last checkpoint.
+        watcher: an object that hears of all progress, in place of what is shown.
+        settings: the other keys of a recipe, each with a default: batch=64,
+            optimizer={'name': 'sgd', 'lr': 0.05}, schedule='cosine', patience, ema,
+            label_smoothing, class_weights, balance, cache='auto', control=True, tune, transfer,
+            probe, verdict={'margin': ...}, precision='auto', device='auto', accumulate, clip,
+            compile='auto', checkpoint_seconds=30. Settings of a method, an optimiser or a schedule
+            stand beside its name: method={'name': 'kd', 'temperature': 3}.
+
+    Returns:
+        `Outcome`: ``verdict`` and ``gain``, ``table``, ``plot()``, ``student``, ``report``, ...
 
     Raises:
         StillhouseError: what was asked, what exists, what to do.
+
+    >>> outcome = distill(  # doctest: +SKIP
+    ...     data="digits", teacher="resnet20", student="convnet-8-16", epochs=20,
+    ...     method={"name": "kd", "temperature": 3}, out="runs/first")
+    >>> print(outcome.verdict)  # doctest: +SKIP
+    kd helps: +3.01 points of test accuracy over the control (95 % interval ...
     """
+    check_on_epoch(on_epoch)
     peers, place_of_run = listed(peers), path_of("out", out)
     if not isinstance(task, str | Mapping | Task):
         raise RecipeError("distill", [f"task is {task!r}; give a name or a stillhouse.Task"])
@@ -113,6 +147,7 @@ def distill(
             **settings,
         },
         where="distill",
+        call=[name for name in inspect.signature(distill).parameters if name != "settings"],
     )
     objects = Objects(
         data=None if by_name else data,
@@ -124,17 +159,19 @@ def distill(
         method=function_of(method),
         task=task if isinstance(task, Task) else None,
     )
-    job = prepare(
-        recipe,
-        place_of_run,
-        objects=objects,
-        shared=None if shared is None else path_of("shared", shared),
-        allow_imports=allow_imports,
-        watcher=watcher,
-    )
-    return run(job)
+    with _heard(recipe, quiet=quiet, on_epoch=on_epoch, watcher=watcher) as (hears, _):
+        job = prepare(
+            recipe,
+            place_of_run,
+            objects=objects,
+            shared=None if shared is None else path_of("shared", shared),
+            allow_imports=allow_imports,
+            watcher=hears,
+        )
+        return run(job)
 
 
+@by_name
 @system_faults()
 def study(
     recipe: str | Path | Mapping[str, Any],
@@ -142,6 +179,8 @@ def study(
     out: str | Path,
     shared: str | Path | None = None,
     allow_imports: bool = False,
+    quiet: bool = False,
+    on_epoch: OnEpoch | None = None,
     watcher: Watcher | None = None,
 ) -> StudyOutcome:
     """Compare many arms under one budget, each with its control, corrected for their number.
@@ -151,17 +190,34 @@ def study(
         out: the directory of the study; the same call goes on with it or finds it finished.
         shared: where teachers and controls are kept for other runs; beside ``out`` by default.
         allow_imports: whether 'python:package:function' may be imported.
-        watcher: hears of progress.
+        quiet: show no progress.
+        on_epoch: called after each epoch of each training; see `distill`.
+        watcher: an object that hears of all progress, in place of what is shown.
 
     Raises:
         StillhouseError: with the problems of all arms, before anything is trained.
     """
+    check_on_epoch(on_epoch)
     loaded = load_study(Path(recipe)) if isinstance(recipe, str | Path) else make_study(recipe)
-    prepared = prepare_study(
-        loaded,
-        path_of("out", out),
-        shared=None if shared is None else path_of("shared", shared),
-        allow_imports=allow_imports,
-        watcher=watcher,
-    )
-    return run_study(prepared)
+    first = next(iter(loaded.arms.values()))
+    with _heard(first, quiet=quiet, on_epoch=on_epoch, watcher=watcher) as (hears, ended):
+        prepared = prepare_study(
+            loaded,
+            path_of("out", out),
+            shared=None if shared is None else path_of("shared", shared),
+            allow_imports=allow_imports,
+            watcher=hears,
+        )
+        return run_study(prepared, done=lambda entry: ended(arm_line(entry, prepared.metric)))
+
+
+@contextmanager
+def _heard(
+    recipe: Recipe, *, quiet: bool, on_epoch: OnEpoch | None, watcher: Watcher | None
+) -> Iterator[tuple[Watcher, Callable[[str], None]]]:
+    """Who hears of progress; and what is told, in a line, of a part that has ended."""
+    main = open_platform(device=recipe.device).main
+    with progress_shown(quiet=quiet or not main or watcher is not None) as shown:
+        hears: Watcher = watcher or shown
+        told = hears.say if watcher else shown.ended
+        yield (Listening(hears, on_epoch) if on_epoch and main else hears), told

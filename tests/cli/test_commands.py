@@ -141,11 +141,11 @@ def test_the_module_runs_like_the_command() -> None:
 
 
 def test_a_log_hears_of_long_caches(capsys, monkeypatch) -> None:
-    from stillhouse.cli import progress
+    from stillhouse.runs.progress import lines
 
     clock = iter([0.0, 10.0, 70.0, 70.0, 80.0])
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
-    plain = progress.LineProgress()
+    monkeypatch.setattr(lines.time, "monotonic", lambda: next(clock))
+    plain = lines.LineProgress()
     plain.begin("record teacher", 400, 10)
     plain.step(4096)
     plain.step(4096)

@@ -1,5 +1,6 @@
 """The main job from Python: own modules, own datasets, own transforms."""
 
+import json
 import random
 from pathlib import Path
 
@@ -34,17 +35,31 @@ class Coloured(torch.utils.data.Dataset):
 BUDGET = {"epochs": np.int64(2), "batch": torch.tensor(16), "seeds": 2, "precision": "fp32"}
 
 
-def test_own_modules_and_datasets(tmp_path: Path) -> None:
-    teacher = tiny_net(8, 3)
+def test_own_modules_and_datasets(tmp_path: Path, capsys) -> None:
+    teacher, heard = tiny_net(8, 3), list[sh.EpochEnd]()
     before = {name: value.clone() for name, value in teacher.state_dict().items()}
     outcome = sh.distill(
         data=(Coloured(90), Coloured(30)),
         teacher=teacher,
         student=lambda: tiny_net(4, 1),
         out=tmp_path / "run",
+        on_epoch=heard.append,
         **BUDGET,
     )
     assert "paired seeds" in outcome.verdict
+    every = [(who, seed, at) for seed in (0, 1) for who in ("control", "student") for at in (1, 2)]
+    assert [(each.stage, each.seed, each.epoch) for each in heard] == every
+    lines = map(json.loads, (tmp_path / "run/metrics.jsonl").read_text().splitlines())
+    written = {(each["stage"], each["seed"], each["epoch"]): each for each in lines}
+    for each in heard:
+        line = written[each.stage, each.seed, each.epoch]
+        assert each.epochs == 2
+        assert each.validation == line["validation"]["student"]["accuracy"]
+        assert (each.loss, each.terms, each.metric) == (line["loss"], line["terms"], "accuracy")
+    printed = [line for line in capsys.readouterr().out.splitlines() if "warning" not in line]
+    assert [line.split(",")[0] for line in printed] == [
+        f"{who} seed {seed}: epoch 2" for seed in (0, 1) for who in ("control", "student")
+    ], "where there is no terminal a training is a line, when it ends"
     assert outcome.report.is_file()
     assert not outcome.student.training
     assert outcome.student(torch.zeros(1, 3, 8, 8)).shape == (1, 3)

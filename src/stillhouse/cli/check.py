@@ -26,11 +26,11 @@ def check(
     """Validate a recipe and dry-run it on two batches; trains nothing, writes nothing."""
     from rich.console import Console
 
-    from stillhouse.cli.progress import LineProgress
     from stillhouse.cli.studying import check_study
     from stillhouse.recipes import is_study, load_recipe, load_study, read_yaml
     from stillhouse.runs.job.label_settings import labels_told
     from stillhouse.runs.preflight import networks_told, preflight
+    from stillhouse.runs.progress.lines import LineProgress
     from stillhouse.runs.run import prepare
     from stillhouse.verdict.power import shown_by
 

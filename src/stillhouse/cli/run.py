@@ -1,6 +1,5 @@
 """``stillhouse run`` and ``stillhouse resume``: a recipe or a study, begun or gone on with."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +10,6 @@ from stillhouse.errors import RunError
 
 if TYPE_CHECKING:
     from stillhouse.recipes import Recipe
-    from stillhouse.runs.job.watcher import Watcher
 
 
 def run(
@@ -68,23 +66,17 @@ def run_recipe(
     """Prepare, run, print."""
     from rich.console import Console
 
-    from stillhouse.cli.progress import Bars, LineProgress
     from stillhouse.cli.table import print_outcome
     from stillhouse.engine.platform import open_platform
-    from stillhouse.runs.job.watcher import SilentWatcher
+    from stillhouse.runs.progress import progress_shown
     from stillhouse.runs.run import prepare
     from stillhouse.runs.run import run as run_job
 
     console = Console(highlight=False)
-    watcher: Watcher = SilentWatcher()
-    if not quiet and open_platform(device=recipe.device).main:
-        watcher = Bars(console) if sys.stdout.isatty() else LineProgress()
-    try:
+    main = open_platform(device=recipe.device).main
+    with progress_shown(quiet=quiet or not main, log=True) as watcher:
         watcher.say(recipe.title)
         job = prepare(recipe, out, shared=shared, allow_imports=allow_imports, watcher=watcher)
         outcome = run_job(job)
-    finally:
-        if isinstance(watcher, Bars):
-            watcher.stop()
     if job.data.platform.main:
         print_outcome(console, outcome)

@@ -1,7 +1,7 @@
 """``stillhouse search``: find a student under a budget."""
 
-import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -55,11 +55,10 @@ def search(
     """
     from rich.console import Console
 
-    from stillhouse.cli.progress import Bars, LineProgress
     from stillhouse.errors import RecipeError
     from stillhouse.recipes import is_study, override, read_yaml
     from stillhouse.records.study import TrialList
-    from stillhouse.runs.job.watcher import SilentWatcher, Watcher
+    from stillhouse.runs.progress import progress_shown
     from stillhouse.students.space import Budget
     from stillhouse.studies.search import RECIPE, TABLE, Search, run_search
 
@@ -67,9 +66,6 @@ def search(
     if is_study(values):
         raise RecipeError(str(recipe), ["it is a study; a search takes the recipe of one run"])
     console = Console(highlight=False)
-    watcher: Watcher = SilentWatcher()
-    if not quiet:
-        watcher = Bars(console) if sys.stdout.isatty() else LineProgress()
     wanted = Search(
         values=override(values, settings or []),
         budget=Budget(parameters, latency_ms),
@@ -78,20 +74,13 @@ def search(
         epochs=epochs,
         shared=shared,
         allow_imports=allow_imports,
-        watcher=watcher,
     )
+    with progress_shown(quiet=quiet, log=True) as watcher:
 
-    def done(one: "Candidate", metric: "Metric") -> None:
-        if isinstance(watcher, Bars):
-            watcher.clear()
-        if not quiet:
-            watcher.say(candidate_line(one, metric))
+        def done(one: "Candidate", metric: "Metric") -> None:
+            watcher.ended(candidate_line(one, metric))
 
-    try:
-        found = run_search(wanted, done)
-    finally:
-        if isinstance(watcher, Bars):
-            watcher.stop()
+        found = run_search(replace(wanted, watcher=watcher), done)
     if not console.is_terminal:
         console.width = max(console.width, 100)
     metric = TrialList.read(wanted.out / TABLE).task.metric

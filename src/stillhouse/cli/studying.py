@@ -1,11 +1,8 @@
 """Run or check a study for the terminal."""
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from stillhouse.runs.job.watcher import Watcher
 
 if TYPE_CHECKING:
     from stillhouse.recipes import Study
@@ -17,34 +14,26 @@ def run_a_study(
     """Prepare, run, print a line per arm and the table at the end."""
     from rich.console import Console
 
-    from stillhouse.cli.progress import Bars, LineProgress
     from stillhouse.cli.study_table import print_study
     from stillhouse.engine.platform import open_platform
-    from stillhouse.runs.job.watcher import SilentWatcher
+    from stillhouse.runs.progress import progress_shown
     from stillhouse.studies.study import prepare_study, run_study
     from stillhouse.studies.table import arm_line
 
     console = Console(highlight=False)
     main = open_platform(device=next(iter(study.arms.values())).device).main
-    watcher: Watcher = SilentWatcher()
-    if not quiet and main:
-        watcher = Bars(console) if sys.stdout.isatty() else LineProgress()
-    watcher.say(study.title)
+    with progress_shown(quiet=quiet or not main, log=True) as watcher:
+        watcher.say(study.title)
 
-    def done(entry: Mapping[str, Any]) -> None:
-        if isinstance(watcher, Bars):
+        def done(entry: Mapping[str, Any]) -> None:
             watcher.clear()
-        if not quiet:
-            console.print(arm_line(entry, prepared.metric), markup=False, soft_wrap=True)
+            if not quiet:
+                console.print(arm_line(entry, prepared.metric), markup=False, soft_wrap=True)
 
-    try:
         prepared = prepare_study(
             study, out, shared=shared, allow_imports=allow_imports, watcher=watcher
         )
         run_study(prepared, done=done)
-    finally:
-        if isinstance(watcher, Bars):
-            watcher.stop()
     if main:
         print_study(console, out)
 
@@ -53,8 +42,8 @@ def check_study(study: "Study", out: Path, *, shared: Path | None, allow_imports
     """Dry-run every arm; a line for each, and how many trainings there would be."""
     from rich.console import Console
 
-    from stillhouse.cli.progress import LineProgress
     from stillhouse.runs.preflight import preflight
+    from stillhouse.runs.progress.lines import LineProgress
     from stillhouse.studies.arms import could_show, count_trainings
     from stillhouse.studies.study import prepare_study
 

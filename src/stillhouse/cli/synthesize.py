@@ -1,6 +1,5 @@
 """``stillhouse synthesize``: a transfer set from the weights of a teacher, without its data."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,12 +40,11 @@ def synthesize(
     """Make images from a trained classifier alone; a recipe takes the directory as its data."""
     from rich.console import Console
 
-    from stillhouse.cli.progress import Bars, LineProgress
     from stillhouse.engine.platform import open_platform
     from stillhouse.models import build_model, load_weights
     from stillhouse.recipes import override
     from stillhouse.report import write_transfer_report
-    from stillhouse.runs.job.watcher import SilentWatcher, Watcher
+    from stillhouse.runs.progress import progress_shown
     from stillhouse.synthesis import make_maker
     from stillhouse.synthesis import synthesize as make
     from stillhouse.synthesis.gallery import training_images
@@ -60,19 +58,13 @@ def synthesize(
     console = Console(highlight=False)
     if not read.whole:
         console.print(f"teacher: {read}", markup=False)
-    watcher: Watcher = SilentWatcher()
-    if not quiet:
-        watcher = Bars(console) if sys.stdout.isatty() else LineProgress()
-    if platform.world > 1:
-        watcher.say(f"one of {platform.world} processes makes the images; the others wait")
-    try:
+    with progress_shown(quiet=quiet, log=True) as watcher:
+        if platform.world > 1:
+            watcher.say(f"one of {platform.world} processes makes the images; the others wait")
         made = make(
             teacher, method=maker, count=count, image_shape=sides, out=out, seed=seed,
             platform=platform, observer=watcher,
         )  # fmt: skip
-    finally:
-        if isinstance(watcher, Bars):
-            watcher.stop()
     console.print(_told(made.directory, made.manifest), markup=False)
     page = platform.by_main(lambda: write_transfer_report(made.directory, training=training))
     console.print(f"Report: {page}", markup=False)

@@ -5,14 +5,16 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from reprlib import Repr
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BaseModel, Tag, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from stillhouse.errors import RecipeError, nearest
 from stillhouse.recipes.data import TransferSection
+from stillhouse.recipes.misplaced import belongs
 from stillhouse.recipes.plain import plain_values
 from stillhouse.recipes.schema import Recipe
+from stillhouse.recipes.sections import sections_of
 from stillhouse.records.names import at_home
 from stillhouse.records.plain_yaml import read_yaml_file, read_yaml_text
 
@@ -111,20 +113,33 @@ def default_word(key: str, above: str = "") -> str | None:
     return field.default if field is not None and isinstance(field.default, str) else None
 
 
-def make_recipe(values: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
+def make_recipe(
+    values: Mapping[str, Any], *, where: str = "recipe", call: Sequence[str] = ()
+) -> Recipe:
     """Check plain data against the schema.
+
+    Args:
+        values: of the recipe.
+        where: what messages begin with.
+        call: where they come from a call from Python, its arguments: keys that are wrong are
+            answered as it is to be written.
 
     Raises:
         RecipeError: with all problems, each with its key, what was given and what is possible.
     """
     if not isinstance(values, Mapping):
         raise RecipeError(where, [f"it is {_SHORT.repr(values)}; a recipe is a mapping of keys"])
+    plain = plain_values(values, where=where)
     try:
-        return Recipe.model_validate(plain_values(values, where=where))
+        return Recipe.model_validate(plain)
     except ValidationError as error:
         # Of "a section or the word auto", the section's own finding says more.
         findings = [dict(d) for d in error.errors() if not _is_word(d["loc"])]
-        problems = [p for d in findings or map(dict, error.errors()) for p in _problems(d)]
+        problems = [
+            problem
+            for details in findings or map(dict, error.errors())
+            for problem in _problems(details, plain, call)
+        ]
         raise RecipeError(where, _together(problems)) from None
 
 
@@ -166,19 +181,24 @@ def _beside(value: Any, folder: Path, path: tuple[str, ...] = ()) -> Any:
     return value
 
 
-def _problems(details: Mapping[str, Any]) -> Sequence[str]:
+def _problems(
+    details: Mapping[str, Any], values: Mapping[str, Any], call: Sequence[str]
+) -> Sequence[str]:
     """One finding of pydantic, which may hold several of ours."""
     found = getattr(details.get("ctx", {}).get("error"), "problems", None)
-    return found or [_problem(details)]
+    return found or [_problem(details, values, call)]
 
 
-def _problem(details: Mapping[str, Any]) -> str:
+def _problem(details: Mapping[str, Any], values: Mapping[str, Any], call: Sequence[str]) -> str:
     """One finding of pydantic in the house's words."""
     place = [str(part) for part in details["loc"]]
     kind, given = details["type"], details.get("input")
     if kind == "extra_forbidden":
         *above, key = place
-        return f"there is no key '{_dotted(place)}'; {nearest(key, _walk(above)[1].model_fields)}"
+        inside, section = _walk(above)
+        own = [name for name in section.model_fields if name not in ("name", "derive")]
+        said = belongs(key, given, values, inside=inside, own=own, call=call)
+        return f"there is no key '{_dotted(place)}'; {said}"
     if kind == "missing" and isinstance(details["loc"][-1], int):
         count = details["loc"][-1]
         return f"'{_dotted(place[:-1])}' has too few values; value {count + 1} of it is missing"
@@ -206,19 +226,6 @@ def _dotted(place: Sequence[str]) -> str:
     return ".".join(_walk(place)[0])
 
 
-def _models(annotation: Any) -> dict[str, type[BaseModel]]:
-    """The sections behind an annotation, by the tag that pydantic reports."""
-    tags = [each.tag for each in getattr(annotation, "__metadata__", ()) if isinstance(each, Tag)]
-    if tags:
-        return dict.fromkeys(tags, get_args(annotation)[0])
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return {annotation.__name__: annotation}
-    found: dict[str, type[BaseModel]] = {}
-    for inner in get_args(annotation):
-        found |= _models(inner)
-    return found
-
-
 def _walk(place: Sequence[str]) -> tuple[list[str], type[BaseModel]]:
     """The key as the user writes it (without pydantic's tags), and the section it ends in."""
     here: type[BaseModel] = Recipe
@@ -231,7 +238,9 @@ def _walk(place: Sequence[str]) -> tuple[list[str], type[BaseModel]]:
             here, options = options[name], {}
             continue
         written.append(name)
-        options = _models(here.model_fields[name].annotation) if name in here.model_fields else {}
+        options = (
+            sections_of(here.model_fields[name].annotation) if name in here.model_fields else {}
+        )
         if len(options) == 1:
             here = next(iter(options.values()))
     return [name for name in written if not _OF_PYDANTIC.fullmatch(name)], here

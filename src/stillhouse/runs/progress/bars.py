@@ -1,6 +1,5 @@
-"""Progress of a run: bars with rate and time left in a terminal, plain lines elsewhere."""
+"""Progress in a terminal: bars with rate and time left."""
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,17 +14,7 @@ from rich.progress import (
 )
 
 from stillhouse.records.metric import Metric
-
-LINE_EVERY = 10.0
-"""Least seconds between plain lines, so that a log stays readable."""
-
-STEPS_EVERY = 60.0
-"""Seconds after which a log says how far a long epoch or caching a teacher is."""
-
-
-def _validation(record: Mapping[str, Any], metric: Metric) -> str:
-    scores = list(record["validation"].values())
-    return f"validation {metric.with_unit(scores[0][metric.name])}" if scores else ""
+from stillhouse.runs.progress.watchers import validation_text, whose
 
 
 class Bars:
@@ -59,9 +48,9 @@ class Bars:
         if self._task is not None:
             self._progress.update(
                 self._task,
-                description=f"{record['stage']} seed {record.get('seed', 0)}",
+                description=whose(record),
                 rate=f"{record['images_per_second']:,.0f} img/s",
-                note=_validation(record, metric),
+                note=validation_text(record, metric),
             )
 
     def say(self, text: str) -> None:
@@ -85,56 +74,11 @@ class Bars:
                 self._progress.remove_task(task)
         self._task = None
 
+    def ended(self, text: str) -> None:
+        """A line in place of the bars of what is done."""
+        self.clear()
+        self.say(text)
+
     def stop(self) -> None:
         """Leave the terminal as it was."""
         self._progress.stop()
-
-
-class LineProgress:
-    """Lines for a log: at most one per ten seconds, and one at the end of each stage."""
-
-    def __init__(self) -> None:
-        self._last = 0.0
-        self._steps = 0
-        self._done = 0
-        self._stage = ""
-
-    def begin(self, stage: str, steps: int, done: int) -> None:
-        """Remember how long the stage is."""
-        self._stage, self._steps, self._done = stage, steps, done
-        self._last = time.monotonic()
-
-    def step(self, images: int) -> None:
-        """A line where no other came for a while."""
-        self._done += 1
-        if time.monotonic() - self._last >= STEPS_EVERY:
-            self._last = time.monotonic()
-            print(f"{self._stage}: step {self._done:,} of {self._steps:,}", flush=True)
-
-    def epoch(self, record: Mapping[str, Any], metric: Metric) -> None:
-        """A line, if it is time or the stage is done."""
-        done = record["step"] >= self._steps
-        if not done and time.monotonic() - self._last < LINE_EVERY:
-            return
-        self._last = time.monotonic()
-        rate = f"{record['images_per_second']:,.0f} images/s"
-        print(
-            f"{record['stage']} seed {record.get('seed', 0)}: epoch {record['epoch']}, "
-            + ", ".join(
-                filter(None, [f"loss {record['loss']:.4f}", _validation(record, metric), rate])
-            ),
-            flush=True,
-        )
-
-    def say(self, text: str) -> None:
-        """A line."""
-        print(text, flush=True)
-
-    def warn(self, text: str) -> None:
-        """A line, marked."""
-        print(f"warning: {text}", flush=True)
-
-    def overall(self, done: int, total: int) -> None:
-        """A line for each student of a study that is done."""
-        if done and done < total:
-            print(f"{done} of {total} students", flush=True)

@@ -1,0 +1,63 @@
+"""What all ways to show progress have in common."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from stillhouse.records.metric import Metric
+from stillhouse.runs.job.watcher import SilentWatcher, Watcher
+
+
+class Progress(Watcher, Protocol):
+    """A watcher that shows what it hears of."""
+
+    def clear(self) -> None:
+        """Take away what is shown of trainings that are done."""
+
+    def ended(self, text: str) -> None:
+        """Tell of an arm that has ended, in its line."""
+
+    def stop(self) -> None:
+        """Show nothing from here on, and leave the place as it was."""
+
+
+class SilentProgress(SilentWatcher):
+    """Shows nothing."""
+
+    def clear(self) -> None:
+        """Nothing."""
+
+    def ended(self, text: str) -> None:
+        """What was shown of it goes, and its line stays."""
+        self.clear()
+        self.say(text)
+
+    def stop(self) -> None:
+        """Nothing."""
+
+
+def whose(record: Mapping[str, Any]) -> str:
+    """Which training a line of metrics is of.
+
+    >>> whose({"stage": "student", "seed": 2})
+    'student seed 2'
+    """
+    return f"{record['stage']} seed {record.get('seed', 0)}"
+
+
+def validation_text(record: Mapping[str, Any], metric: Metric) -> str:
+    """The metric on validation after an epoch; empty without validation."""
+    scores = list(record["validation"].values())
+    return f"validation {metric.with_unit(scores[0][metric.name])}" if scores else ""
+
+
+def part_line(record: Mapping[str, Any], metric: Metric, seconds: float) -> str:
+    """A training that has ended, by the line of its last epoch.
+
+    >>> from stillhouse.records.metric import ACCURACY
+    >>> scores = {"student": {"accuracy": 0.975}}
+    >>> last = {"stage": "student", "seed": 1, "epoch": 20, "loss": 0.5, "validation": scores}
+    >>> part_line(last, ACCURACY, 8.44)
+    'student seed 1: epoch 20, loss 0.5000, validation 97.50%, 8.4 s'
+    """
+    told = (f"loss {record['loss']:.4f}", validation_text(record, metric), f"{seconds:.1f} s")
+    return f"{whose(record)}: epoch {record['epoch']}, {', '.join(filter(None, told))}"
