@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from stillhouse import bridges, diagnostics, functional, losses, methods, models, testing
-    from stillhouse.api import distill, study
+    from stillhouse.api import distill, outcome, study
     from stillhouse.deploy.predictor import load
     from stillhouse.engine.fit import fit
     from stillhouse.engine.nodes import Bridge, Ema, Role
@@ -45,6 +45,7 @@ _HOMES = {
     "load": "deploy.predictor",
     "fit": "engine.fit",
     "objective": "methods.opening",
+    "outcome": "api",
     "study": "api",
     "synthesize": "synthesis",
 }
@@ -74,6 +75,7 @@ __all__ = [
     "methods",
     "models",
     "objective",
+    "outcome",
     "study",
     "synthesize",
     "testing",

@@ -30,9 +30,13 @@ from stillhouse.runs.job.objects import (
     with_input,
 )
 from stillhouse.runs.job.watcher import Watcher
+from stillhouse.runs.opening import open_run
+from stillhouse.runs.outcome import Outcome
 from stillhouse.runs.progress import Listening, OnEpoch, check_on_epoch, progress_shown
-from stillhouse.runs.run import Objects, Outcome, prepare, run
-from stillhouse.studies.study import StudyOutcome, prepare_study, run_study
+from stillhouse.runs.run import Objects, prepare, run
+from stillhouse.studies.directory import is_study_directory
+from stillhouse.studies.outcome import StudyOutcome, open_study
+from stillhouse.studies.study import prepare_study, run_study
 from stillhouse.studies.table import arm_line
 from stillhouse.tasks import Task
 
@@ -209,6 +213,30 @@ def study(
             watcher=hears,
         )
         return run_study(prepared, done=lambda entry: ended(arm_line(entry, prepared.metric)))
+
+
+@by_name
+@system_faults()
+def outcome(
+    directory: str | Path,
+    *,
+    shared: str | Path | None = None,
+    allow_imports: bool = False,
+) -> Outcome | StudyOutcome:
+    """What a run or a study that was finished before came to, from its directory.
+
+    Args:
+        directory: of a run or a study, whoever made it: `distill`, `study` or the command line.
+        shared: where its teachers and controls are kept; beside the directory by default.
+        allow_imports: whether 'python:package:function' may be imported, to build its networks.
+
+    Raises:
+        StillhouseError: there is none, it is not finished, or a file of it is damaged.
+    """
+    place = path_of("directory", directory)
+    kept = None if shared is None else path_of("shared", shared)
+    opened = open_study if is_study_directory(place) else open_run
+    return opened(place, shared=kept, allow_imports=allow_imports)
 
 
 @contextmanager

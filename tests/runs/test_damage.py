@@ -69,10 +69,10 @@ def test_what_is_finished_is_read_from_where_nothing_can_be_written(
     out: Path, read_only: Callable[[Path], None]
 ) -> None:
     asked = make_study({**RECIPE, "arms": {"kd": {"method": "kd"}}})
-    table = run_study(prepare_study(asked, out.parent / "study")).table
+    table = run_study(prepare_study(asked, out.parent / "study")).scores
     read_only(out.parent)
     assert ran(out).scores["finished"]
-    assert run_study(prepare_study(asked, out.parent / "study")).table == table
+    assert run_study(prepare_study(asked, out.parent / "study")).scores == table
     with pytest.raises(RunError, match="its file system is read-only; choose another directory"):
         ran(out.parent / "other")
     more = make_study({**RECIPE, "arms": {"kd": {"method": "kd"}, "dkd": {"method": "dkd"}}})
@@ -144,7 +144,7 @@ def test_a_damaged_arm_is_named_with_what_to_do(tmp_path: Path) -> None:
     asked = make_study({**RECIPE, "arms": {"kd": {"method": "kd"}}})
     run_study(prepare_study(asked, tmp_path / "s"))
     before = looks(tmp_path)
-    table = run_study(prepare_study(asked, tmp_path / "s")).table
+    table = run_study(prepare_study(asked, tmp_path / "s")).scores
     assert looks(tmp_path) == before
     assert table["finished"]
     for name in ("scores.json", "resolved.yaml"):

@@ -253,7 +253,7 @@ def test_a_study_without_labels_pairs_its_arms(places: Path, tmp_path: Path) -> 
             "seeds": 1,
         },
         out=tmp_path / "study",
-    ).table
+    ).scores
     assert [arm["state"] for arm in table["arms"]] == ["finished"] * 3
     assert table["task"]["metric"]["name"] == "neighbour overlap"
     assert len({arm["controls"][0]["test"]["last"] for arm in table["arms"]}) == 1

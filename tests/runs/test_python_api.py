@@ -143,10 +143,10 @@ def test_a_study_from_a_mapping_or_a_file_is_the_same(tmp_path: Path) -> None:
         **BUDGET, "epochs": 1, "seeds": 1, "cache": "never", "compile": False,
     }  # fmt: skip
     outcome = sh.study(values, out=tmp_path / "s")
-    assert [arm["name"] for arm in outcome.table["arms"]] == ["kd", "dkd"]
+    assert [arm["name"] for arm in outcome.scores["arms"]] == ["kd", "dkd"]
     assert outcome.report.is_file()
     again = sh.study(tmp_path / "s/study.yaml", out=tmp_path / "s")
-    assert again.table["arms"] == outcome.table["arms"]
+    assert again.scores["arms"] == outcome.scores["arms"]
 
 
 WRONG = {

@@ -76,7 +76,7 @@ def test_data_are_loaded_once_and_controls_shared(tmp_path: Path, calls) -> None
         + ["teacher-convnet-8-seed0"]
     )  # fmt: skip
     table = json.loads((tmp_path / "s/study.json").read_text())
-    assert {key: value for key, value in table.items() if key != "checksum"} == outcome.table
+    assert {key: value for key, value in table.items() if key != "checksum"} == outcome.scores
     assert table["finished"]
     kd, heavy = arm(table, "kd"), arm(table, "kd 1.5")
     assert kd["controls"] == heavy["controls"]
@@ -98,7 +98,7 @@ def test_a_teacher_that_came_trained_is_scored_once_for_all_arms(tmp_path: Path,
     arms = {"a": None, "b": {"method.weight": 1.5}, "c": {"teacher.input": {"size": 12}}}
     scored = calls(scoring, "given_score")
     values = study(teacher=teacher, arms=arms, against=None, seeds=1)
-    table = run_study(prepare_study(values, tmp_path / "s")).table
+    table = run_study(prepare_study(values, tmp_path / "s")).scores
     assert len(scored) == 2
     one, same = (arm(table, name)["teacher"][0]["test"]["last"] for name in "ab")
     assert one == same
@@ -115,7 +115,7 @@ def test_data_that_differ_are_loaded_for_themselves(tmp_path: Path, calls) -> No
 
 
 def test_a_study_that_was_killed_between_arms_goes_on(tmp_path: Path, calls) -> None:
-    whole = run_study(prepare_study(study(), tmp_path / "whole/s")).table
+    whole = run_study(prepare_study(study(), tmp_path / "whole/s")).scores
 
     def killed(entry: dict) -> None:
         raise KeyboardInterrupt
@@ -126,7 +126,7 @@ def test_a_study_that_was_killed_between_arms_goes_on(tmp_path: Path, calls) -> 
     assert [entry["state"] for entry in half["arms"]] == ["finished", "waiting", "waiting"]
     assert not half["finished"]
     runs = calls(room, "run")
-    table = run_study(prepare_study(study(), tmp_path / "s")).table
+    table = run_study(prepare_study(study(), tmp_path / "s")).scores
     assert len(runs) == 2, "the finished arm is taken as it is"
     assert table["created"] == half["created"]
     for mine, theirs in zip(table["arms"], whole["arms"], strict=True):
@@ -139,14 +139,14 @@ def test_a_study_that_was_killed_between_arms_goes_on(tmp_path: Path, calls) -> 
 def test_an_arm_is_found_finished_without_the_table_and_changed_when_changed(
     tmp_path: Path, calls
 ) -> None:
-    before = run_study(prepare_study(study(), tmp_path / "s")).table
+    before = run_study(prepare_study(study(), tmp_path / "s")).scores
     (tmp_path / "s/study.json").unlink()  # killed after the arm and before it was written
-    again = run_study(prepare_study(study(), tmp_path / "s")).table
+    again = run_study(prepare_study(study(), tmp_path / "s")).scores
     assert all(run["test"] for entry in again["arms"] for run in entry["runs"])
     assert [e["gain"] for e in again["arms"]] == [e["gain"] for e in before["arms"]]
     more = study(arms={"kd": None, "new": {"method.weight": 3}})
     runs = calls(room, "run")
-    table = run_study(prepare_study(more, tmp_path / "s")).table
+    table = run_study(prepare_study(more, tmp_path / "s")).scores
     assert [entry["name"] for entry in table["arms"]] == ["kd", "new"]
     assert len(runs) == 1, "only the new arm"
     other = study(arms={"kd": {"batch": 32}})
@@ -167,7 +167,7 @@ def test_a_changed_arm_is_told_and_nothing_is_overwritten(tmp_path: Path) -> Non
     assert f"{out / 'arms/kd'}. Rename what was changed, or delete its directory" in said
     assert {name: (out / name).read_bytes() for name in files} == before
     shutil.rmtree(out / "arms/kd")
-    table = run_study(prepare_study(changed, out)).table
+    table = run_study(prepare_study(changed, out)).scores
     assert [entry["state"] for entry in table["arms"]] == ["finished", "finished"]
 
 
@@ -194,7 +194,7 @@ def test_a_finished_arm_stays_where_it_is(tmp_path: Path, calls) -> None:
     run_study(prepare_study(study(arms={"kd 1": None}, against=None, seeds=1), out))
     runs = calls(room, "run")
     more = study(arms={"kd 1": None, "kd-1": {"method.weight": 2}}, against=None, seeds=1)
-    table = run_study(prepare_study(more, out)).table
+    table = run_study(prepare_study(more, out)).scores
     assert arm(table, "kd 1")["directory"] == "arms/kd-1"
     assert arm(table, "kd-1")["directory"].startswith("arms/kd-1-")
     assert len(runs) == 1, "only the new arm"
@@ -210,7 +210,7 @@ def test_folders_outside_of_the_study_are_not_believed(tmp_path: Path) -> None:
 
 def test_it_is_said_that_the_teacher_diverged(tmp_path: Path) -> None:
     wild = study(arms={"x": None}, against=None, control=False, seeds=1, **WILD)
-    table = run_study(prepare_study(wild, tmp_path / "s")).table
+    table = run_study(prepare_study(wild, tmp_path / "s")).scores
     assert arm(table, "x")["stage"] == "teacher"
     assert arm_line(arm(table, "x"), ACCURACY).startswith("x: the teacher diverged (")
     page = read_study(tmp_path / "s")
@@ -220,7 +220,7 @@ def test_it_is_said_that_the_teacher_diverged(tmp_path: Path) -> None:
 
 def test_an_arm_that_diverges_is_a_row_and_does_not_stop_the_study(tmp_path: Path) -> None:
     arms = {"wild": {"method.weight": 3e38}, "kd": None}
-    table = run_study(prepare_study(study(arms=arms), tmp_path / "s")).table
+    table = run_study(prepare_study(study(arms=arms), tmp_path / "s")).scores
     assert arm(table, "wild")["state"] == "diverged"
     assert "not finite" in arm(table, "wild")["message"]
     assert "stage" not in arm(table, "wild")

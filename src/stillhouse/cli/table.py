@@ -18,7 +18,7 @@ from stillhouse.report.wording import interval
 from stillhouse.verdict.spread import spread
 
 if TYPE_CHECKING:
-    from stillhouse.runs.run import Outcome
+    from stillhouse.runs.outcome import Outcome
 
 STYLES = {"helps": "bold green", "hurts": "bold red"}
 

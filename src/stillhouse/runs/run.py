@@ -1,9 +1,9 @@
 """A run from start to end: prepare, check, train, judge, write."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from stillhouse.engine.platform import open_platform
 from stillhouse.engine.resuming import METRICS
 from stillhouse.engine.stage import Stage
 from stillhouse.errors import RecipeError, RunError
+from stillhouse.models.given import set_eval
 from stillhouse.recipes.data import AugmentSection
 from stillhouse.recipes.derive import DerivedSection
 from stillhouse.recipes.schema import Recipe, resolved
@@ -38,7 +39,8 @@ from stillhouse.runs.job.watcher import Heard, SilentWatcher, Watcher
 from stillhouse.runs.judging.costs import write_costs
 from stillhouse.runs.judging.examples import write_disagreements
 from stillhouse.runs.judging.figures import answers_of
-from stillhouse.runs.judging.finished import checksums, decisive, finished, kept_student
+from stillhouse.runs.judging.finished import checksums, decisive, finished
+from stillhouse.runs.judging.kept_networks import kept_network
 from stillhouse.runs.judging.probing import probed, trained_with_labels
 from stillhouse.runs.judging.products import write_products
 from stillhouse.runs.judging.scores import describe_run
@@ -52,6 +54,7 @@ from stillhouse.runs.judging.scoring import (
     student_of,
 )
 from stillhouse.runs.judging.student_folder import write_student_folder
+from stillhouse.runs.outcome import Outcome
 from stillhouse.runs.preflight import check, networks_told
 from stillhouse.runs.training.compiling import settle_compile
 from stillhouse.runs.training.serving import all_together
@@ -76,47 +79,6 @@ class Objects:
     eval_transform: Callable[[Any], Tensor] | None = None
     method: Callable[..., Stage] | None = None
     task: Task | None = None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A finished run.
-
-    Args:
-        directory: all its files.
-        scores: the content of scores.json: table and verdict as data.
-        load_student: gives the trained student of the first seed.
-    """
-
-    directory: Path
-    scores: Mapping[str, Any]
-    load_student: Callable[[], nn.Module]
-
-    @cached_property
-    def student(self) -> nn.Module:
-        """The trained student of the first seed, in eval mode.
-
-        It reads images in its own form, where the recipe gives it one.
-        """
-        return self.load_student()
-
-    @property
-    def verdict(self) -> str:
-        """The verdict line."""
-        return str(self.scores["verdict"]["sentence"])
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What may make the numbers worthless, and what of the data was left out.
-
-        The same stands in scores.json and in the report; a watcher hears it while the run goes on.
-        """
-        return tuple(self.scores.get("warnings", ()))
-
-    @property
-    def report(self) -> Path:
-        """The report."""
-        return self.directory / REPORT
 
 
 def prepare(
@@ -241,7 +203,7 @@ def run(job: Job, *, held_out: HeldOutScores | None = None) -> Outcome:
         job.watcher.say(f"finished before, taken from {job.out}")
         if platform.main and not (job.out / REPORT).is_file():
             _report(job.out)
-        return Outcome(job.out, kept.plain(), partial(kept_student, job))
+        return Outcome(job.out, kept.plain(), partial(kept_network, job))
     check_places(job.out, job.shared)
     heard = Heard(job.watcher, job.warned)
     job = replace(job, watcher=heard)
@@ -268,8 +230,7 @@ def run(job: Job, *, held_out: HeldOutScores | None = None) -> Outcome:
         scores = scores.model_copy(update=known)
         at_start = _at_start(groups[0])
         written = platform.by_main(lambda: _write(job, groups[0], scored, scores, at_start))
-        student = _student(scored).module(LAST)
-        return Outcome(job.out, (written or scores).plain(), lambda: student)
+        return Outcome(job.out, (written or scores).plain(), _networks(scored).get)
 
 
 def _judge(
@@ -290,6 +251,16 @@ def _at_start(group: Group) -> float | None:
     if not isinstance(group.job.recipe.student, DerivedSection):
         return None
     return score_at_start(group.job, group.job.recipe.seeds[0])
+
+
+def _networks(scored: Sequence[ScoredModel]) -> dict[str, nn.Module]:
+    """The first network of each role, with the weights of its last epoch, in eval mode."""
+    found: dict[str, nn.Module] = {}
+    for one in scored:
+        if one.role not in found:
+            found[one.role] = one.module if one.run is None else one.run.module(LAST)
+            set_eval(found[one.role])
+    return found
 
 
 def _student(scored: Sequence[ScoredModel]) -> StageRun:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,10 @@ from stillhouse.report import write_study_report
 from stillhouse.runs.directory import check_places
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.watcher import Heard, SilentWatcher, Watcher
+from stillhouse.runs.judging.kept_networks import kept_network
 from stillhouse.runs.judging.scoring import HeldOutScores
+from stillhouse.runs.opening import open_run
+from stillhouse.runs.outcome import Outcome
 from stillhouse.runs.run import SHARED, prepare, run
 from stillhouse.studies.arms import SharedData, arm_fingerprint
 from stillhouse.studies.directory import (
@@ -36,6 +40,7 @@ from stillhouse.studies.directory import (
     said_of_arm,
     write_study,
 )
+from stillhouse.studies.outcome import StudyOutcome
 from stillhouse.studies.table import DIVERGED, FINISHED, WAITING, arm_line, study_table
 
 STUDENT = "student"
@@ -55,24 +60,6 @@ class PreparedStudy:
     def metric(self) -> Metric:
         """What its arms are measured by."""
         return next(iter(self.jobs.values())).task.metric
-
-
-@dataclass(frozen=True)
-class StudyOutcome:
-    """A finished study.
-
-    Args:
-        directory: all its files.
-        table: the content of study.json.
-    """
-
-    directory: Path
-    table: Mapping[str, Any]
-
-    @property
-    def report(self) -> Path:
-        """The report."""
-        return self.directory / "report.html"
 
 
 def prepare_study(
@@ -140,7 +127,7 @@ def run_study(
     kept = _finished(prepared)
     if kept is not None:
         watcher.say(f"finished before, taken from {out}")
-        return StudyOutcome(out, kept.plain())
+        return StudyOutcome(out, kept.plain(), _opens(prepared))
     with platform.main_holds(lambda: held(out)):
         check_arms({name: (job.out, job.recipe) for name, job in prepared.jobs.items()})
         check_claims(study, out)
@@ -162,7 +149,17 @@ def run_study(
             if platform.main:
                 hear(next(entry for entry in table["arms"] if entry["name"] == name))
         watcher.overall(sum(students), sum(students))
-        return StudyOutcome(out, table)
+        return StudyOutcome(out, table, _opens(prepared))
+
+
+def _opens(prepared: PreparedStudy) -> Callable[[str], Outcome]:
+    """Gives the outcome of an arm by its name, with its networks as they were kept."""
+
+    def opened(name: str) -> Outcome:
+        job = prepared.jobs[name]
+        return replace(open_run(job.out), network=partial(kept_network, job))
+
+    return opened
 
 
 def _finished(prepared: PreparedStudy) -> StudyTable | None:

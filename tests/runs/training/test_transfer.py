@@ -202,7 +202,7 @@ def test_a_study_compares_sets_and_counts_what_it_trains(tmp_path: Path) -> None
     prepared = prepare_study(make_study({**values, "axis": "transfer.count"}), tmp_path / "study")
     said = count_trainings(prepared.jobs.values())
     assert "13 trainings: 6 students, 6 controls, 1 teacher" in said
-    table = run_study(prepared).table
+    table = run_study(prepared).scores
     told = {arm["name"]: arm["transfer"] for arm in table["arms"]}
     assert {name: each["count"] for name, each in told.items()} == {
         "noise": 40, "impressions": 40, "few": 20,

@@ -8,15 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from stillhouse.deploy.export import ROWS_FILE
 from stillhouse.deploy.folder import FILES
 from stillhouse.deploy.predictor import STUDENT
 from stillhouse.errors import RunError
-from stillhouse.models.given import set_eval
 from stillhouse.recipes.choices import IMPORT
-from stillhouse.recipes.derive import DerivedSection
 from stillhouse.recipes.schema import resolved
 from stillhouse.records.answers import ANSWERS
 from stillhouse.records.checked import checksums_of, missing_files
@@ -27,12 +23,9 @@ from stillhouse.records.gallery import FACTS, PICTURES
 from stillhouse.records.products import PRODUCTS, check_products
 from stillhouse.records.run import METRICS, SCORES, SERVED, Scores
 from stillhouse.records.stage import STAGE, StageRecord
-from stillhouse.records.tensors import load_state
 from stillhouse.runs.directory import CLAIM, ENVIRONMENT, same_run
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.networks import Network
-from stillhouse.runs.training.stage_run import LAST, product_file
-from stillhouse.runs.training.teachers import Teachers
 from stillhouse.runs.training.training import student_directory
 
 LISTED = (
@@ -101,19 +94,6 @@ def finished(job: Job) -> Scores | None:
             return None
         missing += _missing_of_stage(directory)
     return None if missing else kept
-
-
-def kept_student(job: Job) -> nn.Module:
-    """The student of the first seed of a finished run, in eval mode."""
-    seed, network = job.recipe.seeds[0], job.student
-    if isinstance(job.recipe.student, DerivedSection):
-        teacher = Teachers(job).trained(seed)
-        network = network.out_of(None if teacher is None else teacher.module)
-    directory, module = student_directory(job, seed), network.make(seed)
-    keeps = StageRecord.read(directory / STAGE).keeps
-    module.load_state_dict(load_state(product_file(directory, keeps, LAST)))
-    set_eval(module)
-    return module
 
 
 def _missing_of_stage(directory: Path) -> list[str]:

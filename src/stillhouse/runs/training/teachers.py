@@ -9,7 +9,9 @@ from torch import nn
 from stillhouse.engine.objective import Objective
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Settings
+from stillhouse.errors import RunError
 from stillhouse.recipes.networks import each_student_its_own
+from stillhouse.records.stage import STAGE
 from stillhouse.runs.job.heads import check_kept, head_fingerprint, take_head
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.teacher import Teacher
@@ -61,11 +63,13 @@ class Teachers:
     Args:
         job: whose.
         dry_run: tries their stages, where nothing is to be trained.
+        kept: take those that were trained before, and train and check none.
     """
 
-    def __init__(self, job: Job, *, dry_run: DryRun | None = None) -> None:
+    def __init__(self, job: Job, *, dry_run: DryRun | None = None, kept: bool = False) -> None:
         self._job = job
         self._dry_run = dry_run
+        self._kept = kept
         self._known: dict[tuple[int, int], TrainedTeacher] = {}
 
     def trained(self, student_seed: int) -> TrainedTeacher | None:
@@ -74,7 +78,7 @@ class Teachers:
             return None
         known = len(self._known)
         found = self._of(self._job.teacher, student_seed)
-        if len(self._known) > known and self._dry_run is None:
+        if len(self._known) > known and self._dry_run is None and not self._kept:
             checked = replace(found, check=checked_teacher(self._job, found))
             self._known = {
                 key: checked if each is found else each for key, each in self._known.items()
@@ -130,6 +134,9 @@ class Teachers:
         settings = _settings(job, teacher, seed)
         identity = job.identity("teacher", settings, teacher.network, module, **more)
         directory = shared_directory(job, teacher.role, teacher.network, seed, identity)
+        if self._kept and not (directory / STAGE).is_file():
+            said = f"the {teacher.role} was kept in {directory}, and is gone"
+            raise RunError(f"{said}; the call that made the run trains it again, elsewhere")
         run = train(Training(job, teacher.role, settings, directory, identity, lambda: stage))
         module = run.module(LAST)
         if head is not None:
