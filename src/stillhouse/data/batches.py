@@ -9,6 +9,7 @@ from torch import Tensor
 
 from stillhouse.data.augment import Augment
 from stillhouse.data.samples import SampleReader
+from stillhouse.data.signal_table import SignalReader, SignalTable
 from stillhouse.data.tables import ImageTable, Table, has_labels, told
 from stillhouse.data.views import LOOKUP, PLAIN_VIEW, lookup, shuffled
 from stillhouse.errors import DataError
@@ -69,7 +70,7 @@ class Batches:
     other epochs); evaluation serves every row once.
 
     Args:
-        table: images and labels.
+        table: images and labels, or rows of any signals.
         augment: augmentation and normalisation (small images, whole batches), and mixing.
         transform: instead of it, a function of one image (any callable, seeded per view); what it
             gives may be mixed.
@@ -109,7 +110,9 @@ class Batches:
             )
         self._reader = self._make_reader()
 
-    def _make_reader(self) -> "_TableReader | SampleReader":
+    def _make_reader(self) -> "_TableReader | SampleReader | SignalReader":
+        if isinstance(self.table, SignalTable):
+            return SignalReader(self.table, self.device, self.workers)
         if isinstance(self.table, ImageTable) and self.transform is None:
             return _TableReader(self.table, self.augment, self.device)
         return SampleReader(self.table, self.augment, self.transform, self.device, self.workers)
@@ -117,7 +120,7 @@ class Batches:
     @property
     def loading(self) -> int:
         """Loader processes that share the cores with compute; none for whole-batch tables."""
-        return self.workers if isinstance(self._reader, SampleReader) else 0
+        return 0 if isinstance(self._reader, _TableReader) else self.workers
 
     def __len__(self) -> int:
         """Steps per epoch."""
@@ -160,8 +163,13 @@ class Batches:
             raise DataError("this method shows rows in an order by class, and they have no labels")
         return self.labels
 
-    def once(self, batch_size: int = EVALUATION_BATCH) -> Iterator[dict[str, Tensor]]:
-        """Every row once, in order and not augmented; this process's share of it."""
+    def once(self, batch_size: int | None = None) -> Iterator[dict[str, Tensor]]:
+        """Every row once, in order and not augmented; this process's share of it.
+
+        ``batch_size``: `EVALUATION_BATCH` unless said, here or by the table.
+        """
+        own = self.table.evaluated if isinstance(self.table, SignalTable) else None
+        batch_size = batch_size or own or EVALUATION_BATCH
         rows = torch.arange(self.rank, len(self.table), self.world)
         return self._reader.read(list(rows.split(batch_size)), view=PLAIN_VIEW, seed=0)
 

@@ -12,11 +12,13 @@ from torch import Tensor
 from stillhouse.data.pixels import CHANNELS, to_pixels
 from stillhouse.data.tables import (
     IN_MEMORY,
+    Images,
     ImageTable,
     Samples,
     SampleTable,
     Table,
     fingerprint_of,
+    images_of,
 )
 from stillhouse.data.views import uniform, uniforms
 from stillhouse.errors import DataError
@@ -138,6 +140,7 @@ def resize_table(table: Table, size: int) -> Table:
     >>> resize_table(table, 8).images.shape
     torch.Size([2, 8, 8, 3])
     """
+    table = images_of(table, "size (data.size)")
     if not len(table):
         return table
     if isinstance(table, SampleTable):
@@ -182,7 +185,7 @@ class Resized:
         return f"{self.size} {fingerprint_of(self.samples, [0, len(self) - 1])}"
 
 
-def _image_of(table: Table, row: int) -> Any:
+def _image_of(table: Images, row: int) -> Any:
     return table.images[row].numpy() if isinstance(table, ImageTable) else table.read(row)
 
 

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from stillhouse.data.augment import Augment
 from stillhouse.data.mixing import Mixing
 from stillhouse.data.pixels import channels_of, is_picture, plain_picture, to_pixels
-from stillhouse.data.tables import ImageTable, SampleTable, Table, told
+from stillhouse.data.tables import Images, ImageTable, SampleTable, Table, images_of, told
 from stillhouse.data.views import LOOKUP, PLAIN_VIEW, lookup, sample_seeds
 from stillhouse.errors import DataError
 
@@ -21,7 +21,7 @@ from stillhouse.errors import DataError
 class _Views(Dataset[tuple[Tensor, Any, int]]):
     """Reads (row, seed) keys; datasets and transforms draw under the seed of that view."""
 
-    def __init__(self, table: Table, transform: Callable[[Any], Tensor] | None) -> None:
+    def __init__(self, table: Images, transform: Callable[[Any], Tensor] | None) -> None:
         self.table = table
         self.transform = transform
 
@@ -71,9 +71,10 @@ def mean_std_of(
     >>> mean_std_of(SampleTable([(torch.zeros(1, 2, 2), 0)], torch.tensor([0]), torch.tensor([0])))
     ((0.0,), (1.0,))
     """
-    if isinstance(table, ImageTable):
-        return table.mean_std()
-    first, where = table.read(0), table.where(0)
+    read = images_of(table, "normalisation")
+    if isinstance(read, ImageTable):
+        return read.mean_std()
+    first, where = read.read(0), read.where(0)
     channels = channels_of(first, where)
     as_they_are = transformed or to_pixels(first, where).is_floating_point()
     middle, spread = (0.0, 1.0) if as_they_are else (0.5, 0.25)
@@ -97,7 +98,7 @@ class SampleReader:
 
     def __init__(
         self,
-        table: Table,
+        table: Images,
         augment: Augment,
         transform: Callable[[Any], Tensor] | None,
         device: torch.device,

@@ -1,5 +1,7 @@
 """Tables: the rows of one split, in memory (`ImageTable`) or read one by one (`SampleTable`).
 
+Rows that are no images, or more than an image, are a `SignalTable`.
+
 `FloatTable` is an `ImageTable` of floats that a network takes as they are: synthetic images.
 """
 
@@ -14,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stillhouse.data.signal_table import SignalTable
 from stillhouse.errors import DataError
 
 CHUNK_VALUES = 1 << 24  # image values looked at in one go: 16 MiB
@@ -285,7 +288,23 @@ def is_decoded_here(samples: Samples) -> bool:
     return bool(getattr(samples, "decoded_here", False))
 
 
-Table: TypeAlias = ImageTable | SampleTable
+Images: TypeAlias = ImageTable | SampleTable
+Table: TypeAlias = ImageTable | SampleTable | SignalTable
+
+
+def images_of(table: Table, what: str) -> Images:
+    """A table of images alone.
+
+    Args:
+        table: any.
+        what: is asked of it, for the message.
+
+    Raises:
+        DataError: its rows are something else.
+    """
+    if isinstance(table, SignalTable):
+        raise DataError(f"{what} is about images, and these rows are {table.noun}; leave it out")
+    return table
 
 
 def has_labels(table: Table) -> bool:

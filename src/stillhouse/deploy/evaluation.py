@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stillhouse.data.tables import FloatTable, ImageTable, Table
+from stillhouse.data.tables import FloatTable, Images, ImageTable, Table, images_of
 from stillhouse.deploy.predictor import Predictor
 from stillhouse.errors import DataError
 
@@ -40,12 +40,13 @@ def pixels_in(table: Table, predictor: Predictor, *, batch: int = BATCH) -> Iter
     """
     if isinstance(table, FloatTable):
         raise DataError("these data are floats as a network sees them; give images")
+    images = images_of(table, "evaluation of a program that takes pixels")
     for start in range(0, len(table), batch):
         rows = range(start, min(start + batch, len(table)))
-        yield torch.stack([predictor.preprocess.of(*_image(table, row)) for row in rows])
+        yield torch.stack([predictor.preprocess.of(*_image(images, row)) for row in rows])
 
 
-def _image(table: Table, row: int) -> tuple[object, str]:
+def _image(table: Images, row: int) -> tuple[object, str]:
     if isinstance(table, ImageTable):
         stored = int(table.stored(torch.tensor(row)))
         return table.images[stored].permute(2, 0, 1), f"row {row}"

@@ -71,7 +71,7 @@ def head_problem(
     paths = [node.head] if beside is None else [node.head, beside]
     with Taps(node.module, paths, who=node.name) as taps:
         images = [signals[name] for name in node.reads]
-        node.module(*in_precision(own_precision(node.module), images)[0])
+        node.call(in_precision(own_precision(node.module), images)[0])
         given = taps.collect()
     if not makes_logits(given[node.head], wanted, given.get(beside or "")):
         return (

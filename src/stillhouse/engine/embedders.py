@@ -89,8 +89,9 @@ class Embedders(Ensemble):
         """Bring the embedding of the member at this place to its scale."""
         self.scales.get_submodule(str(at)).fit(found)  # type: ignore[operator]
 
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
+    def forward(self, *inputs: Tensor, **named: Tensor) -> dict[str, Tensor]:
         """The common embedding, and each member's own."""
+        (image,) = (*inputs, *named.values())
         each = [
             scale(_embedding(member, head, image, at))
             for at, (member, head, scale) in enumerate(

@@ -12,7 +12,7 @@ from stillhouse.engine.composite import run_outside
 from stillhouse.engine.diagnostics import RowGatherer, read_off, reads_of
 from stillhouse.engine.objective import Objective
 from stillhouse.engine.platform import Platform
-from stillhouse.engine.signals import Signals
+from stillhouse.engine.signals import IMAGE, Signals
 from stillhouse.errors import DataError
 from stillhouse.models.given import set_eval
 from stillhouse.records.files import Reading
@@ -22,7 +22,6 @@ Scores = dict[str, dict[str, float]]
 """The label of a measure -> name of a metric -> its value."""
 
 LABEL = "batch.label"
-IMAGE = "batch.image"
 
 
 class RunningScores:

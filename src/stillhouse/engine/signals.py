@@ -15,6 +15,8 @@ from stillhouse.models.outputs import LOGITS as LOGITS
 Signals = dict[str, Tensor]
 
 BATCH = "batch"
+IMAGE = "batch.image"
+"""What a network reads that says nothing else."""
 EMBEDDING = "embedding"
 
 

@@ -2,7 +2,7 @@
 
 import copy
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
@@ -16,7 +16,7 @@ from stillhouse.engine.facts import Facts, batch_signals, facts_given
 from stillhouse.engine.graph import Graph, Update
 from stillhouse.engine.nodes import Ema, Node, Role
 from stillhouse.engine.objective import Objective
-from stillhouse.engine.signals import BATCH
+from stillhouse.engine.signals import BATCH, IMAGE
 from stillhouse.errors import WiringError
 from stillhouse.tasks import Task, find_task
 
@@ -216,6 +216,29 @@ class Stage(Graph):
 
         return replace(self, nodes=[named(node) for node in self.nodes])
 
+    def with_inputs(
+        self, reads: Iterable[str] | Mapping[str, str], *, of: Iterable[str] | None = None
+    ) -> "Stage":
+        """The same stage whose networks read these signals in place of ``batch.image``.
+
+        Args:
+            reads: signals, such as ``["batch.input_ids", "batch.attention_mask"]``; or what each
+                is called in ``forward``, and the signal, see `Role`.
+            of: names of roles; None: all that read the image.
+
+        >>> from stillhouse.methods import plain
+        >>> plain(nn.Linear(2, 2)).with_inputs(["batch.tokens"]).role("student").reads
+        ('batch.tokens',)
+        """
+        names = None if of is None else set(of)
+        signals = reads if isinstance(reads, Mapping) else tuple(reads)
+
+        def fed(node: Node) -> Node:
+            asked = isinstance(node, Role) and (names is None or node.name in names)
+            return node.reading(signals) if asked and node.reads == (IMAGE,) else node  # type: ignore[attr-defined]
+
+        return replace(self, nodes=[fed(node) for node in self.nodes])
+
     def through(self, name: str, bridge: Node) -> "Stage":
         """The same stage with a role that reads a bridge, such as its own form of the image.
 
@@ -226,8 +249,6 @@ class Stage(Graph):
         def read(node: Node) -> Node:
             if node.name != name and not (isinstance(node, Ema) and node.of.module is module):
                 return node
-            changed = copy.copy(node)
-            changed.reads = (bridge.name,)
-            return changed
+            return node.reading(bridge.name) if isinstance(node, Role) else node
 
         return replace(self, nodes=[*(read(node) for node in self.nodes), bridge])

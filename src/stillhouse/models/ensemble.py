@@ -1,6 +1,6 @@
 """Ensemble: several networks that answer together, and each for itself."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from stillhouse.errors import ModelError
 from stillhouse.functional.classes import log_sum_exp
+from stillhouse.models.calling import run_on
 from stillhouse.models.outputs import LOGITS, named_outputs, output_problem
 
 
@@ -22,7 +23,8 @@ class Ensemble(nn.Module):
         members: at least one network from images to logits.
 
     Shapes:
-        forward: images [B, C, H, W] -> 'logits', '0', '1', ..., each [B, classes].
+        forward: images [B, C, H, W], or several inputs by name -> 'logits', '0', '1', ..., each
+            [B, classes].
 
     Raises:
         ModelError: there are no members, or they tell different numbers of classes apart.
@@ -39,9 +41,9 @@ class Ensemble(nn.Module):
             raise ModelError("an ensemble has no members; give at least one network")
         self.members = nn.ModuleList(members)
 
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
+    def forward(self, *inputs: Tensor, **named: Tensor) -> dict[str, Tensor]:
         """The common answer, and each member's own."""
-        each = [_logits(member, image) for member in self.members]
+        each = [_logits(member, inputs, named) for member in self.members]
         widths = sorted({logits.shape[1] for logits in each})
         if len(widths) > 1:
             raise ModelError(f"members of an ensemble tell {widths} classes apart; give one number")
@@ -50,8 +52,10 @@ class Ensemble(nn.Module):
         return {"logits": together, **{str(at): logits for at, logits in enumerate(each)}}
 
 
-def _logits(member: nn.Module, image: Tensor) -> Tensor:
-    output = member(image.clone())  # which a member may change in place
+def _logits(member: nn.Module, inputs: Sequence[Tensor], named: Mapping[str, Tensor]) -> Tensor:
+    # Copies: a member may change them in place.
+    placed, under = [x.clone() for x in inputs], {n: x.clone() for n, x in named.items()}
+    output = run_on(member, under) if under and not placed else member(*placed, **under)
     named = named_outputs(output)
     if LOGITS not in named:
         raise ModelError(f"a member ({type(member).__name__}): {output_problem(output)}")

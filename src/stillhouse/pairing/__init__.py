@@ -10,7 +10,15 @@ from stillhouse.pairing.last import (
 )
 from stillhouse.pairing.levels import Level, heard_maps, levels
 from stillhouse.pairing.match import ProposedPair, in_order, likeness, nearness, proposals, propose
-from stillhouse.pairing.paired import Pair, Pairs, as_map_tap, looked_at, paired, shown
+from stillhouse.pairing.paired import (
+    Pair,
+    Pairs,
+    as_map_tap,
+    image_shown,
+    looked_at,
+    paired,
+    shown,
+)
 from stillhouse.pairing.preactivations import before_relu, unactivated
 
 __all__ = [
@@ -26,6 +34,7 @@ __all__ = [
     "hear",
     "heard_maps",
     "heard_of_teacher",
+    "image_shown",
     "in_order",
     "last_map",
     "levels",

@@ -12,7 +12,7 @@ from stillhouse.engine.graph import Graph
 from stillhouse.engine.maps import has_plain_maps
 from stillhouse.engine.nodes import Role
 from stillhouse.engine.order import order_nodes
-from stillhouse.engine.signals import EMBEDDING, LOGITS, Signals
+from stillhouse.engine.signals import EMBEDDING, LOGITS, Signals, part
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.taps import AS_MAP
 from stillhouse.errors import RecipeError, WiringError, nearest
@@ -115,14 +115,32 @@ def looked_at(stage: Stage, name: str, facts: Facts) -> tuple[Role, Tensor]:
     if not isinstance(node, Role):
         said = f"'{name}' is a {type(node).__name__}, whose layers cannot be looked at"
         raise WiringError(f"stage '{stage.name}'", [f"{said}; name the pairs of taps"])
-    return node, shown(stage, node, facts.sample(LOOKED_AT))
+    return node, image_shown(stage, node, facts.sample(LOOKED_AT))
 
 
-def shown(stage: Graph, role: Role, batch: Mapping[str, Tensor]) -> Tensor:
-    """What a role reads of this batch, on the device where its module is."""
+def image_shown(stage: Graph, role: Role, batch: Mapping[str, Tensor]) -> Tensor:
+    """The image that a role reads of this batch, on the device of its module.
+
+    Raises:
+        WiringError: it reads something else, of which no layer gives maps.
+    """
+    found = shown(stage, role, batch)
+    image, *others = found.values()
+    if others or not image.is_floating_point():
+        read = " and ".join(part(name) for name in found)
+        said = f"'{role.title}' reads {read}, and layers are found by the maps that they give of "
+        raise WiringError(
+            f"stage '{stage.name}'",
+            [f"{said}images; name them, as pairs: [[STUDENT'S LAYER, TEACHER'S LAYER]]"],
+        )
+    return image
+
+
+def shown(stage: Graph, role: Role, batch: Mapping[str, Tensor]) -> Signals:
+    """What a role reads of this batch, by name and in order, on the device of its module."""
     device = next((p.device for p in role.module.parameters()), torch.device("cpu"))
     known: Signals = {name: value.to(device) for name, value in batch.items()}
     with torch.no_grad():
         for node in order_nodes(stage, role.reads):
             known.update(node.run(known))
-    return known[role.reads[0]]
+    return {name: known[name] for name in role.reads}

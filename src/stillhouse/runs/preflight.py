@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from stillhouse.cache import cached_parts
-from stillhouse.data.batch_checks import IMAGE
 from stillhouse.data.mixing import LABEL
 from stillhouse.engine.balance import check_balance
 from stillhouse.engine.evaluate import measured
@@ -119,25 +118,28 @@ def _dry_run(job: Job, stage: Stage, seed: int, head: str | None) -> Mapping[str
     with opened(stage, train, settings, platform) as objective:
         seen = objective.wiring.seen
         Trainer(objective, train, settings, platform)  # optimisers refuse what they cannot move
-        _check_scored_images(job, objective, seen[IMAGE].shape)
+        _check_scored_inputs(job, objective, seen)
     for label, signal in stage.measures.items():
-        problem = job.task.width_problem(seen[signal].shape[1], classes)
+        problem = job.task.width_problem(seen[signal].shape[-1], classes)
         if problem:
             raise WiringError(f"stage '{stage.name}'", [f"'{label}' ({signal}) {problem}"])
     return seen
 
 
-def _check_scored_images(job: Job, objective: Objective, trained: Sequence[int]) -> None:
-    """Show it images of validation and test, where they have another form than those of training.
+def _check_scored_inputs(job: Job, objective: Objective, seen: Mapping[str, Tensor]) -> None:
+    """Show it rows of validation and test, where they have another form than those of training.
 
     Raises:
         DataError: they cannot be made, or nothing of the stage takes them.
     """
     for name, table in job.data.held_out(tested=job.tested).items():
         batch = replace(table, workers=0).sample(1)
-        shown = list(batch[IMAGE].shape[1:])
-        if shown == list(trained[1:]):
+        signals = [signal for signal in job.data.reads().values() if signal in seen]
+        forms = [[list(each[signal].shape[1:]) for signal in signals] for each in (batch, seen)]
+        if forms[0] == forms[1]:
             continue
+        shown, trained = (each[0] if len(each) == 1 else each for each in forms)
+        what = job.data.noun
         modules = [node.module for node in objective.wiring.nodes if node.module is not None]
         flags = Flags(modules)
         try:
@@ -147,7 +149,7 @@ def _check_scored_images(job: Job, objective: Objective, trained: Sequence[int])
                 measured(objective, batch, job.data.platform)
         except Exception as error:
             raise DataError(
-                f"images of {name} are {shown}, those of training {list(trained[1:])}, and the "
+                f"{what} of {name} are {shown}, those of training {trained}, and the "
                 f"networks do not take them ({first_line(error)}); let transform and "
                 "eval_transform give one form"
             ) from error

@@ -3,7 +3,7 @@
 import os
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -14,10 +14,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from stillhouse.engine.flags import Flags
 from stillhouse.engine.seeding import seeded
+from stillhouse.models.calling import by_name, call, run_on
 from stillhouse.models.given import set_eval
 from stillhouse.models.weights import describe
 
 Shape = tuple[int, int, int]
+Example = Shape | Callable[[int], Mapping[str, Tensor]]
+"""What a network reads: images of a shape, or a function that gives so many rows by name."""
 
 BATCHES = (1, 64)
 """One image, as a product answers, and a batch, as a service does."""
@@ -45,7 +48,7 @@ class Measures:
 
 
 def measured(
-    modules: Sequence[nn.Module], image_shapes: Sequence[Shape], *, seconds: float = SECONDS
+    modules: Sequence[nn.Module], image_shapes: Sequence[Example], *, seconds: float = SECONDS
 ) -> list[Measures]:
     """Measure networks side by side, in eval mode, where they are; they stay as they were.
 
@@ -53,7 +56,7 @@ def measured(
 
     Args:
         modules: on one device.
-        image_shapes: channels, height and width of the images of each.
+        image_shapes: channels, height and width of the images of each; or what gives its rows.
         seconds: no answer begins to be timed after so long for each network and batch.
     """
     times = {
@@ -70,7 +73,7 @@ def measured(
     ]
 
 
-def macs(module: nn.Module, image_shape: Shape) -> int:
+def macs(module: nn.Module, image_shape: Example) -> int:
     """Multiply-and-add operations of one image: convolutions, matrix products and attention.
 
     Counted by torch as it runs, attention as its matrix products; normalisation, activations,
@@ -80,7 +83,7 @@ def macs(module: nn.Module, image_shape: Shape) -> int:
     3456
     """
     with _resting([module]), _unfused(), FlopCounterMode(display=False) as counter:
-        module(_images(module, image_shape, 1))
+        run_on(module, _images(module, image_shape, 1))
     return int(counter.get_total_flops()) // 2
 
 
@@ -115,7 +118,7 @@ def file_bytes(module: nn.Module) -> int:
 
 def latencies(
     modules: Sequence[nn.Module],
-    image_shapes: Sequence[Shape],
+    image_shapes: Sequence[Example],
     *,
     batch: int,
     repeats: int = REPEATS,
@@ -137,7 +140,7 @@ def latencies(
         ]
         for module, image in zip(modules, images, strict=True):
             for _ in range(WARM):
-                module(image)
+                run_on(module, image)
         began = time.perf_counter()
         for turn in range(repeats):
             if turn > 1 and time.perf_counter() - began > seconds * len(modules):
@@ -156,11 +159,13 @@ def conditions(device: torch.device) -> dict[str, object]:
     return {**told, "name": torch.cuda.get_device_name(device)} if device.type == "cuda" else told
 
 
-def _timed(module: nn.Module, image: Tensor) -> float:
-    _wait(image.device)
+def _timed(module: nn.Module, given: Mapping[str, Tensor]) -> float:
+    device, names = next(iter(given.values())).device, tuple(given)
+    values, named = list(given.values()), by_name(module, names)
+    _wait(device)
     began = time.perf_counter()
-    module(image)
-    _wait(image.device)
+    call(module, names, values, named)
+    _wait(device)
     return time.perf_counter() - began
 
 
@@ -169,10 +174,12 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _images(module: nn.Module, image_shape: Shape, batch: int) -> Tensor:
+def _images(module: nn.Module, image_shape: Example, batch: int) -> Mapping[str, Tensor]:
     first = next(module.parameters(), torch.zeros(()))
+    if callable(image_shape):
+        return {name: x.to(first.device) for name, x in image_shape(batch).items()}
     with seeded("measures"):
-        return torch.randn(batch, *image_shape).to(first.device, first.dtype)
+        return {"image": torch.randn(batch, *image_shape).to(first.device, first.dtype)}
 
 
 @contextmanager

@@ -39,6 +39,10 @@ class Task(ABC):
     name: str
     metric: Metric
 
+    reads: Sequence[str] = ("image",)
+    """What of a batch networks read, by what ``forward`` calls it: a signal ``batch.NAME`` each; of
+    a batch that holds ``batch.ROLE_NAME`` the networks of that role read that."""
+
     needs: Sequence[str] = ("label",)
     """What a batch must hold beside what networks read; without 'label' no labels are read, and
     those of held-out rows are the teacher's embeddings."""

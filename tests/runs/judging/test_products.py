@@ -209,7 +209,7 @@ class Outputs(nn.Module):
 
 def test_a_network_of_several_outputs_is_compared_and_exported_by_its_logits() -> None:
     net, twin, image = Outputs().eval(), Outputs().eval(), torch.randn(4, 3)
-    assert is_one_of(twin, net, image)
-    assert not is_one_of(nn.Linear(3, 2), net, image)
+    assert is_one_of(twin, net, {"x": image})
+    assert not is_one_of(nn.Linear(3, 2), net, {"x": image})
     program = torch.export.load(io.BytesIO(export(net, image))).module()
     assert torch.equal(program(image), net.fc(image))

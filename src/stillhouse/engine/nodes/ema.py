@@ -64,7 +64,7 @@ class Ema(Role):
         super().__init__(
             name,
             copied(of.module, who=of.title),
-            reads=of.reads,
+            reads=dict(zip(of.parameters, of.reads, strict=True)),
             head=of._head,
             aliases=of.aliases,
             output=of.output,

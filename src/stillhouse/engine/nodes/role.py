@@ -1,7 +1,9 @@
 """Role: a model with taps, such as the student, the teacher or a peer."""
 
-from collections.abc import Collection, Iterable, Mapping
+import copy
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -10,10 +12,11 @@ from stillhouse.engine.frozen import FrozenParts, frozen_parts
 from stillhouse.engine.heads import find_head, pooled, without_head
 from stillhouse.engine.maps import MapLayout
 from stillhouse.engine.nodes.node import Node, in_precision
-from stillhouse.engine.signals import EMBEDDING, LOGITS, Signals, as_names, shape_text
+from stillhouse.engine.signals import EMBEDDING, LOGITS, Signals, as_names, part, shape_text
 from stillhouse.engine.taps import AS_MAP, Taps, tap_problem
 from stillhouse.errors import ModelError, WiringError
 from stillhouse.functional.numerics import without_autocast
+from stillhouse.models.calling import by_name, call
 from stillhouse.models.given import unwrapped
 from stillhouse.models.outputs import named_outputs, output_problem
 
@@ -37,7 +40,10 @@ class Role(Node):
         name: how signals call it.
         module: any ``nn.Module``; never edited, only listened to. One inside `torch.compile` or a
             data-parallel wrapper is taken out of it (see `unwrapped`).
-        reads: its inputs, in order.
+        reads: its inputs, in order. Of several each is given under the name of its signal where
+            ``forward`` has such a parameter (``batch.attention_mask``: ``attention_mask=``), the
+            rest by their place; a mapping says the parameter of each:
+            ``{"input_ids": "batch.teacher_input_ids"}``.
         head: path of the module that gives the logits; found when not named (`find_head`).
             ``none``: there is none, and what the model returns is its embedding.
         aliases: other names for taps, such as ``{"hint": "layer2.1"}``.
@@ -60,13 +66,15 @@ class Role(Node):
         name: str,
         module: nn.Module,
         *,
-        reads: str | Iterable[str] = "batch.image",
+        reads: str | Iterable[str] | Mapping[str, str] = "batch.image",
         head: str | None = None,
         aliases: Mapping[str, str] | None = None,
         frozen: str | Iterable[str] = (),
         output: str | int | None = None,
     ) -> None:
-        super().__init__(name, reads)
+        super().__init__(name, reads.values() if isinstance(reads, Mapping) else reads)
+        self.parameters = _parameters(reads, self.reads)
+        """What each input is called in ``forward``."""
         self._module = unwrapped(module, who=name)
         self._head = head
         self.aliases = dict(aliases or {})
@@ -75,6 +83,7 @@ class Role(Node):
         self.lr_scales: Mapping[nn.Parameter, float] = {}
         """Of parameters that learn at a share of the rate (see `Stage.slowed`)."""
         self._embeds: tuple[str | None, bool] | None = None
+        self._named: tuple[bool, ...] | None = None
         self._asked: frozenset[str] = frozenset()
         self._taps: Taps | None = None
         self._taps_of: dict[str, str] = {}
@@ -82,6 +91,24 @@ class Role(Node):
         self._layout: MapLayout | None = None
         self.known_as = name
         self._first = next((p for p in self._module.parameters() if p.is_floating_point()), None)
+
+    def reading(self, reads: str | Iterable[str] | Mapping[str, str]) -> Self:
+        """The same role with other inputs.
+
+        >>> Role("student", nn.Linear(2, 2)).reading({"x": "batch.own"}).reads
+        ('batch.own',)
+        """
+        changed = copy.copy(self)
+        changed.reads = as_names(reads.values() if isinstance(reads, Mapping) else reads)
+        changed.parameters = _parameters(reads, changed.reads)
+        changed._named = None
+        return changed
+
+    def call(self, inputs: Sequence[Tensor]) -> Any:
+        """What the model returns for its inputs, in the order of `reads`."""
+        if self._named is None:
+            self._named = by_name(self._module, self.parameters)
+        return call(self._module, self.parameters, inputs, self._named)
 
     @property
     def title(self) -> str:
@@ -154,6 +181,7 @@ class Role(Node):
     def open(self, parts: Collection[str]) -> None:
         """Register the hooks for these parts."""
         self.close()
+        self._named = by_name(self._module, self.parameters)
         self._asked = frozenset(parts)
         taps = {part: self.tap_of(part) for part in parts}
         named = {part: tap for part, tap in taps.items() if tap is not None}
@@ -194,7 +222,7 @@ class Role(Node):
         inputs, outer = in_precision(None if self._first is None else self._first.dtype, given_in)
         alone = nullcontext() if outer is None else without_autocast(inputs[0].device)
         with alone:
-            output = self._module(*inputs)
+            output = self.call(inputs)
         named = named_outputs(output, self.output)
         if LOGITS not in named and (self.output is not None or self._needs_output):
             raise WiringError(self.title, [output_problem(output, self.output)])
@@ -224,3 +252,10 @@ class Role(Node):
                 self.name, [f"{said}, which is no map of images {list(image)[1:]}; tap another"]
             )
         return found
+
+
+def _parameters(
+    reads: str | Iterable[str] | Mapping[str, str], signals: Sequence[str]
+) -> tuple[str, ...]:
+    """What each input is called in ``forward``: as the mapping says, else as its signal."""
+    return tuple(reads) if isinstance(reads, Mapping) else tuple(map(part, signals))

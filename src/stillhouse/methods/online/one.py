@@ -17,7 +17,7 @@ from stillhouse.methods.online.branches import Gate, Grafts, gated_sum
 from stillhouse.methods.roles import label_term
 from stillhouse.methods.schedules import sigmoid_rampup
 from stillhouse.methods.settings import Positive, Share, Weight, checked
-from stillhouse.pairing import levels, shown
+from stillhouse.pairing import image_shown, levels
 
 Branches = Annotated[int, Ge(1), Le(64)]
 
@@ -121,7 +121,7 @@ def one(
 def _last_but_one(stage: Stage, facts: Facts) -> str:
     """Where the student's last level of resolution begins."""
     role = stage.role("student")
-    student, found = role.module, levels(role.module, shown(stage, role, facts.sample()))
+    student, found = role.module, levels(role.module, image_shown(stage, role, facts.sample()))
     if len(found) < 2:
         raise ModelError(
             f"{type(student).__name__} works at one resolution (up to '{found[0].tap}'), so there "

@@ -14,7 +14,7 @@ from stillhouse.errors import ModelError
 from stillhouse.functional import kl, mse
 from stillhouse.methods.roles import as_role, label_term
 from stillhouse.methods.settings import Positive, Share, Weight, checked
-from stillhouse.pairing import as_map_tap, levels, shown
+from stillhouse.pairing import as_map_tap, image_shown, levels
 
 PROBED = 2
 """Images on which the levels of the network are found."""
@@ -95,7 +95,7 @@ def byot(
 def _exits(stage: Stage, facts: Facts) -> Sequence[str]:
     """The taps after which the network is left early."""
     role = stage.role("student")
-    found = levels(role.module, shown(stage, role, facts.sample(PROBED)))
+    found = levels(role.module, image_shown(stage, role, facts.sample(PROBED)))
     if len(found) < 2:
         raise ModelError(
             f"{type(role.module).__name__} works at one resolution ({found[0].tap}), so there is "

@@ -77,12 +77,12 @@ def ps_kd(student: nn.Module, *, alpha: Share = 0.8) -> Stage:
 def _classes(stage: Stage, facts: Facts) -> int:
     """How many classes the student tells apart, from running it once."""
     role = stage.role("student")
-    image = shown(stage, role, facts.sample(PROBED))
+    given = shown(stage, role, facts.sample(PROBED))
     flags = Flags([role.module])
     try:
         set_eval(role.module)
         with torch.no_grad():
-            logits = named_outputs(role.module(image), role.output).get(LOGITS)
+            logits = named_outputs(role.call(list(given.values())), role.output).get(LOGITS)
     finally:
         flags.restore()
     if logits is None or logits.ndim != 2:

@@ -11,7 +11,7 @@ from stillhouse.data.augment import Augment
 from stillhouse.data.load import Splits
 from stillhouse.data.pixels import CHANNELS, to_pixels
 from stillhouse.data.samples import mean_std_of
-from stillhouse.data.tables import ImageTable, Table, is_decoded_here
+from stillhouse.data.tables import Images, ImageTable, Table, images_of, is_decoded_here
 from stillhouse.errors import RecipeError
 from stillhouse.recipes.data import AugmentSection, DataSection
 
@@ -39,7 +39,7 @@ def settle_augment(
         RecipeError: augmentation beside a transform, which takes its place in all but mixing, for
             which a single image does not do; or mixing of a single row.
     """
-    table, written = splits.train, _written(section)
+    table, written = images_of(splits.train, "augment (data.augment)"), _written(section)
     if transform is not None and section.load_size is not None:
         said = "a transform cuts its own images, and evaluation has its own; leave load_size out"
         raise RecipeError("data.load_size", [said])
@@ -72,7 +72,7 @@ def beside_transform(augment: AugmentSection | None, key: str) -> AugmentSection
     return AugmentSection(**augment.model_dump(include=MIXED))
 
 
-def _usual(table: Table, shown: int | None = None) -> AugmentSection:
+def _usual(table: Images, shown: int | None = None) -> AugmentSection:
     """What ``augment: auto`` means for images that nobody made ready."""
     if isinstance(table, ImageTable):
         height, width, channels = table.height, table.width, table.channels
@@ -86,7 +86,7 @@ def _usual(table: Table, shown: int | None = None) -> AugmentSection:
 
 
 def check_images_fit(
-    augment: AugmentSection | None, table: Table, key: str, *, shown: int | None = None
+    augment: AugmentSection | None, table: Images, key: str, *, shown: int | None = None
 ) -> None:
     """Augmentation that these images cannot have; ``shown``: their side where more is held.
 
@@ -127,7 +127,7 @@ def _side_problems(augment: AugmentSection, sides: tuple[int, int]) -> list[str]
     ]
 
 
-def _colour_problems(asked: list[str], table: Table) -> list[str]:
+def _colour_problems(asked: list[str], table: Images) -> list[str]:
     if isinstance(table, ImageTable):
         pixels, channels = table.images.dtype == torch.uint8, table.channels
     else:

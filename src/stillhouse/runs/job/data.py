@@ -1,6 +1,6 @@
 """The data of a run: its three tables as batches, all under the recipe's settings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -13,7 +13,8 @@ from stillhouse.data.batches import Batches
 from stillhouse.data.image_operations import resize_table
 from stillhouse.data.load import Splits, load
 from stillhouse.data.pixels import to_pixels
-from stillhouse.data.tables import FloatTable, ImageTable, SampleTable, Table
+from stillhouse.data.signal_table import SignalTable
+from stillhouse.data.tables import FloatTable, ImageTable, SampleTable, Table, images_of
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.threads import chosen_workers
 from stillhouse.errors import DataError, RecipeError
@@ -67,9 +68,10 @@ def open_splits(
 
 def _shorter_side(table: Table) -> int | None:
     """Of the first image, as its source has it."""
-    if isinstance(table, ImageTable):
-        return min(table.height, table.width)
-    return min(to_pixels(table.read(0), table.where(0)).shape[1:]) if len(table) else None
+    read = images_of(table, "size (data.size)")
+    if isinstance(read, ImageTable):
+        return min(read.height, read.width)
+    return min(to_pixels(read.read(0), read.where(0)).shape[1:]) if len(read) else None
 
 
 @dataclass(frozen=True)
@@ -102,9 +104,39 @@ class JobData:
     @property
     def varies(self) -> bool:
         """Whether two views of a sample may differ at all."""
+        table = self.splits.train
+        if isinstance(table, SignalTable):
+            return table.varies
         if self.transform is not None:
             return True
-        return self.augment.varies or not isinstance(self.splits.train, ImageTable)
+        return self.augment.varies or not isinstance(table, ImageTable)
+
+    def reads(self, role: str = "student") -> dict[str, str]:
+        """What the networks of a role read: what ``forward`` calls it, and the signal."""
+        table = self.splits.train
+        own = table.signals if isinstance(table, SignalTable) else ()
+        named = {name: f"{role}_{name}" for name in self.task.reads}
+        return {n: f"batch.{named[n] if named[n] in own else n}" for n in self.task.reads}
+
+    def inputs(self, batch: Mapping[str, Tensor], role: str = "student") -> dict[str, Tensor]:
+        """What the networks of a role read of a batch, by what ``forward`` calls it."""
+        return {name: batch[signal] for name, signal in self.reads(role).items()}
+
+    def example(self, role: str, rows: int) -> dict[str, Tensor]:
+        """So many rows of training as a network of this role reads them, again and again."""
+        shown = self.inputs(self.train(0).sample(rows), role)
+        return {n: x[torch.arange(rows) % len(x)] for n, x in shown.items()}
+
+    @property
+    def noun(self) -> str:
+        """What rows are called."""
+        table = self.splits.train
+        return table.noun if isinstance(table, SignalTable) else "images"
+
+    @property
+    def of_images(self) -> bool:
+        """Whether rows are images."""
+        return not isinstance(self.splits.train, SignalTable)
 
     @property
     def views(self) -> int | None:
@@ -126,7 +158,8 @@ class JobData:
         # In this process: loader processes start alike, whatever their datasets draw from.
         train = replace(self.train(0), workers=0)
         first, again = train.sample(READ_TWICE), train.sample(READ_TWICE)
-        return torch.equal(first["batch.image"], again["batch.image"])
+        read = {*self.reads().values(), *self.reads("teacher").values()}
+        return all(torch.equal(first[signal], again[signal]) for signal in read)
 
     def images_identity(self) -> dict[str, Any]:
         """What makes an image out of a stored one, in training."""
@@ -177,7 +210,7 @@ class JobData:
     @property
     def pictures(self) -> bool:
         """Whether images of these data may stand in reports."""
-        said = self.section.pictures
+        said = self.section.pictures if self.of_images else False
         return not self.task.open_set if said == "auto" else said
 
     def of_teacher(self, section: TeacherDataSection | None) -> "JobData":
@@ -194,7 +227,7 @@ class JobData:
         if section.augment is not None:
             key, asked, shown = "teacher.data.augment", section.augment, augment.size or None
             if self.transform is None:
-                check_images_fit(asked, splits.train, key, shown=shown)
+                check_images_fit(asked, images_of(splits.train, key), key, shown=shown)
             else:
                 asked = beside_transform(asked, key)
             augment = replace(augment, **asked.model_dump())
@@ -243,6 +276,13 @@ class JobData:
     def _workers(self) -> int:
         wanted = self.section.workers
         return chosen_workers(self.platform.device) if wanted == "auto" else wanted
+
+    @cached_property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of the first signal that a student reads; of images channels, height, width."""
+        if self.of_images:
+            return self.image_shape
+        return tuple(next(iter(self.example("student", 1).values())).shape[1:])
 
     @cached_property
     def image_shape(self) -> tuple[int, int, int]:
@@ -298,11 +338,28 @@ def open_data(
     problem = task.label_problem(splits.train.labels)
     if problem:
         raise DataError(problem)
+    if isinstance(splits.train, SignalTable):
+        _refuse_of_images(section, splits.train, transform)
+        plain = Augment((0.0,), (1.0,))
+        return JobData(splits, plain, section, batch, platform, task=task)
     if transform is None:
         for table in splits.tables.values():
             _check_images(table)
     augment = settle_augment(section, splits, transform)
     return JobData(splits, augment, section, batch, platform, transform, eval_transform, task)
+
+
+def _refuse_of_images(
+    section: DataSection, table: SignalTable, transform: Callable[[Any], Tensor] | None
+) -> None:
+    """What can be asked of images alone. Raises RecipeError."""
+    written = section.augment.model_dump(exclude_defaults=True) if section.augment != "auto" else {}
+    asked = [f"augment ({', '.join(written)})"] if written else []
+    asked += [key for key in ("size", "load_size") if getattr(section, key) is not None]
+    asked += ["transform"] if transform is not None else []
+    if asked:
+        said = f"{asked[0]} is about images, and the rows of these data are {table.noun}"
+        raise RecipeError("data", [f"{said}; leave it out"])
 
 
 def _check_images(table: Table) -> None:

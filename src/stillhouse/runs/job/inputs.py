@@ -72,6 +72,11 @@ def enlarged_caution(role: str, section: Section, data: JobData) -> str | None:
     )
 
 
+def fed(stage: Stage, data: JobData) -> Stage:
+    """The stage whose networks read what a batch of these data holds for each role."""
+    return stage.with_inputs(data.reads("teacher"), of=["teacher"]).with_inputs(data.reads())
+
+
 def reading(stage: Stage, role: str, adapter: InputAdapter | None) -> Stage:
     """The stage with a role that reads its own form of the image."""
     if adapter is None:

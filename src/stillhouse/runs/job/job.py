@@ -26,7 +26,7 @@ from stillhouse.records.fingerprint import fingerprint
 from stillhouse.runs.job.averaging import averaged
 from stillhouse.runs.job.data import JobData
 from stillhouse.runs.job.heads import take_head, with_heads
-from stillhouse.runs.job.inputs import input_of, make_input, reading
+from stillhouse.runs.job.inputs import fed, input_of, make_input, reading
 from stillhouse.runs.job.method import chosen_optimizer, chosen_schedule
 from stillhouse.runs.job.networks import Network
 from stillhouse.runs.job.peers import Peers
@@ -125,7 +125,7 @@ class Job:
     def control_stage(self, student: nn.Module) -> Stage:
         """The student alone."""
         section = self.student.section
-        stage = plain(student).freeze("student", section.frozen)
+        stage = fed(plain(student), self.data).freeze("student", section.frozen)
         stage = self.student.slowed(stage, "student", student)
         stage = stage.headed("student", section.head_now)
         stage = averaged(stage, self.recipe.ema).with_task(self.task)
@@ -134,6 +134,7 @@ class Job:
     def scored_stage(self, student: nn.Module) -> Stage:
         """A student that learns nothing (any more), to be scored."""
         stage = replace(plain(student), name="student alone", updates=(), only_scored=True)
+        stage = fed(stage, self.data)
         stage = stage.headed("student", self.student.section.head_path).with_task(self.task)
         return reading(stage, "student", self.student_input)
 
@@ -156,11 +157,13 @@ class Job:
         elif not self.method.needs_teacher:
             stage = self.method.stage(student, **options)
         else:
-            stage = self.method.stage(student, teacher, **options)
+            stage = fed(self.method.stage(student, teacher, **options), self.data)
             if source is not None:
                 stage = reading(stage, "teacher", source.input)
-        stage = stage.freeze("student", [*kept, *section.frozen]).headed(
-            "student", section.head_now
+        stage = (
+            fed(stage, self.data)
+            .freeze("student", [*kept, *section.frozen])
+            .headed("student", section.head_now)
         )
         stage = self.student.slowed(stage, "student", student)
         stage = reading(stage, "student", self.student_input)

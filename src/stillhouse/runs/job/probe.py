@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from stillhouse.data.image_rows import image_marks
 from stillhouse.data.pixels import channels_of
-from stillhouse.data.tables import ImageTable
+from stillhouse.data.tables import ImageTable, images_of
 from stillhouse.errors import DataError, RecipeError
 from stillhouse.recipes.data import DataSection, ProbeSection
 from stillhouse.recipes.networks import StudentSection
@@ -85,7 +85,7 @@ def _form(data: JobData) -> list[int]:
     transform makes others of them.
     """
     _, *sides = data.image_shape
-    table = data.splits.train
+    table = images_of(data.splits.train, "a probe")
     if data.transform is not None:
         return list(data.image_shape)
     if isinstance(table, ImageTable):

@@ -102,8 +102,7 @@ def embeddings(stage: Stage, batches: Batches) -> Tensor:
             set_eval(module)
         for batch in replace(batches, rank=0, world=1).once():
             with torch.no_grad():
-                known = {role.reads[0]: shown(stage, role, batch)}
-                seen = listen(role, [EMBEDDING], known)
+                seen = listen(role, [EMBEDDING], shown(stage, role, batch))
             found.append(seen[f"{role.name}.{EMBEDDING}"].float().cpu())
     finally:
         flags.restore()

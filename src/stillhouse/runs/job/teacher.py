@@ -1,7 +1,7 @@
 """The teachers of a job: whom the student learns from, and all that these come from."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import nn
@@ -9,6 +9,7 @@ from torch import nn
 from stillhouse.bridges import InputAdapter
 from stillhouse.engine.embedders import Embedders
 from stillhouse.engine.heads import NO_HEAD, find_head, without_head
+from stillhouse.engine.signals import IMAGE
 from stillhouse.engine.stage import Stage
 from stillhouse.errors import RecipeError
 from stillhouse.methods import find_method, plain
@@ -52,6 +53,7 @@ class Teacher:
         teacher: from whom it is distilled.
         members: the networks of an ensemble; then it has no training of its own.
         task: what the labels mean.
+        reads: what it is given, by what ``forward`` calls it: signals of a batch.
     """
 
     section: TeacherSection
@@ -63,6 +65,7 @@ class Teacher:
     teacher: "Teacher | None" = None
     members: "tuple[Teacher, ...]" = ()
     task: Task = CLASSIFICATION
+    reads: Mapping[str, str] = field(default_factory=lambda: {"image": IMAGE})
 
     @property
     def given(self) -> bool:
@@ -142,7 +145,7 @@ class Teacher:
             stage = find_method(method.name).stage(module, **method.settings())
         else:
             stage = find_method(method.name).stage(module, teacher, **method.settings())
-            stage = reading(stage, "teacher", self.teacher.input)
+            stage = reading(stage.with_inputs(self.reads), "teacher", self.teacher.input)
         return self._reading(self._learning(stage, module))
 
     def trained_on(self, data: JobData) -> JobData:
@@ -155,7 +158,7 @@ class Teacher:
         return self.network.slowed(stage, "student", module)
 
     def _reading(self, stage: Stage) -> Stage:
-        stage = stage.known_as("student", self.role)
+        stage = stage.with_inputs(self.reads).known_as("student", self.role)
         stage = stage.headed("student", self.section.head_now).with_task(self.task)
         return reading(stage, "student", self.input)
 
@@ -216,7 +219,15 @@ def make_teacher(
             for at, (member, own) in enumerate(zip(section.members, objects, strict=True), start=1)
         ]
         members = tuple(member for member in found if member is not None)
-        return Teacher(section, network, role, depth, members=members, task=data.task)
+        return Teacher(
+            section,
+            network,
+            role,
+            depth,
+            members=members,
+            task=data.task,
+            reads=data.reads("teacher"),
+        )
     asked = asked_of_training(section)
     if network.given and asked:
         said = f"'{section.model}' comes trained, so {asked[0]} says nothing; leave it out"
@@ -249,4 +260,5 @@ def make_teacher(
         before(section.head, "temporary" if depth == 1 else f"{role}'s head", given.head),
         before(section.teacher, f"{role}'s teacher", given.teacher),
         task=adjusted_task(data.task, section, data.of_teacher(section.data).splits, who=role),
+        reads=data.reads("teacher"),
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from stillhouse.models.given import copied
@@ -15,6 +16,7 @@ from stillhouse.runs.judging.scores import first_label
 from stillhouse.runs.judging.scoring import ScoredModel, student_of
 from stillhouse.runs.training.stage_run import LAST
 from stillhouse.students import DerivedModel, Measures, conditions, measured
+from stillhouse.students.measures import Example
 
 SECONDS = 0.25
 """Of timing a network at a batch: a run is not to wait long for its last numbers."""
@@ -47,10 +49,10 @@ def _costs(
     job: Job, first: ScoredModel, scored: Sequence[ScoredModel], at_start: float | None
 ) -> Costs:
     device, derived = job.data.platform.device, isinstance(job.recipe.student, DerivedSection)
-    known = [("student", first.module, _shape(job, input_of(job.recipe.student)))]
+    known = [("student", first.module, _reads(job, "student", input_of(job.recipe.student)))]
     if first.teacher is not None:
         own = job.teacher.section.input if job.teacher else None
-        known.insert(0, ("teacher", first.teacher, _shape(job, own)))
+        known.insert(0, ("teacher", first.teacher, _reads(job, "teacher", own)))
     modules = [copied(module).to(device) for _, module, _ in known]
     found = measured(modules, [shape for _, _, shape in known], seconds=SECONDS)
     sizes = {name: as_data(each) for (name, _, _), each in zip(known, found, strict=True)}
@@ -79,8 +81,10 @@ def _test(scored: Sequence[ScoredModel], role: str) -> float | None:
     return one.test[first_label(one)][LAST] if one else None
 
 
-def _shape(job: Job, own: InputSection | None) -> tuple[int, int, int]:
-    """Of the image that a network reads: of its own form of it, if it has one."""
+def _reads(job: Job, role: str, own: InputSection | None) -> Example:
+    """The shape of the image that a network reads, of its own form if it has one; or its rows."""
+    if not job.data.of_images:
+        return partial(job.data.example, role)
     return job.data.image_shape if own is None else own.shape(job.data.image_shape)
 
 

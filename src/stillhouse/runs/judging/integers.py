@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from stillhouse.data.batches import Batches
 from stillhouse.deploy.program import write_program
 from stillhouse.engine.answers import RowAnswers
-from stillhouse.engine.evaluate import IMAGE, LABEL, RunningScores, sum_of
+from stillhouse.engine.evaluate import LABEL, RunningScores, sum_of
 from stillhouse.engine.platform import Platform
-from stillhouse.engine.signals import LOGITS
+from stillhouse.engine.signals import IMAGE, LOGITS
 from stillhouse.errors import ModelError
 from stillhouse.models import describe
 from stillhouse.models.outputs import named_outputs

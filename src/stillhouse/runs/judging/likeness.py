@@ -139,8 +139,7 @@ def _width(stage: Graph, data: JobData) -> int | None:
         # The head is run once more by itself: in train mode it would move what it has of buffers.
         set_eval(role.module)
         with suppress(ModelError, WiringError), torch.no_grad():
-            image = shown(stage, role, data.train(0).sample())
-            known = {role.reads[0]: image}
+            known = shown(stage, role, data.train(0).sample())
             seen = {**known, **listen(role, [EMBEDDING], known)}
             embedding = seen[_read(stage)]
             if embedding.ndim == 2 and head_problem(role, seen) is None:

@@ -18,6 +18,7 @@ from stillhouse.deploy.program import write_program
 from stillhouse.engine.layout import Homes
 from stillhouse.engine.seeding import seeded
 from stillhouse.engine.wiring import wire
+from stillhouse.models.calling import run_on
 from stillhouse.models.given import copied, set_eval
 from stillhouse.models.outputs import LogitsOnly
 from stillhouse.records.extra_state import without_tensors
@@ -71,8 +72,8 @@ def write_products(out: Path, run: StageRun) -> None:
 
 
 @contextmanager
-def _on_cpu(run: StageRun, which: str) -> Iterator[Tensor]:
-    """The stage of a student on the CPU with the weights of an epoch; gives images for it.
+def _on_cpu(run: StageRun, which: str) -> Iterator[dict[str, Tensor]]:
+    """The stage of a student on the CPU with the weights of an epoch; gives a few rows to read.
 
     It is wired where it was never opened, and not opened: opening waits for other processes, and
     one process writes products.
@@ -90,7 +91,7 @@ def _on_cpu(run: StageRun, which: str) -> Iterator[Tensor]:
             module = stage.node(name).module
             if module is not None:
                 module.load_state_dict(state)
-        yield batch["batch.image"]
+        yield run.training.job.data.inputs(batch)
     finally:
         homes.restore()
 
@@ -103,24 +104,24 @@ class Products:
     out: Path
     epoch: ProductWeights
 
-    def of(self, run: StageRun, image: Tensor) -> list[Product]:
+    def of(self, run: StageRun, given: Mapping[str, Tensor]) -> list[Product]:
         """All that one student gives, as entries of products.json.
 
         Args:
             run: its training, its stage with the weights of the epoch.
-            image: a few images of the data.
+            given: a few rows, as it reads them by name.
         """
         own, stage = self.job.student_input, run.training.stage
         student = copied(stage.role(run.keeps).module, who="student")
         set_eval(student)
-        shown = image if own is None else own(image)
+        shown = given if own is None else {name: own(x) for name, x in given.items()}
         entries = [self._weights(run, student)]
         if isinstance(self.job.student, DerivedNetwork):  # no class alone can load its weights
             what = f"the student of {self.epoch}, {self.job.student.section.model}"
-            entries += self._program(student, image, self._file("student", PROGRAM), what)
+            entries += self._program(student, given, self._file("student", PROGRAM), what)
         elif is_quantised(student):
-            stem = self._file("student-int8", "")
-            files = integer_files(student, shown, stem, str(self.epoch), self.job.watcher.warn)
+            stem, (image,) = self._file("student-int8", ""), shown.values()
+            files = integer_files(student, image, stem, str(self.epoch), self.job.watcher.warn)
             entries += [_entry(path, what + self._reading()) for path, what in files]
         for label, make in stage.products.items():
             entries += self._further(label, make, student, shown)
@@ -149,7 +150,11 @@ class Products:
         return f"; it reads images {shape} in [0, 1], minus mean ({mean}), divided by std ({std})"
 
     def _further(
-        self, label: str, make: Callable[[], nn.Module], student: nn.Module, image: Tensor
+        self,
+        label: str,
+        make: Callable[[], nn.Module],
+        student: nn.Module,
+        given: Mapping[str, Tensor],
     ) -> list[Product]:
         """A further inference of the stage: in the student's own class, or as a program."""
         module = make()
@@ -159,15 +164,23 @@ class Products:
         )
         weights.unlink(missing_ok=True)
         program.unlink(missing_ok=True)
-        if is_one_of(copied(student, who="student"), module, image):
+        if is_one_of(copied(student, who="student"), module, given):
             about = {"measure": label, "epoch": str(self.epoch)}
             save_tensors(weights, module.state_dict(), about)
             said = f"'{label}' of {self.epoch}, in the student's own class; "
             return [_entry(weights, said + _loading(weights, module) + self._reading())]
-        return self._program(module, image, program, f"'{label}' of {self.epoch}")
+        return self._program(module, given, program, f"'{label}' of {self.epoch}")
 
-    def _program(self, module: nn.Module, image: Tensor, path: Path, what: str) -> list[Product]:
+    def _program(
+        self, module: nn.Module, given: Mapping[str, Tensor], path: Path, what: str
+    ) -> list[Product]:
         """A file that torch runs alone; nothing where torch.export cannot write it."""
+        if len(given) > 1:
+            names = " and ".join(given)
+            said = f"{path.name} is left out: programs of one input are written, this reads {names}"
+            self.job.watcher.warn(said)
+            return []
+        (image,) = given.values()
         if not write_program(module, image, path, self.job.watcher.warn):
             return []
         shape = ", ".join(map(str, image.shape[1:]))
@@ -176,12 +189,12 @@ class Products:
         return [_entry(path, f"{said} prepared as for the student{self._reading()}")]
 
 
-def is_one_of(bare: nn.Module, module: nn.Module, image: Tensor) -> bool:
+def is_one_of(bare: nn.Module, module: nn.Module, given: Mapping[str, Tensor]) -> bool:
     """Whether a fresh student with the module's state dict is the module: in names, shapes, logits.
 
     Equal names are not enough: a head may compute something else from the same weight and bias.
 
-    >>> image = torch.ones(1, 2)
+    >>> image = {"image": torch.ones(1, 2)}
     >>> is_one_of(nn.Linear(2, 3), nn.Linear(2, 3), image)
     True
     >>> is_one_of(nn.Linear(2, 3), nn.Linear(2, 3, bias=False), image)
@@ -193,7 +206,7 @@ def is_one_of(bare: nn.Module, module: nn.Module, image: Tensor) -> bool:
     bare.load_state_dict(mine)
     set_eval(bare)
     with torch.no_grad():
-        own, other = LogitsOnly(bare)(image), LogitsOnly(module)(image)
+        own, other = (run_on(LogitsOnly(each), given) for each in (bare, module))
     return own.shape == other.shape and torch.allclose(own, other, rtol=1e-4, atol=1e-5)
 
 

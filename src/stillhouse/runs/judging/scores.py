@@ -171,7 +171,7 @@ def _data(job: Job) -> DataRecord:
         test=len(splits.test),
         classes=len(splits.classes),
         class_names=tuple(map(str, splits.classes)),
-        image=tuple(job.data.image_shape),
+        image=tuple(job.data.input_shape),
     )
 
 

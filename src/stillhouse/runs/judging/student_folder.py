@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.data.pixels import to_pixels
-from stillhouse.data.tables import FloatTable, ImageTable, Table
+from stillhouse.data.tables import FloatTable, ImageTable, Table, images_of
 from stillhouse.data.views import PLAIN_VIEW
 from stillhouse.deploy.config import NetworkFacts, StudentConfig
 from stillhouse.deploy.export import ANSWERS, CALIBRATION, ROWS_FILE, TAKEN
@@ -98,6 +98,7 @@ def pixels_of(data: JobData, table: Table, image: Tensor) -> tuple[Tensor, Prepr
     if data.eval_transform is not None or isinstance(table, FloatTable):
         return None
     rows = range(len(table))
+    table = images_of(table, "a student's folder")
     if isinstance(table, ImageTable):
         stored = table.stored(torch.tensor(rows))
         read = list(table.images[stored].permute(0, 3, 1, 2).cpu())

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from stillhouse.engine.flags import Flags
 from stillhouse.errors import RunError, WiringError
 from stillhouse.functional.class_centres import class_centres
+from stillhouse.models.calling import run_on
 from stillhouse.models.cosine_head import CosineHead
 from stillhouse.models.given import set_eval
 from stillhouse.runs.job.heads import head_of
@@ -63,9 +64,11 @@ def _centres(job: Job, teacher: Teacher, module: nn.Module, head: CosineHead) ->
         set_eval(module.to(device))
         with torch.inference_mode():
             for batch in rows.once():
-                image = batch["batch.image"].to(device)
+                given = {
+                    name: x.to(device) for name, x in job.data.inputs(batch, "teacher").items()
+                }
                 heard.clear()
-                module(image if own is None else own(image))
+                run_on(module, given if own is None else {n: own(x) for n, x in given.items()})
                 embeddings.append(heard[-1].float().cpu())
                 labels.append(batch["batch.label"].cpu())
     finally:

@@ -13,6 +13,7 @@ from stillhouse.engine.seeding import seeded
 from stillhouse.engine.signals import LOGITS
 from stillhouse.engine.trainer import training
 from stillhouse.errors import RunError
+from stillhouse.models.calling import run_on
 from stillhouse.models.outputs import named_outputs
 from stillhouse.records.checked import read_checked, write_checked
 from stillhouse.records.environment import torch_version
@@ -63,7 +64,7 @@ def _key(job: Job) -> dict[str, Any]:
     platform = job.data.platform
     return {
         "student": job.student.section.model,
-        "image": list(job.data.image_shape),
+        "image": list(job.data.input_shape),
         **job.student_input_settings(),
         "classes": job.data.classes,
         "rows": len(job.data.splits.train),
@@ -114,7 +115,7 @@ def _seconds_of_network(job: Job) -> float:
 
     def step() -> None:
         with torch.autocast(platform.device.type, dtype, enabled=dtype is not None):
-            output = named_outputs(network(batch["batch.image"]))[LOGITS]
+            output = named_outputs(run_on(network, job.data.inputs(batch)))[LOGITS]
         output.float().square().mean().backward()
 
     return median_later(seconds_of(step, WARM + TIMED, platform))

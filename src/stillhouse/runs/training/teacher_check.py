@@ -5,7 +5,7 @@ It costs little: at most `ROWS` rows, of them `TRIAL_ROWS` in every other form, 
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import torch
@@ -17,6 +17,7 @@ from stillhouse.data.tables import FloatTable
 from stillhouse.data.views import PLAIN_VIEW
 from stillhouse.engine.flags import Flags
 from stillhouse.engine.signals import LOGITS
+from stillhouse.models.calling import run_on
 from stillhouse.models.given import set_eval
 from stillhouse.models.outputs import named_outputs
 from stillhouse.runs.job.inputs import behind, make_input
@@ -34,6 +35,8 @@ from stillhouse.runs.training.teacher_forms import Form, best_form, permuted
 from stillhouse.tasks import Classification
 
 ROWS, TRIAL_ROWS, BATCH, FEW = 1024, 256, 64, 8
+Given = Mapping[str, Tensor]
+"""Rows as the teacher reads them, by what its forward calls each."""
 BYTES = 2**28
 """Of images that are held at once, for the other forms."""
 SECONDS = 10.0
@@ -94,47 +97,52 @@ class _Examination:
     def found(self) -> TeacherCheck:
         before = self.few_logits()  # the first pass sets things up
         began = time.perf_counter()
-        image, _ = self._held(FEW)
+        given, _ = self._held(FEW)
         loaded = time.perf_counter()
-        few = self._logits(image)
-        self.seconds = (time.perf_counter() - loaded) / len(image)
-        seconds = (time.perf_counter() - began) / len(image)
+        few = self._logits(given)
+        self.seconds = (time.perf_counter() - loaded) / len(few)
+        seconds = (time.perf_counter() - began) / len(few)
         rows = min(ROWS, self.table.rows, int(SECONDS / max(seconds, 1e-9)))
         if rows < min(LEAST_ROWS, self.table.rows):
-            said = f"the teacher takes {seconds:.1f} s for an image here, so it was not scored"
+            said = f"the teacher takes {seconds:.1f} s for a row here, so it was not scored"
             return TeacherCheck(notes=(f"{said} beforehand",))
-        parts = [(self._logits(image), label) for image, label in self._rows(rows)]
+        parts = [(self._logits(given), label) for given, label in self._rows(rows)]
         logits, label = (torch.cat(column) for column in zip(*parts, strict=True))
         value = float((logits.argmax(1) == label).float().mean())
         part = f" on {rows:,} of {self.table.rows:,} rows" if rows < self.table.rows else ""
-        unsteady = unsteady_caution(before, few, self._logits(image[:2]))
+        unsteady = unsteady_caution(
+            before, few, self._logits({name: x[:2] for name, x in given.items()})
+        )
         cautions = [guessing_caution(self.job, value), unsteady]
         more: list[str] = []
         notes: list[str] = []
         if not self.teacher.members:  # an ensemble answers with logarithms; its members have forms
             cautions.append(output_caution("teacher", logits))
-            if value < GOOD:
+            if value < GOOD and self.job.data.of_images:
                 more, notes = self._other_forms(value)
         told = (*filter(None, cautions), *more)
         return TeacherCheck(score_line(self.job, value, part + self.on), told, tuple(notes))
 
-    def _rows(self, count: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def _rows(self, count: int) -> Iterator[tuple[Given, Tensor]]:
         """So many rows in batches, evenly over the table, which may lie in order of classes."""
         rows = torch.linspace(0, self.table.rows - 1, min(count, self.table.rows)).long()
         for each in rows.split(BATCH):
             shown = self.table.show(each, PLAIN_VIEW)
-            yield shown["batch.image"], shown["batch.label"].cpu()
+            yield self.job.data.inputs(shown, "teacher"), shown["batch.label"].cpu()
 
-    def _held(self, count: int) -> tuple[Tensor, Tensor]:
+    def _held(self, count: int) -> tuple[Given, Tensor]:
         """The same, all at once."""
-        images, labels = zip(*self._rows(count), strict=True)
-        return torch.cat(images), torch.cat(labels)
+        given, labels = zip(*self._rows(count), strict=True)
+        return {n: torch.cat([each[n] for each in given]) for n in given[0]}, torch.cat(labels)
 
-    def _logits(self, image: Tensor, form: Form | None = None) -> Tensor:
+    def _logits(self, given: Given, form: Form | None = None) -> Tensor:
         reads = behind(self._adapter(form or Form()), self.module)
-        set_eval(reads.to(image.device))
+        first = next(iter(given.values()))
+        set_eval(reads.to(first.device))
+        starts = range(0, len(first), BATCH)
+        cut = [{n: x[at : at + BATCH].clone() for n, x in given.items()} for at in starts]
         with torch.inference_mode():
-            parts = [named_outputs(reads(each.clone()))[LOGITS] for each in image.split(BATCH)]
+            parts = [named_outputs(run_on(reads, each))[LOGITS] for each in cut]
         return torch.cat(parts).float().cpu()
 
     def _adapter(self, form: Form) -> InputAdapter | None:
@@ -169,7 +177,8 @@ class _Examination:
         classes = self.job.data.classes
         held = BYTES // (4 * math.prod(self.job.data.image_shape))
         count = min(max(TRIAL_ROWS, PER_CLASS * classes), ROWS, held)
-        image, label = self._held(count)
+        given, label = self._held(count)
+        (image,) = given.values()
         skipped = 0
         orders = len(label) >= PER_CLASS * classes
 
@@ -180,7 +189,7 @@ class _Examination:
                 return None
             began = time.perf_counter()
             try:
-                logits = self._logits(image, form)
+                logits = self._logits(given, form)
             except Exception:  # a size that it does not take
                 return None
             finally:
@@ -199,7 +208,7 @@ class _Examination:
                 f"{self.seconds:.2g} s for an image here"
             )
         return form_sentences(
-            self.job, value, best, self._logits(image, best), label, orders=orders
+            self.job, value, best, self._logits(given, best), label, orders=orders
         ), notes
 
     @property
