@@ -7,7 +7,6 @@ from typing import Any
 from torch import Tensor, nn
 
 from stillhouse.errors import ModelError, nearest
-from stillhouse.models.calling import run_on
 
 LOGITS = "logits"
 
@@ -138,7 +137,7 @@ def output_problem(output: Any, asked: str | int | None = None) -> str:
 
 
 class LogitsOnly(nn.Module):
-    """A network of any outputs as one from what it reads to logits.
+    """A network of any outputs as one from images to logits.
 
     Raises:
         ModelError: (when it is called) none of its outputs is the logits.
@@ -155,9 +154,9 @@ class LogitsOnly(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, *inputs: Tensor, **named: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor:
         """The logits."""
-        output = self.network(*inputs) if inputs else run_on(self.network, named)
+        output = self.network(image)
         named = named_outputs(output)
         if LOGITS not in named:
             raise ModelError(f"{type(self.network).__name__}: {output_problem(output)}")

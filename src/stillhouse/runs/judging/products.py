@@ -20,7 +20,7 @@ from stillhouse.engine.seeding import seeded
 from stillhouse.engine.wiring import wire
 from stillhouse.models.calling import run_on
 from stillhouse.models.given import copied, set_eval
-from stillhouse.models.outputs import LogitsOnly
+from stillhouse.models.outputs import LOGITS, named_outputs
 from stillhouse.records.extra_state import without_tensors
 from stillhouse.records.files import copy_file
 from stillhouse.records.fingerprint import file_hash
@@ -206,7 +206,7 @@ def is_one_of(bare: nn.Module, module: nn.Module, given: Mapping[str, Tensor]) -
     bare.load_state_dict(mine)
     set_eval(bare)
     with torch.no_grad():
-        own, other = (run_on(LogitsOnly(each), given) for each in (bare, module))
+        own, other = (named_outputs(run_on(each, given))[LOGITS] for each in (bare, module))
     return own.shape == other.shape and torch.allclose(own, other, rtol=1e-4, atol=1e-5)
 
 
