@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from stillhouse.cli.options import AllowImports, Out, Quiet, Set, Shared
+from stillhouse.cli.options import AllowImports, Out, Quiet, Set, Shared, Track
 
 
 def distill(
@@ -29,6 +29,7 @@ def distill(
         bool,
         typer.Option("--tune", help="First choose KD's settings on validation."),
     ] = False,
+    track: Track = None,
     settings: Set = None,
     shared: Shared = None,
     allow_imports: AllowImports = False,
@@ -47,6 +48,7 @@ def distill(
         "batch": batch,
         "control": control,
         **({"tune": True} if tune else {}),
+        **({} if track is None else {"track": track}),
     }
     if teacher is not None:
         values["teacher"] = {"model": teacher}
@@ -74,6 +76,7 @@ def compare(
     tune: Annotated[
         bool, typer.Option("--tune/--no-tune", help="Compare with KD at its best of five settings.")
     ] = True,
+    track: Track = None,
     settings: Set = None,
     shared: Shared = None,
     check: Annotated[bool, typer.Option(help="Only check that all arms fit together.")] = False,
@@ -88,7 +91,8 @@ def compare(
     from stillhouse.cli.studying import check_study, run_a_study
     from stillhouse.recipes import make_study, override_study, read_yaml
 
-    given = {"teacher": teacher, "student": student, "epochs": epochs, "seeds": seeds}
+    given = {"teacher": teacher, "student": student, "epochs": epochs, "seeds": seeds,
+             "track": track}  # fmt: skip
     given["data"] = data
     values: dict[str, Any] = {} if recipe is None else _recipe(recipe, read_yaml(recipe))
     values |= {key: value for key, value in given.items() if value is not None}

@@ -47,6 +47,13 @@ AllowImports = Annotated[
         help="Allow code of your own, named python:MODULE:NAME (networks, methods, tasks).",
     ),
 ]
+Track = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TRACKER",
+        help="Draw curves in tensorboard, mlflow, trackio, wandb (several: with commas); or none.",
+    ),
+]
 RunDirectory = Annotated[
     Path, typer.Argument(help="A finished run, or its folder 'student'.", metavar="RUN")
 ]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stillhouse.cli.options import AllowImports, Quiet, RecipeFile, Set, Shared
+from stillhouse.cli.options import AllowImports, Quiet, RecipeFile, Set, Shared, Track
 from stillhouse.errors import RunError
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ def run(
         Path | None, typer.Option("-o", "--out", help="Directory (default: runs/RECIPE).")
     ] = None,
     settings: Set = None,
+    track: Track = None,
     shared: Shared = None,
     allow_imports: AllowImports = False,
     quiet: Quiet = False,
@@ -26,24 +27,25 @@ def run(
     from stillhouse.cli.studying import run_a_study
     from stillhouse.recipes import is_study, load_recipe, load_study, read_yaml
 
-    folder = out or Path("runs") / recipe.stem
+    folder, settings = out or Path("runs") / recipe.stem, [*(settings or []), *_tracking(track)]
     if is_study(read_yaml(recipe)):
-        study = load_study(recipe, settings or [])
+        study = load_study(recipe, settings)
         run_a_study(study, folder, shared=shared, allow_imports=allow_imports, quiet=quiet)
         return
-    loaded = load_recipe(recipe, settings or [])
+    loaded = load_recipe(recipe, settings)
     run_recipe(loaded, folder, shared=shared, allow_imports=allow_imports, quiet=quiet)
 
 
 def resume(
     directory: Annotated[Path, typer.Argument(help="The directory of the run or study.")],
+    track: Track = None,
     shared: Shared = None,
     allow_imports: AllowImports = False,
     quiet: Quiet = False,
 ) -> None:
     """Go on with a stopped run; a finished one shows its table again."""
     from stillhouse.cli.studying import run_a_study
-    from stillhouse.recipes import make_recipe
+    from stillhouse.recipes import make_recipe, make_study, override, override_study
     from stillhouse.runs.directory import read_resolved
     from stillhouse.studies.directory import is_study_directory, read_study
 
@@ -54,10 +56,19 @@ def resume(
         )
     if is_study_directory(directory):
         study = read_study(directory)
+        if track is not None:
+            values = override_study(study.values, _tracking(track))
+            study = make_study(values, where=str(directory))
         run_a_study(study, directory, shared=shared, allow_imports=allow_imports, quiet=quiet)
         return
-    recipe = make_recipe(read_resolved(directory), where=str(directory))
+    values = override(read_resolved(directory), _tracking(track))
+    recipe = make_recipe(values, where=str(directory))
     run_recipe(recipe, directory, shared=shared, allow_imports=allow_imports, quiet=quiet)
+
+
+def _tracking(track: str | None) -> list[str]:
+    """The option as a setting of a recipe or study."""
+    return [] if track is None else [f"track={track}"]
 
 
 def run_recipe(

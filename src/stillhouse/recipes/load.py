@@ -83,6 +83,7 @@ SHORT_KEYS: dict[str, str] = {
     "student": "model",
     "cache": "use",
     "head": "model",
+    "track": "to",
 }
 """What a bare word in a section stands for; elsewhere it is the name."""
 

@@ -31,6 +31,7 @@ from stillhouse.recipes.networks import (
 )
 from stillhouse.recipes.peers import Peers, beside, peers_problem, with_peers
 from stillhouse.recipes.section import Section
+from stillhouse.recipes.track import Track
 from stillhouse.recipes.tuning import TuneSection, tune_problems, tune_words
 from stillhouse.records.own_code import called
 from stillhouse.tasks import CLASSIFICATION, TASKS
@@ -158,6 +159,7 @@ class Recipe(Section):
     control: bool = True
     tune: Annotated[TuneSection | None, BeforeValidator(tune_words)] = None
     verdict: VerdictSection = VerdictSection()
+    track: Track = None
     precision: Precision = "auto"
     device: str = "auto"
     accumulate: Count = 1

@@ -14,7 +14,10 @@ from stillhouse.records.writable import check_writable
 RESOLVED = "resolved.yaml"
 ENVIRONMENT = "environment.json"
 
-FREE_KEYS = ("device", "checkpoint_seconds", "data.workers", "cache.use", "cache.directory")
+FREE_KEYS = (
+    *("device", "checkpoint_seconds", "data.workers", "cache.use", "cache.directory"),
+    "track",
+)
 """Keys of a recipe that may change when a run goes on: they never change what it computes (but two
 loader processes or more leave fewer threads to compute on, and that may change the last bits).
 But ``cache.use`` does where the teacher cache is not float32: see `same_run`."""

@@ -60,9 +60,11 @@ from stillhouse.runs.training.compiling import settle_compile
 from stillhouse.runs.training.serving import all_together
 from stillhouse.runs.training.stage_run import LAST, StageRun
 from stillhouse.runs.training.teachers import Teachers
+from stillhouse.runs.training.tracked import tracked
 from stillhouse.runs.training.transfer import stand_in, write_gallery, written_out
 from stillhouse.runs.tuning import check_tuning, tuned
 from stillhouse.tasks import Task
+from stillhouse.tracking import check_installed, run_summary
 
 SHARED = "shared"
 
@@ -98,6 +100,7 @@ def prepare(
     whether the job ends on the test set.
     """
     given, shared = objects or Objects(), shared or out.resolve().parent / SHARED
+    check_installed(recipe.track.to if recipe.track else ())
     check_places(out, shared, done=(out / SCORES).is_file())
     method = chosen_method(recipe, given.method, allow_imports=allow_imports)
     data = data or open_data(
@@ -205,10 +208,10 @@ def run(job: Job, *, held_out: HeldOutScores | None = None) -> Outcome:
             _report(job.out)
         return Outcome(job.out, kept.plain(), partial(kept_network, job))
     check_places(job.out, job.shared)
-    heard = Heard(job.watcher, job.warned)
+    heard, aside = Heard(job.watcher, job.warned), job.watcher.warn
     job = replace(job, watcher=heard)
     identity = resolved(job.recipe), environment(job.data.platform)
-    with platform.main_holds(lambda: claimed(job.out, *identity)):
+    with platform.main_holds(lambda: claimed(job.out, *identity)), tracked(job, aside) as job:
         for line in (*networks_told(job), *labels_told(job.task, job.data.splits.classes)):
             job.watcher.say(line)
         teachers = Teachers(job)
@@ -301,6 +304,8 @@ def _write(
     scores = scores.model_copy(update={"files": checksums(out)})
     scores.write(out / SCORES)
     _report(out)
+    if job.tracked is not None:
+        job.tracked.conclude(run_summary(scores, out))
     return scores
 
 

@@ -113,6 +113,8 @@ def run_search(
         RecipeError: the recipe cannot be searched.
         RunError: the directory holds another search, or is in use.
     """
+    if search.values.get("track") is not None:
+        search.watcher.warn("track: the short trainings of a search are told to no tracker")
     if world_asked() > 1:
         raise RecipeError("search", ["a search runs in one process; start it without launcher"])
     if search.trials < 1:

@@ -1,7 +1,8 @@
 """A study from start to end: check every arm, run one after the other, compare them."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -27,6 +28,7 @@ from stillhouse.runs.judging.scoring import HeldOutScores
 from stillhouse.runs.opening import open_run
 from stillhouse.runs.outcome import Outcome
 from stillhouse.runs.run import SHARED, prepare, run
+from stillhouse.runs.training.tracked import scope_of
 from stillhouse.studies.arms import SharedData, arm_fingerprint
 from stillhouse.studies.directory import (
     arm_directories,
@@ -42,6 +44,7 @@ from stillhouse.studies.directory import (
 )
 from stillhouse.studies.outcome import StudyOutcome
 from stillhouse.studies.table import DIVERGED, FINISHED, WAITING, arm_line, study_table
+from stillhouse.tracking import Scope, Tracking, study_summary
 
 STUDENT = "student"
 State = dict[str, str]
@@ -128,7 +131,7 @@ def run_study(
     if kept is not None:
         watcher.say(f"finished before, taken from {out}")
         return StudyOutcome(out, kept.plain(), _opens(prepared))
-    with platform.main_holds(lambda: held(out)):
+    with platform.main_holds(lambda: held(out)), _tracking(prepared) as tracking:
         check_arms({name: (job.out, job.recipe) for name, job in prepared.jobs.items()})
         check_claims(study, out)
         notes, held_out = _Notes(prepared), HeldOutScores()
@@ -144,11 +147,15 @@ def run_study(
                 continue
             notes.work()
             counter = StudentCounter(job.watcher, before, sum(students))
+            if tracking is not None:
+                job = replace(job, tracked=scope_of(tracking, job.recipe, job.out, name))
             notes.states[name] = _run_arm(name, job, notes.marks[name], counter, held_out)
             table = platform.by_main(notes.write) or {}
             if platform.main:
                 hear(next(entry for entry in table["arms"] if entry["name"] == name))
         watcher.overall(sum(students), sum(students))
+        if tracking is not None:
+            _conclude(tracking, prepared)
         return StudyOutcome(out, table, _opens(prepared))
 
 
@@ -160,6 +167,28 @@ def _opens(prepared: PreparedStudy) -> Callable[[str], Outcome]:
         return replace(open_run(job.out), network=partial(kept_network, job))
 
     return opened
+
+
+@contextmanager
+def _tracking(prepared: PreparedStudy) -> Iterator[Tracking | None]:
+    """The trackers of all arms, in the process that writes; None where no arm asks for any."""
+    jobs = list(prepared.jobs.values())
+    if not jobs[0].data.platform.main or all(job.recipe.track is None for job in jobs):
+        yield None
+        return
+    tracking = Tracking(prepared.out, prepared.watcher.warn)
+    try:
+        yield tracking
+    finally:
+        tracking.close()
+
+
+def _conclude(tracking: Tracking, prepared: PreparedStudy) -> None:
+    """Tell what came out of the study to the trackers of its arms."""
+    summary = study_summary(StudyTable.read(prepared.out / TABLE), prepared.out)
+    told = {job.recipe.track for job in prepared.jobs.values()} - {None}
+    for section in sorted(filter(None, told), key=lambda each: each.to):
+        Scope(tracking, section.to, section.project, prepared.out).conclude(summary)
 
 
 def _finished(prepared: PreparedStudy) -> StudyTable | None:

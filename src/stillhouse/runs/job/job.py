@@ -34,6 +34,7 @@ from stillhouse.runs.job.probe import Probe
 from stillhouse.runs.job.teacher import Teacher
 from stillhouse.runs.job.watcher import SilentWatcher, Watcher
 from stillhouse.tasks import Task
+from stillhouse.tracking import Scope
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Job:
         warned: what was warned of before anything was trained, such as files that are left out.
         probe: a labelled set on which embeddings are probed in the end.
         tested: whether it ends on the test set; a search, which chooses, never looks at it.
+        tracked: the trackers that hear of its curves, in the process that writes; or none.
     """
 
     recipe: Recipe
@@ -78,6 +80,7 @@ class Job:
     warned: tuple[str, ...] = ()
     tested: bool = True
     probe: Probe | None = None
+    tracked: Scope | None = None
 
     @property
     def task(self) -> Task:

@@ -25,6 +25,7 @@ from stillhouse.records.stage import SETTLED, STAGE, StageNotes, StageRecord
 from stillhouse.records.tensors import load_state, save_tensors
 from stillhouse.records.writable import check_writable
 from stillhouse.runs.job.data import JobData
+from stillhouse.runs.training.tracked import draw, observer_of
 from stillhouse.runs.training.training import Training
 
 LAST, BEST = "last", "best"
@@ -123,7 +124,7 @@ def others_file(directory: Path, which: str) -> Path:
 
 
 def train(training: Training) -> StageRun:
-    """Train to the end, whatever was there before.
+    """Train to the end, whatever was there before, and tell trackers of all its epochs.
 
     A finished training of the same identity is taken as it is; a stopped one goes on from its
     checkpoint; two runs that want the same one: the second waits for the first.
@@ -132,6 +133,12 @@ def train(training: Training) -> StageRun:
         RunError: the directory holds another training, or a product was changed since.
         NonFiniteLoss: a term became nan or inf.
     """
+    found = _trained(training)
+    draw(training, found.history)
+    return found
+
+
+def _trained(training: Training) -> StageRun:
     platform, directory = training.job.data.platform, training.directory
     if platform.world == 1:  # nobody changes a finished one, so that reading it needs no lock
         found = _finished(training)
@@ -170,7 +177,7 @@ def _fit(training: Training) -> FitResult:
         directory=training.directory,
         identity=training.identity,
         about=_about(training),
-        observer=training.job.watcher,
+        observer=observer_of(training),
         keep_finished=False,
     )
 
