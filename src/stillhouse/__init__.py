@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from stillhouse import bridges, diagnostics, functional, losses, methods, models, testing
     from stillhouse.api import distill, outcome, study
+    from stillhouse.api import distill, study
+    from stillhouse.deploy.bench import bench
     from stillhouse.deploy.predictor import load
     from stillhouse.engine.fit import fit
     from stillhouse.engine.nodes import Bridge, Ema, Role
@@ -41,6 +43,7 @@ _HOMES = {
     "Task": "tasks",
     "Term": "engine.terms",
     "Update": "engine.stage",
+    "bench": "deploy.bench",
     "distill": "api",
     "load": "deploy.predictor",
     "fit": "engine.fit",
@@ -65,6 +68,7 @@ __all__ = [
     "Term",
     "Update",
     "__version__",
+    "bench",
     "bridges",
     "diagnostics",
     "distill",

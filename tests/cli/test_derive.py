@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from stillhouse.models import build_model
 from stillhouse.records.tensors import save_tensors
-from stillhouse.students import low_rank
+from stillhouse.students import low_rank, with_codebooks
 
 LOW = ("derive", "convnet-8-16", "--by", "low_rank", "--ratio", "0.5", "--image", "1,8,8")
 
@@ -50,6 +50,23 @@ def test_a_file_is_no_directory(command, tmp_path: Path) -> None:
     said = command(*LOW, "-o", "made")
     assert said.code == 2
     assert "made is a file; give a directory (-o)" in said.err
+
+
+def test_shared_weights_are_a_small_file_and_a_program_without_codebooks(
+    command, tmp_path: Path
+) -> None:
+    asked = ("derive", "convnet-8-16", "--by", "shared", "--bits", "2", "--image", "1,8,8")
+    said = command(*asked, "-o", "made")
+    assert said.code == 0, said.err
+    assert "convnet-8-16 shared bits 2" in said.out
+    found = load_file(tmp_path / "made/student.safetensors")
+    student = with_codebooks(build_model("convnet-8-16", classes=10, channels=1), found).eval()
+    student.load_state_dict(found)
+    program = torch.export.load(tmp_path / "made/student.pt2")
+    assert "layer2.conv.codebook" in found
+    assert not any("codebook" in name for name in program.state_dict)
+    image = torch.randn(5, 1, 8, 8)
+    torch.testing.assert_close(program.module()(image), student(image), rtol=1e-4, atol=1e-5)
 
 
 def test_a_vision_transformer_from_scratch(command, tmp_path: Path) -> None:

@@ -74,6 +74,47 @@ def test_nothing_is_overwritten_and_a_folder_alone_has_no_rows_for_int8(
     assert "needs training rows" in str(refused.exception)
 
 
+def test_every_runtime_is_measured_with_the_same_answers(finished: Path, tmp_path: Path) -> None:
+    found = sh.bench(finished, seconds=0.05)
+    assert [each.why for each in found.runtimes] == [None] * 4
+    mine, compiled, plain, int8 = found.runtimes
+    for exact in (compiled, plain):
+        assert exact.parity.holds
+        assert exact.parity.agree == exact.parity.rows
+    assert int8.parity.agree >= 0.9 * int8.parity.rows
+    assert int8.file_bytes < 0.4 * plain.file_bytes
+    assert all(each.memory.peak > each.memory.imported > 0 for each in found.runtimes)
+    assert plain.memory.peak < mine.memory.peak / 2, "without torch"
+    assert not list(finished.glob("*.onnx")), "what was exported for it is gone"
+    try:
+        exported(finished, "--to", "onnx")
+        (again,) = sh.bench(finished, runtimes=["onnx"], seconds=0).runtimes
+        assert again.file_bytes == (finished / "student.onnx").stat().st_size
+        (finished / "student.onnx").write_bytes(b"no model")
+        (broken,) = sh.bench(finished, runtimes=["onnx"], seconds=0).runtimes
+        assert broken.why.startswith("it does not run here (")
+    finally:
+        (finished / "student.onnx").unlink(missing_ok=True)
+
+
+def test_a_student_of_shared_weights_is_written_with_the_weights_themselves(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    sh.distill(data="digits", student={"derive": "shared", "bits": 2}, teacher="convnet-8-16",
+               out=out, epochs=2, seeds=1, batch=32, precision="fp32", control=False,
+               data_options={"limit": 200})  # fmt: skip
+    said = exported(out, "--to", "onnx", "-o", str(tmp_path / "a.onnx"))
+    assert "67 of 67 rows with the same answer" in said
+    model = onnx.load(str(tmp_path / "a.onnx"))
+    assert "GatherElements" not in {node.op_type for node in model.graph.node}
+    exported(out, "--to", "onnx", "--int8", "-o", str(tmp_path / "b.onnx"))
+    student = sh.load(out)
+    test = load("digits").test
+    wanted = student.outputs(test.images.permute(0, 3, 1, 2)).argmax(1)
+    assert accuracy(tmp_path / "b.onnx") == pytest.approx(
+        float((wanted == test.labels).float().mean()), abs=0.02
+    )
+
+
 def test_the_folder_of_a_timm_student_is_read_by_timm(tmp_path: Path) -> None:
     out = tmp_path / "run"
     sh.distill(data="digits", student="timm:test_resnet", teacher="resnet8", out=out, epochs=1,

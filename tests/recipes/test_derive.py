@@ -16,6 +16,7 @@ SECTIONS = [
     {"derive": "depthwise", "keep": ["conv1"]},
     {"derive": "prune", "ratio": 0.25, "head": "copied"},
     {"derive": "thinner", "ratio": 0.5},
+    {"derive": "shared", "bits": 4, "lr_scale": 0.1},
 ]
 
 
@@ -37,7 +38,7 @@ def test_titles_say_how_it_was_made() -> None:
 
 def test_only_an_energy_waits_for_the_weights() -> None:
     settled = [make_recipe({**COMMON, "student": each}).student.settled for each in SECTIONS]
-    assert settled == [True, False, True, True, True, True]
+    assert settled == [True, False, True, True, True, True, True]
 
 
 @pytest.mark.parametrize(
@@ -49,6 +50,9 @@ def test_only_an_energy_waits_for_the_weights() -> None:
         ({"derive": "prune"}, "'student.ratio' is missing"),
         ({"derive": "prune", "ratio": 1}, "'student.ratio' is 1; it should be less than 1"),
         ({"derive": "prune", "ratoi": 0.5}, "no key 'student.ratoi'; nearest: ratio"),
+        ({"derive": "shared"}, "'student.bits' is missing"),
+        ({"derive": "shared", "bits": 9}, "'student.bits' is 9; it should be less than or equal"),
+        ({"derive": "shared", "bits": 4, "start": "scratch"}, "'student.start' is 'scratch'"),
         ({"derive": "thinner", "ratio": 0.5, "start": "teacher"}, "no key 'student.start'"),
         ({"derive": "depthwise", "start": "scrath"}, "'student.start' is 'scrath'"),
         ({"derive": "depthwise", "model": "resnet8"}, "no key 'student.model'"),

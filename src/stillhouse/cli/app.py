@@ -5,6 +5,7 @@ import sys
 import typer
 
 from stillhouse.cli import (
+    bench,
     check,
     derive,
     distill,
@@ -39,6 +40,7 @@ app.command("resume")(run.resume)
 app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)
+app.command("bench")(bench.bench)
 app.command("search")(search.search)
 app.command("synthesize")(synthesize.synthesize)
 app.command("derive")(derive.derive)

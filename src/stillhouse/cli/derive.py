@@ -27,7 +27,7 @@ SHOWN = 6
 
 def derive(
     teacher: Annotated[str, typer.Argument(help="A model ('stillhouse ls models').")],
-    by: Annotated[str, typer.Option(help="low_rank, depthwise, prune or thinner.")],
+    by: Annotated[str, typer.Option(help="low_rank, depthwise, prune, shared or thinner.")],
     ratio: Annotated[
         float | None,
         typer.Option(
@@ -39,6 +39,9 @@ def derive(
         float | None, typer.Option(help="low_rank: share of squared singular values that stays.")
     ] = None,
     rank: Annotated[int | None, typer.Option(help="low_rank: the rank of each layer.")] = None,
+    bits: Annotated[
+        int | None, typer.Option(help="shared: bits of a weight, 1 to 8: 2^bits values a layer.")
+    ] = None,
     scheme: Annotated[
         str | None, typer.Option(help="low_rank: channel or spatial, of convolutions.")
     ] = None,
@@ -64,8 +67,8 @@ def derive(
     from stillhouse.runs.derive import check_free, derived_pair, write_pair
 
     asked = {
-        "ratio": ratio, "energy": energy, "rank": rank, "scheme": scheme, "start": start,
-        "keep": keep or None,
+        "ratio": ratio, "energy": energy, "rank": rank, "bits": bits, "scheme": scheme,
+        "start": start, "keep": keep or None,
     }  # fmt: skip
     student: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
     source = {

@@ -34,6 +34,7 @@ class NetworkFacts(Record):
         parameters: how many there are.
         head_scale: of its classifier where that is a `CosineHead`.
         headless: whether it has no classifier any more: it gives its embedding.
+        shared: whether the file holds codebooks and indices in the place of weights.
     """
 
     model: str
@@ -45,6 +46,7 @@ class NetworkFacts(Record):
     parameters: int
     head_scale: float | None = None
     headless: bool = False
+    shared: bool = False
 
 
 class StudentConfig(Record):

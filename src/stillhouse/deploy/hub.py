@@ -27,7 +27,7 @@ def hub_keys(
     """
     labels = {str(at): name for at, name in enumerate(classes)}
     named = {"id2label": labels, "label2id": {name: int(at) for at, name in labels.items()}}
-    if network.model.startswith(TIMM) and network.by_name:
+    if network.model.startswith(TIMM) and network.by_name and not network.shared:
         return _timm(network, classes, taken)
     config = getattr(module, "config", None)
     if network.model.startswith("hf:") and config is not None and hasattr(config, "to_dict"):

@@ -18,6 +18,7 @@ from stillhouse.models import build_model
 from stillhouse.models.cosine_head import CosineHead
 from stillhouse.models.given import set_eval
 from stillhouse.records.tensors import load_state
+from stillhouse.students import unshared, with_codebooks
 
 STUDENT = "student"
 BATCH = 64
@@ -77,6 +78,8 @@ class Predictor:
     @property
     def model(self) -> nn.Module:
         """The network itself, in eval mode: from normalised images to logits.
+
+        Of one whose weights are shared it has the weights themselves, in plain layers.
 
         Raises:
             ModelError: it can only be run as a program.
@@ -155,13 +158,16 @@ class Predictor:
             module = embedder(module)
         elif asked.head_scale is not None:
             _with_cosine_head(module, asked.classes, asked.head_scale)
+        state = load_state(self.folder / WEIGHTS)
         try:
-            module.load_state_dict(load_state(self.folder / WEIGHTS))
-        except RuntimeError as error:
+            module = with_codebooks(module, state) if asked.shared else module
+            module.load_state_dict(state)
+        except (RuntimeError, ModelError) as error:
             raise ModelError(
                 f"{self.folder / WEIGHTS} does not fit {asked.model} as this version builds it: "
                 f"{str(error).splitlines()[-1].strip()}"
             ) from error
+        module = unshared(module) if asked.shared else module
         set_eval(module)
         return module
 

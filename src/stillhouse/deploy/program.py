@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from stillhouse.errors import StillhouseError
 from stillhouse.models.outputs import LogitsOnly
 from stillhouse.records.files import write_bytes
+from stillhouse.students import is_shared, unshared
 
 ROWS = 2
 """Images that a module is traced on: of one, torch would take the 1 for a constant."""
@@ -27,7 +28,7 @@ def export(module: nn.Module, image: Tensor) -> bytes:
 
     Args:
         module: in eval mode, on the device of the images. Of one with several outputs the program
-            gives the logits.
+            gives the logits; of one of shared weights it has the weights themselves.
         image: two or more images, to trace it on and to check the program.
 
     Raises:
@@ -39,7 +40,7 @@ def export(module: nn.Module, image: Tensor) -> bytes:
     True
     """
     file, who = io.BytesIO(), type(module).__name__
-    module = LogitsOnly(module)
+    module = LogitsOnly(unshared(module) if is_shared(module) else module)
     try:
         with torch.no_grad(), warnings.catch_warnings():
             # torch warns of its own internals here, differently in each version; what matters

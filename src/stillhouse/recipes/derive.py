@@ -7,12 +7,17 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from stillhouse.engine.settings import Count
 from stillhouse.recipes.networks import Frozen, StudentSection, TeacherSection, short
 from stillhouse.recipes.section import Section, Share
+from stillhouse.students.k_means import BITS
 from stillhouse.students.low_rank import Scheme
 
 Part = Annotated[float, Field(gt=0, lt=1)]
 """A share of something that is made smaller."""
 
 Start = Literal["teacher", "scratch"]
+
+CODEBOOK_SCALE = 0.01
+"""Of the learning rate, for codebooks: at the whole rate students of digits fell to chance, at a
+hundredth none did (docs/evidence/students.md)."""
 
 
 class DerivedSection(Section):
@@ -94,6 +99,20 @@ class PruneSection(RebuiltSection):
     ratio: Part
 
 
+class SharedSection(RebuiltSection):
+    """Weights shared through a codebook per layer.
+
+    ``bits``: of the index of a weight. ``lr_scale``: codebooks learn at this share of the learning
+    rate, for the gradient of an entry is the sum of those of all its weights; the rest at the
+    whole. It starts from the teacher's weights: random ones have no groups that are worth keeping.
+    """
+
+    derive: Literal["shared"]
+    bits: Annotated[int, Field(ge=BITS[0], le=BITS[-1])]
+    lr_scale: Share = CODEBOOK_SCALE
+    start: Literal["teacher"] = "teacher"
+
+
 class ThinnerSection(DerivedSection):
     """A smaller network of the teacher's family; ``ratio``: the share of parameters it may have."""
 
@@ -112,6 +131,7 @@ Student = Annotated[
     | Annotated[LowRankSection, Tag("low_rank")]
     | Annotated[DepthwiseSection, Tag("depthwise")]
     | Annotated[PruneSection, Tag("prune")]
+    | Annotated[SharedSection, Tag("shared")]
     | Annotated[ThinnerSection, Tag("thinner")],
     Discriminator(_kind),
     short("model"),

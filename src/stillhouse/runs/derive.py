@@ -64,7 +64,7 @@ def derived_pair(
     """
     section, source = recipe.student, recipe.teacher
     if source is None or not isinstance(section, RebuiltSection | ThinnerSection):
-        raise RecipeError("derive", ["say how: --by low_rank, depthwise, prune or thinner"])
+        raise RecipeError("derive", ["say how: --by low_rank, depthwise, prune, shared or thinner"])
     channels, height, _ = image_shape
     network = Network(source, classes, channels, height, None, allow_imports)
     teacher = network.make(seed).eval()

@@ -1,4 +1,4 @@
-"""Ways to make a student out of a teacher: thinner, factorised, pruned, compact convolutions."""
+"""Ways to make a student out of a teacher: thinner, factorised, pruned, or of shared weights."""
 
 from stillhouse.students.depthwise import depthwise
 from stillhouse.students.derived import Change, DerivedModel, UnchangedLayer
@@ -6,6 +6,7 @@ from stillhouse.students.fresh import fresh_
 from stillhouse.students.low_rank import low_rank
 from stillhouse.students.measures import Measures, conditions, measured
 from stillhouse.students.pruning import prune
+from stillhouse.students.shared import codebooks, is_shared, shared, unshared, with_codebooks
 from stillhouse.students.thinner import thinner
 
 __all__ = [
@@ -13,11 +14,16 @@ __all__ = [
     "DerivedModel",
     "Measures",
     "UnchangedLayer",
+    "codebooks",
     "conditions",
     "depthwise",
     "fresh_",
+    "is_shared",
     "low_rank",
     "measured",
     "prune",
+    "shared",
     "thinner",
+    "unshared",
+    "with_codebooks",
 ]

@@ -17,6 +17,7 @@ from stillhouse.engine.seeding import seeded
 from stillhouse.models.calling import by_name, call, run_on
 from stillhouse.models.given import set_eval
 from stillhouse.models.weights import describe
+from stillhouse.students.shared import is_shared, unshared
 
 Shape = tuple[int, int, int]
 Example = Shape | Callable[[int], Mapping[str, Tensor]]
@@ -52,15 +53,17 @@ def measured(
 ) -> list[Measures]:
     """Measure networks side by side, in eval mode, where they are; they stay as they were.
 
-    They answer in turns, so that what else the machine does meets them alike.
+    They answer in turns, so that what else the machine does meets them alike; those of shared
+    weights with the weights themselves, as they are handed over.
 
     Args:
         modules: on one device.
         image_shapes: channels, height and width of the images of each; or what gives its rows.
         seconds: no answer begins to be timed after so long for each network and batch.
     """
+    answering = [unshared(module) if is_shared(module) else module for module in modules]
     times = {
-        batch: latencies(modules, image_shapes, batch=batch, seconds=seconds) for batch in BATCHES
+        batch: latencies(answering, image_shapes, batch=batch, seconds=seconds) for batch in BATCHES
     }
     return [
         Measures(

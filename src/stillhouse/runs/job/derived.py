@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from stillhouse.engine.flags import Flags
+from stillhouse.engine.stage import Stage
 from stillhouse.errors import ModelError, RecipeError
 from stillhouse.models import weights_fingerprint
 from stillhouse.models.given import copied, set_eval
@@ -16,13 +17,24 @@ from stillhouse.recipes.derive import (
     LowRankSection,
     PruneSection,
     RebuiltSection,
+    SharedSection,
     ThinnerSection,
 )
-from stillhouse.recipes.networks import StudentSection
+from stillhouse.recipes.networks import StudentSection, TeacherSection
+from stillhouse.records.own_code import IMPORT
 from stillhouse.runs.job.data import JobData
 from stillhouse.runs.job.networks import Network, make_network
 from stillhouse.runs.job.teacher import Teacher
-from stillhouse.students import DerivedModel, depthwise, fresh_, low_rank, prune, thinner
+from stillhouse.students import (
+    DerivedModel,
+    codebooks,
+    depthwise,
+    fresh_,
+    low_rank,
+    prune,
+    shared,
+    thinner,
+)
 
 FORM = 1
 """Of what derivations do: raised when the same settings come to give another network."""
@@ -60,6 +72,8 @@ def rebuild(
         made = prune(teacher, image, ratio=section.ratio, keep=keep)
     elif isinstance(section, DepthwiseSection):
         made = depthwise(teacher, keep=section.keep)
+    elif isinstance(section, SharedSection):
+        made = shared(teacher, bits=section.bits, keep=keep)
     else:
         raise RecipeError("student", [f"nothing is known of derive: {section.derive}"])
     if section.start == "scratch":
@@ -138,6 +152,11 @@ class DerivedNetwork(Network):
         self._read(made)
         return made
 
+    def slowed(self, stage: Stage, name: str, module: nn.Module) -> Stage:
+        """The stage in which codebooks learn at their share of the rate."""
+        scale = self.derive.lr_scale if isinstance(self.derive, SharedSection) else 1.0
+        return stage if scale == 1 else stage.slowed(name, codebooks(module), scale)
+
     def identity(self, seed: int, module: nn.Module | None = None) -> dict[str, Any]:
         """The teacher's weights and the settings, which decide the start.
 
@@ -158,6 +177,15 @@ class DerivedNetwork(Network):
         }
         frozen = {"frozen": list(self.section.frozen)} if self.section.frozen else {}
         return {"start": start, **self.teacher.network.code(parent), **frozen}
+
+    @property
+    def named(self) -> TeacherSection | None:
+        """The teacher, where the network of its name has the student's layers; else None."""
+        section, network = self.teacher.section, self.teacher.network
+        own = network.source is not None or section.model.startswith(IMPORT)
+        other = section.centres or section.classes is not None or section.dtype is not None
+        built = isinstance(self.derive, SharedSection) and not own and not other
+        return section if built else None
 
     def check_smaller(self, *, trained: bool) -> None:
         """Make sure that something became smaller, as far as that is known before training.

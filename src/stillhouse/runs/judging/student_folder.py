@@ -183,18 +183,21 @@ def _said(verdict: Verdict | None) -> str:
 
 def _network(job: Job, module: nn.Module, parameters: int) -> NetworkFacts:
     network, section = job.student, job.student.section
-    made = isinstance(network, DerivedNetwork) or is_quantised(module)
+    derived = network if isinstance(network, DerivedNetwork) else None
+    whose = None if derived is None else derived.named
+    made = (derived is not None and whose is None) or is_quantised(module)
     own = network.source is not None or section.model.startswith(IMPORT)
     path = None if made or own else (section.head_path or find_head(module, who=STUDENT))
     head = dict(module.named_modules()).get(path) if path else None
     return NetworkFacts(
-        model=section.model,
+        model=section.model if whose is None else whose.model,
         by_name=not made and not own,
         classes=network.classes,
         channels=network.channels,
         size=network.size,
-        arguments=dict(section.arguments),
+        arguments=dict((whose or section).arguments),
         parameters=parameters,
         head_scale=head.scale if isinstance(head, CosineHead) else None,
         headless=path == NO_HEAD or isinstance(head, nn.Identity),
+        shared=whose is not None,
     )
