@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from stillhouse import bridges, diagnostics, functional, losses, methods, models, testing
     from stillhouse.api import distill, outcome, study
-    from stillhouse.api import distill, study
     from stillhouse.deploy.bench import bench
     from stillhouse.deploy.predictor import load
     from stillhouse.engine.fit import fit

@@ -128,8 +128,8 @@ def bench(
     Runtimes answer in turns, in one order and then in the other, so that what else the machine does
     meets them alike. Each answers once untimed before it is timed. Files of ONNX beside the run are
     taken, others are exported to a folder that is gone afterwards. Memory is that of one process
-    for each runtime, which loads the student and answers the largest batch. Preprocessing is part of
-    all: pixels go in.
+    for each runtime, which loads the student and answers the largest batch. Preprocessing is part
+    of all: pixels go in.
 
     Args:
         run: a finished run, or a student's folder.
