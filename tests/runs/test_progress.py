@@ -91,6 +91,8 @@ def test_a_notebook_has_one_output_that_is_shown_anew(monkeypatch) -> None:
     assert [text.split(",")[0] for text in lines[1:]] == [
         "teacher seed 4: epoch 2", "warning: few <rows>", "student seed 4: epoch 1",
     ]  # fmt: skip
+    shown.ended("kd: 97 %")
+    assert repr(shown).splitlines() == ["warning: few <rows>", "kd: 97 %"], "of an arm one line"
     shell.kernel = None  # IPython in a terminal
     with progress_shown() as shown:
         assert isinstance(shown, PartLines)

@@ -64,3 +64,13 @@ def at_home(path: str | os.PathLike[str]) -> Path:
         return given.expanduser()
     except RuntimeError:  # how pathlib says it
         return given
+
+
+def from_here(path: Path) -> Path:
+    """A path as it is called from the working directory, where it lies below that.
+
+    >>> from_here(Path.cwd() / "runs/shared").as_posix(), from_here(Path("/a/b")).as_posix()
+    ('runs/shared', '/a/b')
+    """
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path

@@ -27,6 +27,7 @@ class NotebookProgress(SilentProgress):
 
     def __init__(self, display: Callable[..., Any]) -> None:
         self._lines: list[tuple[str, str]] = []
+        self._arm = 0  # where the lines of the arm that runs begin
         self._stage, self._note = "", ""
         self._steps = self._done = self._before = 0
         self._all: tuple[int, int] | None = None
@@ -75,6 +76,14 @@ class NotebookProgress(SilentProgress):
     def clear(self) -> None:
         """Take away the bar of what is done."""
         self._end_part()
+        self._show()
+
+    def ended(self, text: str) -> None:
+        """Of an arm that has ended its line stays, and what was warned of."""
+        self._end_part()
+        warned = [line for line in self._lines[self._arm :] if line[0]]
+        self._lines = [*self._lines[: self._arm], *warned, ("", text)]
+        self._arm = len(self._lines)
         self._show()
 
     def stop(self) -> None:

@@ -21,6 +21,7 @@ from stillhouse.models.given import set_eval
 from stillhouse.records.checked import checksums_of, missing_files
 from stillhouse.records.files import Reading, remove_unfinished
 from stillhouse.records.locks import lock_on
+from stillhouse.records.names import from_here
 from stillhouse.records.stage import SETTLED, STAGE, StageNotes, StageRecord
 from stillhouse.records.tensors import load_state, save_tensors
 from stillhouse.records.writable import check_writable
@@ -239,7 +240,8 @@ def _finished(training: Training) -> StageRun | None:
     missing = missing_files(directory, done.sha256, RunError, again)
     if missing:
         raise RunError(f"{directory / missing[0]} is missing; {again}")
-    training.job.watcher.say(f"{training.role}: finished before, taken from {directory}")
+    place = from_here(directory)
+    training.job.watcher.say(f"{training.role}: finished before, taken from {place}")
     return StageRun(
         training,
         done.keeps,
