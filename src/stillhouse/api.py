@@ -113,9 +113,9 @@ def distill(
         settings: the other keys of a recipe, each with a default: batch=64,
             optimizer={'name': 'sgd', 'lr': 0.05}, schedule='cosine', patience, ema,
             label_smoothing, class_weights, balance, cache='auto', control=True, tune, transfer,
-            probe, verdict={'margin': ...}, precision='auto', device='auto', accumulate, clip,
-            compile='auto', checkpoint_seconds=30. Settings of a method, an optimiser or a schedule
-            stand beside its name: method={'name': 'kd', 'temperature': 3}.
+            probe, verdict={'margin': ...}, track='tensorboard', precision='auto', device='auto',
+            accumulate, clip, compile='auto', checkpoint_seconds=30. Settings of a method, an
+            optimiser or a schedule stand beside its name: method={'name': 'kd', 'temperature': 3}.
 
     Returns:
         `Outcome`: ``verdict`` and ``gain``, ``table``, ``plot()``, ``student``, ``report``, ...

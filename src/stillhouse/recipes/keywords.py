@@ -28,6 +28,7 @@ class RecipeKeys(TypedDict, total=False):
     transfer: Mapping[str, Any] | None
     probe: str | Path | Mapping[str, Any] | None
     verdict: Mapping[str, Any]
+    track: str | Sequence[str] | Mapping[str, Any] | None
     precision: Literal["auto", "fp32", "bf16", "fp16"]
     device: str
     accumulate: int

@@ -43,7 +43,7 @@ BARE = {"data": "source", "student": "model", "teacher": "model", "peers": "mode
 """Sections whose networks or data have a name under another key than ``name``."""
 OWN = "model"
 """The choice of a student that is not made out of its teacher."""
-NO_DEFAULTS = ("probe", "transfer", "balance", "ema", "tune", "peers")
+NO_DEFAULTS = ("probe", "transfer", "balance", "ema", "tune", "peers", "track")
 """Sections that are off where nothing is said of them."""
 ALIKE = 0.75
 """How much a misspelt key must resemble one of another section to be taken for it."""
