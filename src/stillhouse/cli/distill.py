@@ -62,9 +62,16 @@ def distill(
 
 def compare(
     methods: Annotated[
-        list[str], typer.Argument(help="Names ('stillhouse ls methods'), or all.", metavar="METHOD")
+        list[str],
+        typer.Argument(
+            help="Names ('stillhouse ls methods'), or all; or directories of finished runs "
+            "(./kd, where one is called as a method is).",
+            metavar="METHOD|RUN",
+        ),
     ],
-    out: Out,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Directory of the study; not for runs.")
+    ] = None,
     recipe: Annotated[
         Path | None, typer.Option(help="A recipe with data, networks and budget; or say them here.")
     ] = None,
@@ -86,8 +93,20 @@ def compare(
     """Compare methods: one teacher, one control, equal budgets; ends in a table, best first.
 
     Each method is paired with the control and with plain KD, which is tuned on validation over
-    five settings. The same command goes on where it was stopped.
+    five settings. The same command goes on where it was stopped. Directories of finished runs are
+    shown side by side instead, with their paired difference where they are comparable.
     """
+    runs = _runs(methods)
+    if runs:
+        from stillhouse.cli.runs import compare_runs
+
+        options = (out, recipe, data, teacher, student, epochs, seeds, track, settings, shared)
+        if any(each is not None for each in options) or check:
+            raise typer.BadParameter("runs are compared as they are; options are for methods")
+        compare_runs(runs)
+        return
+    if out is None:
+        raise typer.BadParameter("methods are compared in a directory; give one (-o DIR)")
     from stillhouse.cli.studying import check_study, run_a_study
     from stillhouse.recipes import make_study, override_study, read_yaml
 
@@ -106,6 +125,27 @@ def compare(
         check_study(study, out, shared=shared, allow_imports=allow_imports)
         return
     run_a_study(study, out, shared=shared, allow_imports=allow_imports, quiet=quiet)
+
+
+def _runs(names: list[str]) -> list[Path]:
+    """The arguments as directories of runs; none where they are methods.
+
+    What is called as a method is, or is written like one of somebody's own, is a method.
+    """
+    from stillhouse.methods import METHODS
+    from stillhouse.recipes.arms import ALL
+    from stillhouse.recipes.choices import is_own
+
+    known = {ALL, *(method.name for method in METHODS)}
+    paths = [
+        Path(name) for name in names
+        if name not in known and not is_own(name) and ("/" in name or Path(name).is_dir())
+    ]  # fmt: skip
+    if paths and len(paths) < len(names):
+        others = ", ".join(name for name in names if Path(name) not in paths)
+        said = f"{paths[0]} is a directory and {others} is none"
+        raise typer.BadParameter(f"{said}; compare either methods or finished runs (./kd)")
+    return paths
 
 
 def _recipe(path: Path, values: Mapping[str, Any]) -> dict[str, Any]:

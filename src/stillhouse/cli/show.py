@@ -15,11 +15,24 @@ Groups = dict[str, Rows]
 
 def listing(
     what: Annotated[
-        str | None, typer.Argument(help="models, methods, losses, tasks or data.")
+        str | None, typer.Argument(help="models, methods, losses, tasks, data; or runs.")
     ] = None,
+    directories: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Of runs: where they are looked for, at any depth (default: runs)."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Of runs: as JSON.")] = False,
 ) -> None:
-    """List models, methods by family, losses, tasks and data sources."""
+    """List models, methods by family, losses, tasks and data sources; or runs and studies."""
     from stillhouse.errors import RecipeError, nearest
+
+    if what == "runs":
+        from stillhouse.cli.runs import list_runs
+
+        list_runs(directories or [Path("runs")], as_json=as_json)
+        return
+    if directories or as_json:
+        raise RecipeError("ls", ["directories and --json are for 'stillhouse ls runs'"])
 
     rooms: dict[str, Callable[[], Groups]] = {
         "methods": _methods,
@@ -29,7 +42,7 @@ def listing(
         "data": _data,
     }
     if what is not None and what not in rooms:
-        raise RecipeError("ls", [f"no list '{what}'; {nearest(what, rooms)}"])
+        raise RecipeError("ls", [f"no list '{what}'; {nearest(what, [*rooms, 'runs'])}"])
     for name in [what] if what else rooms:
         _print(name, rooms[name]())
 
