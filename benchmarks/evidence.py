@@ -17,6 +17,7 @@ from marks import MARKED, Writer, rewritten
 from prose import unexplained
 from result_files import ROOT
 from tables.arms import arms
+from tables.claims import claims
 from tables.probe import probe
 from tables.projector import projectors, weights
 from tables.runs import kd, methods, scale
@@ -29,6 +30,7 @@ PAGES = (*sorted((DOCS / "evidence").glob("*.md")), DOCS / "results.md", DOCS / 
 WRITERS: Mapping[str, Writer] = {
     "arms": arms,
     "both": both,
+    "claims": claims,
     "costs": costs,
     "counts": counts,
     "figures": figures,

@@ -3,6 +3,8 @@
 import doctest
 import importlib
 import json
+import math
+import statistics
 from pathlib import Path
 
 import pytest
@@ -115,3 +117,19 @@ def test_a_study_is_kept_with_what_the_tables_show(benchmark, tmp_path: Path) ->
     assert "training" not in kept["runs"]
     assert kept["with_rows"] == {"low": 0.0, "high": 0.1}
     assert "fingerprint" not in kept
+
+
+def test_claims_have_the_numbers_of_their_study(benchmark) -> None:
+    """A claim over another arm than the study's own is the paired t-test of these two by itself."""
+    module = benchmark("tables.claims")
+    claimed = {each.claim: each for each in module.every()}
+    result = json.loads((ROOT / "benchmarks/results/cifar100-projector-study.json").read_text())
+    table = module.claims({"cifar100-projector-study.json": result}, [])
+    claim = claimed["LogSum is better than a squared error"]
+    arms = {arm["name"]: arm["runs"]["last"] for arm in result["study"]["arms"]}
+    gains = [100 * (a - b) for a, b in zip(arms[claim.arm], arms[claim.over], strict=True)]
+    mean, spread = statistics.fmean(gains), statistics.stdev(gains)
+    half = 4.302653 * spread / math.sqrt(len(gains))  # t of 2 degrees of freedom
+    told = f"{mean:+.2f} ({mean - half:+.2f} to {mean + half:+.2f})"
+    assert told.replace("-", "\u2212") in table
+    assert f"- **{claim.claim}**: {claim.means}" in table

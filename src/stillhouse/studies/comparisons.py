@@ -30,12 +30,12 @@ def compared(
         claims: arms whose comparisons are corrected by themselves.
         margin: a difference that does not matter, unscaled as the values are.
     """
-    last = {arm.name: _last_by_seed(arm.runs) for arm in arms}
+    last = {arm.name: last_by_seed(arm.runs) for arm in arms}
     over_control: dict[str, Paired | None] = {}
     over_arm: dict[str, Paired | None] = {}
     for arm in arms:
         name, mine, step = arm.name, last[arm.name], steps.get(arm.name)
-        alone = differences(mine, _last_by_seed(arm.controls), metric)
+        alone = differences(mine, last_by_seed(arm.controls), metric)
         over_control[name] = paired(alone, step=step)
         if against is not None and against != name and name in same_test:
             over_arm[name] = paired(differences(mine, last[against], metric), step=step)
@@ -82,6 +82,6 @@ def differences(
     return [metric.gain(value, theirs[seed]) for seed, value in mine.items() if seed in theirs]
 
 
-def _last_by_seed(runs: Sequence[SeedScores]) -> dict[int, float]:
+def last_by_seed(runs: Sequence[SeedScores]) -> dict[int, float]:
     """The test metric of the last epoch, by seed."""
     return {run.seed: run.test.last for run in runs if run.test.last is not None}
