@@ -79,6 +79,9 @@ def test_the_table_fits_eighty_columns_and_json_has_all(runs: Path, monkeypatch)
     word = json.loads(Path("runs/warm/scores.json").read_text())["verdict"]["word"].split()[0]
     for text in ("runs/deep/cool", "damaged", "unfinished", word):
         assert text in table.stdout
+    shown = said("show", "runs/warm").stdout
+    for product in ("student.safetensors", "student (stillhouse predict", "report.html"):
+        assert f"runs/warm/{product}" in shown
     plain = json.loads(said("ls", "runs", "runs/deep", "runs/cut", "--json").stdout)
     assert [each["directory"] for each in plain] == ["runs/deep/cool", "runs/cut"]
     assert plain[0]["metric"]["name"] == "accuracy"

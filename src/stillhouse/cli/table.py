@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from stillhouse.deploy.predictor import STUDENT
 from stillhouse.records.figures import TableFigures
 from stillhouse.records.metric import MINUS, Metric
 from stillhouse.records.own_code import called
@@ -142,4 +143,7 @@ def print_scores(console: Console, scores: Mapping[str, Any], directory: Path) -
     for caution in scores.get("cautions", ()):
         console.print(caution, style="yellow", markup=False, soft_wrap=True)
     console.print(f"student: {directory / 'student.safetensors'}", markup=False, soft_wrap=True)
+    if (directory / STUDENT).is_dir():
+        said = f"{directory / STUDENT} (stillhouse predict, evaluate, export)"
+        console.print(f"folder:  {said}", markup=False, soft_wrap=True)
     console.print(f"report:  {directory / REPORT}", markup=False, soft_wrap=True)
