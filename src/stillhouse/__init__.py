@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from stillhouse.errors import StillhouseError
     from stillhouse.methods.opening import objective
     from stillhouse.records.metric import Metric
+    from stillhouse.runs.outcome import Outcome
     from stillhouse.runs.progress import EpochEnd
+    from stillhouse.studies.outcome import StudyOutcome
     from stillhouse.synthesis import synthesize
     from stillhouse.tasks import Task
 
@@ -35,10 +37,12 @@ _HOMES = {
     "EpochEnd": "runs.progress",
     "Metric": "records.metric",
     "Objective": "engine.objective",
+    "Outcome": "runs.outcome",
     "Role": "engine.nodes",
     "Settings": "engine.trainer",
     "Stage": "engine.stage",
     "StillhouseError": "errors",
+    "StudyOutcome": "studies.outcome",
     "Task": "tasks",
     "Term": "engine.terms",
     "Update": "engine.stage",
@@ -59,10 +63,12 @@ __all__ = [
     "EpochEnd",
     "Metric",
     "Objective",
+    "Outcome",
     "Role",
     "Settings",
     "Stage",
     "StillhouseError",
+    "StudyOutcome",
     "Task",
     "Term",
     "Update",
