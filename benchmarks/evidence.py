@@ -21,6 +21,7 @@ from tables.claims import claims
 from tables.probe import probe
 from tables.projector import projectors, weights
 from tables.runs import kd, methods, scale
+from tables.seeds import seeds
 from tables.students import students
 from tables.verification import costs, figures, gains
 from tables.words import both, counts
@@ -40,6 +41,7 @@ WRITERS: Mapping[str, Writer] = {
     "probe": probe,
     "projectors": projectors,
     "scale": scale,
+    "seeds": seeds,
     "simulation": verdict.simulation,
     "students": students,
     "weights": weights,
