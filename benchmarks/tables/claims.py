@@ -50,12 +50,11 @@ class Claim:
     over: str = CONTROL
 
 
-def claims(results: Results, words: Sequence[str]) -> str:
+def claims(results: Results, _: Sequence[str]) -> str:
     """The table of the claims that are measured in these files, and its sentences below it.
 
     Args:
         results: of studies.
-        words: none is used.
     """
     rows, told = [], []
     for name, found in results.items():

@@ -14,12 +14,11 @@ MOST = 200
 TITLES = ["study", "control, %", "arms", "standard deviation of a gain, points"]
 
 
-def seeds(results: Results, words: Sequence[str]) -> str:
+def seeds(results: Results, _: Sequence[str]) -> str:
     """Of each study with a control the spread of paired gains, and the seeds for three gains.
 
     Args:
         results: of studies.
-        words: none is used.
     """
     rows = []
     for name, found in results.items():
