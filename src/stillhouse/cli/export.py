@@ -11,16 +11,21 @@ from stillhouse.errors import RecipeError
 
 def export(
     run: RunDirectory,
-    to: Annotated[str, typer.Option("--to", help="onnx, pt2, or hub (a folder).")] = "onnx",
+    to: Annotated[
+        str, typer.Option("--to", help="onnx, pt2, torchscript, or hub (a folder).")
+    ] = "onnx",
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="File or folder (default: beside the run).")
     ] = None,
     int8: Annotated[
-        bool, typer.Option("--int8", help="Quantise after training (onnx): integer kernels.")
+        bool, typer.Option("--int8", help="Integer kernels (onnx); a float student is quantised.")
     ] = False,
     target: Annotated[
         str, typer.Option(help="Where an int8 file is to run: x86 (any), vnni, or arm.")
     ] = "x86",
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; compare the file that is there.")
+    ] = False,
     allow_program: AllowProgram = False,
 ) -> None:
     """Write the student of a run for other programs, and compare its answers with the student's."""
@@ -32,7 +37,13 @@ def export(
     if target not in TARGETS:
         raise RecipeError("export", [f"no target '{target}'; there is: {', '.join(TARGETS)}"])
     lines = export_student(
-        run, to, out, int8=int8, target=TARGETS[target], allow_program=allow_program
+        run,
+        to,
+        out,
+        int8=int8,
+        target=TARGETS[target],
+        check=check,
+        allow_program=allow_program,
     )
     for line in lines:
         typer.echo(line)

@@ -3,25 +3,22 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
 from stillhouse.deploy.config import PROGRAM
+from stillhouse.deploy.int8_grids import compared_codes
 from stillhouse.deploy.int8_onnx import Target, write_int8
-from stillhouse.deploy.onnx import Parity, answers_of, write_onnx
+from stillhouse.deploy.kept_rows import CALIBRATION, ROWS_FILE, kept_rows, rows_of
+from stillhouse.deploy.onnx import answers_of, write_onnx
+from stillhouse.deploy.parity import checked, compared, right_rows
 from stillhouse.deploy.predictor import Predictor
 from stillhouse.deploy.program import ExportError
+from stillhouse.deploy.torchscript import torchscript_of, write_torchscript
+from stillhouse.deploy.trained_grids import TRANSLATED, is_rounding, with_grids
 from stillhouse.errors import RunError
-from stillhouse.records.tensors import load_tensors
 
-FORMATS = ("onnx", "pt2", "hub")
-ROWS_FILE = "student-rows.safetensors"
-"""Beside a run: test rows as the program takes them, what the trained student answers, and training
-rows for the ranges of an int8 file."""
-TAKEN, ANSWERS, CALIBRATION = "taken", "answers", "calibration"
-DRAWN = 32
+FORMATS = ("onnx", "pt2", "torchscript", "hub")
 
 
 def export_student(
@@ -31,6 +28,7 @@ def export_student(
     *,
     int8: bool = False,
     target: Target = "x86",
+    check: bool = False,
     allow_program: bool = False,
 ) -> Iterator[str]:
     """Write it; gives lines that say what was written and how it compares.
@@ -39,18 +37,24 @@ def export_student(
         run: a finished run, or a student's folder.
         to: one of `FORMATS`.
         out: the file or folder; beside the student when not given. It may not be there.
-        int8: quantise an ONNX after training.
+        int8: an ONNX of integers, in the rounding of the training if there was some, else
+            quantised after it.
         target: where the int8 file is to run.
+        check: write nothing, and compare what is there already.
         allow_program: see `stillhouse.deploy.predictor.Predictor`.
 
     Raises:
-        RunError: there is something at ``out``, or no student, or no training rows for int8.
+        RunError: there is something at ``out`` (or nothing, of ``check``), or no student, or no
+            training rows for int8.
         ExportError: it cannot be written in this format, or answers something else.
     """
     if int8 and to != "onnx":
         raise RunError(f"int8 is of --to onnx, and {to} is asked for; leave one out")
     predictor = Predictor(run, allow_program=allow_program)
     where = out or predictor.folder.parent / _name(to, int8=int8)
+    if check:
+        yield from checked(run, predictor, where, to, int8=int8)
+        return
     if where.exists():
         raise RunError(f"{where} is there already; give another place (-o)")
     if to == "hub":
@@ -62,6 +66,8 @@ def export_student(
             raise RunError(f"{predictor.folder} has no {PROGRAM}: torch could not trace it")
         shutil.copyfile(source, where)
         yield f"{where}: a program of torch, its preprocessing inside"
+    elif to == "torchscript":
+        yield from _torchscript(run, predictor, where)
     elif int8:
         yield from _int8(run, predictor, where, target)
     else:
@@ -69,15 +75,32 @@ def export_student(
 
 
 def _name(to: str, *, int8: bool) -> str:
-    names = {"onnx": "student.onnx", "pt2": "student.pt2", "hub": "student-hub"}
+    names = {
+        "onnx": "student.onnx",
+        "pt2": "student.pt2",
+        "torchscript": "student.torchscript",
+        "hub": "student-hub",
+    }
     return "student-int8.onnx" if int8 else names[to]
+
+
+def _torchscript(run: Path, predictor: Predictor, where: Path) -> Iterator[str]:
+    """TorchScript, whose answers have to be the student's."""
+    taken, kind = rows_of(run, predictor)
+    write_torchscript(predictor.answers, taken, where)
+    parity = compared(predictor, torchscript_of(where), taken)
+    if not parity.holds:
+        where.unlink()
+        raise ExportError(f"the TorchScript file answers something else than the student: {parity}")
+    yield f"{where}: TorchScript, its preprocessing inside, any batch"
+    yield f"TorchScript beside the student on {kind}: {parity}"
 
 
 def _onnx(run: Path, predictor: Predictor, where: Path) -> Iterator[str]:
     """Float ONNX, whose answers have to be the student's."""
     taken, kind = rows_of(run, predictor)
     opset = write_onnx(predictor.answers, taken, where, output=predictor.config.output)
-    parity = _compared(predictor, where, taken)
+    parity = compared(predictor, partial(answers_of, where), taken)
     if not parity.holds:
         where.unlink()
         raise ExportError(f"the ONNX file answers something else than the student: {parity}")
@@ -88,55 +111,43 @@ def _onnx(run: Path, predictor: Predictor, where: Path) -> Iterator[str]:
 
 def _int8(run: Path, predictor: Predictor, where: Path, target: Target) -> Iterator[str]:
     """Int8 ONNX, whose answers differ by what rounding does, and by how much is said."""
-    calibration = _kept(run, predictor, CALIBRATION)
+    calibration = kept_rows(run, predictor, CALIBRATION)
     if calibration is None:
         raise RunError(
             f"{run}: int8 needs training rows for the ranges of its activations, and they are in "
             f"{ROWS_FILE} of the run; give the directory of the run"
         )
     taken, kind = rows_of(run, predictor)
+    trained = with_grids(predictor.answers) if is_rounding(predictor.answers) else None
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "float.onnx"
-        write_onnx(predictor.answers, taken, plain, output=predictor.config.output)
+        write_onnx(
+            predictor.answers if trained is None else trained,
+            taken,
+            plain,
+            output=predictor.config.output,
+            translated=None if trained is None else TRANSLATED,
+        )
         kernels = write_int8(plain, calibration, where, target=target)
         before = plain.stat().st_size
-    size = where.stat().st_size
-    yield (
-        f"{where}: int8 ONNX for {target}, {size:,} bytes (float: {before:,}), quantised after "
-        f"training on {len(calibration)} training rows"
-    )
+    parity, size = compared(predictor, partial(answers_of, where), taken), where.stat().st_size
+    if not parity.holds_in_eight_bits:
+        where.unlink()
+        raise ExportError(
+            f"the int8 file answers something else than the student on {kind}: {parity}; train the "
+            "student in eight bits (student: {quantise: int8}), or export it in float"
+        )
+    rows = f"{len(calibration)} training rows"
+    how = f"quantised after training on {rows}"
+    if trained is not None:
+        how = f"in the rounding it was trained with, sums and means in ranges of {rows}"
+    yield f"{where}: int8 ONNX for {target}, {size:,} bytes (float: {before:,}), {how}"
     yield f"as onnxruntime runs it here: {kernels}"
     if not kernels.integer:
         yield "warning: nothing runs on integers here, so it is no faster than float"
-    yield f"onnxruntime beside the float student on {kind}: {_compared(predictor, where, taken)}"
-
-
-def _compared(predictor: Predictor, where: Path, taken: Tensor) -> Parity:
-    """The file beside the student, in batches of one, two and all rows."""
-    wanted, sizes = predictor.outputs(taken), (1, 2, len(taken))
-    mine = torch.cat([answers_of(where, taken[:size]) for size in sizes])
-    same = torch.cat([wanted[:size] for size in sizes])
-    return Parity.of(mine, same, classes=predictor.config.output == "logits")
-
-
-def rows_of(run: Path, predictor: Predictor) -> tuple[Tensor, str]:
-    """Rows to compare on, and what they are: test rows of the run, or drawn ones."""
-    kept = _kept(run, predictor, TAKEN)
-    if kept is not None:
-        return kept, "test rows"
-    taken, drawn = predictor.preprocess, torch.Generator().manual_seed(0)
-    shape = (DRAWN, taken.channels, taken.height, taken.width)
-    if taken.pixels:
-        found = torch.randint(0, 256, shape, generator=drawn, dtype=torch.uint8)
-    else:
-        found = torch.randn(shape, generator=drawn)
-    return found, "drawn images (the run with its test rows is not beside the folder)"
-
-
-def _kept(run: Path, predictor: Predictor, name: str) -> Tensor | None:
-    for folder in (run, predictor.folder.parent):
-        path = folder / ROWS_FILE
-        if path.is_file():
-            tensors, _ = load_tensors(path, RunError, "run the recipe again")
-            return tensors.get(name)
-    return None
+    elif kernels.floating:
+        yield f"warning: {sum(kernels.floating.values())} layers stay float here"
+    if trained is not None:
+        yield str(compared_codes(trained, where, taken))
+    yield f"onnxruntime beside the {'float ' * (trained is None)}student on {kind}: {parity}"
+    yield from right_rows(run, predictor, partial(answers_of, where), taken)

@@ -1,8 +1,10 @@
-"""A float student as int8 ONNX, quantised after training, for integer kernels of onnxruntime.
+"""A student as int8 ONNX (pairs of QuantizeLinear, DequantizeLinear) for integer kernels.
 
-Activations are uint8 by tensor, weights int8 by output channel, of 7 bits unless the target has
-VNNI or is an ARM: older x86 adds pairs of products in 16 bits that saturate. The ranges of
-activations are those of training rows. What became integer arithmetic is counted in the file as
+Activations are uint8 by tensor, weights int8 by output channel. x86 without VNNI adds pairs of
+products of unsigned and signed bytes in 16 bits, which saturates: unless the target has VNNI or is
+an ARM, weights that are quantised after training have 7 bits, and those of a student that was
+trained in eight keep their codes as bytes without sign. Ranges are the trained ones where there
+are some, else those of training rows. What became integer arithmetic is counted in the file as
 onnxruntime runs it.
 """
 
@@ -19,6 +21,12 @@ from typing import Any, Literal
 import numpy as np
 from torch import Tensor
 
+from stillhouse.deploy.int8_grids import (
+    float_answers,
+    grids_taken_out,
+    overrides,
+    unsigned_weights,
+)
 from stillhouse.deploy.onnx import package, session_of
 from stillhouse.deploy.program import ExportError
 from stillhouse.faults import first_line
@@ -57,10 +65,11 @@ class Kernels:
 
 
 def write_int8(float_file: Path, rows: Tensor, path: Path, *, target: Target = "x86") -> Kernels:
-    """Quantise an ONNX file after training; gives what became integer arithmetic here.
+    """Quantise an ONNX file; gives what became integer arithmetic here.
 
     Args:
-        float_file: as `stillhouse.deploy.onnx.write_onnx` writes it.
+        float_file: as `stillhouse.deploy.onnx.write_onnx` writes it, with the grids of a student
+            that was trained with rounding, if it was.
         rows: training rows as the file takes them, for the ranges of activations.
         path: of the new file.
         target: where it is to run.
@@ -72,6 +81,7 @@ def write_int8(float_file: Path, rows: Tensor, path: Path, *, target: Target = "
     onnx, tools = package("onnx"), package("onnxruntime.quantization")
     with tempfile.TemporaryDirectory() as folder:
         model = onnx.load(str(float_file))
+        grids = grids_taken_out(onnx, model)
         pooled_globally(onnx, model)
         plain = Path(folder) / "plain.onnx"
         onnx.save(model, str(plain))
@@ -82,6 +92,7 @@ def write_int8(float_file: Path, rows: Tensor, path: Path, *, target: Target = "
                 package("onnxruntime.quantization.shape_inference").quant_pre_process(
                     str(plain), str(ready)
                 )
+                there = {name for node in onnx.load(str(ready)).graph.node for name in node.output}
                 with replacing(path) as fresh:
                     tools.quantize_static(
                         str(ready),
@@ -89,14 +100,22 @@ def write_int8(float_file: Path, rows: Tensor, path: Path, *, target: Target = "
                         _Reader(tools, _first_input(onnx, ready), rows),
                         quant_format=tools.QuantFormat.QDQ,
                         per_channel=True,
-                        reduce_range=target == "x86",
+                        reduce_range=target == "x86" and not grids,
                         activation_type=tools.QuantType.QUInt8,
                         weight_type=tools.QuantType.QInt8,
                         op_types_to_quantize=[
                             "Conv", "Gemm", "MatMul", "Add", "GlobalAveragePool", "MaxPool",
                             "AveragePool", "Concat", "Relu", "Clip",
                         ],
+                        extra_options={
+                            "TensorQuantOverrides": overrides(grids, there, tools.QuantType.QUInt8)
+                        },
                     )  # fmt: skip
+                    made = onnx.load(str(fresh))
+                    float_answers(made)
+                    if grids and target == "x86":
+                        unsigned_weights(onnx, made)
+                    onnx.save(made, str(fresh))
         except Exception as error:  # of many kinds
             said = first_line(error)
             raise ExportError(f"cannot be quantised by onnxruntime: {said}") from error

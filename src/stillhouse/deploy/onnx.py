@@ -1,6 +1,7 @@
 """A student as ONNX, its preprocessing inside, compared with the student on real rows."""
 
 import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +20,9 @@ OPSET = 20
 PIXELS = "pixels"
 LARGEST = 1e-3
 """How far logits may differ, as a share of their largest: float32 summed in another order."""
+AGREE, MEAN = 0.8, 0.1
+"""Of a file of integers: rows of the same first place at least, and the mean difference at most, as
+a share of the largest output. Wide: what they refuse is not the student any more."""
 
 
 @dataclass(frozen=True)
@@ -30,28 +34,36 @@ class Parity:
         largest: difference of two outputs.
         scale: the largest output of the student.
         agree: rows with the same first place (of embeddings: all).
+        mean: of the differences of all outputs.
     """
 
     rows: int
     largest: float
     scale: float
     agree: int
+    mean: float
 
     @classmethod
     def of(cls, mine: Tensor, wanted: Tensor, *, classes: bool = True) -> "Parity":
         """Compare the outputs of a file with those of the student.
 
         >>> Parity.of(torch.tensor([[1.0, 0.5]]), torch.tensor([[1.0, 0.0]]))
-        Parity(rows=1, largest=0.5, scale=1.0, agree=1)
+        Parity(rows=1, largest=0.5, scale=1.0, agree=1, mean=0.25)
         """
         same = (mine.argmax(1) == wanted.argmax(1)).sum() if classes else len(mine)
-        gap = float((mine - wanted).abs().max())
-        return cls(len(mine), gap, float(wanted.abs().max()), int(same))
+        gaps = (mine - wanted).abs()
+        scale = float(wanted.abs().max())
+        return cls(len(mine), float(gaps.max()), scale, int(same), float(gaps.mean()))
 
     @property
     def holds(self) -> bool:
         """Whether differences are those of rounding alone."""
         return self.largest <= LARGEST * max(self.scale, 1.0)
+
+    @property
+    def holds_in_eight_bits(self) -> bool:
+        """Whether differences are what rounding to integers may do."""
+        return self.agree >= AGREE * self.rows and self.mean <= MEAN * self.scale
 
     def __str__(self) -> str:
         return (
@@ -60,7 +72,14 @@ class Parity:
         )
 
 
-def write_onnx(module: nn.Module, taken: Tensor, path: Path, *, output: str) -> int:
+def write_onnx(
+    module: nn.Module,
+    taken: Tensor,
+    path: Path,
+    *,
+    output: str,
+    translated: Mapping[Any, Callable[..., Any]] | None = None,
+) -> int:
     """Write a network as one ONNX file for batches of any size; gives the opset it has.
 
     Args:
@@ -68,6 +87,7 @@ def write_onnx(module: nn.Module, taken: Tensor, path: Path, *, output: str) -> 
         taken: what it takes of two rows or more: one row would be taken for a constant.
         path: of the file.
         output: name of what it gives: logits, embedding.
+        translated: operators of our own, and what they are in ONNX.
 
     Raises:
         MissingExtra: onnx or onnxscript are not installed.
@@ -87,6 +107,7 @@ def write_onnx(module: nn.Module, taken: Tensor, path: Path, *, output: str) -> 
                 input_names=[PIXELS if taken.dtype == torch.uint8 else "image"],
                 output_names=[output],
                 opset_version=OPSET,
+                custom_translation_table=dict(translated or {}),
                 verbose=False,
             )
         if made is None:

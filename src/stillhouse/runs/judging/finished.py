@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stillhouse.deploy.export import ROWS_FILE
 from stillhouse.deploy.folder import FILES
+from stillhouse.deploy.kept_rows import ROWS_FILE
 from stillhouse.deploy.predictor import STUDENT
 from stillhouse.errors import RunError
 from stillhouse.recipes.choices import IMPORT

@@ -7,9 +7,9 @@ from stillhouse.data.pixels import to_pixels
 from stillhouse.data.tables import FloatTable, ImageTable, Table, images_of
 from stillhouse.data.views import PLAIN_VIEW
 from stillhouse.deploy.config import NetworkFacts, StudentConfig
-from stillhouse.deploy.export import ANSWERS, CALIBRATION, ROWS_FILE, TAKEN
 from stillhouse.deploy.folder import Rows, write_student
 from stillhouse.deploy.hub import hub_keys
+from stillhouse.deploy.kept_rows import ANSWERS, CALIBRATION, LABELS, ROWS_FILE, TAKEN
 from stillhouse.deploy.predictor import STUDENT
 from stillhouse.deploy.preprocessing import Inside, OwnInput, Preprocessing
 from stillhouse.deploy.ready import Ready, embedder
@@ -20,6 +20,7 @@ from stillhouse.models.given import copied, set_eval
 from stillhouse.models.outputs import LogitsOnly
 from stillhouse.recipes.choices import IMPORT
 from stillhouse.records.environment import environment
+from stillhouse.records.metric import CLASSIFICATION
 from stillhouse.records.run import Scores
 from stillhouse.records.tensors import save_tensors
 from stillhouse.records.verdict import Verdict
@@ -71,6 +72,8 @@ def write_student_folder(job: Job, run: StageRun, scores: Scores) -> None:
     few = learnt.show(torch.arange(len(learnt.table)), PLAIN_VIEW)["batch.image"].cpu()
     calibration = pixels_of(data, learnt.table, few)
     kept = {TAKEN: taken, ANSWERS: answers, CALIBRATION: calibration[0] if calibration else few}
+    if job.task.name == CLASSIFICATION.name:
+        kept[LABELS] = rows["batch.label"].cpu()
     save_tensors(job.out / ROWS_FILE, kept, {})
     write_student(
         job.out / STUDENT,
