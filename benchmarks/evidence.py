@@ -18,6 +18,7 @@ from prose import unexplained
 from result_files import ROOT
 from tables.arms import arms
 from tables.claims import claims
+from tables.int8 import int8
 from tables.probe import probe
 from tables.projector import projectors, weights
 from tables.runs import kd, methods, scale
@@ -36,6 +37,7 @@ WRITERS: Mapping[str, Writer] = {
     "counts": counts,
     "figures": figures,
     "gains": gains,
+    "int8": int8,
     "kd": kd,
     "methods": methods,
     "probe": probe,

@@ -2,9 +2,9 @@
 
     python benchmarks/int8_students.py            # about two minutes on a quiet machine
 
-One network under one teacher, trained in float and in int8 (recipes/digits-int8.yaml, fewer epochs),
-each seed in a run of its own so that each has a folder to export. Accuracy is that of onnxruntime
-on the whole test set; times are medians of answers in turns, on one thread.
+One network under one teacher, trained in float and in int8 (recipes/digits-int8.yaml for fewer
+epochs), each seed in a run of its own so that each has a folder to export. Accuracy is that of
+onnxruntime on the whole test set; times are medians of answers in turns, on one thread.
 """
 
 import argparse
@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from result_files import ROOT
 
 import stillhouse as sh
+from result_files import ROOT
 from stillhouse.data.load import load
 from stillhouse.deploy.export import export_student
 from stillhouse.deploy.onnx import session_of

@@ -15,8 +15,8 @@ import numpy
 import torch
 from torch import Tensor
 
-from stillhouse.deploy.export import rows_of
 from stillhouse.deploy.int8_onnx import Target
+from stillhouse.deploy.kept_rows import rows_of
 from stillhouse.deploy.onnx import Parity
 from stillhouse.deploy.peak_memory import COMPILED as COMPILED_FOLDER
 from stillhouse.deploy.peak_memory import FILE, FOLDER, PeakMemory, peak_memory

@@ -158,7 +158,8 @@ def _unsliced(given: Any, weight: Tensor) -> tuple[Any, list[int]]:
     strides = [1, 1]
     while isinstance(given, fx.Node) and given.target == SLICE:
         told: list[Any] = [*given.args]
-        inner, dim, start, end, step = [*told, *(0, 0, MOST, 1)[len(told) - 1 :]]
+        told += (0, 0, MOST, 1)[len(told) - 1 :]
+        inner, dim, start, end, step = told
         if dim == 0 or dim == 1:
             if start or end < MOST or step != 1:
                 return given, []
