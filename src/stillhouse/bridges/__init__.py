@@ -40,6 +40,8 @@ from stillhouse.bridges.normalisation import GroupStatistics as GroupStatistics
 from stillhouse.bridges.normalisation import UnitLength as UnitLength
 from stillhouse.bridges.normalisation import Whiten as Whiten
 from stillhouse.bridges.normalisation import normaliser as normaliser
+from stillhouse.bridges.orthogonal import OrthogonalProjector as OrthogonalProjector
+from stillhouse.bridges.orthogonal import cayley as cayley
 from stillhouse.bridges.projectors import embedder as embedder
 from stillhouse.bridges.projectors import projector as projector
 from stillhouse.bridges.shapes import Connector as Connector

@@ -31,6 +31,7 @@ from stillhouse.methods.feature.review_kd import review_kd as review_kd
 from stillhouse.methods.feature.simkd import simkd as simkd
 from stillhouse.methods.feature.srrl import srrl as srrl
 from stillhouse.methods.feature.vid import vid as vid
+from stillhouse.methods.feature.vkd import vkd as vkd
 
 from stillhouse.methods.relation.rkd import rkd as rkd
 from stillhouse.methods.relation.sp import sp as sp
