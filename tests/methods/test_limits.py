@@ -44,6 +44,7 @@ LIMITS: dict[str, tuple[Build, Build, tuple[float, float]]] = {
     "projector_logsum without distance and KL": (
         of("projector_logsum", weight=0.0, kd_weight=0.0), plain, (1e-8, 1e-7)
     ),
+    "vkd without distance and KL": (of("vkd", weight=0.0, kd_weight=0.0), plain, (1e-8, 1e-7)),
     "tf_kd_reg at alpha 0": (of("tf_kd_reg", form="code", alpha=0.0), plain, (1e-8, 1e-7)),
     "tf_kd_reg of the paper at alpha 0": (
         of("tf_kd_reg", form="paper", alpha=0.0), plain, (1e-8, 1e-7)

@@ -41,6 +41,8 @@ projector_logsum: projector is 'mlp4'; nearest: mlp3, mlp2
 review_kd: warmup is -1.0; it must be at least 0
 simkd: factor is 0; it must be at least 1
 vid: variance is 1e-06; it must be above 1e-05
+vkd: normalise is 'whitn'; nearest: whiten
+    weight is -1.0; it must be at least 0
 rkd: distance_weight is -25.0; it must be at least 0
     angle_weight is nan; it must be a finite number
 sp: weight is -1.0; it must be at least 0

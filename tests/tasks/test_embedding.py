@@ -16,7 +16,7 @@ from stillhouse.tasks.embedding import Embedding
 
 FIT = {
     "fitnet", "at", "nst", "ab", "ft", "mgd", "ofd", "projector_logsum", "review_kd", "rkd", "sp",
-    "pkt", "cc_rbf", "cc_embedded", "crd", "embedding_kd",
+    "pkt", "cc_rbf", "cc_embedded", "crd", "embedding_kd", "vkd",
 }  # fmt: skip
 """By reading each paper's loss: features and relations, neither labels nor soft classes."""
 
@@ -61,7 +61,7 @@ def test_the_methods_that_fit_are_those_that_read_features_and_relations() -> No
     assert set(found) == FIT
     assert all(name in what_fits(task) for name in FIT)
     changed = {name for name, settings in found.items() if settings}
-    assert changed == {"projector_logsum", "embedding_kd"}, "these ask for kd_weight: 0"
+    assert changed == {"projector_logsum", "embedding_kd", "vkd"}, "these ask for kd_weight: 0"
 
 
 @pytest.mark.parametrize("name", sorted(FIT))

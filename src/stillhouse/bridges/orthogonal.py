@@ -67,8 +67,9 @@ class OrthogonalProjector(nn.Module):
 
     def __init__(self, student_dim: int, teacher_dim: int) -> None:
         super().__init__()
-        self.widths = student_dim, teacher_dim
-        drawn = torch.empty(max(self.widths), min(self.widths)).normal_()
+        self.in_features, self.out_features = student_dim, teacher_dim
+        widths = student_dim, teacher_dim
+        drawn = torch.empty(max(widths), min(widths)).normal_()
         self.register_buffer("base", torch.linalg.qr(drawn)[0])
         self.moved = nn.Parameter(torch.zeros_like(drawn))
 
@@ -77,8 +78,7 @@ class OrthogonalProjector(nn.Module):
         """P as it is now, [teacher_dim, student_dim]."""
         with without_autocast(self.base.device):
             tall = cayley(self.base, self.moved)
-        student_dim, teacher_dim = self.widths
-        return tall if student_dim <= teacher_dim else tall.T
+        return tall if self.in_features <= self.out_features else tall.T
 
     def forward(self, x: Tensor) -> Tensor:
         """The features at the teacher's width."""
@@ -87,4 +87,4 @@ class OrthogonalProjector(nn.Module):
 
     def extra_repr(self) -> str:
         """Its widths."""
-        return f"{self.widths[0]}, {self.widths[1]}"
+        return f"in_features={self.in_features}, out_features={self.out_features}"

@@ -98,10 +98,11 @@ def vkd(
 
     def projection(own: Size, other: Size) -> nn.Module:
         projector = OrthogonalProjector(own[1], other[1])
-        return nn.Sequential(OrderedDict(vector=_vector(own, mine), projector=projector))
+        return nn.Sequential(OrderedDict([*_vector(own, mine), ("projector", projector)]))
 
     def target(other: Size) -> nn.Module:
-        return nn.Sequential(_vector(other, theirs), _normaliser(normalise, other[1]))
+        parts = [*_vector(other, theirs), ("normaliser", _normaliser(normalise, other[1]))]
+        return nn.Sequential(OrderedDict(parts))
 
     projected = Bridge.sized("projected", projection, mine, by=[mine, theirs])
     return Stage(
@@ -123,12 +124,12 @@ def _normaliser(kind: str, dim: int) -> nn.Module:
     return Whiten() if kind == "whiten" else nn.Identity()
 
 
-def _vector(feature: Size, signal: str) -> nn.Module:
-    """What makes a feature of this shape a vector."""
+def _vector(feature: Size, signal: str) -> list[tuple[str, nn.Module]]:
+    """What makes a feature of this shape a vector, by name; nothing where it is one."""
     if len(feature) == VECTOR:
-        return nn.Identity()
+        return []
     if len(feature) == MAP:
-        return AtSize(PositionMean(), None, plain=True)
+        return [("mean", AtSize(PositionMean(), None, plain=True))]
     said = f"it is {list(feature)}; vkd matches vectors [B, D] and the means of maps [B, C, H, W]"
     if len(feature) == TOKENS and not signal.endswith(AS_MAP):
         tap = signal.partition(".")[2]
