@@ -16,8 +16,14 @@ from stillhouse.functional import cross_entropy, kl
 from stillhouse.methods.roles import as_role, as_teacher, label_term
 from stillhouse.methods.settings import Positive, Share, checked
 
-PAIRS = (("fc.own", "fc.distilled"), ("head", "head_dist"))
-"""The two heads of networks that have a distillation token: this house's, and the authors'."""
+PAIRS = (
+    ("fc.own", "fc.distilled"),
+    ("head", "head_dist"),
+    ("cls_classifier", "distillation_classifier"),
+    ("classifier", "classifier_distill"),
+)
+"""The two heads of networks that have a distillation token: this house's, the authors' (and those
+of timm), and DeiT and LeViT of transformers."""
 
 TEMPERATURE = 3.0
 """Of the soft form; the hard form has none."""
