@@ -26,6 +26,16 @@ def export(
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; compare the file that is there.")
     ] = False,
+    repo_id: Annotated[
+        str | None,
+        typer.Option(help="Of --to hub: push it there (NAME/REPOSITORY), instead of a copy."),
+    ] = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="A new repository is private.")
+    ] = False,
+    update: Annotated[
+        bool, typer.Option("--update", help="The repository may be there: a commit is added.")
+    ] = False,
     allow_program: AllowProgram = False,
 ) -> None:
     """Write the student of a run for other programs, and compare its answers with the student's."""
@@ -36,6 +46,19 @@ def export(
         raise RecipeError("export", [f"no format '{to}'; there is: {', '.join(FORMATS)}"])
     if target not in TARGETS:
         raise RecipeError("export", [f"no target '{target}'; there is: {', '.join(TARGETS)}"])
+    if repo_id is None and (private or update):
+        raise RecipeError("export", ["--private and --update are of --repo-id; give it"])
+    if repo_id is not None:
+        if to != "hub" or out is not None or int8 or check:
+            raise RecipeError(
+                "export", ["--repo-id is of --to hub, and goes without -o, --int8 and --check"]
+            )
+        from stillhouse.deploy.predictor import student_in
+        from stillhouse.deploy.push import push_folder
+
+        url, names = push_folder(student_in(run), repo_id, private=private, update=update)
+        typer.echo(f"{url}: {', '.join(names)}")
+        return
     lines = export_student(
         run,
         to,

@@ -11,6 +11,7 @@ import typer
 
 from stillhouse.cli.options import AllowProgram, RunDirectory
 from stillhouse.errors import DataError, RecipeError
+from stillhouse.records.files import replacing, write_text
 
 if TYPE_CHECKING:
     from stillhouse.deploy.predictor import Prediction, Predictor
@@ -25,27 +26,39 @@ def predict(
         list[str], typer.Argument(help="Image files, folders, or - for a list of files on stdin.")
     ],
     form: Annotated[
-        str, typer.Option("--format", help="table, csv, or json (one object a line).")
+        str,
+        typer.Option("--format", help="table, csv, json (one object a line), or npz (with -o)."),
     ] = "table",
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Write there instead of the screen.")
     ] = None,
     allow_program: AllowProgram = False,
 ) -> None:
-    """Say what the student of a run sees in images: a class and its probability."""
+    """Say what the student of a run sees in images: a class and its probability.
+
+    A student of verification says of two images whether they are of one person, with the cosine of
+    their embeddings and the threshold; of others, and in csv, json and npz, it gives embeddings.
+    """
     from stillhouse.deploy.predictor import Predictor
 
-    if form not in FORMS:
-        raise RecipeError("predict", [f"no format '{form}'; there is: {', '.join(FORMS)}"])
+    if form not in (*FORMS, NPZ):
+        raise RecipeError("predict", [f"no format '{form}'; there is: {', '.join((*FORMS, NPZ))}"])
+    if form == NPZ and out is None:
+        raise RecipeError("predict", ["npz is a file of numbers, no text: say where (-o FILE)"])
+    if out is not None and out.exists():
+        raise DataError(f"{out} is there already; give another file (-o)")
     predictor = Predictor(run, allow_program=allow_program)
     names = list(listed(images))
     if not names:
         raise DataError(f"there are no images in {', '.join(images)}")
     failed: list[str] = []
     found = answered(predictor, names, failed)
-    if out is not None:
-        if out.exists():
-            raise DataError(f"{out} is there already; give another file (-o)")
+    if form == NPZ and out is not None:
+        _as_npz(out, list(found), predictor.classes)
+    elif form == "table" and len(names) == 2 and predictor.config.threshold is not None:
+        line = _of_two(predictor, list(found))
+        typer.echo(line) if out is None else write_text(out, f"{line}\n")
+    elif out is not None:
         with out.open("w", encoding="utf-8", newline="") as file:
             FORMS[form](file, found, predictor.classes)
     else:
@@ -93,6 +106,29 @@ def answered(
             yield from predictor.told(there, predictor.outputs(torch.stack(pixels)))
 
 
+def _of_two(predictor: "Predictor", found: "Sequence[Prediction]") -> str:
+    """Whether two images are of one person; that it cannot be said where one was not read."""
+    if len(found) != 2:
+        return "not compared: it takes two images"
+    one = predictor.compared(found[0].output, found[1].output)
+    said = "same" if one.same else "different"
+    return f"{said}  cosine {one.cosine:.4f}, threshold {one.threshold:.4f}"
+
+
+def _as_npz(out: Path, found: "Sequence[Prediction]", classes: Sequence[str]) -> None:
+    """Arrays of numpy: names of the images, and embeddings, or logits and their classes."""
+    import numpy as np
+    import torch
+
+    kind = "embedding" if found and found[0].label is None else "logits"
+    rows = torch.stack([each.output for each in found]).numpy() if found else np.empty((0, 0))
+    arrays = {"image": np.array([each.name for each in found], dtype=np.str_), kind: rows}
+    if kind == "logits":
+        arrays["classes"] = np.array(classes, dtype=np.str_)
+    with replacing(out) as fresh, Path(fresh).open("wb") as file:
+        np.savez(file, **arrays)
+
+
 def _as_table(file: "Out", found: "Iterator[Prediction]", _classes: Sequence[str]) -> None:
     for each in found:
         file.write(f"{each.name}  {_words(each)}\n")
@@ -133,4 +169,5 @@ def _as_json(file: "Out", found: "Iterator[Prediction]", classes: Sequence[str])
 if TYPE_CHECKING:
     from typing import TextIO as Out
 
+NPZ = "npz"
 FORMS = {"table": _as_table, "csv": _as_csv, "json": _as_json}

@@ -84,8 +84,11 @@ def _takes(config: StudentConfig) -> str:
         said += f"; of that the network sees {height} x {width}"
     names = ", ".join(config.classes[:20]) + (", ..." if len(config.classes) > 20 else "")
     if config.output == "embedding":
-        told = f"It gives an embedding; two images are of one person from a cosine of " \
-               f"{config.threshold:.4f} on.\n" if config.threshold is not None else \
-               "It gives an embedding; images are compared by their cosine.\n"  # fmt: skip
-        return f"{said}.\n\n{told}"
+        told = "It gives an embedding of length 1; images are compared by their cosine"
+        if config.threshold is not None:
+            told += f", and from {config.threshold:.4f} on two of them are said to be the same: "
+            told += f"a threshold {config.at_threshold}"
+        elif config.task == "verification":
+            told += ". No threshold is part of it: no held-out people were there to choose it on"
+        return f"{said}.\n\n{told}.\n"
     return f"{said}.\n\n{len(config.classes)} classes: {names}.\n"

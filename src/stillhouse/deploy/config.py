@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from stillhouse.deploy.preprocessing import Preprocessing
+from stillhouse.deploy.threshold import AtThreshold
 from stillhouse.errors import RunError
 from stillhouse.faults import first_line
 from stillhouse.records.files import write_text
@@ -57,7 +58,9 @@ class StudentConfig(Record):
         task: classification, verification.
         classes: names, in the order of the logits.
         output: what the program gives.
-        threshold: cosine from which two embeddings are of one person; None for logits.
+        threshold: cosine from which on two embeddings are of one person; None for logits, and
+            where no held-out people were there to choose it on.
+        at_threshold: on what it was chosen, and how good it is on the test pairs.
         input: what the program takes.
         network: how it is built.
         title: what was distilled into what.
@@ -76,6 +79,7 @@ class StudentConfig(Record):
     classes: tuple[str, ...]
     output: Literal["logits", "embedding"]
     threshold: float | None = None
+    at_threshold: AtThreshold | None = None
     input: Preprocessing
     network: NetworkFacts
     title: str

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from stillhouse.data.pixels import is_image
 from stillhouse.deploy.config import PROGRAM, WEIGHTS, StudentConfig
 from stillhouse.deploy.preprocessing import Preprocessing
+from stillhouse.deploy.push import push_folder
 from stillhouse.deploy.ready import Ready, embedder
 from stillhouse.engine.heads import find_head
 from stillhouse.errors import DataError, ModelError, RunError
@@ -39,6 +40,21 @@ class Prediction:
     label: str | None
     probability: float | None
     output: Tensor = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What the student says of two images.
+
+    Args:
+        same: whether the cosine is at least the threshold.
+        cosine: of the two embeddings.
+        threshold: of the folder.
+    """
+
+    same: bool
+    cosine: float
+    threshold: float
 
 
 class Predictor:
@@ -122,6 +138,27 @@ class Predictor:
             found += self.told(names, self.outputs(torch.stack(pixels)))
         return found
 
+    def same(self, first: Any, second: Any) -> "Comparison":
+        """Whether two images show the same, by the cosine of their embeddings.
+
+        Raises:
+            DataError: one of them cannot be read, or the student has no threshold.
+        """
+        one, two = self.predict([first, second])
+        return self.compared(one.output, two.output)
+
+    def compared(self, first: Tensor, second: Tensor) -> "Comparison":
+        """Two embeddings [D] at the threshold of the folder.
+
+        Raises:
+            DataError: there is none.
+        """
+        if self.config.threshold is None:
+            kind = f"task {self.config.task}, output {self.config.output}"
+            raise DataError(f"{self.folder}: the student has no threshold ({kind})")
+        cosine = float(first @ second)
+        return Comparison(cosine >= self.config.threshold, cosine, self.config.threshold)
+
     def told(self, names: Sequence[str], outputs: Tensor) -> Iterator[Prediction]:
         """Outputs as predictions."""
         if self.config.output == "embedding":
@@ -132,6 +169,19 @@ class Predictor:
         rows = zip(names, outputs, place.tolist(), probability.tolist(), strict=True)
         for name, row, at, share in rows:
             yield Prediction(name, self.classes[at], float(share), row)
+
+    def push_to_hub(self, repo_id: str, *, private: bool = False, update: bool = False) -> str:
+        """Upload the folder to the Hugging Face hub; gives where it is.
+
+        Args:
+            repo_id: NAME/REPOSITORY.
+            private: whether a new repository is for its owner alone.
+            update: whether the repository may be there already.
+
+        Raises:
+            MissingExtra, RunError, SystemFault: see `stillhouse.deploy.push.push_folder`.
+        """
+        return push_folder(self.folder, repo_id, private=private, update=update)[0]
 
     def __repr__(self) -> str:
         network = self.config.network

@@ -1,4 +1,7 @@
-"""Say what the student sees in images: python predict.py IMAGE... (needs torch and Pillow)."""
+"""Say what the student sees in images: python predict.py IMAGE... (needs torch and Pillow).
+
+A student of verification says of two images whether they show the same.
+"""
 
 import json
 import sys
@@ -39,19 +42,33 @@ def covering(image: Any, size: tuple[int, int]) -> Any:
     return image.crop((left, top, left + size[0], top + size[1]))
 
 
-def main(names: list[str]) -> None:
-    """Print a class and its probability for each image, or its embedding."""
+def main(names: list[str]) -> int:
+    """Print a class and its probability for each image, or its embedding; of two: the same?"""
     config = json.loads((HERE / "config.json").read_text(encoding="utf-8"))["stillhouse"]
     program = torch.export.load(HERE / "model.pt2").module()
+    unreadable, found = 0, []
     for name in names:
+        try:
+            given = pixels(name, config["input"])
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            print(f"{name} cannot be read: {error}", file=sys.stderr)
+            unreadable = 3
+            continue
         with torch.no_grad():
-            (output,) = program(pixels(name, config["input"]))
-        if config["output"] == "embedding":
+            (output,) = program(given)
+        found.append(output)
+        if config["output"] == "embedding" and len(names) == 2 and config["threshold"] is not None:
+            if len(found) == 2:
+                cosine, from_on = float(found[0] @ found[1]), config["threshold"]
+                said = "same" if cosine >= from_on else "different"
+                print(f"{said}\tcosine {cosine:.4f}\tthreshold {from_on:.4f}")
+        elif config["output"] == "embedding":
             print(f"{name}\t{' '.join(f'{value:.6f}' for value in output.tolist())}")
         else:
             probability, row = output.softmax(0).max(0)
             print(f"{name}\t{config['classes'][row]}\t{probability:.4f}")
+    return unreadable
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:]) if sys.argv[1:] else print(__doc__)
+    sys.exit(main(sys.argv[1:]) if sys.argv[1:] else __doc__)

@@ -27,6 +27,7 @@ from stillhouse.records.verdict import Verdict
 from stillhouse.runs.job.data import JobData
 from stillhouse.runs.job.derived import DerivedNetwork
 from stillhouse.runs.job.job import Job
+from stillhouse.runs.judging.threshold import threshold_of
 from stillhouse.runs.training.stage_run import LAST, StageRun
 from stillhouse.students.quantised import is_quantised
 
@@ -58,15 +59,24 @@ def write_student_folder(job: Job, run: StageRun, scores: Scores) -> None:
     found = pixels_of(data, data.splits.test.take(torch.arange(len(image))), image)
     inside = _inside(job, pixels=found is not None)
     ready = Ready(network, inside, unit=embeds).eval()
+
+    def forms(image: Tensor) -> list[Tensor]:
+        return [form if own is None else own(form) for form in job.task.forms(image)]
+
+    def given(image: Tensor) -> Tensor:
+        answers = sum_of([LogitsOnly(network)(each) for each in forms(image)]).float()
+        return nn.functional.normalize(answers, dim=1) if embeds else answers
+
     with torch.inference_mode():
-        seen = [form if own is None else own(form) for form in job.task.forms(image)]
-        answers = sum_of([LogitsOnly(network)(each) for each in seen])
-        answers = nn.functional.normalize(answers.float(), dim=1) if embeds else answers.float()
+        answers, seen = given(image), forms(image[:1])
     taken, wanted = found or (image, _prepared(image))
     normal = inside.own or inside
     settled = {"mean": normal.mean, "std": normal.std, "inside": inside}
     settled["size"] = tuple(seen[0].shape[2:])
     config = _config(job, run, scores, module, wanted.model_copy(update=settled))
+    found_at = threshold_of(job, given) if job.task.open_set and embeds else None
+    if found_at is not None:
+        config = config.model_copy(update={"threshold": found_at[0], "at_threshold": found_at[1]})
     metric = job.task.metric
     learnt = data.seen(CALIBRATED)
     few = learnt.show(torch.arange(len(learnt.table)), PLAIN_VIEW)["batch.image"].cpu()
