@@ -59,7 +59,7 @@ def test_runtimes_answer_in_turns_and_one_that_is_missing_is_a_line(
     assert {batch: each.answers for batch, each in mine.latency.items()} == {1: 5, 3: 5}
     assert mine.throughput == pytest.approx(3000 / mine.latency[3].median, rel=1e-3)
     assert mine.file_bytes == (finished / "student/model.safetensors").stat().st_size
-    assert mine.parity == Parity(mine.parity.rows, 0.0, mine.parity.scale, mine.parity.rows)
+    assert mine.parity == Parity(mine.parity.rows, 0.0, mine.parity.scale, mine.parity.rows, 0.0)
     assert found.conditions["threads"] == 1
     assert found.image == (1, 8, 8)
 
