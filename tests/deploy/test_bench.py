@@ -103,7 +103,7 @@ def test_a_runtime_that_breaks_is_a_line_and_the_others_are_measured(
 def test_the_largest_table_has_eighty_columns() -> None:
     slow = {1: Latency(12345.6, 1.0, 9999.0, 5), 64: Latency(99.94, 10.0, 80.0, 5)}
     rows = RuntimeCosts("onnx-int8", None, slow, 123_456.7, PeakMemory(98_765_000_000, 1),
-                        987_654_321, Parity(64, 0.1, 1.0, 64))  # fmt: skip
+                        987_654_321, Parity(64, 0.1, 1.0, 64, 0.05))  # fmt: skip
     where = {"processor": "A " * 60, "processors": 128, "threads": 64, "torch": "2.13.0+cpu"}
     absent = RuntimeCosts("compiled", "it does not run " * 20)
     lines = list(table(Bench("timm:" + "long_" * 10, 10**9, (3, 224, 224), where, (rows, absent))))

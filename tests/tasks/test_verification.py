@@ -130,7 +130,7 @@ def test_a_run_is_judged_on_people_that_nobody_was_trained_on(tmp_path) -> None:
         method="th_kd", task={"name": "verification", "margin": "cosface", "mirrored": True},
         precision="fp32", batch=32,
     )  # fmt: skip
-    student = made.load_student()
+    student = made.student
     assert isinstance(student.fc, CosineHead)
     assert student.fc.scale == 32.0
     (model,) = [each for each in made.scores["models"] if each["role"] == "student"]

@@ -68,7 +68,7 @@ def test_students_learn_from_an_embedder_in_its_own_frame(people, weights, tmp_p
     assert scored["teacher"]["test"]["last"] == pytest.approx(wanted["EER"], abs=1e-6)
 
     live = distil(people, weights, tmp_path / "live", cache="never")
-    cached, other = (each.load_student().state_dict() for each in (made, live))
+    cached, other = (each.student.state_dict() for each in (made, live))
     for name, value in cached.items():
         assert torch.equal(value, other[name]), name
     products = json.loads((tmp_path / "cached/products.json").read_text())["products"]
