@@ -1,8 +1,9 @@
 """Merge rules: what an arm of a study says, over what all its arms have in common.
 
 Mappings are merged key by key; everything else (numbers, words, lists) is replaced. Where both
-sides name a choice (``name``, ``model``, ``source`` or ``derive``) and the names differ, the whole
-section is replaced: settings of one method never leak into another. A section without a name is
+sides name a choice (``name``, ``model`` or ``derive``) and the names differ, the whole section is
+replaced: settings of one method never leak into another. Of data only the source is replaced: how
+many images, their size and augmentation are settings of all sources alike. A section without a name is
 about the default, and a bare word about what it names, at any depth.
 """
 
@@ -13,7 +14,7 @@ from stillhouse.recipes.load import SHORT_KEYS, default_word
 
 WORDS = {**SHORT_KEYS, "method": "name", "optimizer": "name", "schedule": "name"}
 """Sections of which a bare word is short for a mapping with this one key."""
-CHOSEN_BY = ("name", "model", "source", "derive")
+CHOSEN_BY = ("name", "model", "derive")
 """Keys that say what the rest of a section is about."""
 
 
@@ -46,6 +47,8 @@ def merged(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     {'method': {'name': 'kd', 'weight': 3}}
     >>> merged({"method": {"name": "kd", "weight": 2}}, {"method": {"name": "dkd"}})
     {'method': {'name': 'dkd'}}
+    >>> merged({"data": {"source": "mnist", "limit": 500}}, {"data": "digits"})
+    {'data': {'source': 'digits', 'limit': 500}}
     >>> merged({"teacher": {"model": "a", "head": "b"}}, {"teacher": {"head": {"seed": 1}}})
     {'teacher': {'model': 'a', 'head': {'model': 'b', 'seed': 1}}}
     """
