@@ -1,6 +1,6 @@
 """One call from what the user names to train, validation and test."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ def load(
     pairs: str | Path | None = None,
     folds: Sequence[int] | None = None,
     min_per_class: int = 1,
+    reader: Callable[[Any], SourceSplits] | None = None,
 ) -> Splits:
     """Read a source, check it, and carve the splits that it does not have.
 
@@ -66,6 +67,7 @@ def load(
             the folder of the data. See `stillhouse.data.listed_pairs.read_pairs`.
         folds: the folds of that file that are tested; None: all.
         min_per_class: classes with fewer rows to train on are left out.
+        reader: reads the source where its rows are no images, such as `read_boxes`.
 
     Returns:
         Three tables of one kind; the names of the classes; a fingerprint of all of it.
@@ -99,7 +101,10 @@ def load(
     if isinstance(source, Splits):
         _refuse_other(source, open_set, held=bool(pairs) or is_asked(unseen) or min_per_class > 1)
         return source if limit is None else source.limited(limit, split_seed)
-    found = find(source, image, label, allow_download, labelled=labelled, open_set=open_set)
+    if reader is not None:
+        found = reader(source)
+    else:
+        found = find(source, image, label, allow_download, labelled=labelled, open_set=open_set)
     draws = 3 * split_seed + TEST, 3 * split_seed + VALIDATION
     if open_set:
         pool = Pool(found)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from stillhouse.data.pixels import is_image
 from stillhouse.deploy.config import PROGRAM, WEIGHTS, StudentConfig
+from stillhouse.deploy.detector import DetectorPredictor, is_detector_folder
 from stillhouse.deploy.preprocessing import Preprocessing
 from stillhouse.deploy.push import push_folder
 from stillhouse.deploy.ready import Ready, embedder
@@ -73,6 +74,11 @@ class Predictor:
 
     def __init__(self, folder: str | Path, *, allow_program: bool = False) -> None:
         self.folder = student_in(Path(folder))
+        if is_detector_folder(self.folder):
+            raise ModelError(
+                f"{self.folder} holds a detector, which tells boxes and not one class of an image; "
+                "load it in Python: stillhouse.load(FOLDER).predict(images)"
+            )
         self.config = StudentConfig.read(self.folder)
         self.classes: tuple[str, ...] = self.config.classes
         self.preprocess: Preprocessing = self.config.input
@@ -240,7 +246,7 @@ def _with_cosine_head(module: nn.Module, classes: int, scale: float) -> None:
     setattr(module.get_submodule(parent), name, CosineHead(old.in_features, classes, scale=scale))
 
 
-def load(folder: str | Path, *, allow_program: bool = False) -> Predictor:
+def load(folder: str | Path, *, allow_program: bool = False) -> "Predictor | DetectorPredictor":
     """The student of a run, or of a folder that was made of one, ready to answer for images.
 
     Args:
@@ -250,6 +256,9 @@ def load(folder: str | Path, *, allow_program: bool = False) -> Predictor:
     Raises:
         RunError, ModelError: see `Predictor`.
     """
+    found = student_in(Path(folder))
+    if is_detector_folder(found):
+        return DetectorPredictor(found)
     return Predictor(folder, allow_program=allow_program)
 
 

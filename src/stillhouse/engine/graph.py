@@ -1,5 +1,6 @@
 """A graph of nodes and updates: what a method composes, what is wired, run and scored."""
 
+import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
@@ -127,7 +128,9 @@ class Graph:
         return (self._with_loss(term) for update in self.updates for term in update.terms)
 
     def _with_loss(self, term: Term) -> Term:
-        return term.with_loss(self.task.loss, mixes=self.task.mixes) if term.by_task else term
+        if not term.by_task:
+            return term
+        return _learning(term, self.task.learnt).with_loss(self.task.loss, mixes=self.task.mixes)
 
     def with_terms(self, change: Callable[[Term], Term]) -> Self:
         """The same with each term changed."""
@@ -180,3 +183,13 @@ class Graph:
         if any(term.by_task for update in self.updates for term in update.terms):
             stage = self.with_terms(self._with_loss)
         return stage.with_terms(taking_both) if is_mixed(batch or {}) else stage
+
+
+def _learning(term: Term, learnt: str) -> Term:
+    """A labelled term that reads what the task learns from in place of logits."""
+    if learnt == LOGITS:
+        return term
+    first, *rest = term.reads
+    changed = copy.copy(term)
+    changed.reads = (f"{owner(first)}.{learnt}" if part(first) == LOGITS else first, *rest)
+    return changed

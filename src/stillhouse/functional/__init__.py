@@ -28,6 +28,8 @@ from stillhouse.functional.log_sum import log_sum as log_sum
 from stillhouse.functional.logits import cross_entropy as cross_entropy
 from stillhouse.functional.logits import kl as kl
 from stillhouse.functional.logits import standardised_kl as standardised_kl
+from stillhouse.functional.maps import channel_kl as channel_kl
+from stillhouse.functional.maps import pearson_map_gap as pearson_map_gap
 from stillhouse.functional.pearson import inter_class_correlation as inter_class_correlation
 from stillhouse.functional.pearson import intra_class_correlation as intra_class_correlation
 from stillhouse.functional.relations import edge_gap as edge_gap

@@ -31,6 +31,9 @@ from stillhouse.methods.feature.review_kd import review_kd as review_kd
 from stillhouse.methods.feature.simkd import simkd as simkd
 from stillhouse.methods.feature.srrl import srrl as srrl
 from stillhouse.methods.feature.vid import vid as vid
+from stillhouse.methods.feature.cwd import cwd as cwd
+from stillhouse.methods.feature.pkd import pkd as pkd
+from stillhouse.methods.feature.fgd import fgd as fgd
 from stillhouse.methods.feature.vkd import vkd as vkd
 
 from stillhouse.methods.relation.rkd import rkd as rkd

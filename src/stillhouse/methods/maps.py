@@ -97,3 +97,27 @@ def compared(
         nodes += one_size(*signals_of(pair), names=names)
         terms.append(term(f"{name}{number}", names))
     return with_more(stage, nodes=nodes, terms=terms)
+
+
+def aligned(
+    stage: Stage, pairs: Iterable[Pair], term: Callable[[str, tuple[str, str]], Term], *, name: str
+) -> Stage:
+    """A term for each pair of maps, the student's brought to the teacher's width and size.
+
+    That is done by a `Connector` 'aligned1' where they differ, which learns with the student and
+    is dropped.
+
+    Args:
+        stage, pairs, term, name: as of `compared`.
+    """
+    nodes: list[Node] = []
+    terms: list[Term] = []
+    learns: list[str] = []
+    for number, pair in enumerate(pairs, start=1):
+        mine, theirs = signals_of(pair)
+        names = f"aligned{number}", f"target{number}"
+        nodes.append(Bridge.sized(names[0], connector, mine, by=[mine, theirs]))
+        nodes.append(Bridge(names[1], plain_map, theirs))
+        terms.append(term(f"{name}{number}", names))
+        learns.append(names[0])
+    return with_more(stage, nodes=nodes, terms=terms, learns=learns)

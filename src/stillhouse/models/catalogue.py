@@ -7,6 +7,7 @@ from torch import nn
 
 from stillhouse.errors import ModelError, nearest
 from stillhouse.models.adapters import build_timm, build_torchvision, elsewhere
+from stillhouse.models.detectors.build import KINDS, build_detector
 from stillhouse.models.family import NUMBER, Family, ModelRequest
 from stillhouse.models.hugging_face import build_transformers
 from stillhouse.models.lenet import build_lenet
@@ -116,6 +117,15 @@ MODEL_FAMILIES: tuple[Family, ...] = (
         line="Fully connected layers of any widths; needs the size of the images.",
     ),
     Family(
+        pattern=r"(?P<kind>fcos|retinanet|faster_rcnn)-(?P<backbone>[A-Za-z0-9_.]+)"
+        r"(?P<pretrained>:pretrained)?",
+        examples=("fcos-resnet18", "retinanet-resnet18", "faster_rcnn-resnet18"),
+        build=build_detector,
+        paper="FCOS, arXiv 1904.01355; RetinaNet, arXiv 1708.02002; Faster R-CNN, arXiv 1506.01497",
+        line="Detectors of torchvision on a feature pyramid over any backbone of timm; both must "
+        "be installed. Arguments: channels, backbone: {...}, and those of torchvision's class.",
+    ),
+    Family(
         pattern=f"timm:{_ELSEWHERE}",
         examples=("timm:resnet18", "timm:resnet18:pretrained"),
         build=build_timm,
@@ -178,7 +188,7 @@ def build_model(
         if number is not None and (number if isinstance(number, int) else min(number)) < 1:
             raise ModelError(f"model '{name}': {what} is {number}; give a number of at least 1")
     ask = ModelRequest(name, classes, channels, sides, dict(arguments or {}))
-    if ask.arguments and not name.startswith(OTHERS):
+    if ask.arguments and not name.startswith((*OTHERS, *(f"{kind}-" for kind in KINDS))):
         given = ", ".join(ask.arguments)
         raise ModelError(f"model '{name}' takes no arguments ({given}); its name says all of it")
     for family in MODEL_FAMILIES:

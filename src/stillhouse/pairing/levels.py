@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from stillhouse.engine.taps import split_tap
 from stillhouse.errors import ModelError
+from stillhouse.models.detectors.adapter import is_detector
 from stillhouse.pairing.heard import HeardMap, hear
+from stillhouse.pairing.pyramid import pyramid
 
 PARTS = 3
 """Into how many parts a network of one resolution (a transformer) is cut: thirds of its depth."""
@@ -47,6 +49,8 @@ def levels(module: nn.Module, image: Tensor) -> tuple[Level, ...]:
     begins no level. A network whose blocks have one resolution (a transformer) is heard at each
     third of its blocks instead.
 
+    The levels of a detector are those of its pyramid.
+
     Args:
         module: any model of images; only listened to, in eval mode.
         image: some of its images, [B, C, H, W].
@@ -60,6 +64,10 @@ def levels(module: nn.Module, image: Tensor) -> tuple[Level, ...]:
     [('layer1', (16, 32, 32)), ('layer2', (32, 16, 16)), ('layer3', (64, 8, 8))]
     """
     image = torch.cat([image[:LOOKED_AT]] * LOOKED_AT)[:LOOKED_AT]
+    if is_detector(module):
+        found = pyramid(module, image[:LOOKED_AT])
+        if found:
+            return tuple(Level(tap, shape) for tap, shape in found.items())
     heard = hear(module, image)
     if not heard:
         raise ModelError(

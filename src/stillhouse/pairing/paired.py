@@ -26,6 +26,8 @@ How = Literal["levels", "auto"]
 Pairs = How | tuple[Pair, ...]
 """Pairs by name, or how they are found: see `propose`."""
 
+IMAGES = 4
+"""Dimensions of a batch of images."""
 LOOKED_AT = 128
 """Training images on which layers are compared."""
 
@@ -126,7 +128,7 @@ def image_shown(stage: Graph, role: Role, batch: Mapping[str, Tensor]) -> Tensor
     """
     found = shown(stage, role, batch)
     image, *others = found.values()
-    if others or not image.is_floating_point():
+    if not image.is_floating_point() or (others and image.ndim != IMAGES):
         read = " and ".join(part(name) for name in found)
         said = f"'{role.title}' reads {read}, and layers are found by the maps that they give of "
         raise WiringError(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from stillhouse.deploy.detector import DetectorPredictor
 from stillhouse.deploy.predictor import Predictor
 from stillhouse.deploy.predictor import load as load_predictor
 from stillhouse.errors import RunError
@@ -190,7 +191,7 @@ class Outcome:
         return self.network(CONTROL)
 
     @cached_property
-    def predictor(self) -> Predictor:
+    def predictor(self) -> Predictor | DetectorPredictor:
         """The student with its preprocessing and its classes: ``.predict(["image.png"])``."""
         return load_predictor(self.directory)
 

@@ -31,7 +31,7 @@ class SharedData:
 
     def __init__(self, *, allow_imports: bool = False) -> None:
         self._allow_imports = allow_imports
-        self._splits: dict[tuple[str, bool, bool], Splits] = {}
+        self._splits: dict[tuple[str, bool, bool, str], Splits] = {}
         self._known: dict[tuple[str, int, str, str, str], JobData] = {}
         self._platforms: dict[tuple[str, str], Platform] = {}
 
@@ -46,10 +46,13 @@ class SharedData:
                 )
             task = chosen_task(recipe, allow_imports=self._allow_imports)
             data = recipe.data.model_dump_json(exclude=SHOWN)
-            loaded = data, task.open_set, task.labelled
+            loaded = data, task.open_set, task.labelled, task.rows_are
             if loaded not in self._splits:
                 self._splits[loaded] = open_splits(
-                    recipe.data, open_set=task.open_set, labelled=task.labelled
+                    recipe.data,
+                    open_set=task.open_set,
+                    labelled=task.labelled,
+                    rows_are=task.rows_are,
                 )
             self._known[key] = open_data(
                 recipe.data,

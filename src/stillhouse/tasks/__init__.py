@@ -5,6 +5,7 @@ from collections.abc import Callable
 from stillhouse.errors import RecipeError, nearest
 from stillhouse.tasks.adjusted import AdjustedClassification
 from stillhouse.tasks.classification import CLASSIFICATION, Classification, classification
+from stillhouse.tasks.detection import Detection, detection
 from stillhouse.tasks.embedding import Embedding, embedding
 from stillhouse.tasks.task import Accumulator, Task
 from stillhouse.tasks.verification import Verification, verification
@@ -15,13 +16,14 @@ __all__ = [
     "Accumulator",
     "AdjustedClassification",
     "Classification",
+    "Detection",
     "Embedding",
     "Task",
     "Verification",
     "find_task",
 ]
 
-TASKS: tuple[Callable[..., Task], ...] = (classification, verification, embedding)
+TASKS: tuple[Callable[..., Task], ...] = (classification, verification, embedding, detection)
 """Functions of settings, by name the choices of a recipe's ``task``."""
 
 

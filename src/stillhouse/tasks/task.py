@@ -43,6 +43,9 @@ class Task(ABC):
     """What of a batch networks read, by what ``forward`` calls it: a signal ``batch.NAME`` each; of
     a batch that holds ``batch.ROLE_NAME`` the networks of that role read that."""
 
+    rows_are: Literal["images", "boxes"] = "images"
+    """What the rows of its data are; boxes: images with boxes."""
+
     needs: Sequence[str] = ("label",)
     """What a batch must hold beside what networks read; without 'label' no labels are read, and
     those of held-out rows are the teacher's embeddings."""
@@ -58,8 +61,12 @@ class Task(ABC):
     mixes: bool = False
     """Whether `loss` is linear in the label, so that rows may have two, each by a share (mixup)."""
 
-    measured: Literal["logits", "embedding"] = "logits"
-    """What of a network is scored: what it returns, or what its head reads."""
+    measured: str = "logits"
+    """What of a network is scored: what it returns ('logits'), what its head reads ('embedding'),
+    or one of several outputs by its name (':detections')."""
+
+    learnt: str = "logits"
+    """What of a network the labelled term reads, likewise."""
 
     whole: Sequence[str] = ()
     """Names of what `of_table` measures; where there are none, no answers are gathered for it."""
@@ -129,6 +136,10 @@ class Task(ABC):
     def forms(self, image: Tensor, /) -> Sequence[Tensor]:
         """The forms of an image whose outputs are added up before they are scored; itself."""
         return [image]
+
+    def adapted(self, network: nn.Module, /) -> nn.Module:
+        """A network as the engine runs it: from what it reads to tensors by name; as it is."""
+        return network
 
     def head(self, width: int, classes: int) -> nn.Module | None:
         """The classifier that a network which learns has in place of a Linear; None: as it is."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from stillhouse.data.augment import Augment
 from stillhouse.data.batches import Batches
+from stillhouse.data.detection.table import BoxTable
 from stillhouse.data.image_operations import resize_table
 from stillhouse.data.load import Splits, load
 from stillhouse.data.pixels import to_pixels
@@ -21,6 +22,7 @@ from stillhouse.errors import DataError, RecipeError
 from stillhouse.recipes.data import DataSection, TeacherDataSection
 from stillhouse.records.code import code_identity
 from stillhouse.runs.job.augmentation import beside_transform, check_images_fit, settle_augment
+from stillhouse.runs.job.boxes import open_boxes, with_views
 from stillhouse.tasks import CLASSIFICATION, Task
 
 NO_VALIDATION = (
@@ -38,12 +40,15 @@ def open_splits(
     *,
     open_set: bool = False,
     labelled: bool = True,
+    rows_are: str = "images",
 ) -> Splits:
     """Load the data of a recipe (or of the Python object given instead), resized if asked.
 
     ``open_set``: whether the task is measured on classes that training has none of. ``labelled``:
     whether it reads labels.
     """
+    if rows_are == "boxes":
+        return open_boxes(section, source)
     splits = load(
         section.source if source is None else source,
         image=section.image,
@@ -163,7 +168,9 @@ class JobData:
 
     def images_identity(self) -> dict[str, Any]:
         """What makes an image out of a stored one, in training."""
-        return {"augment": self.augment.identity(), "transform": code_identity(self.transform)}
+        known = {"augment": self.augment.identity(), "transform": code_identity(self.transform)}
+        table = self.splits.train
+        return {**known, "views": repr(table.views)} if isinstance(table, BoxTable) else known
 
     def identity(self) -> dict[str, Any]:
         """What of the data decides a result: rows, splits, view seed, augmentation."""
@@ -334,12 +341,21 @@ def open_data(
         said = f"the task '{task.name}' reads no labels; leave it out"
         raise RecipeError("data.label", [said])
     if splits is None:
-        splits = open_splits(section, source, open_set=task.open_set, labelled=task.labelled)
+        splits = open_splits(
+            section,
+            source,
+            open_set=task.open_set,
+            labelled=task.labelled,
+            rows_are=task.rows_are,
+        )
     problem = task.label_problem(splits.train.labels)
     if problem:
         raise DataError(problem)
     if isinstance(splits.train, SignalTable):
-        _refuse_of_images(section, splits.train, transform)
+        if task.rows_are != "boxes":
+            _refuse_of_images(section, splits.train, transform)
+        if task.rows_are == "boxes":
+            splits = with_views(splits, section)
         plain = Augment((0.0,), (1.0,))
         return JobData(splits, plain, section, batch, platform, task=task)
     if transform is None:

@@ -43,6 +43,10 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 """By their names in a recipe."""
 
 
+def _as_it_is(network: nn.Module) -> nn.Module:
+    return network
+
+
 @dataclass(frozen=True)
 class Network:
     """How to make one network, again and again.
@@ -61,6 +65,7 @@ class Network:
         embeds: what is asked of it is its embedding, see `Task.headless`.
         head: of (width, classes): the classifier that its task wants in place of a Linear where it
             learns; None of a task that wants none.
+        adapted: of a network: as the engine runs it for its task, see `Task.adapted`.
     """
 
     section: ModelSection
@@ -73,6 +78,7 @@ class Network:
     who: str = "network"
     head: Callable[[int, int], nn.Module | None] | None = None
     embeds: bool = False
+    adapted: Callable[[nn.Module], nn.Module] = _as_it_is
 
     def make(self, seed: int) -> nn.Module:
         """A fresh network, initialised under this seed, with its weights if it has some.
@@ -272,6 +278,9 @@ class Network:
         return self.source is not None or self.section.model.startswith(IMPORT)
 
     def _new(self) -> nn.Module:
+        return self.adapted(self._made())
+
+    def _made(self) -> nn.Module:
         if isinstance(self.source, nn.Module):
             return copied(self.source, who=self.who)
         if self.source is not None:
@@ -382,6 +391,7 @@ def make_network(
             who=who,
             head=data.task.head,
             embeds=data.task.headless,
+            adapted=data.task.adapted,
         )
     order = tuple(class_order(names, data.splits.classes, role="teacher"))
     outputs = own_width(names)

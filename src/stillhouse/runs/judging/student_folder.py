@@ -27,6 +27,7 @@ from stillhouse.records.verdict import Verdict
 from stillhouse.runs.job.data import JobData
 from stillhouse.runs.job.derived import DerivedNetwork
 from stillhouse.runs.job.job import Job
+from stillhouse.runs.judging.detector_folder import write_detector_folder
 from stillhouse.runs.judging.threshold import threshold_of
 from stillhouse.runs.training.stage_run import LAST, StageRun
 from stillhouse.students.quantised import is_quantised
@@ -51,6 +52,9 @@ def write_student_folder(job: Job, run: StageRun, scores: Scores) -> None:
     """
     module = copied(run.module(LAST), who=STUDENT).cpu()
     set_eval(module)
+    if job.task.rows_are == "boxes":
+        write_detector_folder(job, run, scores, module)
+        return
     section, embeds = job.student.section, job.task.measured == "embedding"
     data, own = job.data, job.student_input
     network = embedder(module, section.head_path) if embeds else module

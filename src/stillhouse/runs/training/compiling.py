@@ -83,6 +83,9 @@ def _decide(job: Job) -> dict[str, Any]:
     if not job.task.labelled:
         why = "without labels no control is trained that could be timed: write compile: true"
         return {"compile": False, "why": why}
+    if job.task.learnt != LOGITS:
+        why = "the loss is computed inside the network, by loops over images that no graph holds"
+        return {"compile": False, "why": why}
     steps = job.recipe.epochs * len(job.data.train(job.recipe.seeds[0]))
     alone = _seconds_of_network(job)
     if steps * alone < SHORT_SECONDS:

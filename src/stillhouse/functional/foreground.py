@@ -1,0 +1,121 @@
+"""Foreground and background of maps, weighted by a teacher's attention (FGD)."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+BOXES = 3
+"""Dimensions of a label that holds boxes, [B, M, fields]."""
+CLASS, BOX = 0, slice(1, 5)
+
+
+class Regions(NamedTuple):
+    """Weights of the positions of maps, [B, 1, H, W] each, float32."""
+
+    foreground: Tensor
+    background: Tensor
+
+
+def regions(label: Tensor, image: tuple[int, int], grid: tuple[int, int]) -> Regions:
+    """Where objects are, on a grid over the image.
+
+    A position within a box weighs ``1 / (h w)`` of the box, in positions, h and w from the floor
+    of one side to the ceiling of the other, both inclusive; where boxes overlap the larger weight,
+    of the smaller object, counts. The positions of no box share 1 among them. An image whose label
+    is a class is one object that fills it.
+
+    Args:
+        label: [B, M, 5 or more]: class (below 0: no box), left, top, right, bottom in pixels of the
+            image; or classes [B].
+        image: height and width of the image in pixels, filling included.
+        grid: height and width of the map.
+
+    Paper: Yang et al., "Focal and Global Knowledge Distillation for Detectors", arXiv 2111.11837.
+
+    Differs from the authors' code: boxes are scaled by the size of the image with its filling, as
+        the map is; there without it, which shifts the mask.
+
+    >>> box = torch.tensor([[[0.0, 0, 0, 7, 3]]])
+    >>> regions(box, (8, 8), (4, 4)).foreground[0, 0, 0].tolist()
+    [0.0833333358168602, 0.0833333358168602, 0.0833333358168602, 0.0833333358168602]
+    """
+    height, width = grid
+    if label.ndim != BOXES:
+        whole = torch.full((len(label), 1, *grid), 1.0 / (height * width), device=label.device)
+        return Regions(whole, torch.zeros_like(whole))
+    boxes = label[..., BOX].float()
+    ratio = boxes.new_tensor([width / image[1], height / image[0]])
+    low = (boxes[..., :2] * ratio).floor()
+    high = (boxes[..., 2:] * ratio).ceil()
+    sides = (high - low + 1).clamp(min=1)
+    weight = 1.0 / sides.prod(-1)
+    rows = torch.arange(height, device=label.device)
+    columns = torch.arange(width, device=label.device)
+    inside_x = (columns >= low[..., :1]) & (columns <= high[..., :1])
+    inside_y = (rows >= low[..., 1:]) & (rows <= high[..., 1:])
+    inside = inside_y[..., :, None] & inside_x[..., None, :]
+    there = (label[..., CLASS] >= 0)[..., None, None]
+    fore = (inside * there * weight[..., None, None]).amax(1, keepdim=True)
+    back = (fore == 0).float()
+    count = back.sum((2, 3), keepdim=True).clamp(min=1)
+    return Regions(fore, back / count)
+
+
+def spatial_attention(x: Tensor, temperature: float) -> Tensor:
+    """``H W softmax_i(mean_c |x| / T)``: how active positions are, [B, 1, H, W]."""
+    height, width = x.shape[2:]
+    active = x.float().abs().mean(1).flatten(1) / temperature
+    return (height * width * active.softmax(1)).view(len(x), 1, height, width)
+
+
+def channel_attention(x: Tensor, temperature: float) -> Tensor:
+    """``C softmax_c(mean_i |x| / T)``: how active channels are, [B, C, 1, 1]."""
+    active = x.float().abs().mean((2, 3)) / temperature
+    return (x.shape[1] * active.softmax(1))[..., None, None]
+
+
+def focal_gap(
+    student: Tensor,
+    teacher: Tensor,
+    label: Tensor,
+    image: tuple[int, int],
+    *,
+    foreground: float = 1e-3,
+    background: float = 5e-4,
+    attention: float = 5e-4,
+    temperature: float = 0.5,
+) -> Tensor:
+    """FGD's focal part: squared gaps in objects and around them, and gaps of attention.
+
+    ``a sum M_f A_s A_c (s - t)^2 + b sum M_b A_s A_c (s - t)^2 + g (|A_c(s) - A_c(t)|_1 +
+    |A_s(s) - A_s(t)|_1)`` with the weights of `regions`, and A of the teacher in the products.
+
+    Shapes:
+        student, teacher: [B, C, H, W] of equal shape; label: as of `regions`; returns [B], float32.
+
+    Args:
+        student: the map that learns.
+        teacher: the map of the teacher.
+        label: the objects.
+        image: height and width of the image in pixels.
+        foreground, background, attention: a, b, g. 1e-3, 5e-4, 5e-4: the released settings for
+            RetinaNet and GFL; 1.6e-3, 8e-4, 8e-4 and T 0.8 for FCOS.
+        temperature: T > 0 of the attentions.
+
+    Paper: Yang et al., "Focal and Global Knowledge Distillation for Detectors", arXiv 2111.11837.
+
+    Differs from the authors' code: see `regions`.
+
+    >>> s, t = torch.zeros(1, 1, 1, 2), torch.tensor([[[[1.0, 1.0]]]])
+    >>> round(focal_gap(s, t, torch.tensor([0]), (2, 4), foreground=1.0).item(), 4)
+    1.0
+    """
+    mine, theirs = student.float(), teacher.float()
+    fore, back = regions(label, image, (int(mine.shape[2]), int(mine.shape[3])))
+    at, along = spatial_attention(theirs, temperature), channel_attention(theirs, temperature)
+    weighted = at * along * (mine - theirs).square()
+    gap = (weighted * (foreground * fore + background * back)).flatten(1).sum(1)
+    own = spatial_attention(mine, temperature), channel_attention(mine, temperature)
+    apart = sum((a - b).abs().flatten(1).sum(1) for a, b in zip(own, (at, along), strict=True))
+    return gap + attention * apart

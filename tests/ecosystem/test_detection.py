@@ -1,0 +1,186 @@
+"""Detectors of torchvision, from a recipe to a verdict on mAP, and mAP against pycocotools."""
+
+import contextlib
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import stillhouse as sh
+from stillhouse.data.detection.target import packed
+from stillhouse.data.detection.views import BoxViews, shown_view
+from stillhouse.models import build_model
+from stillhouse.models.detectors import as_detector
+from stillhouse.pairing import propose
+from stillhouse.tasks.average_precision import average_precision
+
+pytestmark = pytest.mark.ecosystem
+
+
+def label_of(boxes: list[list[float]], crowd: int = 0) -> torch.Tensor:
+    """Boxes of class, left, top, right, bottom; the last so many are crowds."""
+    rows = torch.tensor(boxes)
+    corners = rows[:, 1:]
+    many = torch.zeros(len(rows))
+    many[len(rows) - crowd :] = 1
+    area = (corners[:, 2:] - corners[:, :2]).prod(1)
+    return packed(rows[:, 0], corners, many, area, scale=(1, 1), rows=12)
+
+
+def scene(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Detections [N, 100, 6] near the truth, and their labels [N, 12, 9], with a crowd each."""
+    made = torch.Generator().manual_seed(seed)
+    found, labels = [], []
+    for _ in range(20):
+        corner = torch.rand(6, 2, generator=made) * 300
+        size = torch.rand(6, 2, generator=made) * 150 + 5
+        number = torch.randint(0, 3, (6, 1), generator=made).float()
+        truth = torch.cat([number, corner, corner + size], 1)
+        labels.append(label_of(truth.tolist(), crowd=1))
+        noisy = truth[:, 1:].repeat(3, 1) + torch.randn(18, 4, generator=made) * 6
+        noisy[:, 2:] = noisy[:, 2:].maximum(noisy[:, :2] + 1)
+        rows = torch.full((100, 6), -1.0)
+        rows[:18] = torch.cat([number.repeat(3, 1), torch.rand(18, 1, generator=made), noisy], 1)
+        found.append(rows)
+    return torch.stack(found), torch.stack(labels)
+
+
+def by_pycocotools(found: torch.Tensor, labels: torch.Tensor) -> list[float]:
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    truth = {"images": [], "annotations": [], "categories": [{"id": n} for n in range(3)]}
+    said = []
+    for image, (rows, label) in enumerate(zip(found.tolist(), labels.tolist(), strict=True)):
+        truth["images"].append({"id": image, "height": 500, "width": 500})
+        for number, left, top, right, bottom, crowd, area, _, _ in label:
+            if number >= 0:
+                truth["annotations"].append({
+                    "id": len(truth["annotations"]) + 1, "image_id": image, "area": area,
+                    "category_id": int(number), "iscrowd": int(crowd),
+                    "bbox": [left, top, right - left, bottom - top],
+                })  # fmt: skip
+        for number, score, left, top, right, bottom in rows:
+            if number >= 0:
+                box = [left, top, right - left, bottom - top]
+                said.append({"image_id": image, "category_id": int(number), "score": score,
+                             "bbox": box})  # fmt: skip
+    with contextlib.redirect_stdout(io.StringIO()):
+        known = COCO()
+        known.dataset = truth
+        known.createIndex()
+        judged = COCOeval(known, known.loadRes(said), "bbox")
+        judged.evaluate()
+        judged.accumulate()
+        judged.summarize()
+    return judged.stats[:6].tolist()
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_mean_average_precision_is_that_of_pycocotools(seed: int) -> None:
+    found, labels = scene(seed)
+    mine = average_precision(found, labels).named
+    assert list(mine.values()) == pytest.approx(by_pycocotools(found, labels), abs=1e-6)
+    assert 0.05 < mine["mAP"] < 0.95
+
+
+def test_a_view_carries_boxes_and_is_a_function_of_its_seed() -> None:
+    image = torch.zeros(3, 40, 60, dtype=torch.uint8)
+    image[:, 10:20, 30:50] = 255
+    boxes = torch.tensor([[30.0, 10, 50, 20]])
+    views = BoxViews(flip=True, scale=1.5, resized_crop=0.5, brightness=0.1)
+    kept = 0
+    for seed in range(12):
+        shown, moved, keep, _ = shown_view(image, boxes, views, seed=seed)
+        again = shown_view(image, boxes, views, seed=seed)
+        assert torch.equal(shown, again[0])
+        assert torch.equal(moved, again[1])
+        assert shown.shape == image.shape
+        if keep.any():
+            kept += 1
+            white = (shown[0] > 128).nonzero()
+            top, left = white.amin(0).tolist()
+            bottom, right = (white.amax(0) + 1).tolist()
+            wanted = torch.tensor([left, top, right, bottom]).float()
+            assert (moved[0] - wanted).abs().max() <= 2
+    assert kept >= 6
+
+
+def cells(folder: Path) -> Path:
+    """Bright squares and dark bars on grey, in COCO's form: 12, 4 and 4 images."""
+    made = np.random.default_rng(0)
+    for split, count in (("train", 12), ("val", 4), ("test", 4)):
+        (folder / split).mkdir(parents=True)
+        images, boxes = [], []
+        for number in range(count):
+            pixels = np.full((48, 64, 3), 124, dtype=np.uint8)
+            for kind in (1, 2):
+                x, y = int(made.integers(2, 40)), int(made.integers(2, 26))
+                width, height = (14, 14) if kind == 1 else (20, 8)
+                pixels[y : y + height, x : x + width] = 250 if kind == 1 else 10
+                boxes.append({"id": len(boxes), "image_id": number, "category_id": kind,
+                              "bbox": [x, y, width, height], "area": width * height,
+                              "iscrowd": 0})  # fmt: skip
+            Image.fromarray(pixels).save(folder / split / f"{number}.png")
+            images.append({"id": number, "file_name": f"{number}.png"})
+        names = [{"id": 1, "name": "square"}, {"id": 2, "name": "bar"}]
+        told = {"images": images, "annotations": boxes, "categories": names}
+        (folder / split / "_annotations.coco.json").write_text(json.dumps(told))
+    return folder
+
+
+TINY = {"channels": 16}
+
+
+def test_a_detector_is_distilled_judged_by_map_and_loaded(tmp_path: Path) -> None:
+    source = cells(tmp_path / "cells")
+    out = sh.distill(
+        data={"source": str(source), "size": 64, "augment": ["flip"]},
+        task="detection",
+        teacher={"model": "fcos-resnet10t", "arguments": TINY, "epochs": 1},
+        student={"model": "retinanet-resnet10t", "arguments": TINY},
+        method="cwd",
+        epochs=1,
+        seeds=1,
+        batch=4,
+        out=tmp_path / "run",
+    )
+    scores = json.loads((tmp_path / "run" / "scores.json").read_text())
+    assert scores["task"]["metric"]["name"] == "mAP"
+    notes = scores["models"][-1]["runs"][0]["notes"]
+    assert notes["pairs"].startswith("backbone:0 - backbone:0")
+    assert out.directory == tmp_path / "run"
+    predictor = sh.load(tmp_path / "run")
+    (found,) = predictor.predict(source / "test" / "0.png", least=0.0)
+    assert found.boxes.shape == (len(found.labels), 4)
+    assert set(found.labels) <= {"square", "bar"}
+    assert found.boxes[:, 2].max() <= 64
+
+
+@pytest.mark.parametrize("name", ["fcos", "retinanet", "faster_rcnn"])
+def test_every_detector_gives_loss_and_detections_and_has_levels(name: str) -> None:
+    network = as_detector(build_model(f"{name}-resnet10t", classes=3, arguments=TINY))
+    image = torch.rand(2, 3, 64, 64)
+    label = torch.stack([label_of([[0.0, 5, 5, 30, 30]]), label_of([[1.0, 9, 2, 60, 40]])])
+    network.train()
+    given = network(image, label)
+    assert given["loss"].shape == (2,)
+    assert given["loss"][0] > 0
+    given["loss"].mean().backward()
+    network.eval()
+    with torch.no_grad():
+        assert network(image, label)["detections"].shape == (2, 100, 6)
+    found = propose(network, network, image)
+    assert found[0] == ("backbone:0", "backbone:0")
+    assert len(found) >= 3
+
+
+def test_a_network_that_is_no_detector_is_refused() -> None:
+    plain = as_detector(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)))
+    with pytest.raises((sh.errors.ModelError, TypeError)):
+        plain.eval()(torch.zeros(1, 3, 2, 2))
