@@ -122,7 +122,10 @@ def _as_npz(out: Path, found: "Sequence[Prediction]", classes: Sequence[str]) ->
 
     kind = "embedding" if found and found[0].label is None else "logits"
     rows = torch.stack([each.output for each in found]).numpy() if found else np.empty((0, 0))
-    arrays: dict[str, Any] = {"image": np.array([each.name for each in found], dtype=np.str_), kind: rows}
+    arrays: dict[str, Any] = {
+        "image": np.array([each.name for each in found], dtype=np.str_),
+        kind: rows,
+    }
     if kind == "logits":
         arrays["classes"] = np.array(classes, dtype=np.str_)
     with replacing(out) as fresh, Path(fresh).open("wb") as file:

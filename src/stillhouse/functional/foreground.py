@@ -36,9 +36,9 @@ def regions(label: Tensor, image: tuple[int, int], grid: tuple[int, int]) -> Reg
     Differs from the authors' code: boxes are scaled by the size of the image with its filling, as
         the map is; there without it, which shifts the mask.
 
-    >>> box = torch.tensor([[[0.0, 0, 0, 7, 3]]])
+    >>> box = torch.tensor([[[0.0, 0, 0, 2, 2]]])
     >>> regions(box, (8, 8), (4, 4)).foreground[0, 0, 0].tolist()
-    [0.0833333358168602, 0.0833333358168602, 0.0833333358168602, 0.0833333358168602]
+    [0.25, 0.25, 0.0, 0.0]
     """
     height, width = grid
     if label.ndim != BOXES:

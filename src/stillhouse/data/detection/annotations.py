@@ -56,7 +56,7 @@ def checked(parts: Mapping[str, Sequence[Annotated]], classes: Sequence[str]) ->
     >>> one = Annotated("a.png", "a.png", (10, 10), np.array([[2.0, 2, 2, 5], [5, 5, 14, 9]]),
     ...                 ("cell", "cell"), np.zeros(2, dtype=bool), np.full(2, np.nan))
     >>> found = checked({"train": [one]}, ["cell"])
-    >>> found.parts["train"][0].boxes.tolist(), found.notes[1]
+    >>> found.parts["train"][0].boxes.tolist(), found.notes[0]
     ([[5.0, 5.0, 10.0, 9.0]], '1 box without width or height was left out, such as one of a.png')
     """
     seen: dict[str, str] = {}

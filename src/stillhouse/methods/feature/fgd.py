@@ -56,13 +56,13 @@ def fgd(
         foreground, background, attention: of the focal part. 1e-3, 5e-4, 5e-4: the released
             settings for RetinaNet and GFL; 1.6e-3, 8e-4, 8e-4 with temperature 0.8 for FCOS. All
             are sums over maps, so they go with the size of the images: scale them jointly.
-        context: of the global part. 5e-6: the same; 8e-6 for FCOS.
+        context: of the global part, which is left out at 0. 5e-6: the same; 8e-6 for FCOS.
         temperature: T > 0 of the attentions. 0.5: the same.
         label_weight: of the labelled term. 1.0: the same.
 
     Returns:
-        A stage that keeps the student; the bridges 'aligned1', 'context1', 'teacher_context1', ...
-        learn with it.
+        A stage that keeps the student; the bridges 'aligned1', 'student_context1',
+        'teacher_context1', ... learn with it.
 
     Raises:
         RecipeError: a setting is out of its range.
@@ -95,6 +95,8 @@ def fgd(
 
     def add(stage: Stage, found: tuple[Pair, ...]) -> Stage:
         whole = aligned(stage, found, term, name="focal")
+        if not context:
+            return whole
         nodes: list[Node] = []
         terms: list[Term] = []
         learns: list[str] = []
