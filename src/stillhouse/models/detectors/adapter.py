@@ -21,7 +21,6 @@ FIELDS = 6
 """Of a detection: class, score, left, top, right, bottom; class -1 fills up."""
 FIRST = 1
 """The number of the first class, in the models of torchvision: 0 is the background."""
-BACKBONE, HEADS = "backbone", ("head", "rpn.head", "roi_heads.box_predictor")
 _MARK = "_stillhouse_detector"
 
 
@@ -36,11 +35,9 @@ def as_detector(network: nn.Module) -> nn.Module:
     """
     if not getattr(network, _MARK, False):
         setattr(network, _MARK, True)
-        network.register_forward_pre_hook(_Inputs(), with_kwargs=True)
-        network.register_forward_hook(_outputs)
-        for path, part in network.named_modules():
-            if path in (BACKBONE, *HEADS):
-                part.register_forward_hook(_in_float32)
+        whole: list[Any] = []
+        network.register_forward_pre_hook(_Inputs(whole), with_kwargs=True)
+        network.register_forward_hook(_Outputs(whole), always_call=True)
     return network
 
 
@@ -50,7 +47,15 @@ def is_detector(network: nn.Module) -> bool:
 
 
 class _Inputs:
-    """A batch and its label as the list of images and of targets that the network takes."""
+    """A batch and its label as the list of images and of targets that the network takes.
+
+    It runs in float32, also under autocast: in half precision boxes are whole pixels at best, and
+    a detector's weights were seen to become nan.
+    """
+
+    def __init__(self, whole: list[Any]) -> None:
+        self.whole = whole
+        """Contexts that were entered, for `_Outputs` to leave."""
 
     def __call__(
         self, network: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -59,6 +64,9 @@ class _Inputs:
         if isinstance(image, list | tuple):
             return args, kwargs  # its own form: somebody calls it directly
         _show_as_it_is(network, image)
+        context = torch.autocast(image.device.type, enabled=False)
+        context.__enter__()
+        self.whole.append(context)
         images = list(image.float().clamp(0, 1))
         if not network.training or label is None:
             return (images,), {}
@@ -88,7 +96,19 @@ def _show_as_it_is(network: nn.Module, image: Tensor) -> None:
     transform.min_size, transform.max_size = (min(height, width),), max(height, width)  # type: ignore[union-attr]
 
 
-def _outputs(network: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+class _Outputs:
+    """What the network gave as tensors by name; called also where it failed."""
+
+    def __init__(self, whole: list[Any]) -> None:
+        self.whole = whole
+
+    def __call__(self, network: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        if self.whole:
+            self.whole.pop().__exit__(None, None, None)
+        return None if output is None else _named(network, args, output)
+
+
+def _named(network: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
     images = args[0]
     rows, device = len(images), images[0].device
     if network.training and isinstance(output, Mapping):
@@ -118,18 +138,3 @@ def _packed(found: Mapping[str, Tensor], device: torch.device) -> Tensor:
     rows[: len(best), 1] = found["scores"][best].float()
     rows[: len(best), 2:] = found["boxes"][best].float()
     return rows
-
-
-def _in_float32(_network: nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
-    """Boxes are pixels: half precision ends before anchors are made of it."""
-    return _each(output)
-
-
-def _each(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return value.float() if value.is_floating_point() else value
-    if isinstance(value, Mapping):
-        return type(value)((name, _each(each)) for name, each in value.items())  # type: ignore[call-arg]
-    if isinstance(value, list | tuple):
-        return type(value)(_each(each) for each in value)
-    return value
