@@ -37,7 +37,7 @@ WRITERS: Mapping[str, Writer] = {
     "counts": counts,
     "figures": figures,
     "gains": gains,
-    "int8": int8,
+    "integers": int8,
     "kd": kd,
     "methods": methods,
     "probe": probe,
