@@ -5,8 +5,9 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.models import build_model, model_names
+from stillhouse.models.catalogue import OTHERS
 
-OWN = tuple(name for name in model_names() if ":" not in name)
+OWN = tuple(name for name in model_names() if not name.startswith(OTHERS))
 KINDS = (
     ("resnet14w4", 9),
     ("wrn_16_1", 8),

@@ -23,7 +23,7 @@ from stillhouse.records.names import at_home
 
 _RESNETS = ("resnet8", "resnet14", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110")
 _WIDTHS = rf"(?P<widths>{NUMBER}(-{NUMBER})*)"
-OTHERS = ("timm:", "torchvision:", "hf:")
+OTHERS = ("timm:", "torchvision:", "hf:", *(f"{kind}-" for kind in KINDS))
 """Before names of networks that other packages build."""
 _ELSEWHERE = r"(?P<architecture>[A-Za-z0-9_.]+)(?P<pretrained>:pretrained)?"
 
@@ -188,7 +188,7 @@ def build_model(
         if number is not None and (number if isinstance(number, int) else min(number)) < 1:
             raise ModelError(f"model '{name}': {what} is {number}; give a number of at least 1")
     ask = ModelRequest(name, classes, channels, sides, dict(arguments or {}))
-    if ask.arguments and not name.startswith((*OTHERS, *(f"{kind}-" for kind in KINDS))):
+    if ask.arguments and not name.startswith(OTHERS):
         given = ", ".join(ask.arguments)
         raise ModelError(f"model '{name}' takes no arguments ({given}); its name says all of it")
     for family in MODEL_FAMILIES:
