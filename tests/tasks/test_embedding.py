@@ -16,7 +16,7 @@ from stillhouse.tasks.embedding import Embedding
 
 FIT = {
     "fitnet", "at", "nst", "ab", "ft", "mgd", "ofd", "projector_logsum", "review_kd", "rkd", "sp",
-    "pkt", "cc_rbf", "cc_embedded", "crd", "embedding_kd", "vkd",
+    "pkt", "cc_rbf", "cc_embedded", "crd", "embedding_kd", "vkd", "cwd", "pkd",
 }  # fmt: skip
 """By reading each paper's loss: features and relations, neither labels nor soft classes."""
 
