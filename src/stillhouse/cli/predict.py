@@ -1,4 +1,4 @@
-"""``stillhouse predict``: what the student of a run sees in images."""
+"""``stillhouse predict``: what the student of a run sees in images, or says of texts."""
 
 import csv
 import json
@@ -23,7 +23,11 @@ UNREADABLE = 3
 def predict(
     run: RunDirectory,
     images: Annotated[
-        list[str], typer.Argument(help="Image files, folders, or - for a list of files on stdin.")
+        list[str],
+        typer.Argument(
+            help="Image files, folders, or - for a list of files on stdin; of a student of texts: "
+            "texts, .txt files with one on each line, or - for lines on stdin."
+        ),
     ],
     form: Annotated[
         str,
@@ -34,12 +38,13 @@ def predict(
     ] = None,
     allow_program: AllowProgram = False,
 ) -> None:
-    """Say what the student of a run sees in images: a class and its probability.
+    """Say what the student of a run sees in images or texts: a class and its probability.
 
     A student of verification says of two images whether they are of one person, with the cosine of
     their embeddings and the threshold; of others, and in csv, json and npz, it gives embeddings.
     """
     from stillhouse.deploy.predictor import Predictor
+    from stillhouse.deploy.sentences import Sentences
 
     if form not in (*FORMS, NPZ):
         raise RecipeError("predict", [f"no format '{form}'; there is: {', '.join((*FORMS, NPZ))}"])
@@ -48,9 +53,10 @@ def predict(
     if out is not None and out.exists():
         raise DataError(f"{out} is there already; give another file (-o)")
     predictor = Predictor(run, allow_program=allow_program)
-    names = list(listed(images))
+    what = "texts" if isinstance(predictor.preprocess, Sentences) else "images"
+    names = list(texts_listed(images) if what == "texts" else listed(images))
     if not names:
-        raise DataError(f"there are no images in {', '.join(images)}")
+        raise DataError(f"there are no {what} in {', '.join(images)}")
     failed: list[str] = []
     found = answered(predictor, names, failed)
     if form == NPZ and out is not None:
@@ -66,7 +72,7 @@ def predict(
     for line in failed:
         typer.echo(line, err=True)
     if failed:
-        typer.echo(f"{len(failed)} of {len(names)} images could not be read", err=True)
+        typer.echo(f"{len(failed)} of {len(names)} {what} could not be read", err=True)
         raise typer.Exit(UNREADABLE)
 
 
@@ -86,6 +92,26 @@ def listed(given: Sequence[str]) -> Iterator[str]:
             )
         else:
             yield name
+
+
+def texts_listed(given: Sequence[str]) -> Iterator[str]:
+    """The texts that are meant: lines of a .txt file, of stdin (-), else the words themselves.
+
+    >>> list(texts_listed(["a fine film"]))
+    ['a fine film']
+    """
+    for text in given:
+        path = Path(text)
+        if text == "-":
+            yield from (line.strip() for line in sys.stdin if line.strip())
+        elif path.suffix.lower() == ".txt":
+            try:
+                lines = path.read_text(encoding="utf-8").splitlines()
+            except (OSError, UnicodeDecodeError) as error:
+                raise DataError(f"{text} cannot be read as text ({error})") from None
+            yield from (line.strip() for line in lines if line.strip())
+        else:
+            yield text
 
 
 def answered(

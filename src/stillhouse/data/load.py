@@ -14,6 +14,7 @@ from stillhouse.data.sources.labelled_splits import SourceSplits
 from stillhouse.data.split_tables import TEST, VALIDATION, Splits, marked
 from stillhouse.data.splits import stratified_split
 from stillhouse.data.tables import Table
+from stillhouse.data.text.sources import read_texts
 from stillhouse.errors import DataError
 from stillhouse.verification.pairs import Pairs
 
@@ -37,6 +38,8 @@ def load(
     folds: Sequence[int] | None = None,
     min_per_class: int = 1,
     reader: Callable[[Any], SourceSplits] | None = None,
+    texts: bool = False,
+    text: str | None = None,
 ) -> Splits:
     """Read a source, check it, and carve the splits that it does not have.
 
@@ -68,6 +71,8 @@ def load(
         folds: the folds of that file that are tested; None: all.
         min_per_class: classes with fewer rows to train on are left out.
         reader: reads the source where its rows are no images, such as `read_boxes`.
+        texts: rows are texts, and not images, see `stillhouse.data.text.sources.read_texts`.
+        text: the column of the texts, where several could be.
 
     Returns:
         Three tables of one kind; the names of the classes; a fingerprint of all of it.
@@ -103,6 +108,12 @@ def load(
         return source if limit is None else source.limited(limit, split_seed)
     if reader is not None:
         found = reader(source)
+    elif texts:
+        _refuse_of_images(image, is_asked(unseen) or open_set or min_per_class > 1)
+        named = None if label is None else str(label)
+        found = read_texts(source, text, named, labelled=labelled)
+        if found.open_only is not None:
+            raise DataError(found.open_only)
     else:
         found = find(source, image, label, allow_download, labelled=labelled, open_set=open_set)
     draws = 3 * split_seed + TEST, 3 * split_seed + VALIDATION
@@ -123,6 +134,15 @@ def load(
         held = hold_out(found, unseen, split_seed, min_per_class)
         splits = _of_classes(held, test, validation, draws, split_seed)
     return marked(splits) if limit is None else splits.limited(limit, split_seed)
+
+
+def _refuse_of_images(image: str | int | None, chosen: bool) -> None:
+    if image is not None:
+        raise DataError("the task reads texts, and image (data.image) is a column of images; name "
+                        "the column of texts: text (data.text)")  # fmt: skip
+    if chosen:
+        raise DataError("unseen and min_per_class (data.unseen, .min_per_class) choose classes of "
+                        "images, and the task reads texts; leave them out")  # fmt: skip
 
 
 def _of_people(found: SourceSplits, parts: OpenSet) -> Splits:

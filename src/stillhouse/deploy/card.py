@@ -1,6 +1,7 @@
 """README.md of a student's folder: a model card."""
 
 from stillhouse.deploy.config import PROGRAM, SCRIPT, StudentConfig
+from stillhouse.deploy.sentences import Sentences
 
 HEADER = """---
 library_name: {library}
@@ -11,7 +12,12 @@ tags:
 ---
 """
 
-PIPELINES = {"classification": "image-classification", "verification": "image-feature-extraction"}
+PIPELINES = {
+    "text_classification": "text-classification",
+    "language_model": "text-generation",
+    "classification": "image-classification",
+    "verification": "image-feature-extraction",
+}
 
 
 def card(config: StudentConfig, *, metric: str, program: bool) -> str:
@@ -23,6 +29,7 @@ def card(config: StudentConfig, *, metric: str, program: bool) -> str:
         program: whether the folder holds a program.
     """
     taken, network = config.input, config.network
+    sentences = isinstance(taken, Sentences)
     library = "timm" if network.model.startswith("timm:") and network.by_name else "stillhouse"
     head = HEADER.format(library=library, pipeline=PIPELINES.get(config.task, "other"))
     size = f"{network.parameters:,} parameters"
@@ -47,6 +54,8 @@ def card(config: StudentConfig, *, metric: str, program: bool) -> str:
             + ("logits" if config.output == "logits" else "embeddings of length 1")
             + " out, for batches of any size.\n"
         )
+    elif program and sentences:
+        parts.append(f"`{PROGRAM}` is a program of torch (`torch.export.load`).\n")
     elif program:
         parts.append(
             f"`{PROGRAM}` is a program of torch (`torch.export.load`) that takes what the "
@@ -54,7 +63,7 @@ def card(config: StudentConfig, *, metric: str, program: bool) -> str:
         )
     parts.append(
         'With Stillhouse:\n\n```python\nimport stillhouse as sh\n\nstudent = sh.load("FOLDER")\n'
-        'student.predict(["image.jpg"])\n```\n'
+        f'student.predict(["{"some words" if sentences else "image.jpg"}"])\n```\n'
     )
     if library == "timm":
         parts.append(
@@ -62,7 +71,7 @@ def card(config: StudentConfig, *, metric: str, program: bool) -> str:
         )
     parts += [
         "## What to beware of\n",
-        "Numbers are of the test set of these data; on images of another kind it may be worse. "
+        "Numbers are of the test set of these data; on others it may be worse. "
         "The licences of the data and of the teacher bind what is made of them; this card does "
         "not know them.\n",
     ]
@@ -71,6 +80,12 @@ def card(config: StudentConfig, *, metric: str, program: bool) -> str:
 
 def _takes(config: StudentConfig) -> str:
     taken = config.input
+    if isinstance(taken, Sentences):
+        return (
+            f"Texts, cut into tokens by `{taken.tokenizer}` ({taken.vocabulary:,} tokens), to rows "
+            f"of {taken.length}. The program takes int64 [B, 2, {taken.length}]: tokens, and a "
+            "mask that is 1 for a token and 0 for filling.\n"
+        )
     kind = {1: "grey", 3: "RGB"}.get(taken.channels, f"{taken.channels}-channel")
     height, width = taken.size
     if not taken.pixels:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from stillhouse.deploy.preprocessing import Preprocessing
+from stillhouse.deploy.sentences import Sentences
 from stillhouse.deploy.threshold import AtThreshold
 from stillhouse.errors import RunError
 from stillhouse.faults import first_line
@@ -80,7 +81,7 @@ class StudentConfig(Record):
     output: Literal["logits", "embedding"]
     threshold: float | None = None
     at_threshold: AtThreshold | None = None
-    input: Preprocessing
+    input: Sentences | Preprocessing
     network: NetworkFacts
     title: str
     method: str

@@ -104,7 +104,7 @@ def _onnx(run: Path, predictor: Predictor, where: Path) -> Iterator[str]:
     if not parity.holds:
         where.unlink()
         raise ExportError(f"the ONNX file answers something else than the student: {parity}")
-    given = "pixels" if predictor.preprocess.pixels else "prepared images"
+    given = "pixels" if predictor.preprocess.pixels else predictor.preprocess.noun
     yield f"{where}: ONNX, opset {opset}, {given} in, {predictor.config.output} out, any batch"
     yield f"onnxruntime beside the student on {kind}: {parity}"
 

@@ -20,6 +20,7 @@ from stillhouse.records.tensors import save_tensors
 from stillhouse.students.quantised import is_quantised
 
 PROCESSOR = "preprocessor_config.json"
+TOKENIZER = "tokenizer.json"
 FILES = (WEIGHTS, PROGRAM, CARD, SCRIPT, PROCESSOR, CONFIG)
 STEP, ROWS_ALIKE = 0.02, 0.95
 """Of a network that rounds: mean difference by the largest answer, share of equal first places."""
@@ -81,7 +82,7 @@ def write_student(
     if config.network.model.startswith("hf:") and config.input.pixels:
         write_text(folder / PROCESSOR, json.dumps(processor(config.input), indent=2) + "\n")
     write_text(folder / CARD, card(config, metric=metric, program=program))
-    there = [name for name in FILES if name != CONFIG and (folder / name).exists()]
+    there = [name for name in (*FILES, TOKENIZER) if name != CONFIG and (folder / name).exists()]
     whole = config.model_copy(update={"sha256": checksums_of(folder, there)})
     whole.write(folder, hub)
     return whole

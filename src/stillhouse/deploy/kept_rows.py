@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from stillhouse.deploy.predictor import Predictor
+from stillhouse.deploy.sentences import Sentences
 from stillhouse.errors import RunError
 from stillhouse.records.tensors import load_tensors
 
@@ -21,6 +22,11 @@ def rows_of(run: Path, predictor: Predictor) -> tuple[Tensor, str]:
     kept = kept_rows(run, predictor, TAKEN)
     if kept is not None:
         return kept, "test rows"
+    if isinstance(predictor.preprocess, Sentences):
+        raise RunError(
+            f"{predictor.folder}: a student of texts is compared on test rows, which are in "
+            f"{ROWS_FILE} of its run; give the directory of the run"
+        )
     taken, drawn = predictor.preprocess, torch.Generator().manual_seed(0)
     shape = (DRAWN, taken.channels, taken.height, taken.width)
     if taken.pixels:

@@ -18,6 +18,8 @@ from stillhouse.records.files import replacing
 OPSET = 20
 """The default of torch's exporter."""
 PIXELS = "pixels"
+INPUTS = {torch.uint8: PIXELS, torch.int64: "tokens"}
+"""Names of what a program takes, by its type."""
 LARGEST = 1e-3
 """How far logits may differ, as a share of their largest: float32 summed in another order."""
 AGREE, MEAN = 0.8, 0.1
@@ -104,7 +106,7 @@ def write_onnx(
                 (taken,),
                 dynamo=True,
                 dynamic_shapes=({0: batch},),
-                input_names=[PIXELS if taken.dtype == torch.uint8 else "image"],
+                input_names=[INPUTS.get(taken.dtype, "image")],
                 output_names=[output],
                 opset_version=OPSET,
                 custom_translation_table=dict(translated or {}),

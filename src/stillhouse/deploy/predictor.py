@@ -14,6 +14,7 @@ from stillhouse.deploy.detector import DetectorPredictor, is_detector_folder
 from stillhouse.deploy.preprocessing import Preprocessing
 from stillhouse.deploy.push import push_folder
 from stillhouse.deploy.ready import Ready, embedder
+from stillhouse.deploy.sentences import ReadySentences, Sentences
 from stillhouse.engine.heads import find_head
 from stillhouse.errors import DataError, ModelError, RunError
 from stillhouse.models import build_model
@@ -28,7 +29,7 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the student says of one image.
+    """What the student says of one image, or of one text.
 
     Args:
         name: of the image: its path, or its number.
@@ -82,6 +83,8 @@ class Predictor:
         self.config = StudentConfig.read(self.folder)
         self.classes: tuple[str, ...] = self.config.classes
         self.preprocess: Preprocessing = self.config.input
+        if isinstance(self.preprocess, Sentences):
+            self.preprocess.opened(self.folder)
         self._program: nn.Module | None = None
         self._model: nn.Module | None = None
         if self.config.network.by_name:
@@ -127,7 +130,8 @@ class Predictor:
         """What the student sees in images.
 
         Args:
-            images: paths, images of Pillow, arrays or tensors; or one of them.
+            images: paths, images of Pillow, arrays or tensors; or one of them; of a student of
+                texts these are texts.
             batch: how many are run at once.
 
         Raises:
@@ -197,6 +201,8 @@ class Predictor:
         )
 
     def _behind(self, model: nn.Module) -> nn.Module:
+        if isinstance(self.preprocess, Sentences):
+            return ReadySentences(model, causal=self.preprocess.causal).eval()
         embeds = self.config.output == "embedding"
         network = embedder(model) if embeds else model
         return Ready(network, self.preprocess.inside, unit=embeds).eval()
@@ -209,6 +215,7 @@ class Predictor:
             channels=asked.channels,
             size=asked.size,
             arguments=asked.arguments,
+            tokens=self.preprocess.facts if isinstance(self.preprocess, Sentences) else None,
         )
         if asked.headless:
             module = embedder(module)

@@ -87,6 +87,11 @@ class Preprocessing(Record):
     interpolation: str = "bilinear"
     inside: Inside = Inside()
 
+    @property
+    def noun(self) -> str:
+        """What a program takes that takes no pixels."""
+        return "prepared images"
+
     def of(self, image: Any, where: str = "the image") -> Tensor:
         """The pixels of one image.
 

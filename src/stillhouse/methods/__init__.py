@@ -17,6 +17,7 @@ from stillhouse.methods.response.dist import dist as dist
 from stillhouse.methods.response.nkd import nkd as nkd
 from stillhouse.methods.response.standardised_kd import standardised_kd as standardised_kd
 from stillhouse.methods.response.deit import deit as deit
+from stillhouse.methods.response.token_kd import token_kd as token_kd
 
 from stillhouse.methods.feature.fitnet import fitnet as fitnet
 from stillhouse.methods.feature.at import at as at

@@ -8,13 +8,15 @@ from torch import nn
 from stillhouse.errors import ModelError, nearest
 from stillhouse.models.adapters import build_timm, build_torchvision, elsewhere
 from stillhouse.models.detectors.build import KINDS, build_detector
-from stillhouse.models.family import NUMBER, Family, ModelRequest
+from stillhouse.models.family import NUMBER, Family, ModelRequest, TokenFacts
 from stillhouse.models.hugging_face import build_transformers
 from stillhouse.models.lenet import build_lenet
 from stillhouse.models.mobilefacenet import NUMBERS, build_mobilefacenet
 from stillhouse.models.mobilenet import build_mobilenet_v2
 from stillhouse.models.plain import build_convnet, build_mlp
 from stillhouse.models.resnet import build_resnet, build_resnet_of_width, build_resnet_x4
+from stillhouse.models.sentences.bag import build_bag
+from stillhouse.models.sentences.transformer import build_transformer
 from stillhouse.models.shufflenet import build_shufflenet
 from stillhouse.models.vgg import CONVOLUTIONS, build_vgg
 from stillhouse.models.vit import build_vit
@@ -126,6 +128,25 @@ MODEL_FAMILIES: tuple[Family, ...] = (
         "be installed. Arguments: channels, backbone: {...}, and those of torchvision's class.",
     ),
     Family(
+        pattern=f"bag-(?P<width>{NUMBER})",
+        examples=("bag-32", "bag-64"),
+        build=build_bag,
+        paper="Joulin et al., Bag of Tricks for Efficient Text Classification, EACL 2017",
+        line="Bags of embeddings of any width: the mean over the tokens of a sentence, and a "
+        "linear classifier.",
+        of_sentences=True,
+    ),
+    Family(
+        pattern=rf"(?P<kind>encoder|decoder)-(?P<width>{NUMBER})-(?P<depth>{NUMBER})"
+        rf"-(?P<heads>{NUMBER})",
+        examples=("encoder-64-2-4", "encoder-128-4-4", "decoder-64-2-4", "decoder-128-4-4"),
+        build=build_transformer,
+        paper="Vaswani et al., Attention Is All You Need, NeurIPS 2017",
+        line="Transformers WIDTH-DEPTH-HEADS of sentences: encoders tell classes apart, decoders "
+        "give the next token.",
+        of_sentences=True,
+    ),
+    Family(
         pattern=f"timm:{_ELSEWHERE}",
         examples=("timm:resnet18", "timm:resnet18:pretrained"),
         build=build_timm,
@@ -144,8 +165,10 @@ MODEL_FAMILIES: tuple[Family, ...] = (
         examples=("hf:microsoft/resnet-18", "hf:microsoft/resnet-18:pretrained"),
         build=build_transformers,
         paper="the model's own",
-        line="Any image classifier of transformers, which must be installed: a folder with its "
-        "config.json, or a name on its hub.",
+        line="Any image or sequence classifier, or causal language model, of transformers, which "
+        "must be installed: a folder with its config.json, a name on its hub, or a kind of network "
+        "such as hf:bert, whose size arguments say.",
+        of_sentences=None,
     ),
 )
 
@@ -157,6 +180,7 @@ def build_model(
     channels: int = 3,
     size: int | tuple[int, int] | None = None,
     arguments: Mapping[str, Any] | None = None,
+    tokens: TokenFacts | None = None,
 ) -> nn.Module:
     """Build a network by its name, with fresh weights.
 
@@ -168,6 +192,7 @@ def build_model(
             `vit-...` and `deit-...` only, and used by `mobilefacenet...`.
         arguments: further ones for the function of timm, torchvision or transformers that builds
             it, such as ``img_size`` or ``drop_path_rate``.
+        tokens: where it is to read sentences: what is known of their tokens.
 
     Returns:
         A network whose forward turns images `[B, channels, H, W]` into logits `[B, classes]`.
@@ -187,13 +212,14 @@ def build_model(
     for what, number in (("classes", classes), ("channels", channels), ("size", sides)):
         if number is not None and (number if isinstance(number, int) else min(number)) < 1:
             raise ModelError(f"model '{name}': {what} is {number}; give a number of at least 1")
-    ask = ModelRequest(name, classes, channels, sides, dict(arguments or {}))
+    ask = ModelRequest(name, classes, channels, sides, dict(arguments or {}), tokens)
     if ask.arguments and not name.startswith(OTHERS):
         given = ", ".join(ask.arguments)
         raise ModelError(f"model '{name}' takes no arguments ({given}); its name says all of it")
     for family in MODEL_FAMILIES:
         found = family.match(name)
         if found is not None:
+            _check_reads(family, ask)
             return family.build(found, ask)
     if at_home(name).is_file():
         raise ModelError(
@@ -204,6 +230,17 @@ def build_model(
     hint = f"did you mean {' or '.join(there)}" if there else nearest(name, model_names())
     raise ModelError(
         f"there is no model '{name}'; {hint}; stillhouse.models.model_names() lists all"
+    )
+
+
+def _check_reads(family: Family, ask: ModelRequest) -> None:
+    """Refuse a network of images for sentences. Raises ModelError."""
+    if ask.tokens is None or family.of_sentences is not False:
+        return
+    kind = "decoder-64-2-4" if ask.tokens.causal else "encoder-64-2-4 or bag-64"
+    raise ModelError(
+        f"'{ask.name}' reads images, and the rows of these data are texts; take {kind}, a network "
+        "of transformers (hf:FOLDER, hf:bert) or one of your own (python:MODULE:FUNCTION)"
     )
 
 

@@ -13,6 +13,23 @@ NUMBER = "[1-9][0-9]{0,3}"
 
 
 @dataclass(frozen=True, slots=True)
+class TokenFacts:
+    """What a network of sentences must know of its tokens.
+
+    Args:
+        vocabulary: how many there are.
+        length: of a row, at most.
+        pad: id of the filling.
+        causal: whether it is a language model, which gives the next token.
+    """
+
+    vocabulary: int
+    length: int
+    pad: int = 0
+    causal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ModelRequest:
     """What the caller of `build_model` asked for.
 
@@ -22,6 +39,7 @@ class ModelRequest:
         channels: channels of the images.
         size: height and width of the images in pixels, where the caller said it.
         arguments: further ones for a function of another package.
+        tokens: where it is to read sentences, and not images.
     """
 
     name: str
@@ -29,6 +47,7 @@ class ModelRequest:
     channels: int
     size: tuple[int, int] | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    tokens: TokenFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +60,7 @@ class Family:
         build: makes the network from the match of `pattern` and the request.
         paper: where the architecture comes from.
         line: one sentence on what these networks are.
+        of_sentences: whether they read tokens, and not images; None: either.
 
     >>> toy = Family("toy([0-9]+)", ("toy3",), lambda found, ask: nn.Identity(), "none", "Toys.")
     >>> toy.match("toy12").group(1), toy.match("toys")
@@ -52,6 +72,7 @@ class Family:
     build: Callable[[re.Match[str], ModelRequest], nn.Module]
     paper: str
     line: str
+    of_sentences: bool | None = False
 
     def match(self, name: str) -> re.Match[str] | None:
         """The match of `name` with the pattern, or None where it is no name of this family."""

@@ -1,4 +1,7 @@
-"""Image classifiers of transformers: a folder with its config.json, or a name on its hub."""
+"""Networks of transformers: a folder with its config.json, or a name on its hub.
+
+Of data that are texts also kinds of networks by name, made of a config (`sentences`).
+"""
 
 import json
 import re
@@ -9,6 +12,7 @@ from torch import nn
 
 from stillhouse.errors import MissingExtra, ModelError
 from stillhouse.models.family import ModelRequest
+from stillhouse.models.sentences.of_transformers import classes_of, config_of
 
 CONFIG = "config.json"
 
@@ -31,7 +35,11 @@ def build_transformers(found: re.Match[str], ask: ModelRequest) -> nn.Module:
             raise
         raise MissingExtra(f"model '{ask.name}'", "transformers", "transformers") from absent
     auto, source = transformers.AutoModelForImageClassification, found["source"]
-    config = _config(transformers, source, ask)
+    if ask.tokens is None:
+        config = _config(transformers, source, ask)
+    else:
+        config = config_of(transformers, source, ask, ask.tokens)
+        auto = classes_of(transformers, ask.tokens)
     try:
         if not found["pretrained"]:
             made: Any = auto.from_config(config, trust_remote_code=False)
@@ -87,7 +95,8 @@ def _refused(ask: ModelRequest, source: str, refused: Exception) -> ModelError:
     if Path(source).is_dir():
         there = (Path(source) / CONFIG).is_file()
         what = said if there else f"the folder has no {CONFIG}"
-        hint = "give the folder of an image classifier, as save_pretrained writes it"
+        kind = "an image classifier" if ask.tokens is None else "a model for this task"
+        hint = f"give the folder of {kind}, as save_pretrained writes it"
     else:
         what = f"there is no folder '{source}', and the hub gave no such model ({said})"
         hint = "download it where there is a network, and give the folder: hf:FOLDER"

@@ -14,6 +14,7 @@ from stillhouse.errors import nearest
 from stillhouse.methods.settings import Weight
 from stillhouse.recipes.choices import choice_of, choices
 from stillhouse.recipes.section import Section, SplitSize, split_size
+from stillhouse.recipes.text import TokensSection
 from stillhouse.synthesis import SYNTHESES, adi, deep_inversion
 
 ADI, REAL = "adi", "real"
@@ -142,6 +143,10 @@ def _unseen(value: Any) -> Any:
         ) from None
 
 
+def _tokenizer(value: Any) -> Any:
+    return {"tokenizer": value} if isinstance(value, str) else value
+
+
 Fold = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
 
@@ -151,6 +156,7 @@ class DataSection(Section):
     ``size``: the side of the images that are shown. ``load_size``: they are held at this larger
     side, so that training cuts its boxes out of pixels that are there; evaluation resizes to
     ``size / crop_pct`` and cuts the middle.
+    ``text``: the column of texts, of a task that reads texts, and ``tokens`` how they are cut.
     ``unseen``: classes that are held out of train, validation and test: a share of them, how many,
     or their names; with ``task: verification`` they are who is tested. ``pairs``: a file of the
     pairs that verification is tested on, of which ``folds`` are taken. ``min_per_class``: classes
@@ -161,6 +167,8 @@ class DataSection(Section):
     source: str
     image: str | Annotated[int, Field(ge=0)] | None = None
     label: str | Annotated[int, Field(ge=0)] | None = None
+    text: str | None = None
+    tokens: Annotated[TokensSection | None, BeforeValidator(_tokenizer)] = None
     validation: SplitSize = 0.1
     test: SplitSize = 0.2
     limit: Count | None = None

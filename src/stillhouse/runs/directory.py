@@ -14,6 +14,9 @@ from stillhouse.records.writable import check_writable
 RESOLVED = "resolved.yaml"
 ENVIRONMENT = "environment.json"
 
+OF_TEXTS = ("text", "tokens")
+"""Keys of the data that are off where rows are no texts."""
+
 FREE_KEYS = (
     *("device", "checkpoint_seconds", "data.workers", "cache.use", "cache.directory"),
     "track",
@@ -34,6 +37,8 @@ def same_run(recipe: Mapping[str, Any]) -> dict[str, Any]:
         section, _, key = dotted.partition(".")
         if key and isinstance(kept.get(section), Mapping):
             kept[section] = {k: v for k, v in kept[section].items() if k != key}
+    if isinstance(kept.get("data"), Mapping):  # what is off says nothing
+        kept["data"] = {k: v for k, v in kept["data"].items() if v is not None or k not in OF_TEXTS}
     if _lossy(recipe):  # then a cached teacher makes another student than a live one
         kept["cache"]["use"] = recipe["cache"].get("use")
     return kept

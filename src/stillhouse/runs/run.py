@@ -53,6 +53,7 @@ from stillhouse.runs.judging.scoring import (
     score_untrained,
     student_of,
 )
+from stillhouse.runs.judging.sentence_folder import write_sentence_folder
 from stillhouse.runs.judging.student_folder import write_student_folder
 from stillhouse.runs.outcome import Outcome
 from stillhouse.runs.preflight import check, networks_told
@@ -287,7 +288,9 @@ def _write(
     """
     out = job.out
     write_products(out, _student(scored))
-    write_student_folder(job, _student(scored), scores)
+    of_texts = job.task.rows_are in ("texts", "passages")
+    write_folder = write_sentence_folder if of_texts else write_student_folder
+    write_folder(job, _student(scored), scores)
     write_costs(first.job, scored, at_start)
     if first.transfer is not None and job.data.pictures:
         write_gallery(job, first.transfer)

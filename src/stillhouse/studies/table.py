@@ -17,8 +17,8 @@ from stillhouse.verdict.spread import spread
 
 FINISHED, DIVERGED, WAITING = "finished", "diverged", "waiting"
 SAME_TEST = (
-    "source", "image", "label", "test", "split_seed", "size", "load_size", "crop_pct",
-    "unseen", "pairs", "folds", "min_per_class",
+    "source", "image", "label", "text", "tokens", "test", "split_seed", "size", "load_size",
+    "crop_pct", "unseen", "pairs", "folds", "min_per_class",
 )  # fmt: skip
 """Keys of the data section that decide the test images: only over the same ones are arms paired."""
 

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stillhouse.functional.classes import check_classes
-from stillhouse.tasks.classification import Classification
+from stillhouse.tasks.classification import CLASSIFICATION, Classification
+from stillhouse.tasks.task import Task
 
 
 class AdjustedClassification(Classification):
@@ -23,6 +24,7 @@ class AdjustedClassification(Classification):
     Args:
         label_smoothing: e in 0..1 (Szegedy et al., arXiv 1512.00567: 0.1). 0.0: none.
         class_weights: w, a number for each class; none: all count alike.
+        of: the classification, of images or of texts.
 
     >>> task = AdjustedClassification(class_weights=[1.0, 3.0])
     >>> z = torch.tensor([[2.0, 0.0]] * 2)
@@ -31,8 +33,15 @@ class AdjustedClassification(Classification):
     """
 
     def __init__(
-        self, *, label_smoothing: float = 0.0, class_weights: Sequence[float] = ()
+        self,
+        *,
+        label_smoothing: float = 0.0,
+        class_weights: Sequence[float] = (),
+        of: Classification = CLASSIFICATION,
     ) -> None:
+        self.of = of
+        self.name, self.mixes = of.name, of.mixes
+        self.rows_are, self.reads = of.rows_are, of.reads
         self.label_smoothing = label_smoothing
         self.class_weights = tuple(class_weights)
 
@@ -42,6 +51,11 @@ class AdjustedClassification(Classification):
         smoothing, weights = self.label_smoothing, list(self.class_weights)
         told = {"label_smoothing": smoothing, "class_weights": weights}
         return {name: value for name, value in told.items() if value}
+
+    @property
+    def of_unseen(self) -> Task | None:
+        """As of the classification."""
+        return self.of.of_unseen
 
     def loss(self, output: Tensor, label: Tensor, /) -> Tensor:
         """The smoothed and weighted cross-entropy of each row, [B], float32."""

@@ -86,7 +86,7 @@ class Classification(Task):
         return f"guessing among {classes} classes"
 
     @property
-    def of_unseen(self) -> Task:
+    def of_unseen(self) -> Task | None:
         """Images of classes that were held out are compared by their embeddings."""
         return Verification(margin="none")
 

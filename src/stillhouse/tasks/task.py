@@ -39,12 +39,12 @@ class Task(ABC):
     name: str
     metric: Metric
 
+    rows_are: Literal["images", "boxes", "texts", "passages"] = "images"
+    """What the rows of its data are; boxes: images with boxes; passages: of one running text."""
+
     reads: Sequence[str] = ("image",)
     """What of a batch networks read, by what ``forward`` calls it: a signal ``batch.NAME`` each; of
     a batch that holds ``batch.ROLE_NAME`` the networks of that role read that."""
-
-    rows_are: Literal["images", "boxes"] = "images"
-    """What the rows of its data are; boxes: images with boxes."""
 
     needs: Sequence[str] = ("label",)
     """What a batch must hold beside what networks read; without 'label' no labels are read, and

@@ -60,7 +60,7 @@ def choose_columns(
     labels = [name for name, kind in types.items() if pa.types.is_integer(kind) or is_text(kind)]
     preferred = [name for name in LABEL_NAMES if name in labels][:1]
     target = _choose("label", label, preferred or labels, labels, types, file)
-    return Columns(chosen, target, _class_names(schema, target, file))
+    return Columns(chosen, target, class_names(schema, target, file))
 
 
 def _choose(
@@ -114,7 +114,7 @@ def is_text(kind: Any) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-def _class_names(schema: Any, label: str, file: str) -> tuple[str, ...] | None:
+def class_names(schema: Any, label: str, file: str) -> tuple[str, ...] | None:
     """Read the names of a ClassLabel column from the metadata that Hugging Face writes."""
     text = (schema.metadata or {}).get(b"huggingface")
     if text is None:

@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, Self
 
-import torch
 from torch import Tensor, nn
 
 from stillhouse.engine.frozen import FrozenParts, frozen_parts
@@ -232,9 +231,9 @@ class Role(Node):
         if self._taps is not None:
             heard = self._taps.collect()
             given.update({part: heard[tap] for part, tap in self._taps_of.items()})
-            image = signals[self.reads[0]].shape
+            read = signals[self.reads[0]]
             for part in self._maps:
-                given[part] = self._as_map(part, given[part], image)
+                given[part] = self._as_map(part, given[part], read)
         if EMBEDDING in given and EMBEDDING not in self.aliases:
             given[EMBEDDING] = pooled(given[EMBEDDING])
         if outer is not None:
@@ -244,7 +243,10 @@ class Role(Node):
             }
         return {f"{self.name}.{part}": value for part, value in given.items()}
 
-    def _as_map(self, part: str, value: Tensor, image: torch.Size) -> Tensor:
+    def _as_map(self, part: str, value: Tensor, read: Tensor) -> Tensor:
+        if read.ndim != 4:  # no image: tokens lie in one row, and none of them is left out
+            return value.mT[:, :, None] if value.ndim == 3 else value
+        image = read.shape
         found = None if self._layout is None else self._layout.read(value, image)
         if found is None:
             said = f"tap '{self._taps_of[part]}' gives {shape_text(value)}"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -16,10 +16,14 @@ from stillhouse.data.load import Splits, load
 from stillhouse.data.pixels import to_pixels
 from stillhouse.data.signal_table import SignalTable
 from stillhouse.data.tables import FloatTable, ImageTable, SampleTable, Table, images_of
+from stillhouse.data.text.table import PassageTable, TokenTable
+from stillhouse.data.text.tokenise import TokenSettings, tokenised
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.threads import chosen_workers
 from stillhouse.errors import DataError, RecipeError
+from stillhouse.models.family import TokenFacts
 from stillhouse.recipes.data import DataSection, TeacherDataSection
+from stillhouse.recipes.text import TokensSection
 from stillhouse.records.code import code_identity
 from stillhouse.runs.job.augmentation import beside_transform, check_images_fit, settle_augment
 from stillhouse.runs.job.boxes import open_boxes, with_views
@@ -30,6 +34,7 @@ NO_VALIDATION = (
     "such as 0.1, or leave it out"
 )
 """What is said of a key that chooses on validation, where there is none."""
+RowsAre = Literal["images", "boxes", "texts", "passages"]
 READ_TWICE = 16
 """Samples that are read twice: a flip that no seed brings back must not pass by luck."""
 
@@ -40,15 +45,19 @@ def open_splits(
     *,
     open_set: bool = False,
     labelled: bool = True,
-    rows_are: str = "images",
+    rows_are: RowsAre = "images",
 ) -> Splits:
     """Load the data of a recipe (or of the Python object given instead), resized if asked.
 
     ``open_set``: whether the task is measured on classes that training has none of. ``labelled``:
-    whether it reads labels.
+    whether it reads labels. ``rows_are``: see `Task.rows_are`.
     """
     if rows_are == "boxes":
         return open_boxes(section, source)
+    of_text = [key for key in ("text", "tokens") if getattr(section, key) is not None]
+    if of_text and rows_are == "images":
+        said = "it is of a task that reads texts (task: text_classification), and this one reads "
+        raise RecipeError(f"data.{of_text[0]}", [f"{said}images; leave it out"])
     splits = load(
         section.source if source is None else source,
         image=section.image,
@@ -62,8 +71,14 @@ def open_splits(
         pairs=section.pairs,
         folds=section.folds,
         min_per_class=section.min_per_class,
-        labelled=labelled,
+        labelled=labelled and rows_are != "passages",
+        texts=rows_are != "images",
+        text=section.text,
     )
+    if rows_are != "images":
+        asked = TokensSection() if section.tokens is None else section.tokens
+        settings = TokenSettings(**asked.model_dump())
+        return tokenised(splits, settings, passages=rows_are == "passages")
     size = section.load_size or section.size
     if size is None:
         return splits
@@ -131,6 +146,15 @@ class JobData:
         """So many rows of training as a network of this role reads them, again and again."""
         shown = self.inputs(self.train(0).sample(rows), role)
         return {n: x[torch.arange(rows) % len(x)] for n, x in shown.items()}
+
+    def tokens(self, role: str = "student") -> TokenFacts | None:
+        """Of the tokens that networks of a role read; None where rows are no texts."""
+        table, causal = self.splits.train, self.task.rows_are == "passages"
+        if not isinstance(table, TokenTable | PassageTable):
+            return None
+        theirs = table.teacher_tokens if isinstance(table, TokenTable) else None
+        own = theirs if theirs is not None and role == "teacher" else table.tokens
+        return TokenFacts(own.vocabulary, own.max_length, own.pad, causal)
 
     @property
     def noun(self) -> str:

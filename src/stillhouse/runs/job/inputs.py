@@ -58,9 +58,10 @@ def make_input(section: Section, data: JobData) -> InputAdapter | None:
 
 def enlarged_caution(role: str, section: Section, data: JobData) -> str | None:
     """What to say of a network that is shown enlarged images, whose sources have the pixels."""
-    wanted, shown, stored = input_of(section), data.image_shape[1], data.splits.stored_side
+    wanted, stored = input_of(section), data.splits.stored_side
     if wanted is None or wanted.size is None or stored is None:
         return None
+    shown = data.image_shape[1]
     size = wanted.size if isinstance(wanted.size, int) else max(wanted.size)
     if size <= shown or stored <= shown:
         return None

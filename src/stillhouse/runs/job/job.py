@@ -32,6 +32,7 @@ from stillhouse.runs.job.networks import Network
 from stillhouse.runs.job.peers import Peers
 from stillhouse.runs.job.probe import Probe
 from stillhouse.runs.job.teacher import Teacher
+from stillhouse.runs.job.text_methods import check_rows_fit
 from stillhouse.runs.job.watcher import SilentWatcher, Watcher
 from stillhouse.tasks import Task
 from stillhouse.tracking import Scope
@@ -171,6 +172,7 @@ class Job:
         stage = self.student.slowed(stage, "student", student)
         stage = reading(stage, "student", self.student_input)
         stage = stage.completed(facts_of(self.data.train(start.seed)))
+        check_rows_fit(stage, self.method.name, self.data)
         if self.task.headless:
             check_fits(stage, self.method.name, self.task)
             check_hears_all(stage, self.method.name)

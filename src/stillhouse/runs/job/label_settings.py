@@ -8,7 +8,13 @@ import torch
 from stillhouse.data.load import Splits
 from stillhouse.errors import RecipeError, nearest
 from stillhouse.recipes.labels import BALANCED
-from stillhouse.tasks import CLASSIFICATION, AdjustedClassification, Task
+from stillhouse.tasks import (
+    CLASSIFICATION,
+    TEXT_CLASSIFICATION,
+    AdjustedClassification,
+    Classification,
+    Task,
+)
 
 Weights = str | Sequence[float] | Mapping[str, float]
 
@@ -38,17 +44,19 @@ def adjusted_task(task: Task, asked: LabelSettings, splits: Splits, *, who: str 
         RecipeError: the task is no classification of ours, or the weights do not fit its classes.
     """
     if isinstance(task, AdjustedClassification):
-        task = CLASSIFICATION
+        task = task.of
     on = [name for name in ("label_smoothing", "class_weights") if getattr(asked, name)]
     if not on:
         return task
-    if task is not CLASSIFICATION:
+    if not isinstance(task, Classification) or task not in (CLASSIFICATION, TEXT_CLASSIFICATION):
         said = f"it is of a classification, and the task '{task.name}' has a loss of its own; "
         raise RecipeError(_key(who, on[0]), [f"{said}leave it out"])
     weights: tuple[float, ...] = ()
     if asked.class_weights:
         weights = class_weights(asked.class_weights, splits, key=_key(who, "class_weights"))
-    return AdjustedClassification(label_smoothing=asked.label_smoothing, class_weights=weights)
+    return AdjustedClassification(
+        label_smoothing=asked.label_smoothing, class_weights=weights, of=task
+    )
 
 
 def class_weights(

@@ -14,7 +14,7 @@ from stillhouse.engine.heads import NO_HEAD, find_head, without_head
 from stillhouse.engine.seeding import seeded
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.taps import tap_problem
-from stillhouse.errors import ModelError, WeightsError, WeightsMisfit
+from stillhouse.errors import ModelError, RecipeError, WeightsError, WeightsMisfit
 from stillhouse.models import (
     LoadedWeights,
     build_model,
@@ -22,6 +22,7 @@ from stillhouse.models import (
     weights_fingerprint,
 )
 from stillhouse.models.cosine_head import CosineHead
+from stillhouse.models.family import TokenFacts
 from stillhouse.models.fresh import made_anew
 from stillhouse.models.given import Scripted, cast_at_border, cast_to, copied, unwrapped
 from stillhouse.models.outputs import NamedOutputs
@@ -63,6 +64,8 @@ class Network:
         order: of the data's classes among its outputs, where it has another one.
         who: what the user calls it, in messages.
         embeds: what is asked of it is its embedding, see `Task.headless`.
+        tokens: of texts, where it reads these; own code is offered ``vocabulary`` (``vocab_size``),
+            ``length`` (``max_length``) and ``pad`` (``pad_token_id``), too.
         head: of (width, classes): the classifier that its task wants in place of a Linear where it
             learns; None of a task that wants none.
         adapted: of a network: as the engine runs it for its task, see `Task.adapted`.
@@ -79,6 +82,7 @@ class Network:
     head: Callable[[int, int], nn.Module | None] | None = None
     embeds: bool = False
     adapted: Callable[[nn.Module], nn.Module] = _as_it_is
+    tokens: TokenFacts | None = None
 
     def make(self, seed: int) -> nn.Module:
         """A fresh network, initialised under this seed, with its weights if it has some.
@@ -294,6 +298,7 @@ class Network:
             channels=self.channels,
             size=self.size,
             arguments=self.section.arguments,
+            tokens=self.tokens,
         )
 
     def _image(self, count: int) -> Tensor:
@@ -334,7 +339,18 @@ class Network:
             **dict.fromkeys(("classes", "num_classes", "n_classes"), self.classes),
             **dict.fromkeys(("channels", "in_channels", "in_chans"), self.channels),
             "size": self.size,
+            **_of_tokens(self.tokens),
         }
+
+
+def _of_tokens(tokens: TokenFacts | None) -> dict[str, Any]:
+    if tokens is None:
+        return {}
+    return {
+        **dict.fromkeys(("vocabulary", "vocab_size"), tokens.vocabulary),
+        **dict.fromkeys(("length", "max_length"), tokens.length),
+        **dict.fromkeys(("pad", "pad_token_id"), tokens.pad),
+    }
 
 
 def check_ranges_follow(network: nn.Module, frozen: Sequence[str], *, who: str) -> None:
@@ -376,6 +392,8 @@ def make_network(
     who = role_of(section)
     if isinstance(source, nn.Module | torch.export.ExportedProgram):
         source = unwrapped(source, who=who)
+    if data.tokens() is not None:
+        return _of_sentences(section, data, source, who, allow_imports=allow_imports)
     wanted, shape = input_of(section), data.image_shape
     channels, height, width = shape if wanted is None else wanted.shape(shape)
     size = height if height == width else (height, width)
@@ -396,3 +414,30 @@ def make_network(
     order = tuple(class_order(names, data.splits.classes, role="teacher"))
     outputs = own_width(names)
     return Network(section, outputs, channels, size, source, allow_imports, order, who)
+
+
+def _of_sentences(
+    section: ModelSection, data: JobData, source: Any, who: str, *, allow_imports: bool
+) -> Network:
+    """A network that reads tokens: those of its own tokeniser, if it has one.
+
+    Raises:
+        RecipeError: what is asked of networks of images alone.
+    """
+    for key in ("input", "centres", "classes", "quantise"):
+        if getattr(section, key, None):
+            said = f"{key} is of networks that read images, and these rows are {data.noun}"
+            raise RecipeError(who, [f"{said}; leave it out"])
+    tokens = data.tokens(who)
+    return Network(
+        section,
+        data.outputs,
+        1,
+        1 if tokens is None else tokens.length,
+        source,
+        allow_imports,
+        who=who,
+        head=data.task.head,
+        embeds=data.task.headless,
+        tokens=tokens,
+    )

@@ -6,7 +6,6 @@ from torch import Tensor, nn
 from stillhouse.data.pixels import to_pixels
 from stillhouse.data.tables import FloatTable, ImageTable, Table, images_of
 from stillhouse.data.views import PLAIN_VIEW
-from stillhouse.deploy.config import NetworkFacts, StudentConfig
 from stillhouse.deploy.folder import Rows, write_student
 from stillhouse.deploy.hub import hub_keys
 from stillhouse.deploy.kept_rows import ANSWERS, CALIBRATION, LABELS, ROWS_FILE, TAKEN
@@ -14,29 +13,22 @@ from stillhouse.deploy.predictor import STUDENT
 from stillhouse.deploy.preprocessing import Inside, OwnInput, Preprocessing
 from stillhouse.deploy.ready import Ready, embedder
 from stillhouse.engine.evaluate import sum_of
-from stillhouse.engine.heads import NO_HEAD, find_head
-from stillhouse.models.cosine_head import CosineHead
 from stillhouse.models.given import copied, set_eval
 from stillhouse.models.outputs import LogitsOnly
-from stillhouse.recipes.choices import IMPORT
-from stillhouse.records.environment import environment
 from stillhouse.records.metric import CLASSIFICATION
 from stillhouse.records.run import Scores
 from stillhouse.records.tensors import save_tensors
-from stillhouse.records.verdict import Verdict
 from stillhouse.runs.job.data import JobData
-from stillhouse.runs.job.derived import DerivedNetwork
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.judging.detector_folder import write_detector_folder
+from stillhouse.runs.judging.student_config import student_config
 from stillhouse.runs.judging.threshold import threshold_of
 from stillhouse.runs.training.stage_run import LAST, StageRun
-from stillhouse.students.quantised import is_quantised
 
 ROWS = 64
 """Test rows on which the folder is checked."""
 CALIBRATED = 128
 """Training rows that are kept for the ranges of an int8 file."""
-PACKAGES = ("stillhouse", "torch")
 
 
 def write_student_folder(job: Job, run: StageRun, scores: Scores) -> None:
@@ -77,7 +69,7 @@ def write_student_folder(job: Job, run: StageRun, scores: Scores) -> None:
     normal = inside.own or inside
     settled = {"mean": normal.mean, "std": normal.std, "inside": inside}
     settled["size"] = tuple(seen[0].shape[2:])
-    config = _config(job, run, scores, module, wanted.model_copy(update=settled))
+    config = student_config(job, run, scores, module, wanted.model_copy(update=settled))
     found_at = threshold_of(job, given) if job.task.open_set and embeds else None
     if found_at is not None:
         config = config.model_copy(update={"threshold": found_at[0], "at_threshold": found_at[1]})
@@ -162,59 +154,4 @@ def _inside(job: Job, *, pixels: bool) -> Inside:
             std=tuple(own.to_std.flatten().tolist()),
         ),
         mirrored=len(job.task.forms(torch.zeros(1, 1, 1, 1))) > 1,
-    )
-
-
-def _config(
-    job: Job,
-    run: StageRun,
-    scores: Scores,
-    module: nn.Module,
-    wanted: Preprocessing,
-) -> StudentConfig:
-    metric, data = job.task.metric, job.data
-    (student,) = [model for model in scores.models if model.role == STUDENT]
-    versions = environment(data.platform)["packages"]
-    epoch = f"seed {run.training.settings.seed}, last epoch ({run.epochs})"
-    return StudentConfig(
-        task=job.task.name,
-        classes=tuple(map(str, data.splits.classes)),
-        output="embedding" if job.task.measured == "embedding" else "logits",
-        input=wanted,
-        network=_network(job, module, student.parameters),
-        title=scores.title,
-        method=scores.method.name,
-        test={metric.name: float(student.runs[0].test.last or 0.0)},
-        measure=f"Test {metric.name}, last epoch",
-        verdict=_said(scores.verdict),
-        trained_on=f"{scores.data.name} ({scores.data.train:,} training images)",
-        epoch=epoch,
-        created=scores.created,
-        versions={name: str(versions[name]) for name in PACKAGES if name in versions},
-    )
-
-
-def _said(verdict: Verdict | None) -> str:
-    return "" if verdict is None or verdict.gain is None else verdict.sentence
-
-
-def _network(job: Job, module: nn.Module, parameters: int) -> NetworkFacts:
-    network, section = job.student, job.student.section
-    derived = network if isinstance(network, DerivedNetwork) else None
-    whose = None if derived is None else derived.named
-    made = (derived is not None and whose is None) or is_quantised(module)
-    own = network.source is not None or section.model.startswith(IMPORT)
-    path = None if made or own else (section.head_path or find_head(module, who=STUDENT))
-    head = dict(module.named_modules()).get(path) if path else None
-    return NetworkFacts(
-        model=section.model if whose is None else whose.model,
-        by_name=not made and not own,
-        classes=network.classes,
-        channels=network.channels,
-        size=network.size,
-        arguments=dict((whose or section).arguments),
-        parameters=parameters,
-        head_scale=head.scale if isinstance(head, CosineHead) else None,
-        headless=path == NO_HEAD or isinstance(head, nn.Identity),
-        shared=whose is not None,
     )

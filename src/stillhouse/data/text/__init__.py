@@ -1,0 +1,1 @@
+"""Texts: read from tables, cut into tokens, and served as signals."""

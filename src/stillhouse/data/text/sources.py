@@ -1,0 +1,255 @@
+"""Texts and their labels out of tables: parquet, CSV, JSON lines, and datasets of Hugging Face."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stillhouse.data.sources.columns import LABEL_NAMES, class_names, is_text
+from stillhouse.data.sources.hugging_face import files_of, is_saved, split_files
+from stillhouse.data.sources.labelled_splits import (
+    SPLITS,
+    SourceSplits,
+    number_labels,
+    split_named,
+    unlabelled,
+)
+from stillhouse.data.text.table import TextTable
+from stillhouse.errors import DataError, nearest
+from stillhouse.faults import first_line
+from stillhouse.records.names import at_home
+
+TEXT_NAMES = ("text", "sentence", "content", "review", "document", "question")
+"""What a column of texts is called, in this order of preference."""
+LINES = (".jsonl", ".ndjson", ".json")
+TABLES = {".csv": ",", ".tsv": "\t"}
+FORMS = "a folder or file of .parquet, .csv, .tsv or .jsonl, a folder of save_to_disk, or datasets"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file, or one split of a dataset."""
+
+    file: str
+    table: Any  # pyarrow.Table
+
+    def column(self, name: str) -> list[Any]:
+        """Its values."""
+        found: list[Any] = self.table.column(name).to_pylist()
+        return found
+
+
+def read_texts(
+    source: Any, text: str | None, label: str | None, *, labelled: bool = True
+) -> SourceSplits:
+    """Read texts, of the splits that file names, folders or a column ``split`` say.
+
+    Args:
+        source: a path, a dataset of Hugging Face, or a mapping of such by split.
+        text: the column of texts; else the one called as in `TEXT_NAMES`, or the only one of text.
+        label: the column of labels; else the first called as in `LABEL_NAMES`.
+        labelled: whether labels are read at all.
+
+    Raises:
+        DataError: nothing there, columns that are missing or not clear, texts that are missing or
+            empty, and what `number_labels` refuses.
+    """
+    name, splits, notes = _parts(source)
+    if "train" not in splits:
+        raise DataError(f"{name} has no split 'train'; it has: {', '.join(splits)}")
+    chosen: tuple[str, str | None] | None = None
+    texts: dict[str, list[str]] = {}
+    raw: dict[str, np.ndarray] = {}
+    places: dict[str, list[tuple[str, int]]] = {}
+    classes: tuple[str, ...] | None = None
+    for split in (each for each in SPLITS if each in splits):
+        texts[split], places[split], found = [], [], []
+        for part in splits[split]:
+            chosen = _columns(part, *(chosen or (text, label)), labelled=labelled)
+            texts[split] += _texts(part, chosen[0])
+            places[split] += [(part.file, row) for row in range(part.table.num_rows)]
+            if chosen[1] is None:
+                found.append(unlabelled(part.table.num_rows))
+                continue
+            found.append(_labels(part, chosen[1]))
+            named = class_names(part.table.schema, chosen[1], part.file)
+            if named is not None and classes is not None and named != classes:
+                raise DataError(f"{part.file} names the classes differently than files before it")
+            classes = classes or named
+        raw[split] = np.concatenate(found)
+
+    def where(split: str, row: int) -> str:
+        file, at = places[split][row]
+        return f"{file}, row {at}"
+
+    numbered = number_labels(raw, where, classes)
+    parts = {
+        split: TextTable(numbered.labels[split], np.array([*texts[split], None], dtype=object)[:-1])
+        for split in texts
+    }
+    return SourceSplits(name, parts, numbered.classes, tuple(notes), numbered.open_only)
+
+
+def _parts(source: Any) -> tuple[str, dict[str, list[Part]], list[str]]:
+    if not isinstance(source, str | Path):
+        return _loaded("the dataset", source)
+    path = at_home(source)
+    if not path.exists():
+        beside = [other.name for other in path.parent.glob("*")]
+        close = f"; {nearest(path.name, beside)}" if beside else ""
+        raise DataError(f"there is no '{source}'{close}. Texts are read of {FORMS}")
+    if path.is_dir() and is_saved(path):
+        import datasets
+
+        try:
+            loaded = datasets.load_from_disk(str(path))
+        except Exception as error:  # files, formats and features each have their own
+            raise DataError(f"{path} cannot be read ({first_line(error)}); save it again") from None
+        return _loaded(path.name, loaded)
+    for suffix in (".parquet", *TABLES, *LINES):
+        if (path.is_file() and path.suffix.lower() == suffix) or (
+            path.is_dir() and files_of(path, suffix)
+        ):
+            files = split_files(path, suffix)
+            read = {split: [_read(each) for each in paths] for split, paths in files.items()}
+            name = path.stem if path.is_file() else path.resolve().name
+            return name, _by_column(read) if path.is_file() else read, []
+    raise DataError(f"{path} holds no texts that are read: wanted is {FORMS}")
+
+
+def _read(path: Path) -> Part:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from pyarrow import csv, json
+
+    suffix = path.suffix.lower()
+    table: Any
+    try:
+        if suffix == ".parquet":
+            table = pq.read_table(path, partitioning=None)
+        elif suffix in TABLES:
+            parse = csv.ParseOptions(delimiter=TABLES[suffix], newlines_in_values=True)
+            # A text may be the word NA or null: only what stands nowhere is missing.
+            convert = csv.ConvertOptions(null_values=[""], strings_can_be_null=True)
+            table = csv.read_csv(path, parse_options=parse, convert_options=convert)
+        else:
+            table = json.read_json(path)
+    except (pa.ArrowException, OSError) as error:
+        wanted = {".parquet": "parquet", **dict.fromkeys(TABLES, "a table with a header")}
+        said = wanted.get(suffix, "JSON lines, one object a line")
+        raise DataError(f"{path} cannot be read as {said} ({first_line(error)})") from None
+    return Part(path.name, table)
+
+
+def _by_column(read: dict[str, list[Part]]) -> dict[str, list[Part]]:
+    """The rows of one file under the splits that its column ``split`` says, if it has one."""
+    (part,) = read["train"]
+    if "split" not in part.table.column_names:
+        return read
+    rows: dict[str, list[int]] = {}
+    for row, name in enumerate(part.column("split")):
+        split = split_named(str(name))
+        if split is None:
+            raise DataError(
+                f"{part.file}, row {row}: the split is '{name}'; wanted is one of "
+                f"{', '.join(SPLITS)}"
+            )
+        rows.setdefault(split, []).append(row)
+    return {split: [Part(part.file, part.table.take(rows[split]))] for split in rows}
+
+
+def _loaded(name: str, loaded: Any) -> tuple[str, dict[str, list[Part]], list[str]]:
+    given = dict(loaded) if isinstance(loaded, Mapping) else {"train": loaded}
+    splits: dict[str, list[Part]] = {}
+    left = []
+    for key, dataset in given.items():
+        split = split_named(str(key))
+        if not hasattr(dataset, "with_format") or "Iterable" in type(dataset).__name__:
+            kind = type(dataset).__name__
+            raise DataError(f"a {kind} was given as texts; wanted is {FORMS}, loaded in full")
+        if split is None:
+            left.append(f"{key} ({len(dataset):,} rows)")
+        elif split in splits:
+            raise DataError(f"{name}: {key} and another split are both {split}; leave one out")
+        else:
+            splits[split] = [Part(f"{name} {split}", dataset.with_format("arrow")[:])]
+    return name, splits, [f"{name}: left out are the splits {', '.join(left)}"] if left else []
+
+
+def _columns(
+    part: Part, text: str | None, label: str | None, *, labelled: bool
+) -> tuple[str, str | None]:
+    import pyarrow as pa
+
+    names = part.table.column_names
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"{part.file} has the column '{twice[0]}' twice; rename one of them")
+    types = dict(zip(names, part.table.schema.types, strict=True))
+    for role, name in (("text", text), ("label", label)):
+        if name is not None and name not in types:
+            said = f"{part.file} has no column '{name}' ({role}=, recipe key data.{role})"
+            raise DataError(f"{said}; {nearest(name, types)}")
+    texts = [n for n, kind in types.items() if is_text(kind) and n not in (label, "split")]
+    if text is not None and text not in texts and text != label:
+        raise DataError(f"{part.file}: column '{text}' is {types[text]}; wanted is text")
+    usual = [name for name in TEXT_NAMES if name in texts][:1]
+    only = [name for name in texts if name not in LABEL_NAMES]
+    chosen = _one("text", text, usual or only, types, part.file)
+    if not labelled:
+        return chosen, None
+    fits = [n for n, k in types.items() if (pa.types.is_integer(k) or is_text(k)) and n != chosen]
+    usual = [name for name in LABEL_NAMES if name in types and name != chosen][:1]
+    others = [name for name in fits if name != "split"]
+    return chosen, _one("label", label, usual or others, types, part.file)
+
+
+def _one(
+    role: str, named: str | None, found: Sequence[str], types: Mapping[str, Any], file: str
+) -> str:
+    if named is not None:
+        return named
+    if len(found) == 1:
+        return found[0]
+    there = ", ".join(f"{name} ({kind})" for name, kind in types.items())
+    count = f"{len(found)} columns ({', '.join(found)})" if found else "no column"
+    raise DataError(
+        f"{file}: {count} could hold the {role}s; say which (recipe key data.{role}). The columns "
+        f"are: {there}"
+    )
+
+
+def _texts(part: Part, name: str) -> list[str]:
+    values = part.column(name)
+    for what, bad in (
+        ("missing", [row for row, value in enumerate(values) if value is None]),
+        ("empty", [row for row, value in enumerate(values) if value is not None
+                   and not value.strip()]),
+    ):  # fmt: skip
+        if bad:
+            more = f", as of {len(bad):,} rows in all" if len(bad) > 1 else ""
+            raise DataError(
+                f"{part.file}, row {bad[0]}: the text ({name}) is {what}{more}; fill it or drop "
+                "the row"
+            )
+    return values
+
+
+def _labels(part: Part, name: str) -> np.ndarray:
+    import pyarrow as pa
+
+    column = part.table.column(name)
+    if column.null_count:
+        row = part.column(name).index(None)
+        raise DataError(f"{part.file}, row {row}: the label is missing; fill it or drop the row")
+    if is_text(column.type):
+        return np.array(column.cast(pa.string()).to_pylist(), dtype=object)
+    values: np.ndarray = column.to_numpy()
+    if values.dtype.kind not in "iu":
+        raise DataError(
+            f"{part.file}: the labels ({name}) are {column.type}; wanted are whole numbers or "
+            "names of classes"
+        )
+    return values

@@ -1,0 +1,1 @@
+"""Networks of sentences: they read tokens and a mask of those that are no filling."""

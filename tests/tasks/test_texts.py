@@ -1,0 +1,202 @@
+"""Texts from files to networks: sources, tokens, and a run with all that hangs on it."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+import stillhouse as sh
+from stillhouse.data.load import load
+from stillhouse.data.text.sources import read_texts
+from stillhouse.data.text.tokenise import TokenSettings, tokenised
+from stillhouse.data.text.tokens import given_tokens, trained_tokens
+from stillhouse.errors import DataError, RecipeError
+from stillhouse.models import build_model
+from stillhouse.models.family import TokenFacts
+from stillhouse.models.sentences.bag import mean_over
+
+GOOD = ["a fine film", "what a great story", "great and fine", "a warm and fine story"]
+BAD = ["a dull film", "what a poor story", "poor and dull", "a cold and dull story"]
+TEXTS = [text + f" number {n}" for n in range(6) for text in (*GOOD, *BAD)]
+LABELS = [kind for _ in range(6) for kind in ("good",) * 4 + ("bad",) * 4]
+TOKENS = {"tokenizer": "bpe", "vocabulary": 300, "max_length": 12}
+
+
+def written(folder: Path, form: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    path = folder / f"texts.{form}"
+    if form == "parquet":
+        pq.write_table(pa.table({"text": TEXTS, "label": LABELS}), path)
+    elif form == "csv":
+        rows = (f'"{text}",{label}' for text, label in zip(TEXTS, LABELS, strict=True))
+        path.write_text("text,label\n" + "\n".join(rows) + "\n")
+    else:
+        rows = (json.dumps({"text": t, "label": n}) for t, n in zip(TEXTS, LABELS, strict=True))
+        path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv", "jsonl"])
+def test_texts_are_read_of_every_form_alike(tmp_path: Path, form: str) -> None:
+    found = read_texts(written(tmp_path, form), None, None)
+    assert found.classes == ("bad", "good")
+    assert found.parts["train"].texts.tolist() == TEXTS
+    assert found.parts["train"].labels.tolist() == [int(name == "good") for name in LABELS]
+
+
+def test_datasets_and_folders_of_splits_are_read(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    whole = datasets.Dataset.from_dict({"sentence": TEXTS, "target": [0, 1] * 24})
+    found = read_texts({"train": whole, "test": whole.select(range(4))}, None, None)
+    assert len(found.parts["test"]) == 4
+    pq.write_table(pa.table({"text": TEXTS, "label": LABELS}), tmp_path / "train.parquet")
+    pq.write_table(pa.table({"text": TEXTS[:8], "label": LABELS[:8]}), tmp_path / "test.parquet")
+    assert len(read_texts(tmp_path, None, None).parts["test"]) == 8
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"text": ["a", None], "label": [0, 1]}, r"row 1: the text \(text\) is missing"),
+        ({"text": ["a", " "], "label": [0, 1]}, r"row 1: the text \(text\) is empty"),
+        ({"text": ["a", "b"], "label": [0, None]}, "row 1: the label is missing"),
+        ({"text": ["a", "b"], "label": [0.5, 1.0]}, "wanted are whole numbers or names"),
+        ({"one": ["a", "b"], "two": ["c", "d"], "label": [0, 1]}, "2 columns .* could hold"),
+        ({"number": [1, 2], "label": [0, 1]}, "no column could hold the texts"),
+        ({"text": ["a", "b"], "label": [1, 1]}, "one class only"),
+    ],
+)
+def test_what_is_wrong_with_texts_is_said(tmp_path: Path, columns: dict, said: str) -> None:
+    path = tmp_path / "texts.parquet"
+    pq.write_table(pa.table(columns), path)
+    with pytest.raises(DataError, match=said):
+        load(path, texts=True)
+
+
+@pytest.mark.parametrize("kind", ["bpe", "wordpiece"])
+def test_a_tokeniser_is_the_same_for_the_same_texts_and_cuts_and_fills(kind: str) -> None:
+    one, two = (
+        trained_tokens(TEXTS, kind, vocabulary=320, max_length=6, lowercase=True) for _ in "12"
+    )
+    assert one == two
+    ids, lengths, cut = one.rows(["a fine film", "a warm and fine story number 3 of many"])
+    assert ids.shape == (2, 6)
+    assert cut == 1
+    assert lengths.tolist()[1] == 6
+    assert (ids[0, int(lengths[0]) :] == one.pad).all()
+    said = one.tokenizer.decode(ids[0].tolist())
+    assert said.strip() == "a fine film"
+    passages, left = one.passages(TEXTS)
+    whole = sum(len(one.tokenizer.encode(t, add_special_tokens=False).ids) + 1 for t in TEXTS)
+    assert passages.numel() + left == whole
+
+
+def test_filling_changes_no_answer() -> None:
+    tokens = TokenFacts(50, 12)
+    ids = torch.randint(1, 50, (3, 12))
+    mask = (torch.arange(12) < torch.tensor([[12], [5], [1]])).long()
+    other = torch.where(mask.bool(), ids, 7)
+    for name in ("bag-8", "encoder-8-2-2"):
+        net = build_model(name, classes=2, tokens=tokens).eval()
+        assert torch.allclose(net(ids, mask), net(other, mask), atol=1e-6)
+    x = torch.randn(3, 12, 4)
+    by_hand = torch.stack([row[: int(m.sum())].mean(0) for row, m in zip(x, mask, strict=True)])
+    assert torch.allclose(mean_over(x, mask), by_hand, atol=1e-6)
+
+
+def test_a_decoder_sees_nothing_of_what_comes() -> None:
+    net = build_model("decoder-8-2-2", classes=50, tokens=TokenFacts(50, 12, causal=True)).eval()
+    ids = torch.randint(1, 50, (2, 12))
+    later = ids.clone()
+    later[:, 7:] = 3
+    one, two = (net(x, torch.ones_like(x)) for x in (ids, later))
+    assert torch.allclose(one[:, :7], two[:, :7], atol=1e-6)
+    assert not torch.allclose(one[:, 7:], two[:, 7:])
+
+
+def test_a_run_of_texts_ends_with_a_student_that_answers(tmp_path: Path) -> None:
+    data = written(tmp_path / "data", "jsonl")
+    made = {
+        "data": str(data),
+        "data_options": {"tokens": TOKENS},
+        "task": "text_classification",
+        "teacher": {"model": "encoder-16-1-2", "epochs": 1},
+        "student": "bag-16",
+        "batch": 16,
+        "optimizer": {"name": "adamw", "lr": 0.02},
+        "precision": "fp32",
+        "epochs": 4,
+        "seeds": 1,
+        "cache": "always",
+    }
+    outcome = sh.distill(out=tmp_path / "run", **made)
+    told = outcome.scores["models"]
+    assert [each["role"] for each in told] == ["teacher", "control", "student"]
+    assert told[2]["runs"][0]["test"]["last"] > 0.5
+    student = sh.load(tmp_path / "run")
+    good, bad = student.predict(["great and fine", "poor and dull"])
+    assert {good.label, bad.label} <= {"good", "bad"}
+    tokens = given_tokens(str(tmp_path / "run" / "student"), 12)
+    shown = tokens.rows(["great and fine"])
+    mask = (torch.arange(12) < shown[1][:, None]).long()
+    wanted = student.model(shown[0].long(), mask)
+    assert torch.allclose(good.output, wanted[0], atol=1e-5)
+    program = torch.export.load(tmp_path / "run" / "student" / "model.pt2").module()
+    both = torch.stack([shown[0].long(), mask], 1)
+    assert torch.allclose(program(both.expand(3, -1, -1))[0], wanted[0], atol=1e-5)
+    costs = json.loads((tmp_path / "run" / "costs.json").read_text())
+    assert costs["networks"][1]["parameters"] == 300 * 16 + 16 * 2 + 2
+
+
+def test_what_does_not_fit_texts_is_refused(tmp_path: Path) -> None:
+    data = written(tmp_path / "data", "csv")
+    made = {
+        "data": str(data), "task": "text_classification", "epochs": 1, "seeds": 1,
+        "teacher": "encoder-16-1-2", "student": "bag-16", "out": tmp_path / "run",
+    }  # fmt: skip
+    options = {"tokens": TOKENS}
+    theirs = tmp_path / "theirs.json"
+    theirs.write_text(
+        trained_tokens(TEXTS, "wordpiece", vocabulary=300, max_length=9, lowercase=True).content
+    )
+    apart = {"tokens": {**TOKENS, "teacher": str(theirs)}}
+    hint = {"name": "fitnet", "pairs": [["embedding", "layers.0"]]}
+    for change, said in (
+        ({"student": "resnet8"}, "reads images, and the rows of these data are texts"),
+        ({"data_options": {**options, "size": 8}}, "size is about images"),
+        ({"data_options": {**options, "augment": ["flip"]}}, "augment .flip. is about images"),
+        ({"data_options": {"tokens": {"tokenizer": "no/such"}}}, "tokenizer: there is no"),
+        ({"data_options": {**options, "unseen": 1}}, "choose classes of images"),
+        ({"student": {"model": "bag-16", "quantise": "int8"}}, "of networks that read images"),
+        ({"method": "fitnet"}, "name them, as pairs"),
+        ({"data_options": apart, "method": hint}, "a tokeniser of its own"),
+        ({"task": "language_model", "student": "decoder-8-1-2", "teacher": "decoder-8-1-2",
+          "method": "kd"}, "take method: token_kd"),
+        ({"task": "language_model", "student": "bag-8", "teacher": "decoder-8-1-2",
+          "method": "token_kd"}, "take decoder-WIDTH"),
+({"task": "classification", "data": "digits", "teacher": "resnet8", "student": "resnet8"},
+         "of a task that reads texts"),
+    ):  # fmt: skip
+        with pytest.raises((DataError, RecipeError, sh.StillhouseError), match=said):
+            sh.distill(**{**made, "data_options": options, **change})
+
+
+def test_a_teacher_of_another_tokeniser_reads_its_own_tokens(tmp_path: Path) -> None:
+    theirs = tmp_path / "tokenizer.json"
+    other = trained_tokens(TEXTS, "wordpiece", vocabulary=310, max_length=12, lowercase=True)
+    theirs.write_text(other.content)
+    data = written(tmp_path / "data", "csv")
+    splits = tokenised(load(data, texts=True), TokenSettings(**TOKENS, teacher=str(theirs)))
+    shown = splits.train.show(torch.arange(3), view=-1, seed=0)
+    assert "teacher_input_ids" in shown
+    outcome = sh.distill(
+        data=str(data), data_options={"tokens": {**TOKENS, "teacher": str(theirs)}}, epochs=1,
+        task="text_classification", teacher={"model": "bag-8", "epochs": 1}, student="bag-16",
+        method="embedding_kd", seeds=1, out=tmp_path / "run", precision="fp32",
+    )  # fmt: skip
+    sizes = {each["role"]: each["parameters"] for each in outcome.scores["models"]}
+    assert sizes["teacher"] == other.vocabulary * 8 + 8 * 2 + 2
+    assert sizes["student"] == 300 * 16 + 16 * 2 + 2

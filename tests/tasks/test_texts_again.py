@@ -1,0 +1,72 @@
+"""A run of texts that is stopped goes on bit for bit, and two processes train what one does."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from ranks import launch
+from safetensors.torch import load_file
+from stop_amid import StopAmid
+
+import stillhouse as sh
+
+pytestmark = pytest.mark.slow
+RECIPE = """
+data:
+  source: texts.csv
+  validation: 8
+  test: 8
+  tokens: {tokenizer: bpe, vocabulary: 300, max_length: 8}
+task: text_classification
+teacher: {model: bag-16, epochs: 1}
+student: bag-8
+epochs: 3
+batch: 8
+seeds: 1
+control: false
+precision: fp32
+"""
+SCRIPT = """
+import os, sys
+import torch
+from stillhouse.cli.boundary import guarded
+from stillhouse.cli.app import app
+torch.set_num_threads(1)
+os.chdir(sys.argv[1])
+rank = os.environ.get("RANK", "0")
+sys.stdout, sys.stderr = open(f"out{rank}", "w"), open(f"err{rank}", "w")
+sys.argv[1:] = ["run", "recipe.yaml", "-o", "runs/one"]
+assert guarded(app, sys.argv[1:]) == 0
+"""
+
+
+def written(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    rows = [f"a {'good' if at % 2 else 'bad'} film {at},{at % 2}" for at in range(48)]
+    (folder / "texts.csv").write_text("text,label\n" + "\n".join(rows) + "\n")
+    (folder / "recipe.yaml").write_text(RECIPE)
+    return folder
+
+
+def test_a_stopped_run_of_texts_goes_on_bit_for_bit(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(written(tmp_path / "here"))
+    made = {**yaml.safe_load(RECIPE), "student": "encoder-8-1-2"}
+    options = {key: value for key, value in made.pop("data").items() if key != "source"}
+    made |= {"data": "texts.csv", "data_options": options}
+    whole = sh.distill(**made, out=tmp_path / "whole", shared=tmp_path / "a")
+    stopped = {**made, "out": tmp_path / "cut", "shared": tmp_path / "b"}
+    with pytest.raises(KeyboardInterrupt):
+        sh.distill(**stopped, watcher=StopAmid(2))
+    again = sh.distill(**stopped)
+    mine, theirs = (load_file(each.directory / "student.safetensors") for each in (whole, again))
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
+    launch(1, SCRIPT, written(tmp_path / "one"))
+    launch(2, SCRIPT, written(tmp_path / "two"))
+    mine, theirs = (
+        load_file(tmp_path / each / "runs/one/student.safetensors") for each in ("one", "two")
+    )
+    assert all(torch.allclose(mine[name], theirs[name], atol=1e-5) for name in mine)
