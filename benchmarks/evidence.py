@@ -16,6 +16,7 @@ import verdict
 from marks import MARKED, Writer, rewritten
 from prose import unexplained
 from result_files import ROOT
+from tables.answers import answers
 from tables.arms import arms
 from tables.claims import claims
 from tables.int8 import int8
@@ -30,6 +31,7 @@ from tables.words import both, counts
 DOCS = ROOT / "docs"
 PAGES = (*sorted((DOCS / "evidence").glob("*.md")), DOCS / "results.md", DOCS / "statistics.md")
 WRITERS: Mapping[str, Writer] = {
+    "answers": answers,
     "arms": arms,
     "both": both,
     "claims": claims,

@@ -34,7 +34,8 @@ def arms_table(
 ) -> str:
     """The table alone; ``told`` is further columns, by title and then by the name of a row."""
     measured = "" if record.metric.name == ACCURACY.name else f" {record.metric.name}"
-    titles = ["arm", f"test{measured}, %"]
+    unit = f", {record.metric.unit}" if record.metric.unit else ""
+    titles = ["arm", f"test{measured}{unit}"]
     if record.controlled:
         titles += ["over its control", "corrected"]
     if record.against:

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from stillhouse.records.metric import ACCURACY
+from stillhouse.records.metric import ACCURACY, Metric
 from stillhouse.records.own_code import called
 
 
@@ -39,6 +39,8 @@ def recorded(result: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     >>> recorded({"study": {"arms": [{**arm, "controls": {"training": [0.99, 0.99]}}]}})
     {'train, %': {'kd': '95.00', 'mlp, 2 epochs': '99.00'}}
     """
+    told = result["study"].get("task", {}).get("metric")
+    metric = ACCURACY if told is None else Metric.model_validate(told)
     trained: dict[str, str] = {}
     wider: dict[str, str] = {}
     for arm in result["study"]["arms"]:
@@ -47,13 +49,12 @@ def recorded(result: Mapping[str, Any]) -> dict[str, dict[str, str]]:
         for name, part in ((arm["name"], "runs"), (about, "controls")):
             known = [v for v in (arm.get(part) or {}).get("training", []) if v is not None]
             if known:
-                trained[name] = ACCURACY.shown(statistics.fmean(known))
+                trained[name] = metric.shown(statistics.fmean(known))
         rows = arm.get("with_rows")
         if rows and rows.get("low") is not None:
-            wider[arm["name"]] = (
-                f"{ACCURACY.signed(rows['low'])} to {ACCURACY.signed(rows['high'])}"
-            )
-    titles = {"train, %": trained, "gain for other rows too": wider}
+            wider[arm["name"]] = f"{metric.signed(rows['low'])} to {metric.signed(rows['high'])}"
+    unit = f", {metric.unit}" if metric.unit else ""
+    titles = {f"train{unit}": trained, "gain for other rows too": wider}
     return {title: cells for title, cells in titles.items() if cells}
 
 
