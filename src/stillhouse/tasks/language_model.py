@@ -20,6 +20,7 @@ class LanguageModel(Task):
     the mean over the tokens of the batch that count (`next_token_loss`); perplexity is
     ``exp(sum of -log p / tokens)`` over a whole table.
 
+    >>> import torch
     >>> task = LanguageModel()
     >>> logits = torch.zeros(2, 3, 5)
     >>> answers = task.answers(logits, torch.ones(2, 3, dtype=torch.int64))
