@@ -3,8 +3,8 @@
 Mappings are merged key by key; everything else (numbers, words, lists) is replaced. Where both
 sides name a choice (``name``, ``model`` or ``derive``) and the names differ, the whole section is
 replaced: settings of one method never leak into another. Of data only the source is replaced: how
-many images, their size and augmentation are settings of all sources alike. A section without a name is
-about the default, and a bare word about what it names, at any depth.
+many images, their size and augmentation are settings of all sources alike. A section without a
+name is about the default, and a bare word about what it names, at any depth.
 """
 
 from collections.abc import Mapping
