@@ -18,6 +18,7 @@ from prose import unexplained
 from result_files import ROOT
 from tables.answers import answers
 from tables.arms import arms
+from tables.bare import bare
 from tables.claims import claims
 from tables.int8 import int8
 from tables.probe import probe
@@ -29,10 +30,12 @@ from tables.verification import costs, figures, gains
 from tables.words import both, counts
 
 DOCS = ROOT / "docs"
-PAGES = (*sorted((DOCS / "evidence").glob("*.md")), DOCS / "results.md", DOCS / "statistics.md")
+OTHERS = tuple(DOCS / name for name in ("results.md", "statistics.md", "deploy.md"))
+PAGES = (*sorted((DOCS / "evidence").glob("*.md")), *OTHERS)
 WRITERS: Mapping[str, Writer] = {
     "answers": answers,
     "arms": arms,
+    "bare": bare,
     "both": both,
     "claims": claims,
     "costs": costs,

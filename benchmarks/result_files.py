@@ -14,10 +14,11 @@ RESULTS = ROOT / "benchmarks" / "results"
 PICTURES = ROOT / "docs" / "pictures"
 
 
-def keep(name: str, what: str, **numbers: Any) -> None:
-    """Write results/NAME.json."""
-    script = Path(sys.argv[0]).resolve().relative_to(ROOT).as_posix()
-    command = f"python {script} {' '.join(sys.argv[1:])}".strip()
+def keep(name: str, what: str, *, command: str | None = None, **numbers: Any) -> None:
+    """Write results/NAME.json; with the command that was called, or one without its places."""
+    if command is None:
+        script = Path(sys.argv[0]).resolve().relative_to(ROOT).as_posix()
+        command = f"python {script} {' '.join(sys.argv[1:])}".strip()
     where = environment(open_platform(device="auto"))
     write_json(
         RESULTS / f"{name}.json",

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted((ROOT / "docs/evidence").glob("*.md")), ROOT / "docs/results.md"]
-STATISTICS = ROOT / "docs/statistics.md"
+FURTHER = [ROOT / "docs/statistics.md", ROOT / "docs/deploy.md"]
 RESULTS = sorted((ROOT / "benchmarks/results").glob("*.json"))
 
 
@@ -21,7 +21,7 @@ def benchmark(monkeypatch: pytest.MonkeyPatch):
     return importlib.import_module
 
 
-@pytest.mark.parametrize("page", [*PAGES, STATISTICS], ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [*PAGES, *FURTHER], ids=lambda page: page.stem)
 def test_its_tables_are_those_of_the_result_files(benchmark, page: Path) -> None:
     evidence, text = benchmark("evidence"), page.read_text()
     assert page in evidence.PAGES
@@ -54,7 +54,7 @@ def test_a_number_that_no_file_has_is_found(benchmark) -> None:
     assert prose.unused("<!-- from elsewhere: 7.77 (a paper) -->\n") == ["7.77"]
 
 
-@pytest.mark.parametrize("module", ["tables.recorded", "tables.seeds", "tables.words"])
+@pytest.mark.parametrize("module", ["tables.bare", "tables.recorded", "tables.seeds", "tables.words"])
 def test_its_examples_are_true(benchmark, module: str) -> None:
     found = doctest.testmod(benchmark(module))
     assert found.attempted
