@@ -54,7 +54,9 @@ def test_a_number_that_no_file_has_is_found(benchmark) -> None:
     assert prose.unused("<!-- from elsewhere: 7.77 (a paper) -->\n") == ["7.77"]
 
 
-@pytest.mark.parametrize("module", ["tables.bare", "tables.recorded", "tables.seeds", "tables.words"])
+@pytest.mark.parametrize(
+    "module", ["tables.bare", "tables.recorded", "tables.seeds", "tables.words"]
+)
 def test_its_examples_are_true(benchmark, module: str) -> None:
     found = doctest.testmod(benchmark(module))
     assert found.attempted
