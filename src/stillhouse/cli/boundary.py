@@ -53,6 +53,8 @@ def guarded(command: Callable[[], Any], arguments: list[str], *, debug: bool = F
     name = arguments[0] if arguments else ""
     if sys.stdout is None:  # it was closed (>&-)
         sys.stdout = io.StringIO()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal has no letters for
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with _signals(), _one_voice(name):
             command()

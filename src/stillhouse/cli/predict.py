@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -65,10 +66,10 @@ def predict(
         line = _of_two(predictor, list(found))
         typer.echo(line) if out is None else write_text(out, f"{line}\n")
     elif out is not None:
-        with out.open("w", encoding="utf-8", newline="") as file:
-            FORMS[form](file, found, predictor.classes)
+        with replacing(out) as fresh, fresh.open("w", encoding="utf-8", newline="") as file:
+            FORMS[form](file, found, predictor)
     else:
-        FORMS[form](sys.stdout, found, predictor.classes)
+        FORMS[form](sys.stdout, found, predictor)
     for line in failed:
         typer.echo(line, err=True)
     if failed:
@@ -77,19 +78,21 @@ def predict(
 
 
 def listed(given: Sequence[str]) -> Iterator[str]:
-    """The files that are meant: folders are read through, - is a list on stdin."""
-    from stillhouse.data.sources.files import readable
+    """The files that are meant: folders are read through, - is a list on stdin, a name a line.
+
+    What lies in a folder and is no image is counted, and said on stderr.
+    """
+    from stillhouse.data.sources.files import LeftOut, image_files
 
     for name in given:
         if name == "-":
-            yield from (line.strip() for line in sys.stdin if line.strip())
+            lines = (os.fsdecode(line).rstrip("\r\n") for line in sys.stdin.buffer)
+            yield from (line for line in lines if line.strip())
         elif Path(name).is_dir():
-            known = readable()
-            yield from sorted(
-                str(path)
-                for path in Path(name).rglob("*")
-                if path.suffix.lower() in known and not path.name.startswith(".")
-            )
+            left = LeftOut()
+            yield from (os.path.join(name, path) for path in image_files(Path(name), left))
+            if left:
+                typer.echo(f"{name}: left out are {left}", err=True)
         else:
             yield name
 
@@ -120,12 +123,14 @@ def answered(
     """Predictions of the images that can be read; why the others cannot is added to ``failed``."""
     import torch
 
+    from stillhouse.data.sources.files import shown
+
     for start in range(0, len(names), batch):
         there, pixels = [], []
         for name in names[start : start + batch]:
             try:
                 pixels.append(predictor.preprocess.of(name))
-                there.append(name)
+                there.append(shown(name))
             except DataError as error:
                 failed.append(str(error))
         if there:
@@ -158,9 +163,11 @@ def _as_npz(out: Path, found: "Sequence[Prediction]", classes: Sequence[str]) ->
         np.savez(file, **arrays)
 
 
-def _as_table(file: "Out", found: "Iterator[Prediction]", _classes: Sequence[str]) -> None:
+def _as_table(file: "Out", found: "Iterator[Prediction]", _predictor: "Predictor") -> None:
+    from stillhouse.data.sources.files import on_one_line
+
     for each in found:
-        file.write(f"{each.name}  {_words(each)}\n")
+        file.write(f"{on_one_line(f'{each.name}  {_words(each)}')}\n")
 
 
 def _words(each: "Prediction") -> str:
@@ -169,19 +176,18 @@ def _words(each: "Prediction") -> str:
     return f"{each.label}  {100 * (each.probability or 0.0):.1f}%"
 
 
-def _as_csv(file: "Out", found: "Iterator[Prediction]", _classes: Sequence[str]) -> None:
+def _as_csv(file: "Out", found: "Iterator[Prediction]", predictor: "Predictor") -> None:
     rows = csv.writer(file)
-    for at, each in enumerate(found):
-        if not at:
-            head = ["embedding"] if each.label is None else ["class", "probability"]
-            rows.writerow(["image", *head])
+    embeds = predictor.config.output == "embedding"
+    rows.writerow(["image", *(["embedding"] if embeds else ["class", "probability"])])
+    for each in found:
         if each.label is None:
             rows.writerow([each.name, " ".join(f"{value:.6f}" for value in each.output.tolist())])
         else:
             rows.writerow([each.name, each.label, f"{each.probability:.6f}"])
 
 
-def _as_json(file: "Out", found: "Iterator[Prediction]", classes: Sequence[str]) -> None:
+def _as_json(file: "Out", found: "Iterator[Prediction]", predictor: "Predictor") -> None:
     for each in found:
         line: dict[str, object] = {"image": each.name}
         if each.label is None:
@@ -190,7 +196,7 @@ def _as_json(file: "Out", found: "Iterator[Prediction]", classes: Sequence[str])
             shares = each.output.softmax(0).tolist()
             line |= {"class": each.label, "probability": round(each.probability or 0.0, 6)}
             line["probabilities"] = {
-                name: round(share, 6) for name, share in zip(classes, shares, strict=True)
+                name: round(share, 6) for name, share in zip(predictor.classes, shares, strict=True)
             }
         file.write(json.dumps(line, ensure_ascii=False) + "\n")
 

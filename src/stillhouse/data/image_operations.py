@@ -86,6 +86,9 @@ def random_affine(
     )
 
 
+MOST_SCALED = 2**27
+"""Pixels of a scaled image before its middle is cut out; a line one pixel wide that has to cover a
+square would take gigabytes."""
 REACH = 2.5
 """Standard deviations after which the Gaussian is cut."""
 LEAST = 1e-2
@@ -223,6 +226,11 @@ def cut_to(image: Any, size: tuple[int, int], where: str) -> Tensor:
     (width, height), (tall, across) = picture.size, size
     scale = max(across / width, tall / height)
     wide, high = max(round(width * scale), across), max(round(height * scale), tall)
+    if wide * high > MOST_SCALED:
+        raise DataError(
+            f"{where} is {width} x {height}; scaled to cover {across} x {tall} it would be "
+            f"{wide} x {high}; cut it, or leave it out"
+        )
     picture = picture.resize((wide, high), Image.Resampling.BILINEAR)
     left, top = (wide - across) // 2, (high - tall) // 2
     cut = picture.crop((left, top, left + across, top + tall))

@@ -71,13 +71,16 @@ def plain_picture(image: Any, where: str, mode: str | None = None) -> Any:
     >>> plain_picture(Image.new("P", (2, 2)), "row 0").mode
     'RGB'
     """
-    wanted = mode or mode_of(image, where)
+    own = mode_of(image, where)  # what is refused is refused whatever is wanted
+    wanted = mode or own
     if image.mode == wanted:
         return image
     if wanted == "RGB" and ("transparency" in image.info or image.mode in ("PA", "RGBa")):
         image = image.convert("RGBA")
     if image.mode == "La":
         image = image.convert("LA")
+    if image.mode == "LAB":  # Pillow has no way from it to grey
+        image = image.convert("RGB")
     return image.convert(wanted)
 
 

@@ -1,6 +1,7 @@
 """README.md of a student's folder: a model card."""
 
-from stillhouse.deploy.config import PROGRAM, SCRIPT, StudentConfig
+from stillhouse.deploy.config import PROGRAM, SCRIPT, NetworkFacts, StudentConfig
+from stillhouse.deploy.hub import processor_differs
 from stillhouse.deploy.sentences import Sentences
 
 HEADER = """---
@@ -30,7 +31,7 @@ def card(config: StudentConfig, *, metric: str, program: bool) -> str:
     """
     taken, network = config.input, config.network
     sentences = isinstance(taken, Sentences)
-    library = "timm" if network.model.startswith("timm:") and network.by_name else "stillhouse"
+    library = "timm" if _is_of_timm(network) else "stillhouse"
     head = HEADER.format(library=library, pipeline=PIPELINES.get(config.task, "other"))
     size = f"{network.parameters:,} parameters"
     parts = [
@@ -69,6 +70,19 @@ def card(config: StudentConfig, *, metric: str, program: bool) -> str:
         parts.append(
             'With timm:\n\n```python\ntimm.create_model("local-dir:FOLDER", pretrained=True)\n```\n'
         )
+    if isinstance(taken, Sentences):
+        pass  # what others read of these is not known
+    elif network.model.startswith("hf:") and network.by_name and taken.pixels:
+        parts.append(
+            "With transformers: `AutoModelForImageClassification.from_pretrained(FOLDER)` and "
+            "`AutoImageProcessor.from_pretrained(FOLDER)`. They give the same logits for images of "
+            f"the size above; beyond that, {'; '.join(processor_differs(taken))}.\n"
+        )
+    elif library != "timm":
+        parts.append(
+            "timm and transformers do not read this folder: the network is none of theirs, or was "
+            "changed.\n"
+        )
     parts += [
         "## What to beware of\n",
         "Numbers are of the test set of these data; on others it may be worse. "
@@ -76,6 +90,10 @@ def card(config: StudentConfig, *, metric: str, program: bool) -> str:
         "not know them.\n",
     ]
     return "\n".join(parts)
+
+
+def _is_of_timm(network: NetworkFacts) -> bool:
+    return network.model.startswith("timm:") and network.by_name and not network.shared
 
 
 def _takes(config: StudentConfig) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from stillhouse.deploy.preprocessing import Preprocessing
 from stillhouse.deploy.sentences import Sentences
@@ -93,6 +93,17 @@ class StudentConfig(Record):
     created: str = ""
     versions: dict[str, str] = Field({})
     sha256: dict[str, str] = Field({})
+
+    @model_validator(mode="after")
+    def _fits(self) -> "StudentConfig":
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("two classes have one name")
+        if self.output == "logits" and self.classes and len(self.classes) != self.network.classes:
+            given = f"{self.network.classes} logits"
+            raise ValueError(
+                f"the network gives {given}, and there are {len(self.classes)} classes"
+            )
+        return self
 
     def write(self, folder: Path, hub: Mapping[str, Any]) -> None:
         """Write config.json: our part under its key, beside what other libraries read.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from stillhouse.deploy.config import PROGRAM
+from stillhouse.deploy.config import CONFIG, PROGRAM
 from stillhouse.deploy.int8_grids import compared_codes
 from stillhouse.deploy.int8_onnx import Target, write_int8
 from stillhouse.deploy.kept_rows import CALIBRATION, ROWS_FILE, kept_rows, rows_of
@@ -17,6 +17,7 @@ from stillhouse.deploy.program import ExportError
 from stillhouse.deploy.torchscript import torchscript_of, write_torchscript
 from stillhouse.deploy.trained_grids import TRANSLATED, is_rounding, with_grids
 from stillhouse.errors import RunError
+from stillhouse.records.files import replacing
 
 FORMATS = ("onnx", "pt2", "torchscript", "hub")
 
@@ -58,20 +59,35 @@ def export_student(
     if where.exists():
         raise RunError(f"{where} is there already; give another place (-o)")
     if to == "hub":
-        shutil.copytree(predictor.folder, where)
+        _copied(predictor, where)
         yield f"{where}: weights, config.json and card in the layout of the Hugging Face hub"
-    elif to == "pt2":
-        source = predictor.folder / PROGRAM
-        if not source.is_file():
-            raise RunError(f"{predictor.folder} has no {PROGRAM}: torch could not trace it")
-        shutil.copyfile(source, where)
-        yield f"{where}: a program of torch, its preprocessing inside"
-    elif to == "torchscript":
-        yield from _torchscript(run, predictor, where)
-    elif int8:
-        yield from _int8(run, predictor, where, target)
-    else:
-        yield from _onnx(run, predictor, where)
+        return
+    with replacing(where) as fresh:  # it is there once it was compared, or not at all
+        if to == "pt2":
+            source = predictor.folder / PROGRAM
+            if not source.is_file():
+                raise RunError(f"{predictor.folder} has no {PROGRAM}: torch could not trace it")
+            shutil.copyfile(source, fresh)
+            lines = ["a program of torch, its preprocessing inside"]
+        elif to == "torchscript":
+            lines = list(_torchscript(run, predictor, fresh))
+        elif int8:
+            lines = list(_int8(run, predictor, fresh, target))
+        else:
+            lines = list(_onnx(run, predictor, fresh))
+    yield f"{where}: {lines[0]}"
+    yield from lines[1:]
+
+
+def _copied(predictor: Predictor, where: Path) -> None:
+    """The files that config.json lists and no others, as a folder that is whole or not there."""
+    where.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=where.parent, prefix=".student-") as beside:
+        fresh = Path(beside) / where.name
+        fresh.mkdir()
+        for name in (*sorted(predictor.config.sha256), CONFIG):
+            shutil.copyfile(predictor.folder / name, fresh / name)
+        fresh.rename(where)
 
 
 def _name(to: str, *, int8: bool) -> str:
@@ -90,9 +106,8 @@ def _torchscript(run: Path, predictor: Predictor, where: Path) -> Iterator[str]:
     write_torchscript(predictor.answers, taken, where)
     parity = compared(predictor, torchscript_of(where), taken)
     if not parity.holds:
-        where.unlink()
         raise ExportError(f"the TorchScript file answers something else than the student: {parity}")
-    yield f"{where}: TorchScript, its preprocessing inside, any batch"
+    yield "TorchScript, its preprocessing inside, any batch"
     yield f"TorchScript beside the student on {kind}: {parity}"
 
 
@@ -102,10 +117,9 @@ def _onnx(run: Path, predictor: Predictor, where: Path) -> Iterator[str]:
     opset = write_onnx(predictor.answers, taken, where, output=predictor.config.output)
     parity = compared(predictor, partial(answers_of, where), taken)
     if not parity.holds:
-        where.unlink()
         raise ExportError(f"the ONNX file answers something else than the student: {parity}")
     given = "pixels" if predictor.preprocess.pixels else predictor.preprocess.noun
-    yield f"{where}: ONNX, opset {opset}, {given} in, {predictor.config.output} out, any batch"
+    yield f"ONNX, opset {opset}, {given} in, {predictor.config.output} out, any batch"
     yield f"onnxruntime beside the student on {kind}: {parity}"
 
 
@@ -132,7 +146,6 @@ def _int8(run: Path, predictor: Predictor, where: Path, target: Target) -> Itera
         before = plain.stat().st_size
     parity, size = compared(predictor, partial(answers_of, where), taken), where.stat().st_size
     if not parity.holds_in_eight_bits:
-        where.unlink()
         raise ExportError(
             f"the int8 file answers something else than the student on {kind}: {parity}; train the "
             "student in eight bits (student: {quantise: int8}), or export it in float"
@@ -141,7 +154,7 @@ def _int8(run: Path, predictor: Predictor, where: Path, target: Target) -> Itera
     how = f"quantised after training on {rows}"
     if trained is not None:
         how = f"in the rounding it was trained with, sums and means in ranges of {rows}"
-    yield f"{where}: int8 ONNX for {target}, {size:,} bytes (float: {before:,}), {how}"
+    yield f"int8 ONNX for {target}, {size:,} bytes (float: {before:,}), {how}"
     yield f"as onnxruntime runs it here: {kernels}"
     if not kernels.integer:
         yield "warning: nothing runs on integers here, so it is no faster than float"

@@ -57,12 +57,31 @@ def _timm(network: NetworkFacts, classes: tuple[str, ...], taken: Preprocessing)
 
 
 def processor(taken: Preprocessing) -> dict[str, Any]:
-    """preprocessor_config.json of transformers: the same preparation in its words."""
+    """preprocessor_config.json of transformers: the same preparation in its words.
+
+    A square is scaled to and cut out of the middle as here. transformers has no words for covering
+    another shape: there images are stretched, which `processor_differs` says.
+
+    >>> wanted = Preprocessing(pixels=True, channels=3, height=8, width=8, size=(8, 8))
+    >>> processor(wanted)["size"], processor(wanted)["crop_size"]
+    ({'shortest_edge': 8}, {'height': 8, 'width': 8})
+    """
     height, width = taken.size
-    return {
+    place: dict[str, Any] = {
         "image_processor_type": "ViTImageProcessor",
-        "do_resize": True,
         "size": {"height": height, "width": width},
+    }
+    if height == width:
+        place = {
+            "image_processor_type": "CLIPImageProcessor",
+            "size": {"shortest_edge": taken.resize or height},
+            "do_center_crop": True,
+            "crop_size": {"height": height, "width": width},
+        }
+    return {
+        **place,
+        "do_resize": True,
+        "do_convert_rgb": taken.channels == 3,
         "resample": 2,  # bilinear, in Pillow's numbers
         "do_rescale": True,
         "rescale_factor": 1 / 255,
@@ -70,3 +89,31 @@ def processor(taken: Preprocessing) -> dict[str, Any]:
         "image_mean": list(taken.mean),
         "image_std": list(taken.std),
     }
+
+
+def processor_differs(taken: Preprocessing) -> list[str]:
+    """Where the processor of transformers prepares images otherwise than the student saw them.
+
+    >>> wanted = Preprocessing(pixels=True, channels=3, height=8, width=6, size=(8, 6))
+    >>> processor_differs(wanted)[1]
+    'images of another shape are stretched to 8 x 6, where the student saw their middle'
+    """
+    found = ["images of another size differ by a grey level or a pixel's width, since it scales by "
+             "torchvision and rounds lengths down"]  # fmt: skip
+    (height, width), own = taken.size, taken.inside.own
+    if height != width:
+        found.append(
+            f"images of another shape are stretched to {height} x {width}, where the student saw "
+            "their middle"
+        )
+    if taken.channels == 1:
+        found.append("colour does not become grey: give grey images")
+    if taken.held:
+        found.append(f"images are scaled once, and not first to {taken.held} pixels")
+    if own is not None and (own.bgr or own.pad or own.channels or own.size):
+        found.append(
+            "the network's own form (order of colours, padding, channels, size) is left out"
+        )
+    if taken.inside.mirrored:
+        found.append("what is given for the mirrored image is not added")
+    return found

@@ -29,7 +29,7 @@ from stillhouse.deploy.int8_grids import (
 )
 from stillhouse.deploy.onnx import package, session_of
 from stillhouse.deploy.program import ExportError
-from stillhouse.faults import first_line
+from stillhouse.faults import fault_of, first_line
 from stillhouse.records.files import replacing
 
 Target = Literal["x86", "vnni", "arm"]
@@ -117,6 +117,8 @@ def write_int8(float_file: Path, rows: Tensor, path: Path, *, target: Target = "
                         unsigned_weights(onnx, made)
                     onnx.save(made, str(fresh))
         except Exception as error:  # of many kinds
+            if fault_of(error) is not None:
+                raise
             said = first_line(error)
             raise ExportError(f"cannot be quantised by onnxruntime: {said}") from error
     return kernels_of(path)

@@ -1,5 +1,7 @@
 """A student as ONNX, its preprocessing inside, compared with the student on real rows."""
 
+import contextlib
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ from torch import Tensor, nn
 
 from stillhouse.deploy.program import MOST, ExportError
 from stillhouse.errors import MissingExtra
-from stillhouse.faults import first_line
+from stillhouse.faults import fault_of, first_line
 from stillhouse.records.files import replacing
 
 OPSET = 20
@@ -118,7 +120,11 @@ def write_onnx(
             made.save(str(fresh), external_data=False)
         return _opset(onnx, path)
     except Exception as error:  # of many kinds, as torch's exporter has many passes
-        raise ExportError(f"cannot be written as ONNX: {_why(error)}") from error
+        if fault_of(error) is not None:
+            raise
+        raise ExportError(
+            f"cannot be written as ONNX: {_why(error, _layers(module, taken))}"
+        ) from error
 
 
 def answers_of(path: Path, taken: Tensor, *, threads: int = 0) -> Tensor:
@@ -172,13 +178,32 @@ def _opset(onnx: Any, path: Path) -> int:
     return next(int(each.version) for each in imports if each.domain in ("", "ai.onnx"))
 
 
-def _why(error: BaseException) -> str:
-    """What torch says of the operator, where it names one; else its first line."""
+def _layers(module: nn.Module, taken: Tensor) -> dict[str, str]:
+    """The layer of each operator by its name; none where the network cannot be traced."""
+    with contextlib.suppress(Exception), torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        traced = torch.export.export(module, (taken,), strict=False).run_decompositions({})
+        stacks = {node.name: node.meta.get("nn_module_stack") for node in traced.graph.nodes}
+        return {
+            name: "layer '{}', {}".format(*list(stack.values())[-1])
+            for name, stack in stacks.items()
+            if stack
+        }
+    return {}
+
+
+def _why(error: BaseException, layers: Mapping[str, str]) -> str:
+    """What torch says of the operator, where it names one, and its layer; else its first line."""
     inner: BaseException | None = error
-    said = first_line(error)
+    said, node = first_line(error), None
     while inner is not None:
         text = first_line(inner)
+        node = node or re.search(r"Error when translating node %?(\w+)", text)
         if "No decompositions registered" in text or "No ONNX function found" in text:
             said = text
         inner = inner.__cause__
-    return said
+    name = node[1] if node else ""
+    # An operator that was taken apart keeps the end of its name.
+    alike = [each for each in layers if name and (each == name or each.endswith(f"_{name}"))]
+    layer = layers[min(alike, key=len)] if alike else None
+    return f"{said} (in {layer})" if layer else said

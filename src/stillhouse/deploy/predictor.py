@@ -17,6 +17,7 @@ from stillhouse.deploy.ready import Ready, embedder
 from stillhouse.deploy.sentences import ReadySentences, Sentences
 from stillhouse.engine.heads import find_head
 from stillhouse.errors import DataError, ModelError, RunError
+from stillhouse.faults import first_line
 from stillhouse.models import build_model
 from stillhouse.models.cosine_head import CosineHead
 from stillhouse.models.given import set_eval
@@ -170,11 +171,20 @@ class Predictor:
         return Comparison(cosine >= self.config.threshold, cosine, self.config.threshold)
 
     def told(self, names: Sequence[str], outputs: Tensor) -> Iterator[Prediction]:
-        """Outputs as predictions."""
+        """Outputs as predictions.
+
+        Raises:
+            RunError: there are more or fewer logits than classes.
+        """
         if self.config.output == "embedding":
             for name, row in zip(names, outputs, strict=True):
                 yield Prediction(name, None, None, row)
             return
+        if outputs.ndim != 2 or outputs.shape[1] != len(self.classes):
+            raise RunError(
+                f"{self.folder}: each input gives {list(outputs.shape[1:])} values, "
+                f"and there are {len(self.classes)} classes; `outputs` gives the values"
+            )
         probability, place = outputs.softmax(1).max(1)
         rows = zip(names, outputs, place.tolist(), probability.tolist(), strict=True)
         for name, row, at, share in rows:
@@ -209,8 +219,12 @@ class Predictor:
 
     def _built(self) -> nn.Module:
         asked = self.config.network
+        name = asked.model.removesuffix(":pretrained")
+        if name.startswith("hf:") and isinstance(self.preprocess, Preprocessing):
+            # Its config is in the folder; where it came from may be gone.
+            name = f"hf:{self.folder}"
         module = build_model(
-            asked.model.removesuffix(":pretrained"),
+            name,
             classes=asked.classes,
             channels=asked.channels,
             size=asked.size,
@@ -238,7 +252,10 @@ class Predictor:
         path = self.folder / PROGRAM
         if not path.is_file():
             raise RunError(f"{self.folder} has no {PROGRAM}: torch could not trace the student")
-        program = torch.export.load(path)
+        try:
+            program = torch.export.load(path)
+        except Exception as error:  # of many kinds: the archive, its schema, its operators
+            raise RunError(f"{path} is no program of torch: {first_line(error)}") from error
         return program.module()
 
 

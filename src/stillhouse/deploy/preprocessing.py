@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import model_validator
 from torch import Tensor
 
 from stillhouse.data.image_operations import cut_to
@@ -92,6 +93,21 @@ class Preprocessing(Record):
         """What a program takes that takes no pixels."""
         return "prepared images"
 
+    @model_validator(mode="after")
+    def _possible(self) -> "Preprocessing":
+        if min(self.channels, self.height, self.width, *self.size) < 1:
+            raise ValueError("channels, height, width and size are 1 or more")
+        if (self.held or self.resize) and (
+            self.held < 1 or self.resize < max(self.height, self.width)
+        ):
+            raise ValueError("of images held larger, resize is at least the height and width")
+        own = self.inside.own
+        pairs = [(self.mean, self.std), (self.inside.mean, self.inside.std)]
+        for mean, std in pairs if own is None else [*pairs, (own.mean, own.std)]:
+            if len(mean) != len(std) or any(each <= 0 for each in std):
+                raise ValueError("each mean has a std, which is above 0")
+        return self
+
     def of(self, image: Any, where: str = "the image") -> Tensor:
         """The pixels of one image.
 
@@ -156,7 +172,7 @@ def opened(path: Path) -> Any:
     try:
         with open_regular(path) as data:
             return picture_of(data, str(path))
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
         raise DataError(f"{path} cannot be read: {first_line(error)}") from error
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from stillhouse.deploy.program import ExportError
 from stillhouse.errors import RunError
-from stillhouse.faults import first_line
+from stillhouse.faults import fault_of, first_line
 from stillhouse.records.files import replacing
 
 
@@ -32,6 +32,8 @@ def write_torchscript(module: nn.Module, taken: Tensor, path: Path) -> None:
             with replacing(path) as fresh:
                 torch.jit.save(made, str(fresh))
     except Exception as error:  # of many kinds
+        if fault_of(error) is not None:
+            raise
         raise ExportError(
             f"cannot be written as TorchScript: {first_line(error)}; --to pt2 or onnx may do"
         ) from error

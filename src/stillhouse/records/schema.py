@@ -92,6 +92,8 @@ class RecordFile(Record):
 
 def first_problem(error: ValidationError) -> str:
     """The first field that does not fit, and why, in a few words."""
-    first = error.errors(include_url=False, include_input=False)[0]
+    found = error.errors(include_url=False, include_input=False)
+    # Of a field of several kinds each kind objects; a sentence of ours says more than another kind.
+    first = next((each for each in found if each["type"] == "value_error"), found[0])
     place = ".".join(str(part) for part in first["loc"])
     return f"{place}: {first['msg']}" if place else str(first["msg"])

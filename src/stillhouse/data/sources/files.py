@@ -160,6 +160,15 @@ def shown(text: str) -> str:
     return os.fsencode(text).decode("utf-8", "backslashreplace")
 
 
+def on_one_line(text: str) -> str:
+    r"""A name in a line of a table: what is not printed, such as a line break, is written out.
+
+    >>> on_one_line("a\tb ü")
+    'a\\tb ü'
+    """
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
 def is_utf8(name: str) -> bool:
     """Whether a name is text that any file of ours can hold."""
     try:
