@@ -14,7 +14,10 @@ from stillhouse.cli.app import app
 from stillhouse.deploy.int8_grids import compared_codes
 from stillhouse.deploy.int8_onnx import write_int8
 from stillhouse.deploy.onnx import answers_of, session_of, write_onnx
+from stillhouse.deploy.preprocessing import Inside
+from stillhouse.deploy.ready import Ready, embedder
 from stillhouse.deploy.trained_grids import TRANSLATED, with_grids
+from stillhouse.models import build_model
 from stillhouse.students.quantised import converted, quantised
 
 pytestmark = pytest.mark.ecosystem
@@ -133,3 +136,19 @@ def test_sums_concatenations_and_pooling_become_integers(tmp_path: Path) -> None
     plain = onnxruntime.InferenceSession(str(tmp_path / "b.onnx"), options)
     (exact,) = plain.run(None, {plain.get_inputs()[0].name: rows.numpy()})
     assert (answers_of(tmp_path / "b.onnx", rows) - torch.from_numpy(exact)).abs().max() < 0.05
+
+
+def test_an_embedding_of_length_one_becomes_integers(tmp_path: Path) -> None:
+    """What verification hands over; the norm at its end stays float, its layers do not."""
+    torch.manual_seed(0)
+    network = embedder(build_model("convnet-8-16-e32", classes=4, channels=3, size=16).eval())
+    ready = Ready(network, Inside(mean=(0.5,) * 3, std=(0.25,) * 3), unit=True).eval()
+    rows = torch.randint(0, 256, (16, 3, 16, 16), dtype=torch.uint8)
+    plain, file = tmp_path / "plain.onnx", tmp_path / "int8.onnx"
+    write_onnx(ready, rows[:2], plain, output="embedding")
+    kernels = write_int8(plain, rows, file, target="vnni")
+    assert kernels.integer
+    assert not kernels.floating
+    found, wanted = answers_of(file, rows), ready(rows).detach()
+    assert found.norm(dim=1).allclose(torch.ones(16), atol=1e-5)
+    assert (found * wanted).sum(1).min() > 0.98

@@ -90,7 +90,7 @@ def write_int8(float_file: Path, rows: Tensor, path: Path, *, target: Target = "
                 warnings.simplefilter("ignore")
                 ready = Path(folder) / "ready.onnx"
                 package("onnxruntime.quantization.shape_inference").quant_pre_process(
-                    str(plain), str(ready)
+                    str(plain), str(ready), skip_symbolic_shape=True
                 )
                 there = {name for node in onnx.load(str(ready)).graph.node for name in node.output}
                 with replacing(path) as fresh:
