@@ -18,6 +18,7 @@ from stillhouse.cli.app import app
 from stillhouse.data.load import load
 from stillhouse.deploy.config import PROGRAM, StudentConfig
 from stillhouse.errors import DataError, ModelError, RunError
+from stillhouse.records.exports import ExportList
 
 BLOCKED = """
 import sys
@@ -172,3 +173,19 @@ def test_images_held_larger_and_a_form_of_ones_own_are_prepared_alike(tmp_path: 
     said = sh.load(out).predict([image.numpy() for image in test.images])
     right = [each.label == str(int(label)) for each, label in zip(said, test.labels, strict=True)]
     assert np.mean(right) == pytest.approx(model["runs"][0]["test"]["last"], abs=1e-6)
+
+
+def test_the_report_shows_what_was_exported_and_how_it_answers(finished: Path) -> None:
+    """As the command says it; a file of the same name takes its line's place."""
+    for _ in range(2):
+        done = CliRunner().invoke(app, ["export", str(finished), "--to", "torchscript"])
+        assert done.exit_code == 0, done.output
+        (finished / "student.torchscript").unlink()
+    page = (finished / "report.html").read_text()
+    assert page.count("<dt>student.torchscript<small>") == 1
+    (said,) = [line for line in done.stdout.splitlines() if "beside the student" in line]
+    assert said in page
+    assert "rows with the same answer" in said
+    (one,) = ExportList.of(finished).exports
+    assert one.bytes > 10_000
+    (finished / "exports.json").unlink()

@@ -24,7 +24,7 @@ from stillhouse.testing.contract import positional
 from stillhouse.testing.toy import taught, toy_batches, untaught
 
 WEIGHTS = (0.5, 1.0, 2.5)
-ONE_CLASS = {"dkd", "nkd", "cs_kd", "ps_kd", "crd", "kdcl"}
+ONE_CLASS = {"dkd", "nkd", "cs_kd", "ps_kd", "crd", "kdcl", "fgd", "token_kd"}
 """Methods that read the one class of a row elsewhere than in the labelled term."""
 
 

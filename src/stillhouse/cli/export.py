@@ -41,6 +41,8 @@ def export(
     """Write the student of a run for other programs, and compare its answers with the student's."""
     from stillhouse.deploy.export import FORMATS, export_student
     from stillhouse.deploy.int8_onnx import TARGETS
+    from stillhouse.records.run import SCORES
+    from stillhouse.report.page import write_report
 
     if to not in FORMATS:
         raise RecipeError("export", [f"no format '{to}'; there is: {', '.join(FORMATS)}"])
@@ -70,3 +72,5 @@ def export(
     )
     for line in lines:
         typer.echo(line)
+    if not check and (run / SCORES).is_file():
+        write_report(run)

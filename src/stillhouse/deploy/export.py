@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +17,9 @@ from stillhouse.deploy.program import ExportError
 from stillhouse.deploy.torchscript import torchscript_of, write_torchscript
 from stillhouse.deploy.trained_grids import TRANSLATED, is_rounding, with_grids
 from stillhouse.errors import RunError
+from stillhouse.records.exports import EXPORTS, Exported, ExportList
 from stillhouse.records.files import replacing
+from stillhouse.records.run import SCORES
 
 FORMATS = ("onnx", "pt2", "torchscript", "hub")
 
@@ -75,8 +77,16 @@ def export_student(
             lines = list(_int8(run, predictor, fresh, target))
         else:
             lines = list(_onnx(run, predictor, fresh))
+    _remembered(run, where, lines)
     yield f"{where}: {lines[0]}"
     yield from lines[1:]
+
+
+def _remembered(run: Path, where: Path, lines: Sequence[str]) -> None:
+    """What the report of the run shows of the file; of a folder alone nothing is kept."""
+    if (run / SCORES).is_file():
+        one = Exported(file=where.name, bytes=where.stat().st_size, said=tuple(lines))
+        ExportList.of(run).with_one(one).write(run / EXPORTS)
 
 
 def _copied(predictor: Predictor, where: Path) -> None:

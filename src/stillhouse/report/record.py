@@ -13,6 +13,7 @@ from stillhouse.records.answers import ANSWERS, Answers, read_answers
 from stillhouse.records.checked import missing_files, read_checked
 from stillhouse.records.costs import COSTS, Costs
 from stillhouse.records.examples import EXAMPLES, Examples, read_examples
+from stillhouse.records.exports import Exported, ExportList
 from stillhouse.records.gallery import FACTS, Gallery, read_gallery
 from stillhouse.records.metric import ACCURACY, Metric
 from stillhouse.records.products import PRODUCTS, Product, ProductList, check_products
@@ -53,6 +54,7 @@ class RunRecord:
     recipe: str = ""
     environment: Groups = ()
     products: tuple[Product, ...] = ()
+    exports: tuple[Exported, ...] = ()
     costs: Costs | None = None
     transfer: Gallery | None = None
     answers: Answers | None = None
@@ -136,6 +138,7 @@ def read_run(directory: Path) -> RunRecord:
         recipe=recipe.read_text("utf-8", errors="replace") if recipe.is_file() else "",
         environment=_groups(directory / ENVIRONMENT),
         products=ProductList.read(directory / PRODUCTS).products if PRODUCTS in there else (),
+        exports=ExportList.of(directory).exports,
         costs=Costs.read(directory / COSTS) if COSTS in there else None,
         transfer=read_gallery(directory) if FACTS in there else None,
         answers=read_answers(directory) if ANSWERS in there else None,

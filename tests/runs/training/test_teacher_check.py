@@ -258,7 +258,7 @@ class Slow(Nearest):
     [
         (0.001, None, None),  # 1,024 rows take a second: all 360 that there are
         (0.05, 200, r"\d+ other forms of the teacher's image were not tried: it takes 0\.05 s"),
-        (1.0, 0, r"the teacher takes 1\.0 s for an image here, so it was not scored beforehand"),
+        (1.0, 0, r"the teacher takes 1\.0 s for a row here, so it was not scored beforehand"),
     ],
 )
 def test_a_slow_teacher_is_looked_at_for_a_while(

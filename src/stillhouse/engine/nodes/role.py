@@ -52,6 +52,7 @@ class Role(Node):
         output: which output of several is the logits, by name or position; not needed where one of
             them is called ``logits``, or there is one only.
 
+    >>> import torch
     >>> role = Role("student", nn.Sequential(nn.Flatten(), nn.Linear(4, 2)))
     >>> role.open(["logits", "embedding"])
     >>> out = role.run({"batch.image": torch.ones(3, 1, 2, 2)})

@@ -14,6 +14,7 @@ def mean_over(x: Tensor, mask: Tensor) -> Tensor:
     Shapes:
         x: [B, L, D]; mask: [B, L] of 1 and 0; returns [B, D].
 
+    >>> import torch
     >>> mean_over(torch.tensor([[[1.0], [3.0], [9.0]]]), torch.tensor([[1, 1, 0]])).item()
     2.0
     """
@@ -29,6 +30,7 @@ class BagOfEmbeddings(nn.Module):
     Shapes:
         input_ids, attention_mask: [B, L] int64; returns [B, classes].
 
+    >>> import torch
     >>> net = BagOfEmbeddings(10, 4, 2)
     >>> one, two = net(torch.tensor([[1, 2], [2, 1]]), torch.ones(2, 2)).unbind()
     >>> torch.allclose(one, two)
