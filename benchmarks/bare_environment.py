@@ -118,7 +118,7 @@ def shown(name: str, recipe: dict[str, Any], pythons: dict[str, str], out: Path)
         "images": len(student.images),
         "what": "classes" if student.classifies else "pairs, same or different",
         "figure": student.figure,
-        "said_by_the_run": model["runs"][0]["test"]["last"],
+        "said_by_the_run": {scores["task"]["metric"]["name"]: model["runs"][0]["test"]["last"]},
         "test": decided(student, wanted)[1],
         "scale": float(wanted.abs().max()),
         "from_its_training": float((student.predictor.outputs(taken) - answers).abs().max()),
