@@ -135,3 +135,16 @@ def test_claims_have_the_numbers_of_their_study(benchmark) -> None:
     told = f"{mean:+.2f} ({mean - half:+.2f} to {mean + half:+.2f})"
     assert told.replace("-", "\u2212") in table
     assert f"- **{claim.claim}**: {claim.means}" in table
+
+
+def test_a_claim_by_a_figure_is_paired_over_the_seeds(benchmark) -> None:
+    """The file itself holds the gain of each arm over its control with the interval over seeds."""
+    module = benchmark("tables.claims")
+    study = json.loads((ROOT / "benchmarks/results/lfw-verification.json").read_text())["study"]
+    for arm in study["arms"]:
+        for name, kept in arm["figures"][0]["gains"].items():
+            gain, _ = module._figure_gain(
+                module.Claim("", "", "", "", arm["name"], "", "", figure=("test", name)), study
+            )
+            assert gain.mean == pytest.approx(kept["value"])
+            assert (gain.low, gain.high) == pytest.approx((kept["seeds_low"], kept["seeds_high"]))

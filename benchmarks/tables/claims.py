@@ -13,7 +13,7 @@ from typing import Any
 
 from marks import Results, table
 from result_files import RESULTS, ROOT
-from stillhouse.records.metric import ACCURACY
+from stillhouse.records.metric import ACCURACY, Metric
 from stillhouse.records.study import Comparison
 from stillhouse.report.study_record import StudyRecord
 from stillhouse.report.study_rows import gain_words
@@ -38,6 +38,8 @@ class Claim:
         arm, over: whose gain over whom: arms of the study; over its control where none is named.
         compared: these two in a reader's words.
         means: what the number says, in a sentence.
+        figure: of which table and by which name, where it is not the study's own metric that is
+            compared but one of the figures beside it (`TAR at FAR 0.01` of `unseen`).
     """
 
     paper: str
@@ -48,6 +50,7 @@ class Claim:
     means: str
     compared: str
     over: str = CONTROL
+    figure: tuple[str, str] | None = None
 
 
 def claims(results: Results, _: Sequence[str]) -> str:
@@ -60,8 +63,10 @@ def claims(results: Results, _: Sequence[str]) -> str:
     for name, found in results.items():
         record = restored(found)
         for each in (claim for claim in every() if claim.file == name):
-            gain = _gain(each, record)
-            words = gain_words(gain, record.metric)
+            gain, metric = _gain(each, record), record.metric
+            if each.figure is not None:
+                gain, metric = _figure_gain(each, found["study"])
+            words = gain_words(gain, metric)
             rows.append(
                 [
                     f"{each.paper}: {each.claim} ({each.compared})",
@@ -79,7 +84,11 @@ def claims(results: Results, _: Sequence[str]) -> str:
 def every() -> list[Claim]:
     """All claims whose result file is there."""
     kept = json.loads((ROOT / "benchmarks" / "claims.json").read_text("utf-8"))
-    return [Claim(**each) for each in kept if (RESULTS / each["file"]).is_file()]
+    return [
+        Claim(**{**each, "figure": tuple(each["figure"]) if "figure" in each else None})
+        for each in kept
+        if (RESULTS / each["file"]).is_file()
+    ]
 
 
 def _gain(claim: Claim, record: StudyRecord) -> Comparison | None:
@@ -95,6 +104,33 @@ def _gain(claim: Claim, record: StudyRecord) -> Comparison | None:
     tested = record.data.test if record.data else None
     step = 1 / tested if tested and record.metric.share else None
     return comparisons({claim.arm: paired(gains, step=step)})[claim.arm]
+
+
+def _figure_gain(claim: Claim, study: Mapping[str, Any]) -> tuple[Comparison | None, Metric]:
+    """The gain by a figure beside the headline, paired over the seeds that both arms have."""
+    assert claim.figure is not None
+    table_name, name = claim.figure
+    arms = {arm["name"]: arm for arm in study["arms"]}
+    tables = {
+        arm: next(each for each in arms[arm]["figures"] if each["table"] == table_name)
+        for arm in ({claim.arm} if claim.over == CONTROL else {claim.arm, claim.over})
+    }
+    metric = next(
+        Metric.model_validate(each) for each in tables[claim.arm]["metrics"] if each["name"] == name
+    )
+    mine = _by_seed(tables[claim.arm], "student", name)
+    theirs = (
+        _by_seed(tables[claim.arm], "control", name)
+        if claim.over == CONTROL
+        else _by_seed(tables[claim.over], "student", name)
+    )
+    gains = differences(mine, theirs, metric)
+    return comparisons({claim.arm: paired(gains)})[claim.arm], metric
+
+
+def _by_seed(figures: Mapping[str, Any], role: str, name: str) -> dict[int, float]:
+    network = next(each for each in figures["networks"] if each["role"] == role)
+    return dict(zip(network["seeds"], network["figures"][name]["by_seed"], strict=True))
 
 
 def _trained(claim: Claim, study: Mapping[str, Any]) -> str:
