@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from stillhouse.data.detection.target import AREA, BOX, CLASS, CROWD, SCALE
@@ -13,6 +14,13 @@ MAP, MAP50, MAP75 = "mAP", "mAP50", "mAP75"
 SIZES = {"mAP small": "map_small", "mAP medium": "map_medium", "mAP large": "map_large"}
 """By COCO's areas: below 32 x 32 pixels, up to 96 x 96, above."""
 DETECTED = "detections"
+OVERLAPS = tuple(np.linspace(0.5, 0.95, 10).tolist())
+"""COCO's thresholds of IoU."""
+RECALLS = tuple(np.linspace(0.0, 1.0, 101).tolist())
+"""COCO's recalls, at which precision is read. Both are float64, as pycocotools has them: those of
+torchmetrics are float32, and a recall of 3 of 5 then fails 0.6: mAP was 0.1 points lower."""
+_EVERY_AREA, _ALL_FOUND = 0, -1
+"""Places in torchmetrics' table of precisions: any area; the best 100 detections."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +30,12 @@ class Precisions:
     Args:
         named: mAP, mAP50, mAP75, and by size where the table has boxes of it, in 0..1.
         of_class: class -> its AP, where the table has boxes of it.
+        curves: class -> precision at IoU 0.5, for each of `RECALLS`, [101] in 0..1.
     """
 
     named: Mapping[str, float]
     of_class: Mapping[int, float]
+    curves: Mapping[int, Tensor]
 
 
 def in_source(detections: Tensor, label: Tensor) -> Tensor:
@@ -60,13 +70,17 @@ def average_precision(detections: Tensor, label: Tensor) -> Precisions:
     named = {name: float(got[key]) for name, key in told.items()}
     # -1 says that there is no box of that kind.
     known = {n: v for n, v in named.items() if v >= 0 or n not in SIZES}
-    classes, values = got["classes"].reshape(-1), got["map_per_class"].reshape(-1)
-    of_class = {
-        int(number): float(value)
-        for number, value in zip(classes, values, strict=True)
-        if float(value) >= 0
+    table = got["precision"][..., _EVERY_AREA, _ALL_FOUND]  # [IoU, recall, class]
+    there = {
+        int(number): table[..., at]
+        for at, number in enumerate(got["classes"].reshape(-1))
+        if bool((table[..., at] >= 0).any())
     }
-    return Precisions({n: max(v, 0.0) for n, v in known.items()}, of_class)
+    return Precisions(
+        {name: max(value, 0.0) for name, value in known.items()},
+        {number: float(each.mean()) for number, each in there.items()},
+        {number: each[0] for number, each in there.items()},
+    )
 
 
 def in_pixels(label: Tensor) -> Tensor:
@@ -98,7 +112,12 @@ def _metric() -> Any:
         from torchmetrics.detection import MeanAveragePrecision
     except ModuleNotFoundError as absent:
         raise MissingExtra("mean average precision", str(absent.name), "detection") from absent
-    return MeanAveragePrecision(class_metrics=True, backend="faster_coco_eval")
+    return MeanAveragePrecision(
+        iou_thresholds=list(OVERLAPS),
+        rec_thresholds=list(RECALLS),
+        extended_summary=True,
+        backend="faster_coco_eval",
+    )
 
 
 def check_metric() -> None:
