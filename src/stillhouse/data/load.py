@@ -59,7 +59,7 @@ def load(
         limit: train on at most so many rows, at least one of each class.
         split_seed: of the draws. Keep it when only the run's seed changes, otherwise runs have
             different test rows.
-        allow_download: whether `hf:org/name` may be fetched from the Hugging Face hub.
+        allow_download: whether `hf:org/name`, or a public data set by its name, may be fetched.
         labelled: whether labels are read; without them a folder of images will do, the tables have
             labels `[N, 0]`, and there are no classes.
         open_set: validation and test are of people (classes) that train has none of, whose images
@@ -111,7 +111,7 @@ def load(
     elif texts:
         _refuse_of_images(image, is_asked(unseen) or open_set or min_per_class > 1)
         named = None if label is None else str(label)
-        found = read_texts(source, text, named, labelled=labelled)
+        found = read_texts(source, text, named, labelled=labelled, allow_download=allow_download)
         if found.open_only is not None:
             raise DataError(found.open_only)
     else:

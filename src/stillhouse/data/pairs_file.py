@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from stillhouse.errors import DataError, nearest
 from stillhouse.records.names import at_home
+from stillhouse.records.places import located
 
 COLUMNS = ("first", "second", "same")
 FOLD = "fold"
@@ -39,8 +40,9 @@ def pairs_file(pairs: str | Path, source: object) -> Path:
     written = at_home(pairs)
     places = [written]
     if isinstance(source, str | Path) and not written.is_absolute():
-        folder = at_home(source)
+        folder = located(source)
         places.append((folder if folder.is_dir() else folder.parent) / written)
+    places = list(dict.fromkeys([*places, located(pairs)]))
     for place in places:
         if os.path.isfile(place):
             return place

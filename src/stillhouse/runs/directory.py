@@ -9,6 +9,7 @@ from stillhouse.errors import RunError
 from stillhouse.records.checked import read_checked, write_checked
 from stillhouse.records.claim import Claim
 from stillhouse.records.environment import torch_version, torch_version_of
+from stillhouse.records.places import by_place
 from stillhouse.records.writable import check_writable
 
 RESOLVED = "resolved.yaml"
@@ -32,7 +33,8 @@ def same_run(recipe: Mapping[str, Any]) -> dict[str, Any]:
     >>> same_run({"epochs": 1, "device": "cpu", "data": {"source": "digits", "workers": 2}})
     {'epochs': 1, 'data': {'source': 'digits'}}
     """
-    kept = {key: value for key, value in recipe.items() if key not in FREE_KEYS}
+    named = by_place(recipe)  # the same data by a path and by its name
+    kept = {key: value for key, value in named.items() if key not in FREE_KEYS}
     for dotted in FREE_KEYS:
         section, _, key = dotted.partition(".")
         if key and isinstance(kept.get(section), Mapping):

@@ -13,6 +13,7 @@ from stillhouse.records.checked import write_checked_yaml
 from stillhouse.records.claim import Claim
 from stillhouse.records.fingerprint import first_difference
 from stillhouse.records.names import distinct_names
+from stillhouse.records.places import by_place
 from stillhouse.records.study import TABLE, StudyTable
 from stillhouse.runs.directory import CLAIM as RUN
 from stillhouse.runs.directory import read_resolved, same_run
@@ -136,7 +137,8 @@ def write_study(out: Path, values: Mapping[str, Any]) -> None:
 
 def is_asked(out: Path, values: Mapping[str, Any]) -> bool:
     """Whether the study of a directory was asked for in these words. Raises like `read_study`."""
-    return CLAIM.read(out) == _plain(values)
+    there, asked = (by_place(each) for each in (CLAIM.read(out), _plain(values)))
+    return bool(there == asked)
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

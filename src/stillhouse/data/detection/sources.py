@@ -10,9 +10,10 @@ from stillhouse.data.detection.annotations import Annotated, checked
 from stillhouse.data.detection.coco import read_coco
 from stillhouse.data.detection.table import BoxTable, frame_of
 from stillhouse.data.detection.views import BoxViews
+from stillhouse.data.sources.known import absent, is_known
 from stillhouse.data.sources.labelled_splits import SourceSplits, split_named
 from stillhouse.errors import DataError
-from stillhouse.records.names import at_home
+from stillhouse.records.places import located
 
 Parts = tuple[dict[str, list[Annotated]], tuple[str, ...]]
 
@@ -57,7 +58,9 @@ def read_boxes(source: Any, *, longest: int | None = None) -> SourceSplits:
 def _read(source: Any) -> tuple[str, Parts]:
     if not isinstance(source, str | Path):
         raise DataError(f"a source of boxes is a folder or a file, not a {type(source).__name__}")
-    path = at_home(source)
+    if is_known(source):
+        raise DataError(absent(str(source)))
+    path = located(source)
     if path.is_file() and path.suffix == ".json":
         images, classes = read_coco(path)
         return path.stem, ({"train": images}, classes)

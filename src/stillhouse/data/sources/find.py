@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,14 @@ from stillhouse.data.sources.hugging_face import (
     read_saved,
     read_tars,
 )
+from stillhouse.data.sources.known import KNOWN, is_known, of_hub
 from stillhouse.data.sources.labelled_splits import SPLITS, SourceSplits, natural, split_named
 from stillhouse.data.sources.listing import SUFFIXES as LISTINGS
 from stillhouse.data.sources.listing import read_listing
 from stillhouse.data.sources.synthesis import is_synthesis, read_synthesis
 from stillhouse.data.sources.torch_datasets import read_datasets
 from stillhouse.errors import DataError, nearest
-from stillhouse.records.names import at_home
+from stillhouse.records.places import located, looked_in
 
 SOURCES = (
     ("digits", "the 1,797 digits of scikit-learn: 8 x 8, grey, nothing to download"),
@@ -42,6 +44,11 @@ SOURCES = (
     ),
     ("<file>.csv, .tsv", "columns path and label, maybe split; paths are relative to the file"),
     ("<folder of a synthesis>", "what synthesis made: images of floats, labelled by the teacher"),
+    (
+        "<name>",
+        "a folder of that name, also in $STILLHOUSE_DATA or ../shared/data; of cifar10, cifar100, "
+        "mnist, fashion_mnist else the Hugging Face hub or torchvision",
+    ),
     ("hf:<org>/<name>", "a data set of the Hugging Face hub, downloaded once"),
     ("Dataset", "from Python: a dataset, (train, test) or (train, validation, test), or by split"),
 )
@@ -145,7 +152,9 @@ def _find_named(
         return read_digits()
     if isinstance(source, str) and source.startswith(HUB):
         return _of_hub(source, image, label, allow_download, labelled)
-    path = at_home(source)
+    if is_known(source):
+        return _known(str(source), image, label, allow_download, labelled)
+    path = located(source)
     if not str(source) or not path.exists():
         raise DataError(_nothing_there(str(source), path))
     if path.is_dir() and is_saved(path):
@@ -167,6 +176,16 @@ def _find_named(
     raise DataError(f"the {kind} {path} is none of .parquet, .tar, .csv, .tsv and .npz.{_forms()}")
 
 
+def _known(
+    name: str, image: str | None, label: str | None, allow: bool, labelled: bool
+) -> SourceSplits:
+    found = of_hub(name, allow_download=allow)
+    if isinstance(found, tuple):  # of torchvision
+        _refuse_columns(f"{name} of torchvision", image, label)
+        return replace(read_datasets(_by_split(found), None, None, labelled=labelled), name=name)
+    return read_loaded(name, found, image, label, labelled=labelled)
+
+
 def _of_hub(
     source: str, image: str | None, label: str | None, allow: bool, labelled: bool
 ) -> SourceSplits:
@@ -184,8 +203,11 @@ def _of_hub(
 def _nothing_there(source: str, path: Path) -> str:
     """Nothing is asked of a network for a path that is wrong."""
     beside = [other.name for other in path.parent.glob("*")]
-    close = nearest(path.name, ["digits", *sorted(beside, key=natural)])
+    known = ["digits", *KNOWN, *sorted(beside, key=natural)]
+    close = nearest(path.name, known)
     said = f"there is no '{source}'; {close}"
+    if not path.is_absolute() and not str(source).startswith("."):
+        said += f". Looked for in {looked_in()}"
     if _HUB_NAME.fullmatch(source):
         said += f". A data set of the Hugging Face hub is written {HUB}{source}"
     return f"{said}.{_forms()}"

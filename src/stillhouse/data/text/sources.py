@@ -9,6 +9,7 @@ import numpy as np
 
 from stillhouse.data.sources.columns import LABEL_NAMES, class_names, is_text
 from stillhouse.data.sources.hugging_face import files_of, is_saved, split_files
+from stillhouse.data.sources.known import KNOWN, is_known, of_hub
 from stillhouse.data.sources.labelled_splits import (
     SPLITS,
     SourceSplits,
@@ -19,7 +20,7 @@ from stillhouse.data.sources.labelled_splits import (
 from stillhouse.data.text.table import TextTable
 from stillhouse.errors import DataError, nearest
 from stillhouse.faults import first_line
-from stillhouse.records.names import at_home
+from stillhouse.records.places import located, looked_in
 
 TEXT_NAMES = ("text", "sentence", "content", "review", "document", "question")
 """What a column of texts is called, in this order of preference."""
@@ -42,7 +43,12 @@ class Part:
 
 
 def read_texts(
-    source: Any, text: str | None, label: str | None, *, labelled: bool = True
+    source: Any,
+    text: str | None,
+    label: str | None,
+    *,
+    labelled: bool = True,
+    allow_download: bool = True,
 ) -> SourceSplits:
     """Read texts, of the splits that file names, folders or a column ``split`` say.
 
@@ -51,12 +57,13 @@ def read_texts(
         text: the column of texts; else the one called as in `TEXT_NAMES`, or the only one of text.
         label: the column of labels; else the first called as in `LABEL_NAMES`.
         labelled: whether labels are read at all.
+        allow_download: whether a public data set may be fetched by its name.
 
     Raises:
         DataError: nothing there, columns that are missing or not clear, texts that are missing or
             empty, and what `number_labels` refuses.
     """
-    name, splits, notes = _parts(source)
+    name, splits, notes = _parts(source, allow_download)
     if "train" not in splits:
         raise DataError(f"{name} has no split 'train'; it has: {', '.join(splits)}")
     chosen: tuple[str, str | None] | None = None
@@ -92,14 +99,18 @@ def read_texts(
     return SourceSplits(name, parts, numbered.classes, tuple(notes), numbered.open_only)
 
 
-def _parts(source: Any) -> tuple[str, dict[str, list[Part]], list[str]]:
+def _parts(source: Any, allow_download: bool) -> tuple[str, dict[str, list[Part]], list[str]]:
     if not isinstance(source, str | Path):
         return _loaded("the dataset", source)
-    path = at_home(source)
+    if is_known(source):
+        found, splits, notes = _loaded(str(source), of_hub(source, allow_download=allow_download))
+        return found, splits, [*notes, *filter(None, [KNOWN[source].note])]
+    path = located(source)
     if not path.exists():
         beside = [other.name for other in path.parent.glob("*")]
         close = f"; {nearest(path.name, beside)}" if beside else ""
-        raise DataError(f"there is no '{source}'{close}. Texts are read of {FORMS}")
+        raise DataError(f"there is no '{source}'{close}. Looked for in {looked_in()}; texts are "
+                        f"read of {FORMS}")  # fmt: skip
     if path.is_dir() and is_saved(path):
         import datasets
 

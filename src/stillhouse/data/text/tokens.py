@@ -13,7 +13,7 @@ from torch import Tensor
 
 from stillhouse.errors import DataError, MissingExtra
 from stillhouse.faults import first_line
-from stillhouse.records.names import at_home
+from stillhouse.records.places import located
 
 FILE = "tokenizer.json"
 KINDS = ("bpe", "wordpiece")
@@ -125,7 +125,7 @@ def given_tokens(place: str, max_length: int) -> Tokens:
     Raises:
         DataError: there is none, or it has no token to fill up with.
     """
-    path = at_home(place)
+    path = located(place)
     file = path / FILE if path.is_dir() else path
     if not file.is_file():
         there = f"the folder {path} has no {FILE}" if path.is_dir() else f"there is no '{place}'"

@@ -16,7 +16,7 @@ from stillhouse.models.weight_files.content import (
     content_of,
 )
 from stillhouse.models.weight_files.pickled import damaged, read_pickled
-from stillhouse.records.names import at_home
+from stillhouse.records.places import located
 from stillhouse.records.tensors import check_tensors, load_state
 
 IN_FOLDER = (
@@ -76,7 +76,7 @@ def weights_in(given: str | os.PathLike[str]) -> Path:
     Raises:
         WeightsError: nothing is there, it may not be looked at, or a folder holds none or several.
     """
-    path = at_home(given)
+    path = located(given)
     remote = next((what for start, what in REMOTE if start.match(os.fspath(given))), None)
     if remote is not None:
         raise WeightsError(
