@@ -103,8 +103,9 @@ def _parts(source: Any, allow_download: bool) -> tuple[str, dict[str, list[Part]
     if not isinstance(source, str | Path):
         return _loaded("the dataset", source)
     if is_known(source):
-        found, splits, notes = _loaded(str(source), of_hub(source, allow_download=allow_download))
-        return found, splits, [*notes, *filter(None, [KNOWN[source].note])]
+        name = str(source)
+        found, splits, notes = _loaded(name, of_hub(name, allow_download=allow_download))
+        return found, splits, [*notes, *filter(None, [KNOWN[name].note])]
     path = located(source)
     if not path.exists():
         beside = [other.name for other in path.parent.glob("*")]
