@@ -46,8 +46,8 @@ def test_boxes_are_read_checked_counted_and_shown(tmp_path: Path) -> None:
     found = read_boxes(folder(tmp_path, boxes), longest=20)
     assert found.classes == ("square", "bar")
     assert list(found.notes) == [
-        "1 box marked as a crowd was kept for the metric, which ignores what is found there; not "
-        "learnt, such as one of a.png",
+        "1 box marked as a crowd or as difficult was kept for the metric, which ignores what is "
+        "found there; not learnt, such as one of a.png",
         "1 box without width or height was left out, such as one of a.png",
         "1 box with nan or inf was left out, such as one of a.png",
         "1 box wholly outside the image was left out, such as one of a.png",

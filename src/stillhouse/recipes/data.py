@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, create_model, model_validator
 
+from stillhouse.data.detection.box_forms import BoxForm, Format
 from stillhouse.engine.settings import Count, Seed, Side
 from stillhouse.errors import nearest
 from stillhouse.methods.settings import Weight
@@ -157,6 +158,10 @@ class DataSection(Section):
     side, so that training cuts its boxes out of pixels that are there; evaluation resizes to
     ``size / crop_pct`` and cuts the middle.
     ``text``: the column of texts, of a task that reads texts, and ``tokens`` how they are cut.
+    ``annotations``: the format of images with boxes ('coco', 'yolo', 'voc', 'objects'), where the
+    layout fits several, and ``boxes``: what the four numbers of a box are, where the format leaves
+    it open (`stillhouse.data.detection.box_forms.FORMS`); of these ``image`` and ``label`` are the
+    columns of images and of objects.
     ``unseen``: classes that are held out of train, validation and test: a share of them, how many,
     or their names; with ``task: verification`` they are who is tested. ``pairs``: a file of the
     pairs that verification is tested on, of which ``folds`` are taken. ``min_per_class``: classes
@@ -169,6 +174,8 @@ class DataSection(Section):
     label: str | Annotated[int, Field(ge=0)] | None = None
     text: str | None = None
     tokens: Annotated[TokensSection | None, BeforeValidator(_tokenizer)] = None
+    annotations: Format | None = None
+    boxes: BoxForm | None = None
     validation: SplitSize = 0.1
     test: SplitSize = 0.2
     limit: Count | None = None

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,27 +16,50 @@ SLACK = 1.0
 """Pixels that a box may reach out of its image: whole pixels are counted from 0 or from 1."""
 
 
+class Encoded(Protocol):
+    """An encoded image: a file (`pathlib.Path`), or a row of a table."""
+
+    def read_bytes(self) -> bytes:
+        """All of it."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Annotated:
     """An image and its boxes.
 
     Args:
-        image: its file, or what opens it (bytes).
+        image: its file, or what gives its bytes.
         name: how messages call it.
         size: width and height, as its pixels say.
         boxes: left, top, right, bottom in pixels, float64 [M, 4].
         classes: of each box, by name or number, as the source has it.
-        crowd: of each box, whether it is a region of many objects.
+        crowd: of each box, whether it is a region of many objects, or marked as difficult.
         area: of each box, as annotated; nan where it is not.
     """
 
-    image: Any
+    image: Encoded
     name: str
     size: tuple[int, int]
     boxes: Floats
     classes: tuple[str, ...]
     crowd: npt.NDArray[np.bool_]
     area: Floats
+
+
+@dataclass(frozen=True)
+class Found:
+    """What annotations of some format say, before they are checked.
+
+    Args:
+        parts: the images of each split.
+        classes: the names of the classes, in their order.
+        notes: what was left out, or how the format was understood, for people.
+    """
+
+    parts: Mapping[str, Sequence[Annotated]]
+    classes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,7 +113,7 @@ _WORDS = {
     "reaching": "cut at the border",
 }
 _KINDS = {
-    "crowd": "marked as a crowd",
+    "crowd": "marked as a crowd or as difficult",
     "empty": "without width or height",
     "finite": "with nan or inf",
     "outside": "wholly outside the image",

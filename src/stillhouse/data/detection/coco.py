@@ -1,26 +1,84 @@
 """Annotations in COCO's form: one JSON file beside the images, boxes as x, y, width, height."""
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from stillhouse.data.detection.annotations import Annotated
+from stillhouse.data.detection.annotations import Annotated, Found
+from stillhouse.data.detection.box_forms import XYWH, corners
+from stillhouse.data.detection.image_files import named_file, size_of
+from stillhouse.data.sources.labelled_splits import split_named
 from stillhouse.errors import DataError
 
-FOLDERS = (".", "images")
-"""Where images lie, seen from the folder of the JSON file (or beside it, under its own name)."""
+OFFICIAL = "annotations"
+"""The folder in which COCO's own archives have their JSON files."""
+_SPLIT = re.compile(r"(?:instances_)?(train|val|test)\d*")
 
 
-def read_coco(path: Path, images: Path | None = None) -> tuple[list[Annotated], tuple[str, ...]]:
+def is_coco(path: Path) -> bool:
+    """Whether a path looks like COCO's form: a JSON file, or a folder of splits with such."""
+    return (path.is_file() and path.suffix == ".json") or (path.is_dir() and bool(_files(path)))
+
+
+def read_coco_source(path: Path) -> Found:
+    """A JSON file, or a folder with one for each split.
+
+    Raises:
+        DataError: a split with several files, splits with other classes, and what `read_coco`
+            refuses.
+    """
+    if path.is_file():
+        images, classes = read_coco(path)
+        return Found({"train": images}, classes)
+    files = _files(path)
+    for split, found in files.items():
+        if len(found) > 1:
+            names = ", ".join(each.name for each in found)
+            raise DataError(
+                f"'{path}' has several files of annotations for {split} ({names}); keep one"
+            )
+    read = {split: read_coco(found, _folders(found, path)) for split, (found,) in files.items()}
+    classes = one_list({split: classes for split, (_, classes) in read.items()}, path)
+    return Found({split: images for split, (images, _) in read.items()}, classes)
+
+
+def _files(path: Path) -> dict[str, list[Path]]:
+    """Split -> its JSON files: in a folder of its name, or in ``annotations``."""
+    files: dict[str, list[Path]] = {}
+    for folder in sorted(each for each in path.iterdir() if each.is_dir()):
+        split = split_named(folder.name)
+        found = sorted(folder.glob("*.json")) if split else []
+        if split and found:
+            files.setdefault(split, []).extend(found)
+    for file in [] if files else sorted((path / OFFICIAL).glob("*.json")):
+        match = _SPLIT.fullmatch(file.stem)
+        split = split_named(match[1]) if match else None
+        if split:
+            files.setdefault(split, []).append(file)
+    return files
+
+
+def _folders(file: Path, root: Path) -> list[Path]:
+    """Where the images of a JSON file may lie, the likeliest first."""
+    own = file.stem.removeprefix("instances_")
+    if file.parent.name == OFFICIAL and file.parent.parent == root:
+        return [root / own, root / "images" / own, root / "images", root]
+    return [file.parent, file.parent / "images", file.parent / file.stem]
+
+
+def read_coco(
+    path: Path, folders: Sequence[Path] | None = None
+) -> tuple[list[Annotated], tuple[str, ...]]:
     """The images of a file of annotations, and the names of its classes by rising id.
 
     Args:
         path: the JSON file.
-        images: their folder; None: that of the file, or ``images`` in it.
+        folders: where images are looked for; None: beside the file, in ``images`` or in a folder
+            of the file's name.
 
     Raises:
         DataError: it is no such file, an id is there twice or is not there, an image is missing.
@@ -28,7 +86,7 @@ def read_coco(path: Path, images: Path | None = None) -> tuple[list[Annotated], 
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         known = [found[key] for key in ("images", "annotations", "categories")]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(
             f"'{path}' is no file of COCO annotations (images, annotations, categories): "
             f"{type(error).__name__}: {error}"
@@ -53,9 +111,9 @@ def read_coco(path: Path, images: Path | None = None) -> tuple[list[Annotated], 
     classes = tuple(str(names[number]["name"]) for number in sorted(names))
     if len(set(classes)) < len(classes):
         raise DataError(f"'{path}': two categories have one name; give each its own")
-    folder = images or path.parent
+    places = _folders(path, path.parent) if folders is None else folders
     return [
-        _annotated(each, of_image[each["id"]], names, folder, path) for each in entries
+        _annotated(each, of_image[each["id"]], names, places, path) for each in entries
     ], classes
 
 
@@ -72,44 +130,36 @@ def _by_id(entries: Any, what: str, path: Path) -> dict[Any, Mapping[str, Any]]:
     return found
 
 
-def image_file(name: str, folder: Path, path: Path) -> Path:
-    """The file of an image. Raises DataError where it is in none of `FOLDERS`."""
-    places = [folder / part / name for part in (*FOLDERS, path.stem)]
-    for place in places:
-        if place.is_file():
-            return place
-    raise DataError(f"'{path}' names the image '{name}', and there is no file {places[0]}")
-
-
-def size_of(image: Path) -> tuple[int, int]:
-    """Width and height as it is shown, turned as its EXIF data say. Raises DataError."""
-    try:
-        with Image.open(image) as opened:
-            turned = opened.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-            return opened.size[::-1] if turned else opened.size
-    except OSError as error:
-        raise DataError(f"'{image}' cannot be opened as an image: {error}") from error
+def one_list(classes: Mapping[str, Sequence[str]], path: Path) -> tuple[str, ...]:
+    """The classes of all splits. Raises DataError where these differ."""
+    first, *others = classes
+    for split in others:
+        if tuple(classes[split]) != tuple(classes[first]):
+            raise DataError(
+                f"'{path}': {split} declares the classes {', '.join(classes[split])}, and {first} "
+                f"{', '.join(classes[first])}; declare the same ones in the same order"
+            )
+    return tuple(classes[first])
 
 
 def _annotated(
     entry: Mapping[str, Any],
     boxes: list[Mapping[str, Any]],
     names: Mapping[Any, Mapping[str, Any]],
-    folder: Path,
+    places: Sequence[Path],
     path: Path,
 ) -> Annotated:
     name = str(entry.get("file_name", entry["id"]))
-    file = image_file(name, folder, path)
+    file = named_file(name, places, path)
     given = [box.get("bbox") for box in boxes]
     if any(not isinstance(box, list) or len(box) != 4 for box in given):
         raise DataError(f"'{path}': a box of image '{name}' is not [x, y, width, height]")
-    corners = np.array(given, dtype=float).reshape(-1, 4)
-    corners[:, 2:] += corners[:, :2]
+    size = size_of(file, name)
     return Annotated(
         file,
         name,
-        size_of(file),
-        corners,
+        size,
+        corners(np.array(given, dtype=float).reshape(-1, 4), XYWH, size),
         tuple(str(names[box["category_id"]]["name"]) for box in boxes),
         np.array([bool(box.get("iscrowd", 0)) for box in boxes], dtype=bool),
         np.array([float(box.get("area") or np.nan) for box in boxes], dtype=float),

@@ -1,106 +1,159 @@
 """A source of images with boxes as splits: which of the four formats it is, read and checked."""
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from stillhouse.data.detection.annotations import Annotated, checked
-from stillhouse.data.detection.coco import read_coco
+from stillhouse.data.detection.annotations import Found, checked
+from stillhouse.data.detection.box_forms import (
+    CXCYWH,
+    FORMS,
+    SHARES,
+    VOC,
+    XYWH,
+    XYXY,
+    BoxForm,
+    Format,
+)
+from stillhouse.data.detection.coco import is_coco, read_coco_source
+from stillhouse.data.detection.image_files import unnamed
+from stillhouse.data.detection.objects import is_objects, read_objects
 from stillhouse.data.detection.table import BoxTable, frame_of
 from stillhouse.data.detection.views import BoxViews
+from stillhouse.data.detection.voc import is_voc, read_voc
+from stillhouse.data.detection.yolo import is_yolo, read_yolo
+from stillhouse.data.sources.find import HUB
+from stillhouse.data.sources.hugging_face import is_saved
 from stillhouse.data.sources.known import absent, is_known
-from stillhouse.data.sources.labelled_splits import SourceSplits, split_named
+from stillhouse.data.sources.labelled_splits import SPLITS, SourceSplits
 from stillhouse.errors import DataError
 from stillhouse.records.places import located
 
-Parts = tuple[dict[str, list[Annotated]], tuple[str, ...]]
+FORMATS: dict[str, str] = {
+    "coco": "COCO: a folder train/ (val/, test/) of images with one JSON file of annotations in "
+    "each, annotations/instances_train.json (..._val) beside train/, or one JSON file",
+    "yolo": "YOLO: images/ and labels/ with data.yaml, or train/images, train/labels, val/...",
+    "voc": "Pascal VOC: Annotations/*.xml, JPEGImages/ and ImageSets/Main/train.txt, or train/ "
+    "with XML files beside the images",
+    "objects": "Hugging Face: parquet files, save_to_disk, hf:org/name or a dataset with a column "
+    "objects of bbox and category",
+}
+TOLD = {
+    "coco": (XYWH,),
+    "yolo": (CXCYWH + SHARES,),
+    "voc": (VOC, XYXY),
+    "objects": tuple(form for form in FORMS if form != VOC),
+}
+"""What the numbers of a box may be in each format; where there is one, nothing is to be said."""
 
-FORMATS = (
-    "COCO: a folder train/ (val/, test/) of images with one JSON file of annotations in each, or "
-    "one JSON file"
-)
 
-
-def read_boxes(source: Any, *, longest: int | None = None) -> SourceSplits:
+def read_boxes(
+    source: Any,
+    *,
+    longest: int | None = None,
+    annotations: Format | None = None,
+    boxes: BoxForm | None = None,
+    image: str | None = None,
+    objects: str | None = None,
+) -> SourceSplits:
     """The splits of a source of images with boxes.
 
     Args:
         source: a folder or file of COCO's, YOLO's or Pascal VOC's form, or a dataset of Hugging
             Face with a column ``objects``.
         longest: the longer side of images as they are shown; None: as they are.
+        annotations: which format it is, where its layout fits several; None: what it looks like.
+        boxes: what four numbers of a box are (`FORMS`), where the format leaves it open.
+        image, objects: the columns of a dataset of Hugging Face.
 
     Raises:
         DataError: it is none of these, or its annotations do not hold together.
     """
-    name, (parts, classes) = _read(source)
-    found = checked(parts, classes)
+    if is_known(source):
+        raise DataError(absent(str(source)))
+    path = source if _is_hub(source) or not isinstance(source, str | Path) else located(source)
+    chosen = annotations or _recognised(source, path)
+    _refuse(chosen, boxes, image, objects)
+    said = _read(chosen, path, boxes, image, objects)
+    if "train" not in said.parts:
+        raise DataError(f"'{_name(path)}' has no split to train on, only {', '.join(said.parts)}")
+    bare = [split for split, images in said.parts.items() if not images]
+    if bare:
+        raise DataError(f"'{_name(path)}': {bare[0]} has no images")
+    found = checked(said.parts, said.classes)
     rows = [row for images in found.parts.values() for row in images]
     frame, most = frame_of([row.size for row in rows], longest), max(len(r.boxes) for r in rows)
     tables = {
         split: BoxTable(
-            torch.zeros(len(images), dtype=torch.int64),
-            rows=tuple(images),
-            classes=classes,
+            torch.zeros(len(found.parts[split]), dtype=torch.int64),
+            rows=tuple(found.parts[split]),
+            classes=said.classes,
             frame=frame,
             longest=longest,
             views=BoxViews(),
             most=max(most, 1),
         )
-        for split, images in found.parts.items()
+        for split in SPLITS
+        if split in found.parts
     }
-    if "train" not in tables:
-        raise DataError(f"'{name}' has no split to train on, only {', '.join(tables)}")
-    return SourceSplits(name, tables, classes, found.notes)
+    left = unnamed(rows)
+    notes = (*said.notes, *found.notes, *([left] if left else []))
+    return SourceSplits(_name(path), tables, said.classes, notes)
 
 
-def _read(source: Any) -> tuple[str, Parts]:
-    if not isinstance(source, str | Path):
-        raise DataError(f"a source of boxes is a folder or a file, not a {type(source).__name__}")
-    if is_known(source):
-        raise DataError(absent(str(source)))
-    path = located(source)
-    if path.is_file() and path.suffix == ".json":
-        images, classes = read_coco(path)
-        return path.stem, ({"train": images}, classes)
-    if path.is_dir():
-        found = _coco_folders(path)
-        if found is not None:
-            return path.name, found
-    raise DataError(f"'{source}' is no source of images with boxes; wanted is {FORMATS}")
+def _is_hub(source: Any) -> bool:
+    return isinstance(source, str) and source.startswith(HUB)
 
 
-def _coco_folders(path: Path) -> Parts | None:
-    """A folder for each split with its file of annotations; None where there is none."""
-    files: dict[str, list[Path]] = {}
-    for folder in sorted(each for each in path.iterdir() if each.is_dir()):
-        split = split_named(folder.name)
-        found = sorted(folder.glob("*.json")) if split else []
-        if split and found:
-            files.setdefault(split, []).extend(found)
-    if not files:
-        return None
-    several = {split: found for split, found in files.items() if len(found) > 1}
-    if several:
-        split, found = next(iter(several.items()))
-        names = ", ".join(each.name for each in found)
+def _name(source: Any) -> str:
+    if isinstance(source, Path):
+        return source.stem if source.is_file() else source.resolve().name
+    return source if isinstance(source, str) else type(source).__name__
+
+
+def _recognised(source: Any, path: Any) -> str:
+    """The format whose layout it has. Raises DataError where it is of none, or of several."""
+    there = isinstance(path, Path) and path.exists()
+    looks = {"objects": is_objects(path)}
+    if there and not is_saved(path):  # what that writes beside its tables is JSON, too
+        looks |= {"coco": is_coco(path), "yolo": is_yolo(path), "voc": is_voc(path)}
+    fit = [name for name in FORMATS if looks.get(name)]
+    if len(fit) == 1:
+        return fit[0]
+    if fit:
         raise DataError(
-            f"'{path}' has several files of annotations for {split} ({names}); keep one"
+            f"'{source}' has the layout of {' and of '.join(fit)}; say which is meant "
+            f"(data.annotations: {' or '.join(fit)})"
         )
-    read = {split: read_coco(found) for split, (found,) in files.items()}
-    return {split: images for split, (images, _) in read.items()}, one_list(
-        {split: classes for split, (_, classes) in read.items()}, path
-    )
+    wanted = "".join(f"\n  {line}" for line in FORMATS.values())
+    shown = f"'{source}'" if isinstance(source, str | Path) else f"a {type(source).__name__}"
+    missing = "" if there or not isinstance(path, Path) else ": there is nothing of this name"
+    raise DataError(f"{shown} is no source of images with boxes{missing}; wanted is{wanted}")
 
 
-def one_list(classes: Mapping[str, Sequence[str]], path: Path) -> tuple[str, ...]:
-    """The classes of all splits. Raises DataError where these differ."""
-    first, *others = classes
-    for split in others:
-        if tuple(classes[split]) != tuple(classes[first]):
-            raise DataError(
-                f"'{path}': {split} declares the classes {', '.join(classes[split])}, and {first} "
-                f"{', '.join(classes[first])}; declare the same ones in the same order"
-            )
-    return tuple(classes[first])
+def _refuse(chosen: str, boxes: str | None, image: str | None, objects: str | None) -> None:
+    """What the format settles is not to be said again."""
+    if boxes is not None and (boxes not in TOLD[chosen] or len(TOLD[chosen]) == 1):
+        may = ", ".join(TOLD[chosen])
+        only = f"its boxes are {may}, leave it out" if len(TOLD[chosen]) == 1 else f"give {may}"
+        raise DataError(f"the annotations are {chosen}, and data.boxes is {boxes}; {only}")
+    for key, value in (("image", image), ("label", objects)):
+        if value is not None and chosen != "objects":
+            raise DataError(f"the annotations are {chosen}, which have no columns; leave out "
+                            f"data.{key}")  # fmt: skip
+
+
+def _read(
+    chosen: str, path: Any, boxes: str | None, image: str | None, objects: str | None
+) -> Found:
+    if chosen == "objects":
+        return read_objects(path, image, objects, boxes)
+    if not (isinstance(path, Path) and path.exists()):
+        raise DataError(f"annotations are {chosen}, and there is no folder or file '{_name(path)}'")
+    fits = {"coco": is_coco, "yolo": is_yolo, "voc": is_voc}[chosen]
+    if not fits(path):
+        raise DataError(f"'{path}' has not the layout of {FORMATS[chosen]}")
+    if chosen == "voc":
+        return read_voc(path, boxes)
+    return read_coco_source(path) if chosen == "coco" else read_yolo(path)

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
-from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
@@ -65,7 +64,7 @@ class BoxTable(SignalTable):
         """Another text whenever a file, a box, a class or their order changed."""
         digest = hashlib.sha256("\n".join(self.classes).encode())
         for row in self.rows:
-            digest.update(_bytes(row))
+            digest.update(row.image.read_bytes())
             digest.update(repr((row.name, row.size, row.classes)).encode())
             for values in (row.boxes, row.crowd, row.area):
                 digest.update(np.ascontiguousarray(values).tobytes())
@@ -127,11 +126,7 @@ def frame_of(sizes: Sequence[tuple[int, int]], longest: int | None) -> tuple[int
 
 def _opened(row: Annotated) -> Image.Image:
     try:
-        with Image.open(BytesIO(_bytes(row))) as opened:
+        with Image.open(BytesIO(row.image.read_bytes())) as opened:
             return ImageOps.exif_transpose(opened).convert("RGB")
     except (OSError, ValueError) as error:
         raise DataError(f"image '{row.name}' cannot be decoded: {error}") from error
-
-
-def _bytes(row: Annotated) -> bytes:
-    return row.image.read_bytes() if isinstance(row.image, Path) else bytes(row.image)

@@ -125,17 +125,21 @@ def read_hub(
     Raises:
         DataError: the hub does not give it, and what `read_loaded` refuses.
     """
+    return read_loaded(name, hub_dataset(name), image, label, labelled=labelled)
+
+
+def hub_dataset(name: str) -> Any:
+    """What `datasets.load_dataset` gives for a name of the hub. Raises DataError."""
     import datasets
 
     try:
-        loaded = datasets.load_dataset(name)
+        return datasets.load_dataset(name)
     except Exception as error:  # network, hub, cache and formats each have their own
         raise DataError(
             f"the Hugging Face hub does not give a data set '{name}' ({_first_line(error)}). "
             "Check the name and the connection, or download its "
             "parquet files and give their folder"
         ) from error
-    return read_loaded(name, loaded, image, label, labelled=labelled)
 
 
 def read_saved(
@@ -146,17 +150,21 @@ def read_saved(
     Raises:
         DataError: it is damaged, and what `read_loaded` refuses.
     """
+    name, loaded = folder.resolve().name, saved_dataset(folder)
+    return read_loaded(name, loaded, image, label, open_paths=False, labelled=labelled)
+
+
+def saved_dataset(folder: Path) -> Any:
+    """What `datasets.load_from_disk` gives for a folder. Raises DataError."""
     import datasets
 
     try:
-        loaded = datasets.load_from_disk(str(folder))
+        return datasets.load_from_disk(str(folder))
     except Exception as error:  # files, formats and features each have their own
         raise DataError(
             f"{folder} cannot be read as a data set that was saved by save_to_disk "
             f"({_first_line(error)}); save it again"
         ) from error
-    name = folder.resolve().name
-    return read_loaded(name, loaded, image, label, open_paths=False, labelled=labelled)
 
 
 def is_saved(folder: Path) -> bool:
@@ -229,6 +237,25 @@ def read_loaded(
         DataError: no split train, columns that are missing or not clear, and what
             `found_in_arrow` refuses.
     """
+    splits, notes = named_splits(name, loaded)
+    pieces = {}
+    for split, table in splits.items():
+        where = f"{name} {split}"
+        columns = choose_columns(table.schema, where, image, label, labelled=labelled)
+        image, label = columns.image, columns.label
+        pieces[split] = [Piece(where, table, columns)]
+    return found_in_arrow(name, pieces, open_paths=open_paths, notes=notes)
+
+
+def named_splits(name: str, loaded: Any) -> tuple[dict[str, Any], list[str]]:
+    """The Arrow tables of a `Dataset`, a `DatasetDict` or a mapping of such, by split.
+
+    Returns:
+        the tables, train first, and what was left out, for people.
+
+    Raises:
+        DataError: no split train, one twice, or a stream.
+    """
     given = dict(loaded) if isinstance(loaded, Mapping) else {"train": loaded}
     if any("Iterable" in type(dataset).__name__ for dataset in given.values()):
         raise DataError(f"{name} is a stream, whose rows have no order to split; load it in full")
@@ -244,13 +271,6 @@ def read_loaded(
             splits[split] = dataset
     if "train" not in splits:
         raise DataError(f"{name} has no split 'train'; it has: {', '.join(map(str, given))}")
-    pieces = {}
-    for split in SPLITS:
-        if split in splits:
-            table = splits[split].with_format("arrow")[:]
-            where = f"{name} {split}"
-            columns = choose_columns(table.schema, where, image, label, labelled=labelled)
-            image, label = columns.image, columns.label
-            pieces[split] = [Piece(where, table, columns)]
     notes = [f"{name}: left out are the splits {', '.join(others)}"] if others else []
-    return found_in_arrow(name, pieces, open_paths=open_paths, notes=notes)
+    tables = {s: splits[s].with_format("arrow")[:] for s in SPLITS if s in splits}
+    return tables, notes

@@ -15,7 +15,7 @@ KEYS = tuple(BoxViews.__dataclass_fields__)
 """The augmentations that boxes follow."""
 USUAL = BoxViews(flip=True)
 """What ``augment: auto`` means for images with boxes."""
-OF_IMAGES = ("image", "label", "load_size", "pairs", "folds", "unseen", "min_per_class")
+OF_IMAGES = ("load_size", "pairs", "folds", "unseen", "min_per_class")
 
 
 def open_boxes(section: DataSection, source: Any | None = None) -> Splits:
@@ -36,8 +36,23 @@ def open_boxes(section: DataSection, source: Any | None = None) -> Splits:
         test=section.test,
         limit=section.limit,
         split_seed=section.split_seed,
-        reader=lambda given: read_boxes(given, longest=section.size),
+        reader=lambda given: read_boxes(
+            given,
+            longest=section.size,
+            annotations=section.annotations,
+            boxes=section.boxes,
+            image=_column(section, "image"),
+            objects=_column(section, "label"),
+        ),
     )
+
+
+def _column(section: DataSection, key: str) -> str | None:
+    """A column by its name. Raises RecipeError where it is a number, which is of a sample."""
+    named: str | int | None = getattr(section, key)
+    if isinstance(named, int):
+        raise RecipeError(f"data.{key}", [f"it is {named}, and columns of these data have names"])
+    return named
 
 
 def with_views(splits: Splits, section: DataSection) -> Splits:

@@ -54,6 +54,10 @@ def open_splits(
     """
     if rows_are == "boxes":
         return open_boxes(section, source)
+    of_boxes = [key for key in ("annotations", "boxes") if getattr(section, key) is not None]
+    if of_boxes:
+        said = "it is of images with boxes (task: detection), and this task reads"
+        raise RecipeError(f"data.{of_boxes[0]}", [f"{said} {rows_are}; leave it out"])
     of_text = [key for key in ("text", "tokens") if getattr(section, key) is not None]
     if of_text and rows_are == "images":
         said = "it is of a task that reads texts (task: text_classification), and this one reads "
