@@ -71,4 +71,9 @@ def launch(
     running = [start(script, *args, env={} if alone else env, beside=beside) for env in ranks]
     for process in running:
         process.join(timeout=120)
-    assert [process.exitcode for process in running] == (codes or [0] * world)
+    ended = [process.exitcode for process in running]
+    for process in running:  # one that hangs would take its share of the machine until all tests end
+        if process.is_alive():
+            process.kill()
+            process.join()
+    assert ended == (codes or [0] * world)
