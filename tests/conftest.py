@@ -3,14 +3,17 @@
 import errno
 import io
 import os
+import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from stillhouse.cli import main
 from stillhouse.data.augment import Augment
 from stillhouse.data.batches import Batches
 from stillhouse.data.tables import ImageTable
@@ -73,3 +76,28 @@ def table() -> ImageTable:
 @pytest.fixture
 def train(table: ImageTable) -> Batches:
     return Batches(table, Augment((0.5,) * 3, (0.25,) * 3, crop=1, flip=True), batch_size=8)
+
+
+@dataclass(frozen=True)
+class Said:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def command(monkeypatch, capsys, tmp_path: Path) -> Callable[..., Said]:
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> Said:
+        capsys.readouterr()  # what was said before is none of its words
+        monkeypatch.setattr(sys, "argv", ["stillhouse", *map(str, arguments)])
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        out, err = capsys.readouterr()
+        return Said(code, out, err)
+
+    return run

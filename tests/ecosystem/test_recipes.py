@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import yaml
-from cli.conftest import command  # noqa: F401  (a fixture)
 from ecosystem.architectures import LAYERS
 
 pytestmark = pytest.mark.ecosystem
@@ -19,7 +18,7 @@ LEVIT = {"model": "timm:levit_128s", "input": {"size": 224, "channels": 3}}
 
 
 @pytest.fixture
-def check(command, tmp_path: Path):  # noqa: F811
+def check(command, tmp_path: Path):
     """`stillhouse check` of a recipe on digits, and what it said in one line."""
 
     def run(**sections: Any) -> tuple[int, str]:
@@ -82,7 +81,7 @@ def test_rounding_keeps_what_the_message_names(check) -> None:
     assert code == 0, said
 
 
-def test_a_folder_of_transformers_teaches_and_learns(command, tmp_path: Path) -> None:  # noqa: F811
+def test_a_folder_of_transformers_teaches_and_learns(command, tmp_path: Path) -> None:
     LAYERS["transformers ResNet"].make().save_pretrained(tmp_path / "resnet")
     recipe = {
         "data": "digits",

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import stillhouse as sh
+from stillhouse.deploy.export import export_student
 from stillhouse.errors import ModelError, StillhouseError
 from stillhouse.models import build_model
 from stillhouse.models.family import TokenFacts
@@ -105,3 +106,62 @@ def test_what_transformers_does_not_know_is_refused() -> None:
         build_model("hf:bertt", classes=2, tokens=tokens)
     with pytest.raises(ModelError, match="has no setting 'hidden'"):
         build_model("hf:bert", classes=2, tokens=tokens, arguments={"hidden": 3})
+
+
+def test_what_tokens_look_at_is_distilled_where_a_network_gives_it(tmp_path: Path) -> None:
+    eager = {"attn_implementation": "eager"}
+    taps = ["distilbert.transformer.layer.0.attention:1", "bert.encoder.layer.1.attention.self:1"]
+    asked = made(
+        tmp_path, teacher={"model": "hf:bert", "arguments": {**BERT, **eager}, "epochs": 1},
+        student={"model": "hf:distilbert", "arguments": {**DISTIL, **eager}},
+        method={"name": "at", "pairs": [taps]},
+    )  # fmt: skip
+    outcome = sh.distill(**asked)
+    assert len(outcome.scores["models"]) == 3
+    fused = {"model": "hf:distilbert", "arguments": DISTIL}
+    with pytest.raises(StillhouseError, match="attn_implementation: eager"):
+        sh.distill(**{**asked, "student": fused, "out": tmp_path / "fused"})
+    with pytest.raises(ModelError, match="no attn_implementation 'eagre'"):
+        build_model("hf:bert", classes=2, tokens=TokenFacts(300, 8),
+                    arguments={**BERT, "attn_implementation": "eagre"})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("task", "student"),
+    [("text_classification", "bag-8"), ("text_classification", "encoder-8-1-2"),
+     ("text_classification", {"model": "hf:bert", "arguments": BERT}),
+     ("language_model", "decoder-8-1-2"),
+     ("language_model", {"model": "hf:gpt2", "arguments": GPT2})],
+)  # fmt: skip
+def test_students_of_texts_become_onnx_files_of_any_length(tmp_path: Path, task, student) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    causal = task == "language_model"
+    method = {"name": "token_kd"} if causal else {"name": "kd"}
+    sh.distill(**made(
+        tmp_path, task=task, student=student, method=method, control=False,
+        teacher={"model": "decoder-8-1-2" if causal else "bag-8", "epochs": 1},
+    ))  # fmt: skip
+    run = tmp_path / "run"
+    lines = list(export_student(run, "onnx", None))
+    assert "input_ids and attention_mask in" in lines[0]
+    assert "any batch, 2 to 8 tokens" in lines[0]
+    session = onnxruntime.InferenceSession(str(run / "student.onnx"))
+    model = sh.load(run).model
+    for rows, length in ((1, 2), (3, 5), (2, 8)):
+        ids = torch.randint(5, 300, (rows, length)).clamp_max(
+            sh.load(run).preprocess.vocabulary - 1
+        )
+        mask = torch.ones_like(ids)
+        mask[0, length - 1 :] = 0
+        (told,) = session.run(None, {"input_ids": ids.numpy(), "attention_mask": mask.numpy()})
+        with torch.inference_mode():
+            wanted = model(input_ids=ids, attention_mask=mask)
+        wanted = getattr(wanted, "logits", wanted)
+        if causal:
+            wanted = torch.stack(
+                [row[int(m.sum()) - 1] for row, m in zip(wanted, mask, strict=True)]
+            )
+        assert torch.allclose(torch.from_numpy(told), wanted, atol=1e-4)
+    assert list(export_student(run, "onnx", None, check=True))
+    for form in ("pt2", "torchscript", "hub"):
+        assert list(export_student(run, form, None))

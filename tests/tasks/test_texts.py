@@ -1,5 +1,7 @@
 """Texts from files to networks: sources, tokens, and a run with all that hangs on it."""
 
+import csv
+import io
 import json
 from pathlib import Path
 
@@ -117,7 +119,43 @@ def test_a_decoder_sees_nothing_of_what_comes() -> None:
     assert not torch.allclose(one[:, 7:], two[:, 7:])
 
 
-def test_a_run_of_texts_ends_with_a_student_that_answers(tmp_path: Path) -> None:
+def answer_in_the_terminal(folder: Path, data: Path, command, monkeypatch) -> None:
+    """Texts from a table, lines and stdin under one name of column; accuracy by hand."""
+    run = folder / "run"
+    student = sh.load(run)
+    mine = student.predict(TEXTS)
+    (folder / "more.txt").write_text("great and fine\n\npoor and dull\n")
+    monkeypatch.setattr("sys.stdin", io.StringIO("a fine film\n"))
+    said = command("predict", run, data, folder / "more.txt", "-", "so so", "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(said.out)))
+    assert [*rows[0]] == ["text", "class", "probability"]
+    told = [*TEXTS, "great and fine", "poor and dull", "a fine film", "so so"]
+    assert [row["text"] for row in rows] == told
+    assert [row["class"] for row in rows[: len(TEXTS)]] == [each.label for each in mine]
+    lined = command("predict", run, "so so", "--format", "json").out
+    assert json.loads(lined)["text"] == "so so"
+    right = sum(each.label == name for each, name in zip(mine, LABELS, strict=True))
+    evaluated = command("evaluate", run, "--data", data)
+    assert f"accuracy {100 * right / 48:.2f}% on 48 texts" in evaluated.out
+    for wrong, words in (
+        (["predict", run, data, "--text", "label2"], "has no column 'label2'"),
+        (["predict", run, folder / "none.csv"], "there is no file"),
+        (["evaluate", run, "--data", data, "--image", "x"], "--image is of a student of images"),
+        (["export", run, "--int8"], "int8 is of students of images"),
+    ):
+        refused = command(*wrong)
+        assert refused.code == 2
+        assert words in refused.err
+    long = folder / "long.csv"
+    long.write_text("text,label\n" + " ".join(["fine"] * 90) + ",good\ndull,bad\n")
+    assert "1 of them are longer than the student reads" in command(
+        "evaluate", run, "--data", long
+    ).out  # fmt: skip
+
+
+def test_a_run_of_texts_ends_with_a_student_that_answers(
+    tmp_path: Path, command, monkeypatch
+) -> None:
     data = written(tmp_path / "data", "jsonl")
     made = {
         "data": str(data),
@@ -147,6 +185,7 @@ def test_a_run_of_texts_ends_with_a_student_that_answers(tmp_path: Path) -> None
     program = torch.export.load(tmp_path / "run" / "student" / "model.pt2").module()
     both = torch.stack([shown[0].long(), mask], 1)
     assert torch.allclose(program(both.expand(3, -1, -1))[0], wanted[0], atol=1e-5)
+    answer_in_the_terminal(tmp_path, data, command, monkeypatch)
     costs = json.loads((tmp_path / "run" / "costs.json").read_text())
     assert costs["networks"][1]["parameters"] == 300 * 16 + 16 * 2 + 2
 

@@ -1,10 +1,11 @@
-"""``stillhouse evaluate``: how good the student of a run is on labelled images."""
+"""``stillhouse evaluate``: how good the student of a run is on labelled rows."""
 
 from typing import Annotated
 
 import typer
 
 from stillhouse.cli.options import AllowProgram, RunDirectory
+from stillhouse.errors import RecipeError
 
 SHOWN = 10
 """Classes that are listed, the worst first."""
@@ -16,27 +17,49 @@ def evaluate(
         str,
         typer.Option(
             "--data",
-            help="Labelled images, a source as in a recipe: its test part, or all of it where it "
-            "has none.",
+            help="Labelled images (or texts), a source as in a recipe: its test part, or all of it "
+            "where it has none.",
         ),
     ],
     image: Annotated[str | None, typer.Option(help="Column of the images, where needed.")] = None,
+    text: Annotated[str | None, typer.Option(help="Column of the texts, where needed.")] = None,
     label: Annotated[str | None, typer.Option(help="Column of the labels, where needed.")] = None,
     allow_program: AllowProgram = False,
 ) -> None:
-    """Say how often the student is right on other images of its classes, and on which class."""
+    """Say how often the student is right on other rows of its classes, and on which class.
+
+    Of a language model it is its perplexity on the texts.
+    """
     from stillhouse.data.sources.find import find
-    from stillhouse.deploy.evaluation import evaluate_on
+    from stillhouse.data.text.sources import read_texts
+    from stillhouse.deploy.evaluation import evaluate_on, perplexity_on
     from stillhouse.deploy.predictor import Predictor
+    from stillhouse.deploy.sentences import Sentences
 
     predictor = Predictor(run, allow_program=allow_program)
-    source = find(data, image, label, True)
+    taken = predictor.preprocess
+    of_texts = isinstance(taken, Sentences)
+    unfit = ("text", text) if not of_texts else ("image", image)
+    if unfit[1] is not None:
+        said = f"--{unfit[0]} is of a student of {unfit[0]}s, and this one reads {taken.row}s"
+        raise RecipeError("evaluate", [said])
+    causal = isinstance(taken, Sentences) and taken.causal
+    if of_texts:
+        source = read_texts(data, text, label, labelled=not causal)
+    else:
+        source = find(data, image, label, True)
     part = "test" if "test" in source.parts else "train"
-    found = evaluate_on(predictor, source.parts[part], source.classes)
     for note in source.notes:
         typer.echo(f"warning: {note}", err=True)
     what = f"the {part} part of {data}" if len(source.parts) > 1 else f"all of {data}"
-    typer.echo(f"accuracy {100 * found.accuracy:.2f}% on {found.rows:,} images, {what}")
+    if causal:
+        perplexity, tokens = perplexity_on(predictor, source.parts[part])
+        typer.echo(f"perplexity {perplexity:.2f} on {tokens:,} tokens, {what}")
+        return
+    found = evaluate_on(predictor, source.parts[part], source.classes)
+    typer.echo(f"accuracy {100 * found.accuracy:.2f}% on {found.rows:,} {taken.row}s, {what}")
+    if found.cut:
+        typer.echo(f"{found.cut:,} of them are longer than the student reads and were cut")
     worst = sorted(found.by_class.items(), key=lambda item: item[1])
     for name, share in worst[:SHOWN]:
         typer.echo(f"  {name}: {100 * share:.1f}%")

@@ -27,7 +27,8 @@ def predict(
         list[str],
         typer.Argument(
             help="Image files, folders, or - for a list of files on stdin; of a student of texts: "
-            "texts, .txt files with one on each line, or - for lines on stdin."
+            "texts, .txt files with one on each line, tables (.csv, .tsv, .jsonl, .parquet), or - "
+            "for lines on stdin."
         ),
     ],
     form: Annotated[
@@ -36,6 +37,9 @@ def predict(
     ] = "table",
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Write there instead of the screen.")
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option(help="Column of the texts in tables, where needed.")
     ] = None,
     allow_program: AllowProgram = False,
 ) -> None:
@@ -54,14 +58,16 @@ def predict(
     if out is not None and out.exists():
         raise DataError(f"{out} is there already; give another file (-o)")
     predictor = Predictor(run, allow_program=allow_program)
-    what = "texts" if isinstance(predictor.preprocess, Sentences) else "images"
-    names = list(texts_listed(images) if what == "texts" else listed(images))
+    what, of_texts = f"{predictor.preprocess.row}s", isinstance(predictor.preprocess, Sentences)
+    if text is not None and not of_texts:
+        raise RecipeError("predict", ["--text is of a student of texts, and this one reads images"])
+    names = list(texts_listed(images, text) if of_texts else listed(images))
     if not names:
         raise DataError(f"there are no {what} in {', '.join(images)}")
     failed: list[str] = []
     found = answered(predictor, names, failed)
     if form == NPZ and out is not None:
-        _as_npz(out, list(found), predictor.classes)
+        _as_npz(out, list(found), predictor)
     elif form == "table" and len(names) == 2 and predictor.config.threshold is not None:
         line = _of_two(predictor, list(found))
         typer.echo(line) if out is None else write_text(out, f"{line}\n")
@@ -97,22 +103,19 @@ def listed(given: Sequence[str]) -> Iterator[str]:
             yield name
 
 
-def texts_listed(given: Sequence[str]) -> Iterator[str]:
-    """The texts that are meant: lines of a .txt file, of stdin (-), else the words themselves.
+def texts_listed(given: Sequence[str], column: str | None = None) -> Iterator[str]:
+    """The texts that are meant: of a table, lines of a .txt file or of stdin (-), else the words.
 
     >>> list(texts_listed(["a fine film"]))
     ['a fine film']
     """
+    from stillhouse.data.text.sources import FILES, texts_of
+
     for text in given:
-        path = Path(text)
         if text == "-":
             yield from (line.strip() for line in sys.stdin if line.strip())
-        elif path.suffix.lower() == ".txt":
-            try:
-                lines = path.read_text(encoding="utf-8").splitlines()
-            except (OSError, UnicodeDecodeError) as error:
-                raise DataError(f"{text} cannot be read as text ({error})") from None
-            yield from (line.strip() for line in lines if line.strip())
+        elif Path(text).suffix.lower() in (".txt", *FILES):
+            yield from texts_of(Path(text), column)
         else:
             yield text
 
@@ -146,19 +149,19 @@ def _of_two(predictor: "Predictor", found: "Sequence[Prediction]") -> str:
     return f"{said}  cosine {one.cosine:.4f}, threshold {one.threshold:.4f}"
 
 
-def _as_npz(out: Path, found: "Sequence[Prediction]", classes: Sequence[str]) -> None:
-    """Arrays of numpy: names of the images, and embeddings, or logits and their classes."""
+def _as_npz(out: Path, found: "Sequence[Prediction]", predictor: "Predictor") -> None:
+    """Arrays of numpy: names of the rows, and embeddings, or logits and their classes."""
     import numpy as np
     import torch
 
     kind = "embedding" if found and found[0].label is None else "logits"
     rows = torch.stack([each.output for each in found]).numpy() if found else np.empty((0, 0))
     arrays: dict[str, Any] = {
-        "image": np.array([each.name for each in found], dtype=np.str_),
+        predictor.preprocess.row: np.array([each.name for each in found], dtype=np.str_),
         kind: rows,
     }
     if kind == "logits":
-        arrays["classes"] = np.array(classes, dtype=np.str_)
+        arrays["classes"] = np.array(predictor.classes, dtype=np.str_)
     with replacing(out) as fresh, Path(fresh).open("wb") as file:
         np.savez(file, **arrays)
 
@@ -179,7 +182,9 @@ def _words(each: "Prediction") -> str:
 def _as_csv(file: "Out", found: "Iterator[Prediction]", predictor: "Predictor") -> None:
     rows = csv.writer(file)
     embeds = predictor.config.output == "embedding"
-    rows.writerow(["image", *(["embedding"] if embeds else ["class", "probability"])])
+    rows.writerow(
+        [predictor.preprocess.row, *(["embedding"] if embeds else ["class", "probability"])]
+    )
     for each in found:
         if each.label is None:
             rows.writerow([each.name, " ".join(f"{value:.6f}" for value in each.output.tolist())])
@@ -189,7 +194,7 @@ def _as_csv(file: "Out", found: "Iterator[Prediction]", predictor: "Predictor") 
 
 def _as_json(file: "Out", found: "Iterator[Prediction]", predictor: "Predictor") -> None:
     for each in found:
-        line: dict[str, object] = {"image": each.name}
+        line: dict[str, object] = {predictor.preprocess.row: each.name}
         if each.label is None:
             line["embedding"] = [round(value, 6) for value in each.output.tolist()]
         else:

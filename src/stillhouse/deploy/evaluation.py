@@ -1,5 +1,6 @@
-"""How good a student (or a file made of it) is on labelled images."""
+"""How good a student (or a file made of it) is on labelled images or texts."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -7,10 +8,15 @@ import torch
 from torch import Tensor
 
 from stillhouse.data.tables import FloatTable, Images, ImageTable, Table, images_of
+from stillhouse.data.text.table import TextTable
 from stillhouse.deploy.predictor import Predictor
+from stillhouse.deploy.sentences import Sentences
 from stillhouse.errors import DataError
+from stillhouse.functional.tokens import next_token_loss
+from stillhouse.models.calling import run_on
+from stillhouse.models.outputs import LOGITS, named_outputs
 
-BATCH = 64
+BATCH, PASSAGES = 64, 8
 Answers = Callable[[Tensor], Tensor]
 """From pixels [B, C, H, W] to logits."""
 
@@ -24,20 +30,30 @@ class Evaluation:
         rows: how many.
         by_class: share by name of the class, of those that have rows.
         predicted: the class of each row, int64 [N].
+        cut: rows of which the student read a part, such as texts that are longer than its rows.
     """
 
     accuracy: float
     rows: int
     by_class: dict[str, float]
     predicted: Tensor
+    cut: int = 0
 
 
-def pixels_in(table: Table, predictor: Predictor, *, batch: int = BATCH) -> Iterator[Tensor]:
-    """The images of a table as the program takes them, batch by batch, uint8 [B, C, H, W].
+def taken_of(table: Table, predictor: Predictor, *, batch: int = BATCH) -> Iterator[Tensor]:
+    """The rows of a table as the program takes them, batch by batch.
+
+    Shapes:
+        of images uint8 [B, C, H, W], of texts int64 [B, 2, length].
 
     Raises:
-        DataError: they are floats, or the program takes no pixels.
+        DataError: they are floats, or the program takes something else.
     """
+    if isinstance(table, TextTable) and isinstance(predictor.preprocess, Sentences):
+        for at in range(0, len(table), batch):
+            texts = table.texts[at : at + batch].tolist()
+            yield torch.stack([predictor.preprocess.of(text) for text in texts])
+        return
     if isinstance(table, FloatTable):
         raise DataError("these data are floats as a network sees them; give images")
     images = images_of(table, "evaluation of a program that takes pixels")
@@ -63,12 +79,12 @@ def evaluate_on(
 
     Args:
         predictor: the student.
-        table: images and labels.
+        table: images or texts, and labels.
         classes: what labels are numbers of; they must be the student's, in any order.
         answers: of a file that was made of it, instead of its own.
 
     Raises:
-        DataError: other classes, or no images.
+        DataError: other classes, or no rows.
     """
     if predictor.config.output != "logits":
         raise DataError(
@@ -77,9 +93,9 @@ def evaluate_on(
         )
     label = places(predictor.classes, classes)[table.labels]
     told = answers or predictor.outputs
-    found = [told(pixels).argmax(1) for pixels in pixels_in(table, predictor)]
+    found = [told(taken).argmax(1) for taken in taken_of(table, predictor)]
     if not found:
-        raise DataError("there are no images to evaluate on")
+        raise DataError(f"there are no {predictor.preprocess.row}s to evaluate on")
     predicted = torch.cat(found)
     right = predicted == label
     by_class = {
@@ -87,7 +103,37 @@ def evaluate_on(
         for at, name in enumerate(predictor.classes)
         if bool((label == at).any())
     }
-    return Evaluation(float(right.float().mean()), len(right), by_class, predicted)
+    cut = 0
+    if isinstance(table, TextTable) and isinstance(predictor.preprocess, Sentences):
+        cut = predictor.preprocess.tokens.rows(table.texts.tolist())[2]
+    return Evaluation(float(right.float().mean()), len(right), by_class, predicted, cut)
+
+
+def perplexity_on(predictor: Predictor, table: Table) -> tuple[float, int]:
+    """``exp`` of the mean of -log p(next token) over texts as one, and how many tokens were told.
+
+    As the task measures it: texts are joined and cut into passages, what is left over is left out.
+
+    Raises:
+        DataError: the student is no language model, or the texts fill no passage.
+        ModelError: it can only be run as a program, which tells the last token alone.
+    """
+    taken = predictor.preprocess
+    if not (isinstance(taken, Sentences) and taken.causal and isinstance(table, TextTable)):
+        raise DataError(f"perplexity is of language models on texts; this student is "
+                        f"{predictor.config.task} on {taken.row}s")  # fmt: skip
+    ids, left = taken.tokens.passages(table.texts.tolist())
+    if not len(ids):
+        raise DataError(f"the texts have {left:,} tokens, and a passage is {taken.length} long; "
+                        "give more of them")  # fmt: skip
+    total, count = 0.0, 0
+    with torch.inference_mode():
+        for rows in ids.long().split(PASSAGES):
+            given = {"input_ids": rows, "attention_mask": torch.ones_like(rows)}
+            logits = named_outputs(run_on(predictor.model, given))[LOGITS]
+            sums, counts = next_token_loss(logits, rows)
+            total, count = total + float(sums.sum()), count + int(counts.sum())
+    return math.exp(min(total / count, 700.0)), count
 
 
 def places(mine: tuple[str, ...], theirs: tuple[str, ...]) -> Tensor:

@@ -6,14 +6,17 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+from torch import Tensor
+
 from stillhouse.deploy.config import CONFIG, PROGRAM
 from stillhouse.deploy.int8_grids import compared_codes
 from stillhouse.deploy.int8_onnx import Target, write_int8
 from stillhouse.deploy.kept_rows import CALIBRATION, ROWS_FILE, kept_rows, rows_of
-from stillhouse.deploy.onnx import answers_of, write_onnx
+from stillhouse.deploy.onnx import Parity, answers_of, write_onnx
 from stillhouse.deploy.parity import checked, compared, right_rows
 from stillhouse.deploy.predictor import Predictor
 from stillhouse.deploy.program import ExportError
+from stillhouse.deploy.sentences import ReadySentences, Sentences, TokensAndMask
 from stillhouse.deploy.torchscript import torchscript_of, write_torchscript
 from stillhouse.deploy.trained_grids import TRANSLATED, is_rounding, with_grids
 from stillhouse.errors import RunError
@@ -54,6 +57,9 @@ def export_student(
     if int8 and to != "onnx":
         raise RunError(f"int8 is of --to onnx, and {to} is asked for; leave one out")
     predictor = Predictor(run, allow_program=allow_program)
+    if int8 and isinstance(predictor.preprocess, Sentences):
+        said = "int8 is of students of images, whose ranges are found on pixels, and this one reads"
+        raise RunError(f"{said} texts; export it in float (without --int8)")
     where = out or predictor.folder.parent / _name(to, int8=int8)
     if check:
         yield from checked(run, predictor, where, to, int8=int8)
@@ -124,6 +130,9 @@ def _torchscript(run: Path, predictor: Predictor, where: Path) -> Iterator[str]:
 def _onnx(run: Path, predictor: Predictor, where: Path) -> Iterator[str]:
     """Float ONNX, whose answers have to be the student's."""
     taken, kind = rows_of(run, predictor)
+    if isinstance(predictor.answers, ReadySentences):
+        yield from _onnx_of_sentences(predictor, predictor.answers, taken, kind, where)
+        return
     opset = write_onnx(predictor.answers, taken, where, output=predictor.config.output)
     parity = compared(predictor, partial(answers_of, where), taken)
     if not parity.holds:
@@ -131,6 +140,33 @@ def _onnx(run: Path, predictor: Predictor, where: Path) -> Iterator[str]:
     given = "pixels" if predictor.preprocess.pixels else predictor.preprocess.noun
     yield f"ONNX, opset {opset}, {given} in, {predictor.config.output} out, any batch"
     yield f"onnxruntime beside the student on {kind}: {parity}"
+
+
+def _onnx_of_sentences(
+    predictor: Predictor, ready: ReadySentences, taken: Tensor, kind: str, where: Path
+) -> Iterator[str]:
+    """Tokens and mask in, of any batch and, where torch can trace that, of any length."""
+    named = dict(zip(("input_ids", "attention_mask"), taken.unbind(1), strict=True))
+    output, most = predictor.config.output, taken.shape[2]
+    said = f"any batch, 2 to {most} tokens"
+    try:
+        opset = write_onnx(TokensAndMask(ready), named, where, output=output, longest=most)
+    except ExportError as error:
+        said = f"any batch, {most} tokens (of other lengths it cannot be traced: {error})"
+        opset, most = write_onnx(TokensAndMask(ready), named, where, output=output), 0
+    parity = compared(predictor, partial(answers_of, where), taken)
+    if not parity.holds:
+        raise ExportError(f"the ONNX file answers something else than the student: {parity}")
+    yield f"ONNX, opset {opset}, {' and '.join(named)} in, {output} out, {said}"
+    yield f"onnxruntime beside the student on {kind}: {parity}"
+    longest = max(2, int(taken[:, 1].sum(1).max()))
+    if most and longest < most:
+        short = taken[:, :, :longest].contiguous()
+        classes = output == "logits"
+        parity = Parity.of(answers_of(where, short), predictor.outputs(taken), classes=classes)
+        if not parity.holds:
+            raise ExportError(f"without filling the ONNX file answers something else: {parity}")
+        yield f"the same rows cut to {longest} tokens: {parity}"
 
 
 def _int8(run: Path, predictor: Predictor, where: Path, target: Target) -> Iterator[str]:

@@ -78,17 +78,21 @@ class Parity:
 
 def write_onnx(
     module: nn.Module,
-    taken: Tensor,
+    taken: Tensor | Mapping[str, Tensor],
     path: Path,
     *,
     output: str,
     translated: Mapping[Any, Callable[..., Any]] | None = None,
+    longest: int | None = None,
 ) -> int:
     """Write a network as one ONNX file for batches of any size; gives the opset it has.
 
     Args:
         module: in eval mode, on the CPU.
-        taken: what it takes of two rows or more: one row would be taken for a constant.
+        taken: what it takes of two rows or more: one row would be taken for a constant; several
+            inputs by name, in their order.
+        longest: so many positions a row may have, of whose number the file is free; None: it is
+            that of these rows.
         path: of the file.
         output: name of what it gives: logits, embedding.
         translated: operators of our own, and what they are in ONNX.
@@ -99,16 +103,20 @@ def write_onnx(
     """
     onnx = package("onnx")
     package("onnxscript")
-    batch = torch.export.Dim("batch", max=MOST)
+    axes = {0: torch.export.Dim("batch", max=MOST)}
+    if longest is not None:
+        axes[1] = torch.export.Dim("length", min=2, max=longest)
+    named = taken if isinstance(taken, Mapping) else {INPUTS.get(taken.dtype, "image"): taken}
+    given = tuple(named.values())
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of its own internals here
             made = torch.onnx.export(
                 module,
-                (taken,),
+                given,
                 dynamo=True,
-                dynamic_shapes=({0: batch},),
-                input_names=[INPUTS.get(taken.dtype, "image")],
+                dynamic_shapes=(axes,) * len(given),
+                input_names=list(named),
                 output_names=[output],
                 opset_version=OPSET,
                 custom_translation_table=dict(translated or {}),
@@ -123,19 +131,26 @@ def write_onnx(
         if fault_of(error) is not None:
             raise
         raise ExportError(
-            f"cannot be written as ONNX: {_why(error, _layers(module, taken))}"
+            f"cannot be written as ONNX: {_why(error, _layers(module, given))}"
         ) from error
 
 
 def answers_of(path: Path, taken: Tensor, *, threads: int = 0) -> Tensor:
-    """What onnxruntime makes of rows.
+    """What onnxruntime makes of rows; of a file of several inputs these are the second dimension.
 
     Raises:
         MissingExtra: onnxruntime is not installed.
     """
-    session = session_of(path, threads=threads)
-    (given,) = session.run(None, {session.get_inputs()[0].name: taken.numpy()})
-    return torch.from_numpy(given)
+    return run_session(session_of(path, threads=threads), taken)
+
+
+def run_session(session: Any, taken: Tensor) -> Tensor:
+    """What a session of onnxruntime makes of rows; several inputs are their second dimension."""
+    names = [each.name for each in session.get_inputs()]
+    parts = [taken] if len(names) == 1 else list(taken.unbind(1))
+    given = {name: x.contiguous().numpy() for name, x in zip(names, parts, strict=True)}
+    (found,) = session.run(None, given)
+    return torch.from_numpy(found)
 
 
 def session_of(path: Path, *, threads: int = 0, optimised: Path | None = None) -> Any:
@@ -178,11 +193,11 @@ def _opset(onnx: Any, path: Path) -> int:
     return next(int(each.version) for each in imports if each.domain in ("", "ai.onnx"))
 
 
-def _layers(module: nn.Module, taken: Tensor) -> dict[str, str]:
+def _layers(module: nn.Module, given: tuple[Tensor, ...]) -> dict[str, str]:
     """The layer of each operator by its name; none where the network cannot be traced."""
     with contextlib.suppress(Exception), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        traced = torch.export.export(module, (taken,), strict=False).run_decompositions({})
+        traced = torch.export.export(module, given, strict=False).run_decompositions({})
         stacks = {node.name: node.meta.get("nn_module_stack") for node in traced.graph.nodes}
         return {
             name: "layer '{}', {}".format(*list(stack.values())[-1])

@@ -86,8 +86,10 @@ def _answer_file(path: str, rows: str, threads: int) -> int:
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     pixels = numpy.load(rows)
+    names = [each.name for each in session.get_inputs()]
+    several = [pixels] if len(names) == 1 else [pixels[:, at] for at in range(len(names))]
     for _ in range(ANSWERS):
-        session.run(None, {session.get_inputs()[0].name: pixels})
+        session.run(None, dict(zip(names, several, strict=True)))
     return imported
 
 

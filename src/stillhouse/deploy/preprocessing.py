@@ -93,6 +93,11 @@ class Preprocessing(Record):
         """What a program takes that takes no pixels."""
         return "prepared images"
 
+    @property
+    def row(self) -> str:
+        """What one row is called."""
+        return "image"
+
     @model_validator(mode="after")
     def _possible(self) -> "Preprocessing":
         if min(self.channels, self.height, self.width, *self.size) < 1:

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 from stillhouse.deploy.config import PROGRAM, WEIGHTS
 from stillhouse.deploy.export import export_student
 from stillhouse.deploy.int8_onnx import Target
-from stillhouse.deploy.onnx import session_of
+from stillhouse.deploy.onnx import run_session, session_of
 from stillhouse.deploy.predictor import Predictor
 from stillhouse.errors import StillhouseError
 from stillhouse.faults import fault_of, first_line
@@ -124,10 +125,4 @@ class Opener:
             ):
                 pass
         session = session_of(file, threads=self.threads)
-        given = session.get_inputs()[0].name
-
-        def answers(pixels: Tensor) -> Tensor:
-            (found,) = session.run(None, {given: pixels.numpy()})
-            return torch.from_numpy(found)
-
-        return Opened(answers, file)
+        return Opened(partial(run_session, session), file)

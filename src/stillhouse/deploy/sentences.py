@@ -44,6 +44,18 @@ class Sentences(Preprocessing):
         return "tokens"
 
     @property
+    def row(self) -> str:
+        """What one row is called."""
+        return "text"
+
+    @property
+    def tokens(self) -> Tokens:
+        """The tokeniser of the folder. Raises DataError where none was opened."""
+        if self._tokens is None:
+            raise DataError("the tokeniser was not read; open the folder (stillhouse.load)")
+        return self._tokens
+
+    @property
     def facts(self) -> TokenFacts:
         """What a network is built with."""
         return TokenFacts(self.vocabulary, self.length, self.pad, self.causal)
@@ -68,13 +80,12 @@ class Sentences(Preprocessing):
         """
         if not isinstance(image, str) or not image.strip():
             what = "is empty" if isinstance(image, str) else f"is a {type(image).__name__}"
-            raise DataError(f"a text {what}; give words")
-        if self._tokens is None:
-            raise DataError("the tokeniser was not read; open the folder (stillhouse.load)")
+            named = f"{where}: " if where else ""
+            raise DataError(f"{named}a text {what}; give words")
         if self.causal:  # its last tokens, without an end: the next one is asked for
-            ids = self._tokens.tokenizer.encode(image, add_special_tokens=False).ids
+            ids = self.tokens.tokenizer.encode(image, add_special_tokens=False).ids
             return packed([ids[-self.length :]], self.length, self.pad)[0]
-        rows, lengths, _ = self._tokens.rows([image])
+        rows, lengths, _ = self.tokens.rows([image])
         return packed([rows[0, : int(lengths[0])].tolist()], self.length, self.pad)[0]
 
 
@@ -109,10 +120,29 @@ class ReadySentences(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Logits: of the classes, or of the next token."""
-        ids, mask = tokens[:, 0], tokens[:, 1]
+        return self.answers(tokens[:, 0], tokens[:, 1])
+
+    def answers(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """The same of tokens and mask, [B, L] each, where L is at most the length."""
         given = run_on(self.network, {"input_ids": ids, "attention_mask": mask})
         logits = named_outputs(given)[LOGITS].float()
         if not self.causal:
             return logits
         last = (mask.sum(1) - 1).clamp_min(0)[:, None, None].expand(-1, 1, logits.shape[2])
         return logits.gather(1, last)[:, 0]
+
+
+class TokensAndMask(nn.Module):
+    """A program of sentences with an input for each, as files of ONNX have them.
+
+    Shapes:
+        input_ids, attention_mask: int64 [B, L]; returns [B, D].
+    """
+
+    def __init__(self, ready: ReadySentences) -> None:
+        super().__init__()
+        self.ready = ready
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Logits."""
+        return self.ready.answers(input_ids, attention_mask)

@@ -43,7 +43,11 @@ class Composite(nn.Module):
         self._narrow = breaks_channels_last(self.learners, CPU)
         self._inside = plan.inside
         self._terms = tuple(plan.update.terms)
-        self._reads = tuple({read: None for term in self._terms for read in term.reads})
+        masks = [term.mask for term in self._terms if term.mask is not None]
+        reads = [read for term in self._terms for read in term.reads]
+        self._reads = tuple(dict.fromkeys([*reads, *masks]))
+        self.of_one_form = not masks
+        """Whether each step has the same form, so that it can be compiled as one graph."""
 
     def forward(self, signals: Signals) -> tuple[Tensor, Signals]:
         """Run the nodes inside and give the terms."""

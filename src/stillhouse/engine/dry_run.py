@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.engine.facts import lacking
+from stillhouse.engine.filling import check_positions
 from stillhouse.engine.flags import Flags
 from stillhouse.engine.graph import Graph
 from stillhouse.engine.heads import distilled_beside, makes_logits
@@ -40,6 +41,8 @@ def _run_node(node: Node, signals: Signals, seed: int) -> str | None:
         if isinstance(node, Bridge):
             with seeded(seed, "init", node.name):
                 node.build(signals)
+            if node.mask is not None:
+                check_positions(node.name, node.module)
         signals.update(node.run(signals))
     except WiringError as error:
         return f"{error.where}: " + "; ".join(error.problems)

@@ -60,7 +60,7 @@ class Stepper:
         self._model: Any = None
         if compile:
             update.composite.gives_signals = False
-            update.composite.compile(fullgraph=True)
+            update.composite.compile(fullgraph=update.composite.of_one_form)
 
     def _call(self, known: Signals) -> Output:
         """The update, wrapped for data-parallel training at its first use."""

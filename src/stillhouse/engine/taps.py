@@ -2,7 +2,8 @@
 
 A tap is a module path with an optional suffix: ``layer3`` (its output), ``fc:in`` (its first
 input), ``encoder:1`` or ``encoder:hidden`` (one element of a tuple or mapping it returns). Behind
-any of these ``:as_map`` reads what is heard as a map [B, C, H, W], see `MapLayout`.
+any of these ``:as_map`` reads what is heard as a map [B, C, H, W], see `MapLayout`, and ``:pooled``
+tokens [B, L, D] as their mean [B, D], without those that an ``attention_mask`` says are filling.
 """
 
 from collections.abc import Callable, Iterable
@@ -17,6 +18,7 @@ from stillhouse.models.outputs import all_outputs, layer_output, named_outputs
 
 INPUT = "in"
 AS_MAP = ":as_map"
+POOLED = ":pooled"
 
 
 def split_tap(tap: str) -> tuple[str, str]:
@@ -143,6 +145,9 @@ class Taps:
         if found is None:
             there = ", ".join(f"'{path}:{name}'" for name in named)
             said = f"tap '{tap}' finds no tensor '{key}' in what '{path or self.who}' gives"
+            if isinstance(value, tuple | list) and key.isdigit() and int(key) < len(value):
+                said += " (it is None there: of attention, transformers give what tokens look at "
+                said += "with arguments: {attn_implementation: eager} alone)"
             raise WiringError(self.who, [f"{said}; choose one of {there}"])
         return found
 

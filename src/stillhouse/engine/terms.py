@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from stillhouse.engine.signals import as_names
 from stillhouse.errors import WiringError
+from stillhouse.functional.filling import by_length, by_position
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class Term:
         mixes: True where a row with two labels, lam of one and 1 - lam of the other, has lam of its
             value for one and 1 - lam of that for the other: what is linear in the label, such as
             cross-entropy, whatever its target is made of.
+        pooled: True of a loss that is one value over all positions of a batch, such as Pearson's of
+            each channel: of sentences it is given those that are no filling, as [N, C, 1, 1].
 
     >>> term = Term("gap", lambda s, t: (s - t) ** 2, ["a.x", "b.x"], weight=2.0)
     >>> a = torch.tensor([3.0], requires_grad=True); b = torch.tensor([1.0], requires_grad=True)
@@ -81,6 +85,7 @@ class Term:
         options: Mapping[str, Any] | None = None,
         bound: bool = False,
         mixes: bool = False,
+        pooled: bool = False,
     ) -> None:
         self.name = name
         self.loss = loss
@@ -90,6 +95,9 @@ class Term:
         self.options = dict(options or {})
         self.bound = bound
         self.mixes = mixes
+        self.pooled = pooled
+        self.mask: str | None = None
+        """Signal of what is filling, where its signals are maps of sentences."""
         self._build: Callable[..., nn.Module] | None = None
         self.by_task = False
 
@@ -161,7 +169,11 @@ class Term:
         """The unweighted mean over the batch, a scalar."""
         first, *rest = (signals[name] for name in self.reads)
         targets = rest if self.through else [target.detach() for target in rest]
-        return torch.mean(self.loss(first, *targets, **self.options))
+        if self.mask is None:
+            return torch.mean(self.loss(first, *targets, **self.options))
+        loss = partial(self.loss, **self.options)
+        cut = by_position if self.pooled else by_length
+        return torch.mean(cut(loss, (first, *targets), signals[self.mask]))
 
 
 def _without_task(name: str) -> Callable[..., Tensor]:

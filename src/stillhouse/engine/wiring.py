@@ -11,6 +11,7 @@ from torch import Tensor
 
 from stillhouse.engine.diagnostics import reads_of
 from stillhouse.engine.dry_run import dry_run
+from stillhouse.engine.filling import leave_out_filling
 from stillhouse.engine.graph import Graph, Update
 from stillhouse.engine.nodes import Node
 from stillhouse.engine.order import order_nodes, parts_of
@@ -77,6 +78,7 @@ def wire(stage: Graph, batch: Mapping[str, Tensor], *, seed: int = 0) -> Wiring:
     problems = static_problems(stage, batch)
     if problems:
         raise WiringError(where, problems)
+    leave_out_filling(stage)
     watched = [*stage.measures.values(), *reads_of(stage.diagnostics)]
     nodes = order_nodes(stage, [*(read for term in stage.terms() for read in term.reads), *watched])
     signals = dry_run(stage, nodes, dict(batch), seed, problems)

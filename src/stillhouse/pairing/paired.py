@@ -14,7 +14,7 @@ from stillhouse.engine.nodes import Role
 from stillhouse.engine.order import order_nodes
 from stillhouse.engine.signals import EMBEDDING, LOGITS, Signals, part
 from stillhouse.engine.stage import Stage
-from stillhouse.engine.taps import AS_MAP
+from stillhouse.engine.taps import AS_MAP, POOLED
 from stillhouse.errors import RecipeError, WiringError, nearest
 from stillhouse.pairing.match import propose
 
@@ -88,7 +88,8 @@ def as_map_tap(stage: Graph, name: str, tap: str) -> str:
     In a network of other layers it is read by its layout: channels last, or tokens of patches.
     """
     node = next((node for node in stage.nodes if node.name == name), None)
-    if not isinstance(node, Role) or tap in (EMBEDDING, LOGITS) or has_plain_maps(node.module):
+    whole = tap in (EMBEDDING, LOGITS) or tap.endswith(POOLED)
+    if not isinstance(node, Role) or whole or has_plain_maps(node.module):
         return tap
     return f"{tap}{AS_MAP}"
 

@@ -26,6 +26,7 @@ TEXT_NAMES = ("text", "sentence", "content", "review", "document", "question")
 """What a column of texts is called, in this order of preference."""
 LINES = (".jsonl", ".ndjson", ".json")
 TABLES = {".csv": ",", ".tsv": "\t"}
+FILES = (".parquet", *TABLES, *LINES)
 FORMS = "a folder or file of .parquet, .csv, .tsv or .jsonl, a folder of save_to_disk, or datasets"
 
 
@@ -99,6 +100,28 @@ def read_texts(
     return SourceSplits(name, parts, numbered.classes, tuple(notes), numbered.open_only)
 
 
+def texts_of(path: Path, text: str | None = None) -> list[str]:
+    """The texts of one file alone, whatever else it holds: of a table its column, else its lines.
+
+    Args:
+        path: .parquet, .csv, .tsv or JSON lines; of any other file each line that is not empty.
+        text: the column, as of `read_texts`.
+
+    Raises:
+        DataError: it cannot be read, has no such column, or a text of it is missing or empty.
+    """
+    if path.suffix.lower() in FILES:
+        if not path.is_file():
+            raise DataError(f"there is no file '{path}'")
+        part = _read(path)
+        return _texts(part, _columns(part, text, None, labelled=False)[0])
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read as text ({first_line(error)})") from None
+    return [line.strip() for line in lines if line.strip()]
+
+
 def _parts(source: Any, allow_download: bool) -> tuple[str, dict[str, list[Part]], list[str]]:
     if not isinstance(source, str | Path):
         return _loaded("the dataset", source)
@@ -120,7 +143,7 @@ def _parts(source: Any, allow_download: bool) -> tuple[str, dict[str, list[Part]
         except Exception as error:  # files, formats and features each have their own
             raise DataError(f"{path} cannot be read ({first_line(error)}); save it again") from None
         return _loaded(path.name, loaded)
-    for suffix in (".parquet", *TABLES, *LINES):
+    for suffix in FILES:
         if (path.is_file() and path.suffix.lower() == suffix) or (
             path.is_dir() and files_of(path, suffix)
         ):

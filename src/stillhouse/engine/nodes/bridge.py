@@ -1,12 +1,13 @@
 """Bridge: a module or a formula that derives one signal from others."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from torch import Tensor, nn
+from torch import Size, Tensor, nn
 
 from stillhouse.engine.nodes.node import Node, in_precision
 from stillhouse.engine.signals import Signals, as_names
 from stillhouse.errors import WiringError
+from stillhouse.functional.filling import TOKENS, by_length, by_position, kept_places
 from stillhouse.functional.numerics import full, without_autocast
 
 
@@ -32,6 +33,8 @@ class Bridge(Node):
         self._call = module
         self._build: Callable[..., Callable[..., Tensor]] | None = None
         self._sized_by: tuple[str, ...] = ()
+        self.mask: str | None = None
+        """Signal of what is filling, where its inputs are maps of sentences."""
 
     @classmethod
     def sized(
@@ -74,9 +77,25 @@ class Bridge(Node):
     def build(self, signals: Mapping[str, Tensor]) -> None:
         """Build the module, if it is not there yet."""
         if self._call is None and self._build is not None:
-            self._call = self._build(*(signals[name].shape for name in self._sized_by))
+            self._call = self._build(*(self._shape(signals, name) for name in self._sized_by))
             if self.module is not None:
                 self.module.to(signals[self._sized_by[0]].device)
+
+    def _shape(self, signals: Mapping[str, Tensor], name: str) -> Size:
+        """That of a signal; of a map of sentences that of a single position."""
+        shape = signals[name].shape
+        if self.mask is None or kept_places(signals[name], signals[self.mask]) is None:
+            return shape
+        return Size([shape[0], shape[2] if len(shape) == TOKENS else shape[1], 1, 1])
+
+    def _given(self, inputs: Sequence[Tensor], signals: Mapping[str, Tensor]) -> Tensor:
+        """What it makes of its inputs: where they are filled up, of what is no filling."""
+        call = self._call
+        if call is None:
+            raise WiringError(f"bridge '{self.name}'", ["it was not sized yet; check the stage"])
+        if self.mask is None:
+            return call(*inputs)
+        return (by_position if self._sized_by else by_length)(call, inputs, signals[self.mask])
 
     def problem(self, part: str) -> str | None:
         """A bridge gives one signal, its own name."""
@@ -86,15 +105,13 @@ class Bridge(Node):
 
     def run(self, signals: Mapping[str, Tensor]) -> Signals:
         """Derive the signal."""
-        if self._call is None:
-            raise WiringError(f"bridge '{self.name}'", ["it was not sized yet; check the stage"])
         given = [signals[name] for name in self.reads]
         if self.module is not None:
             first = next((p for p in self.module.parameters() if p.is_floating_point()), None)
             inputs, outer = in_precision(None if first is None else first.dtype, given)
             if outer is None:
-                return {self.name: self._call(*inputs)}
+                return {self.name: self._given(inputs, signals)}
             with without_autocast(given[0].device):  # such as the head of a teacher in half
-                return {self.name: self._call(*inputs).to(outer)}
+                return {self.name: self._given(inputs, signals).to(outer)}
         with without_autocast(given[0].device):
-            return {self.name: self._call(*map(full, given))}
+            return {self.name: self._given([full(x) for x in given], signals)}

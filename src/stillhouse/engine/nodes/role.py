@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, Self
 
+import torch
 from torch import Tensor, nn
 
 from stillhouse.engine.frozen import FrozenParts, frozen_parts
@@ -12,13 +13,15 @@ from stillhouse.engine.heads import find_head, pooled, without_head
 from stillhouse.engine.maps import MapLayout
 from stillhouse.engine.nodes.node import Node, in_precision
 from stillhouse.engine.signals import EMBEDDING, LOGITS, Signals, as_names, part, shape_text
-from stillhouse.engine.taps import AS_MAP, Taps, tap_problem
+from stillhouse.engine.taps import AS_MAP, POOLED, Taps, tap_problem
 from stillhouse.errors import ModelError, WiringError
+from stillhouse.functional.filling import mean_of_tokens, without_filling
 from stillhouse.functional.numerics import without_autocast
 from stillhouse.models.calling import by_name, call
 from stillhouse.models.given import unwrapped
 from stillhouse.models.outputs import named_outputs, output_problem
 
+MASK = "attention_mask"
 _CENTRES = "give it a classifier of its own embeddings (teacher: {centres: true} in a recipe)"
 _EMBEDS = "returns its embedding and has no classes (head: none)"
 
@@ -88,6 +91,7 @@ class Role(Node):
         self._taps: Taps | None = None
         self._taps_of: dict[str, str] = {}
         self._maps: tuple[str, ...] = ()
+        self._pooled: tuple[str, ...] = ()
         self._layout: MapLayout | None = None
         self.known_as = name
         self._first = next((p for p in self._module.parameters() if p.is_floating_point()), None)
@@ -109,6 +113,12 @@ class Role(Node):
         if self._named is None:
             self._named = by_name(self._module, self.parameters)
         return call(self._module, self.parameters, inputs, self._named)
+
+    @property
+    def mask(self) -> str | None:
+        """The signal that says which positions of a row are no filling, where it reads one."""
+        named = zip(self.parameters, self.reads, strict=True)
+        return next((signal for name, signal in named if name == MASK), None)
 
     @property
     def title(self) -> str:
@@ -185,9 +195,12 @@ class Role(Node):
         self._asked = frozenset(parts)
         taps = {part: self.tap_of(part) for part in parts}
         named = {part: tap for part, tap in taps.items() if tap is not None}
-        self._taps_of = {part: tap.removesuffix(AS_MAP) for part, tap in named.items()}
+        self._taps_of = {
+            part: tap.removesuffix(AS_MAP).removesuffix(POOLED) for part, tap in named.items()
+        }
         self._taps = Taps(self._module, self._taps_of.values(), who=self.title)
         self._maps = tuple(part for part, tap in named.items() if tap.endswith(AS_MAP))
+        self._pooled = tuple(part for part, tap in named.items() if tap.endswith(POOLED))
         self._layout = MapLayout.of(self._module) if self._maps else None
 
     def watch(self) -> None:
@@ -235,6 +248,13 @@ class Role(Node):
             read = signals[self.reads[0]]
             for part in self._maps:
                 given[part] = self._as_map(part, given[part], read)
+            mask = None if self.mask is None else signals[self.mask]
+            for part in self._pooled:
+                every = torch.ones(given[part].shape[:2], device=given[part].device)
+                given[part] = mean_of_tokens(given[part], every if mask is None else mask)
+            if mask is not None and mask.ndim == 2:
+                for part in (each for each in self._taps_of if each != EMBEDDING):
+                    given[part] = without_filling(given[part], mask)
         if EMBEDDING in given and EMBEDDING not in self.aliases:
             given[EMBEDDING] = pooled(given[EMBEDDING])
         if outer is not None:

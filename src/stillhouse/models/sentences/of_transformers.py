@@ -7,6 +7,10 @@ from stillhouse.errors import ModelError, nearest
 from stillhouse.faults import first_line
 from stillhouse.models.family import ModelRequest, TokenFacts
 
+ATTENTION, WAYS = "attn_implementation", ("eager", "sdpa")
+"""How attention is computed: only 'eager' gives what tokens look at, as second output of a layer's
+attention (tap ``...attention.self:1``); an argument of all networks, and of no config."""
+
 
 def config_of(transformers: Any, source: str, ask: ModelRequest, tokens: TokenFacts) -> Any:
     """The config of a folder or of a kind of network, with the vocabulary of the data.
@@ -17,6 +21,7 @@ def config_of(transformers: Any, source: str, ask: ModelRequest, tokens: TokenFa
     """
     kinds = transformers.CONFIG_MAPPING
     given = dict(ask.arguments)
+    attention = given.pop(ATTENTION, None)
     if not Path(source).exists() and source in kinds:
         given = {"vocab_size": tokens.vocabulary, **_lengths(tokens), **given}
         config = _of_kind(kinds[source], source, ask, given)
@@ -45,6 +50,11 @@ def config_of(transformers: Any, source: str, ask: ModelRequest, tokens: TokenFa
         config.num_labels = ask.classes
     config.pad_token_id = tokens.pad
     config.use_cache = False
+    if attention is not None:
+        if attention not in WAYS:
+            close = nearest(str(attention), WAYS)
+            raise ModelError(f"'{ask.name}': no {ATTENTION} '{attention}'; {close}")
+        config._attn_implementation = attention  # what transformers set by this argument
     return config
 
 
@@ -63,7 +73,8 @@ def _lengths(tokens: TokenFacts) -> dict[str, int]:
 def _of_kind(kind: Any, source: str, ask: ModelRequest, given: dict[str, Any]) -> Any:
     plain = kind()
     renamed = getattr(plain, "attribute_map", {})
-    unknown = [name for name in ask.arguments if not hasattr(plain, name) and name not in renamed]
+    asked = [name for name in ask.arguments if name != ATTENTION]
+    unknown = [name for name in asked if not hasattr(plain, name) and name not in renamed]
     if unknown:
         close = nearest(unknown[0], list(plain.to_dict()))
         said = f"a config of {source} has no setting '{unknown[0]}'"

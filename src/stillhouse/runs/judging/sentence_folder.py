@@ -8,7 +8,7 @@ from stillhouse.data.text.tokens import FILE
 from stillhouse.data.views import PLAIN_VIEW
 from stillhouse.deploy.folder import Rows, write_student
 from stillhouse.deploy.hub import hub_keys
-from stillhouse.deploy.kept_rows import ANSWERS, ROWS_FILE, TAKEN
+from stillhouse.deploy.kept_rows import ANSWERS, LABELS, ROWS_FILE, TAKEN
 from stillhouse.deploy.predictor import STUDENT
 from stillhouse.deploy.sentences import ReadySentences, Sentences
 from stillhouse.engine.signals import LOGITS
@@ -54,7 +54,10 @@ def write_sentence_folder(job: Job, run: StageRun, scores: Scores) -> None:
         causal=causal,
     )
     config = student_config(job, run, scores, module, wanted)
-    save_tensors(job.out / ROWS_FILE, {TAKEN: taken, ANSWERS: answers}, {})
+    kept = {TAKEN: taken, ANSWERS: answers}
+    if not causal:
+        kept[LABELS] = rows["batch.label"].cpu()
+    save_tensors(job.out / ROWS_FILE, kept, {})
     (job.out / STUDENT).mkdir(exist_ok=True)
     write_text(job.out / STUDENT / FILE, tokens.content)
     metric = job.task.metric
