@@ -92,10 +92,11 @@ def linear_logits(label: Tensor, *logits: Tensor) -> Tensor:
     count = len(stacked)
     pairs = [(i, j) for i in range(count) for j in range(i)]
     shares = torch.full((count,), 1.0 / count, device=stacked.device)
+    at = torch.arange(count, device=stacked.device)
     for _ in range(1 if len(pairs) == 1 else ROUNDS):
         for i, j in pairs:
-            moved = _moved(stacked, shares, label, i, j)
-            shares = shares.index_add(0, torch.tensor([i, j], device=moved.device), moved)
+            move = _moved(stacked, shares, label, i, j)
+            shares = shares + torch.where(at == i, move, torch.where(at == j, -move, 0.0))
     return torch.einsum("n,nbc->bc", shares, stacked)
 
 
@@ -113,8 +114,7 @@ def _moved(stacked: Tensor, shares: Tensor, label: Tensor, i: int, j: int) -> Te
         middle = (low + high) / 2
         rising = (torch.softmax(base + middle * way, 1) * way).sum(1).mean() > wanted
         low, high = torch.where(rising, low, middle), torch.where(rising, middle, high)
-    move = (low + high) / 2
-    return torch.stack([move, -move])
+    return (low + high) / 2
 
 
 def _places(label: Tensor, stacked: Tensor) -> Tensor:

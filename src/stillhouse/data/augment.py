@@ -14,6 +14,7 @@ from stillhouse.data.mixing import Mixing
 from stillhouse.data.policies import jitter, rand_augment, trivial_augment
 from stillhouse.data.views import uniform
 from stillhouse.errors import DataError
+from stillhouse.functional.numerics import on_device
 
 # Each random choice of a sample draws under its own number, so that one option never moves another.
 _ROW, _COLUMN, _FLIP, _CUT_ROW, _CUT_COLUMN, *_AFFINE, _BLUR, _FADE = range(11)
@@ -163,10 +164,8 @@ class Augment:
 
     def _normalised(self, images: Tensor) -> Tensor:
         white = 255 if images.dtype == torch.uint8 else 1
-        scale = torch.tensor([1 / (white * s) for s in self.std], device=images.device)
-        shift = torch.tensor(
-            [-m / s for m, s in zip(self.mean, self.std, strict=True)], device=images.device
-        )
+        scale = on_device([1 / (white * s) for s in self.std], images.device)
+        shift = on_device([-m / s for m, s in zip(self.mean, self.std, strict=True)], images.device)
         return torch.addcmul(shift, images.float(), scale).permute(0, 3, 1, 2)
 
     def view(self, images: Tensor, *, seed: int, index: Tensor, view: int) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 from stillhouse.data.boxes import central_box, random_boxes, resized
 from stillhouse.data.resampling import cut_and_resized
 from stillhouse.data.views import uniforms
+from stillhouse.functional.numerics import on_device
 
 
 def scaled(images: Tensor, *, side: int, size: int | None) -> Tensor:
@@ -27,7 +28,7 @@ def scaled(images: Tensor, *, side: int, size: int | None) -> Tensor:
     """
     sides = (images.shape[1], images.shape[2])
     tall, across = (round(side * each / min(sides)) for each in sides)
-    boxes = torch.tensor([[0, 0, *sides]], device=images.device).expand(len(images), 4)
+    boxes = on_device([[0, 0, *sides]], images.device).expand(len(images), 4)
     rows, columns = (_middle(each, size or each) for each in (tall, across))
     return cut_and_resized(images, boxes, (tall, across), (rows, columns))
 
@@ -64,7 +65,7 @@ def random_resized(
     boxes, fits = random_boxes(
         sides, seed=seed, index=index, view=view, draws=draws, area=(least, 1.0), ratio=ratio
     )
-    middle = torch.tensor(central_box(sides, ratio), device=images.device)
+    middle = on_device(central_box(sides, ratio), images.device)
     chosen = torch.where(fits[:, None], boxes, middle)
     if size is None:
         return resized(images, chosen)

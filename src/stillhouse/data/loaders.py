@@ -168,7 +168,7 @@ class DatasetBatches:
         signals = _signals(collated, where)
         signals.setdefault(f"{BATCH}index", rows)
         self.checks.look(signals, where)
-        return {name: value.to(self.device) for name, value in signals.items()}
+        return {name: value.to(self.device, non_blocking=True) for name, value in signals.items()}
 
 
 class LoaderBatches:
@@ -249,7 +249,10 @@ class LoaderBatches:
             if step >= start:
                 signals = _signals(batch, where)
                 self.checks.look(signals, where)
-                yield {name: value.to(self.device) for name, value in signals.items()}
+                yield {
+                    name: value.to(self.device, non_blocking=True)
+                    for name, value in signals.items()
+                }
 
     def _next(self, batches: Iterator[Any], where: str) -> Any:
         """The next batch; None at the end."""

@@ -130,7 +130,7 @@ class SampleReader:
             yield {
                 **{k: v.to(self._device, non_blocking=True) for k, v in told(signals).items()},
                 "batch.index": index.to(self._device, non_blocking=True),
-                "batch.view": torch.full_like(index, view).to(self._device),
+                "batch.view": torch.full_like(index, view).to(self._device, non_blocking=True),
                 LOOKUP: lookup(index, view),
             }
 

@@ -15,7 +15,7 @@ from stillhouse.engine.nodes import Node
 from stillhouse.engine.signals import Signals
 from stillhouse.engine.terms import Term
 from stillhouse.engine.wiring import UpdatePlan
-from stillhouse.functional.numerics import full, without_autocast
+from stillhouse.functional.numerics import full, in_autocast, without_autocast
 
 CPU = torch.device("cpu")
 
@@ -65,7 +65,7 @@ class Composite(nn.Module):
                 self._run(known)
         else:
             self._run(known)
-        if self._autocast is None and not torch.is_autocast_enabled(device.type):
+        if self._autocast is None and not in_autocast(device):
             return self._values(known), known
         # Half precision ends where the terms begin: a product inside a loss needs all digits.
         with without_autocast(device):

@@ -82,6 +82,7 @@ class UpdateObjective(nn.Module):
         self.plan = plan
         self.names = tuple(term.name for term in plan.update.terms)
         self.scale = torch.ones(len(self.names))
+        self._weights = [1.0] * len(self.names)  # the same, to compare without asking the device
         self._frozen, self._learning, self._autocast = frozen, learning, autocast
         nodes = (*plan.outside, *plan.inside)
         reads = [need for node in nodes for need in node.reads]
@@ -165,8 +166,9 @@ class UpdateObjective(nn.Module):
         """Set the weights of a share of the training."""
         terms = self.plan.update.terms
         weights = [weight_at(term, progress, epochs) for term in terms]
-        if weights != self.scale.tolist():
-            self.scale = torch.tensor(weights, device=self.scale.device)
+        if weights != self._weights:
+            self._weights, device = weights, self.scale.device
+            self.scale = torch.stack([torch.full((), float(w), device=device) for w in weights])
 
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True

@@ -32,6 +32,18 @@ def full(value: Tensor) -> Tensor:
     return value.float() if value.dtype in (torch.bfloat16, torch.float16) else value
 
 
+def on_device(numbers: Any, device: torch.device) -> Tensor:
+    """Numbers as a tensor of a device that is not waited for.
+
+    ``torch.tensor(numbers, device=...)`` ends only when an accelerator has done all that it was
+    given before. Not for what runs inside a compiled graph: it copies from the processor's memory.
+
+    >>> on_device([1, 2], torch.device("cpu"))
+    tensor([1, 2])
+    """
+    return torch.tensor(numbers).to(device, non_blocking=True)
+
+
 def bounded(x: Tensor, low: float | None = None, high: float | None = None) -> Tensor:
     """What `torch.clamp` gives, with gradient 1 from bound to bound and 0 outside.
 
@@ -59,6 +71,16 @@ def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
     if torch.compiler.is_compiling() or torch.amp.is_autocast_available(device.type):
         return torch.autocast(device.type, enabled=False)
     return nullcontext()
+
+
+def in_autocast(device: torch.device) -> bool:
+    """Whether products are in half precision here; never on a device that has no autocast.
+
+    >>> in_autocast(torch.device("cpu")), in_autocast(torch.device("meta"))
+    (False, False)
+    """
+    known = torch.compiler.is_compiling() or torch.amp.is_autocast_available(device.type)
+    return known and torch.is_autocast_enabled(device.type)
 
 
 def by_rows(formula: Formula, student: Tensor, *others: Tensor) -> Tensor:

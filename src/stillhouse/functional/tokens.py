@@ -160,6 +160,6 @@ def _reverse(student: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:
 
 def _jsd(student: Tensor, teacher: Tensor, *, temperature: float, beta: float) -> Tensor:
     mine, theirs = _logs(student, teacher, temperature)
-    share = torch.tensor([1 - beta, beta], device=mine.device).log()
-    mixed = torch.logaddexp(mine + share[0], theirs + share[1])
+    mine_share, their_share = (mine.new_full((), s).log() for s in (1 - beta, beta))
+    mixed = torch.logaddexp(mine + mine_share, theirs + their_share)
     return beta * divergence(mixed, theirs) + (1 - beta) * divergence(mixed, mine)
