@@ -8,9 +8,11 @@ ECOSYSTEM_READY := .venv-ecosystem/.ready
 # Two processes of one thread each: the tests are many and small, so threads would only wait.
 SUITE := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
+DOCS_READY := .venv/.docs-ready
+
 TORCH_DEPENDENT := tests/engine tests/functional tests/losses tests/students src/stillhouse/engine src/stillhouse/functional
 
-.PHONY: demo test test-ecosystem test-slow check format lint types imports clean
+.PHONY: demo test test-ecosystem test-slow docs check format lint types imports clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -21,6 +23,10 @@ $(ECOSYSTEM_READY): pyproject.toml constraints-ecosystem.txt
 	$(PYTHON) -m venv .venv-ecosystem
 	$(ECOSYSTEM)/python -m pip install --quiet --disable-pip-version-check -c constraints-ecosystem.txt -e ".[dev,ecosystem]"
 	touch $(ECOSYSTEM_READY)
+
+$(DOCS_READY): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,docs]"
+	touch $(DOCS_READY)
 
 demo: $(READY)  ## distil a teacher on the bundled digits, with its control, over three seeds
 	$(BIN)/stillhouse run recipes/digits-kd.yaml -o runs/demo
@@ -34,6 +40,10 @@ test-ecosystem: $(ECOSYSTEM_READY)  ## the newest torch, timm, torchvision, tran
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
+
+# Warnings are errors, links within the site among them; those that leave it are listed, not asked.
+docs: $(DOCS_READY)  ## the site, in build/docs; needs neither network, data nor GPU
+	$(BIN)/python -m sphinx -E -W --keep-going -b html docs build/docs
 
 check:  ## what CI runs
 	./.ci/run

@@ -55,7 +55,7 @@ def test_a_number_that_no_file_has_is_found(benchmark) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["tables.bare", "tables.recorded", "tables.seeds", "tables.words"]
+    "module", ["tables.bare", "tables.by_method", "tables.recorded", "tables.seeds", "tables.words"]
 )
 def test_its_examples_are_true(benchmark, module: str) -> None:
     found = doctest.testmod(benchmark(module))

@@ -65,6 +65,12 @@ def scale(results: Results, _: Sequence[str]) -> str:
     return table([*titles, "file"], rows)
 
 
+def judged(scores: Mapping[str, Any]) -> tuple[str, str, str]:
+    """The student of a run in test %, its gain over the control, and its word."""
+    gain, word = _gain(scores)
+    return f"{_interval(scores, 'student')} %", gain, word
+
+
 def _gain(scores: Mapping[str, Any]) -> list[str]:
     """Gain over the control and its word: one comparison by itself."""
     mine, theirs = (

@@ -53,7 +53,7 @@ def resized(x: Tensor, size: tuple[int, int]) -> Tensor:
     """A map at another size: averaged over areas to shrink, bilinear to grow.
 
     Shapes:
-        x: [B, C, H, W]; returns [B, C, *size].
+        x: [B, C, H, W]; returns ``[B, C, *size]``.
 
     >>> resized(torch.arange(4.0).view(1, 1, 2, 2), (1, 1)).item()
     1.5

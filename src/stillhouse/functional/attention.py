@@ -19,7 +19,7 @@ FORMS = get_args(Form)  # outside of what torch compiles: not all versions can l
 def attention_gap(student: Tensor, teacher: Tensor, *, power: float = 2.0) -> Tensor:
     """Attention maps are as the teacher's: ``mean_n (q_s(n) / |q_s| - q_t(n) / |q_t|)^2``.
 
-    ``q(n) = mean_c |x(c, n)|^power``, the attention at position n; its length |q| is over all
+    ``q(n) = mean_c |x(c, n)|^power``, the attention at position n; its length ``|q|`` is over all
     positions.
 
     Shapes:
@@ -52,8 +52,8 @@ def selectivity_gap(student: Tensor, teacher: Tensor) -> Tensor:
 
     Shapes:
         student, teacher: [B, C, H, W] maps, each of its own C (or [B, C, ...], all positions after
-            C); returns [B], float32.
-        Memory: of channels times channels or positions times positions, whichever is less.
+            C); returns [B], float32. Memory is of channels times channels or positions times
+            positions, whichever is less.
 
     Paper: Huang & Wang, "Like What You Like: Knowledge Distill via Neuron Selectivity Transfer",
         arXiv 1707.01219.

@@ -130,6 +130,37 @@ def _optimizer(value: Any) -> Any:
 class Recipe(Section):
     """A distillation with its control.
 
+    Keys:
+        data: where samples come from and how they are shown; a source alone is short for it.
+        student: the network that learns, by name or as a section; or how it is made of its teacher.
+        peers: networks that learn beside the student, for methods that take them.
+        teacher: the network that is learnt from; several are an ensemble.
+        probe: a labelled set on which embeddings are judged that were learnt without labels.
+        transfer: a set of images that is made from the teacher; the student sees no other.
+        task: what the labels mean, what is measured and what the verdict is about.
+        label_smoothing: of the labelled term of student, peers and control.
+        class_weights: likewise: how much a row of each class counts.
+        method: how the student learns.
+        epochs: passes over the training data.
+        patience: ends a training after so many epochs that were no better on validation.
+        ema: a moving average of the weights of student and control; a decay is short for it.
+        batch: rows of an optimiser step, of all processes together.
+        seeds: of initialisation and order; 3 is short for [0, 1, 2]. Three or more give a verdict.
+        optimizer: of every network that is trained.
+        schedule: of its learning rate.
+        balance: takes the weights of terms from gradient norms at the start.
+        cache: whether the teacher's outputs are kept in place of running it in each step.
+        control: whether the student is trained alone, too, for the verdict.
+        tune: settings of the method that are tried on validation first.
+        verdict: what the verdict may say beside helps, hurts and no difference shown.
+        track: trackers that draw curves: tensorboard, mlflow, trackio, wandb.
+        precision: of forward and backward passes; auto is bf16 where the processor computes in it.
+        device: cpu, cuda, cuda:1, mps; auto takes an accelerator where there is one.
+        accumulate: parts that a batch is cut into where it does not fit the memory.
+        clip: the largest norm of the gradients of an optimiser.
+        compile: torch.compile; auto measures whether it pays.
+        checkpoint_seconds: the least time between two checkpoints of a training.
+
     >>> recipe = Recipe(data="digits", teacher="resnet20", student="resnet8", method="kd")
     >>> recipe.method.temperature, recipe.seeds, recipe.optimizer.lr
     (4.0, (0, 1, 2), 0.05)

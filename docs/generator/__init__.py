@@ -1,0 +1,1 @@
+"""What the documentation site writes by itself, from the package and the result files."""

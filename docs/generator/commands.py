@@ -1,0 +1,25 @@
+"""The page of commands, from the command line itself, as Typer writes it."""
+
+import re
+
+import typer
+from typer.cli import get_docs_for_click
+
+from stillhouse.cli.app import app
+
+OPENING = """# Commands
+
+Every command with its arguments and options, generated from the command line itself;
+`stillhouse COMMAND --help` says the same. How commands end, and their exit codes:
+[running](../running.md).
+"""
+
+
+def page() -> str:
+    """One page for all commands."""
+    group = typer.main.get_command(app)
+    context = group.context_class(group, info_name="stillhouse")
+    written = get_docs_for_click(obj=group, ctx=context, name="stillhouse")
+    written = written.split("\n", 1)[1]  # its title is ours
+    written = re.sub(r"^## `(.*)`$", r"## \1", written, flags=re.MULTILINE)
+    return f"{OPENING}{written}"
