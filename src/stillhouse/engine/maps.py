@@ -16,6 +16,8 @@ MOST_EXTRA = 16
 """So many tokens before the patches are looked for where a network does not say how many."""
 DECLARED = "num_prefix_tokens"
 """What networks of timm say of their extra tokens."""
+BEHIND = "detection_tokens"
+"""What YOLOS calls its queries, which stand behind the patches."""
 _EXTRA = re.compile(r"(^|_)(cls|class|dist|distillation|reg|register|registers)_(pos_)?tokens?$")
 _NOT_IN_ROWS = re.compile(r"^Hiera")
 """Networks whose tokens stand in the order of their windows, so that no grid can be read."""
@@ -31,11 +33,13 @@ class MapLayout:
         extra: tokens before those of the patches; None where it is not known.
         widths: on which its layers work along the last dimension (Linear, LayerNorm).
         rows: whether its tokens stand in rows of the image; else they are no map.
+        behind: tokens behind those of the patches, such as the queries of a detector.
     """
 
     extra: int | None
     widths: frozenset[int]
     rows: bool = True
+    behind: int = 0
 
     @classmethod
     def of(cls, module: nn.Module) -> "MapLayout":
@@ -44,7 +48,7 @@ class MapLayout:
         >>> net = nn.Sequential(nn.Linear(6, 4), nn.LayerNorm(4))
         >>> net.cls_token = nn.Parameter(torch.zeros(1, 1, 4))
         >>> MapLayout.of(net)
-        MapLayout(extra=1, widths=frozenset({4, 6}), rows=True)
+        MapLayout(extra=1, widths=frozenset({4, 6}), rows=True, behind=0)
         """
         widths: set[int] = set()
         rows = True
@@ -54,7 +58,7 @@ class MapLayout:
             elif isinstance(part, nn.LayerNorm | nn.RMSNorm):
                 widths.add(part.normalized_shape[-1])
             rows = rows and not _NOT_IN_ROWS.search(type(part).__name__)
-        return cls(_extra_tokens(module), frozenset(widths), rows)
+        return cls(_extra_tokens(module), frozenset(widths), rows, _tokens_behind(module))
 
     def read(self, x: Tensor, image: torch.Size) -> Tensor | None:
         """A feature of images as a map [B, C, H, W], a view where that can be; None: it is none.
@@ -78,9 +82,9 @@ class MapLayout:
             return None  # one number at each place is an average, [B, D, 1]
         known = [] if self.extra is None else [self.extra]
         for extra in (*known, *range(MOST_EXTRA + 1)):
-            grid = grid_of(int(x.shape[1]) - extra, size)
+            grid = grid_of(int(x.shape[1]) - extra - self.behind, size)
             if grid is not None:
-                tokens: Tensor = x[:, extra:]
+                tokens: Tensor = x[:, extra : x.shape[1] - self.behind]
                 return tokens.mT.reshape(len(x), x.shape[2], *grid)
         return None
 
@@ -102,6 +106,15 @@ def grid_of(count: int, size: tuple[int, int]) -> tuple[int, int] | None:
             if grid[0] * grid[1] == count:
                 return grid
     return None
+
+
+def fits(feature: torch.Size, image: torch.Size) -> bool:
+    """Whether the last two sides of a feature are a grid over an image of these last two sides.
+
+    >>> fits(torch.Size([8, 16, 24]), torch.Size([3, 64, 96]))
+    True
+    """
+    return _fits((int(feature[-2]), int(feature[-1])), (int(image[-2]), int(image[-1])))
 
 
 def has_plain_maps(module: nn.Module) -> bool:
@@ -140,3 +153,11 @@ def _extra_tokens(module: nn.Module) -> int | None:
         if _EXTRA.search(name.rpartition(".")[2])
     ]
     return sum(found) if found else None
+
+
+def _tokens_behind(module: nn.Module) -> int:
+    named = ((name.rpartition(".")[2], value) for name, value in module.named_parameters())
+    found = (
+        int(value.shape[1]) for name, value in named if name == BEHIND and value.ndim == TOKENS
+    )
+    return next(found, 0)

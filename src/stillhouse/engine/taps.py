@@ -1,9 +1,10 @@
 """Taps: where a model is listened to. Hooks only; no model is ever edited.
 
 A tap is a module path with an optional suffix: ``layer3`` (its output), ``fc:in`` (its first
-input), ``encoder:1`` or ``encoder:hidden`` (one element of a tuple or mapping it returns). Behind
-any of these ``:as_map`` reads what is heard as a map [B, C, H, W], see `MapLayout`, and ``:pooled``
-tokens [B, L, D] as their mean [B, D], without those that an ``attention_mask`` says are filling.
+input), ``encoder:1`` or ``encoder:hidden`` (one element of a tuple or mapping it returns) or
+``encoder:maps.0`` (one of a list in a mapping). Behind any of these ``:as_map`` reads what is heard
+as a map [B, C, H, W], see `MapLayout`, and ``:pooled`` tokens [B, L, D] as their mean [B, D],
+without those that an ``attention_mask`` says are filling.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from stillhouse.engine.signals import LOGITS
 from stillhouse.errors import WiringError, nearest
-from stillhouse.models.outputs import all_outputs, layer_output, named_outputs
+from stillhouse.models.outputs import layer_output, named_outputs, nested_outputs
 
 INPUT = "in"
 AS_MAP = ":as_map"
@@ -142,8 +143,11 @@ class Taps:
         named = named_outputs(value)
         key = LOGITS if suffix in ("", INPUT) else suffix
         found = layer_output(value) if key == LOGITS else named.get(key)
+        if found is None and "." in key:
+            found = nested_outputs(value).get(key)
         if found is None:
-            there = ", ".join(f"'{path}:{name}'" for name in named)
+            known = dict.fromkeys([*named, *nested_outputs(value)])
+            there = ", ".join(f"'{path}:{name}'" for name in known)
             said = f"tap '{tap}' finds no tensor '{key}' in what '{path or self.who}' gives"
             if isinstance(value, tuple | list) and key.isdigit() and int(key) < len(value):
                 said += " (it is None there: of attention, transformers give what tokens look at "
@@ -169,7 +173,7 @@ class _Kept:
     """The tensors that a tap heard, as they were: to see whether they are changed in place."""
 
     def __init__(self, value: Any) -> None:
-        self._values = [(each, each.detach().clone()) for each in all_outputs(value).values()]
+        self._values = [(each, each.detach().clone()) for each in nested_outputs(value).values()]
         self._versions = [_version(each) for each, _ in self._values]
 
     @property

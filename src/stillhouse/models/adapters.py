@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from stillhouse.errors import MissingExtra, ModelError, nearest
+from stillhouse.models.detectors import of_torchvision
 from stillhouse.models.family import ModelRequest
 from stillhouse.models.hugging_face import classes_of_folder
 
@@ -56,12 +57,13 @@ def build_timm(found: re.Match[str], ask: ModelRequest) -> nn.Module:
 def build_torchvision(found: re.Match[str], ask: ModelRequest) -> nn.Module:
     """`torchvision:resnet18`, or `torchvision:resnet18:pretrained` for its default weights.
 
+    Detectors of boxes (`torchvision:fcos_resnet50_fpn`), too: see `of_torchvision.build_by_name`.
     Pretrained networks come with 1000 classes; for another number their last linear layer is
     replaced by a fresh one.
 
     Raises:
         MissingExtra: torchvision is not installed.
-        ModelError: no such classifier, other than 3 channels, no linear layer to replace, or its
+        ModelError: no such network, other than 3 channels, no linear layer to replace, or its
             weights cannot be had.
     """
     if ask.channels != 3:
@@ -73,9 +75,11 @@ def build_torchvision(found: re.Match[str], ask: ModelRequest) -> nn.Module:
             raise
         raise MissingExtra(f"model '{ask.name}'", "torchvision", "torchvision") from absent
     architecture = found["architecture"]
-    known = models.list_models(module=models)
+    known, detectors = models.list_models(module=models), of_torchvision.architectures()
+    if architecture in detectors:
+        return of_torchvision.build_by_name(architecture, ask, pretrained=bool(found["pretrained"]))
     if architecture not in known:
-        raise _unknown(ask, "torchvision", architecture, known)
+        raise _unknown(ask, "torchvision", architecture, [*known, *detectors])
     wanted: dict[str, Any] = {"weights": "DEFAULT"}
     if not found["pretrained"]:
         wanted = {"weights": None, "num_classes": ask.classes}
@@ -108,6 +112,9 @@ def comes_trained(name: str, classes: int) -> bool:
     if pretrained != "pretrained":
         return False
     if package == "torchvision":
+        with suppress(ImportError):
+            if architecture in of_torchvision.architectures():
+                return classes == of_torchvision.COCO_CLASSES
         return classes == TORCHVISION_CLASSES
     if package == "hf":
         return classes_of_folder(rest.removesuffix(":pretrained")) == classes
@@ -133,7 +140,8 @@ def elsewhere(name: str) -> list[str]:
     with suppress(ImportError):
         from torchvision import models
 
-        found += [f"torchvision:{name}"] if name in models.list_models(module=models) else []
+        known = [*models.list_models(module=models), *of_torchvision.architectures()]
+        found += [f"torchvision:{name}"] if name in known else []
     return found
 
 

@@ -119,13 +119,15 @@ MODEL_FAMILIES: tuple[Family, ...] = (
         line="Fully connected layers of any widths; needs the size of the images.",
     ),
     Family(
-        pattern=r"(?P<kind>fcos|retinanet|faster_rcnn)-(?P<backbone>[A-Za-z0-9_.]+)"
+        pattern=rf"(?P<kind>{'|'.join(KINDS)})-(?P<backbone>[A-Za-z0-9_.]+)"
         r"(?P<pretrained>:pretrained)?",
-        examples=("fcos-resnet18", "retinanet-resnet18", "faster_rcnn-resnet18"),
+        examples=tuple(f"{kind}-resnet18" for kind in KINDS),
         build=build_detector,
-        paper="FCOS, arXiv 1904.01355; RetinaNet, arXiv 1708.02002; Faster R-CNN, arXiv 1506.01497",
-        line="Detectors of torchvision on a feature pyramid over any backbone of timm; both must "
-        "be installed. Arguments: channels, backbone: {...}, and those of torchvision's class.",
+        paper="FCOS, arXiv 1904.01355; RetinaNet, arXiv 1708.02002; Faster R-CNN, arXiv "
+        "1506.01497; SSDlite in MobileNetV2, arXiv 1801.04381",
+        line="Detectors of torchvision on a feature pyramid over any backbone of timm (SSDlite: on "
+        "its last levels, of the size of the images); both must be installed. Arguments: channels, "
+        "backbone: {...}, and those of torchvision's class.",
     ),
     Family(
         pattern=f"bag-(?P<width>{NUMBER})",
@@ -155,19 +157,25 @@ MODEL_FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         pattern=f"torchvision:{_ELSEWHERE}",
-        examples=("torchvision:resnet18", "torchvision:resnet18:pretrained"),
+        examples=(
+            "torchvision:resnet18",
+            "torchvision:resnet18:pretrained",
+            "torchvision:fcos_resnet50_fpn",
+            "torchvision:ssdlite320_mobilenet_v3_large",
+        ),
         build=build_torchvision,
         paper="the model's own",
-        line="Any classifier of torchvision, which must be installed; 3 channels.",
+        line="Any classifier and any detector of boxes of torchvision, which must be installed; 3 "
+        "channels.",
     ),
     Family(
         pattern=r"hf:(?P<source>[^:]+)(?P<pretrained>:pretrained)?",
-        examples=("hf:microsoft/resnet-18", "hf:microsoft/resnet-18:pretrained"),
+        examples=("hf:microsoft/resnet-18", "hf:microsoft/resnet-18:pretrained", "hf:rt_detr"),
         build=build_transformers,
         paper="the model's own",
-        line="Any image or sequence classifier, or causal language model, of transformers, which "
-        "must be installed: a folder with its config.json, a name on its hub, or a kind of network "
-        "such as hf:bert, whose size arguments say.",
+        line="Any image or sequence classifier, detector of the DETR family or causal language "
+        "model of transformers, which must be installed: a folder with its config.json, a name on "
+        "its hub, or a kind of network such as hf:bert or hf:rt_detr, whose size arguments say.",
         of_sentences=None,
     ),
 )

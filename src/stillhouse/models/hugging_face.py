@@ -11,10 +11,13 @@ from typing import Any
 from torch import nn
 
 from stillhouse.errors import MissingExtra, ModelError
+from stillhouse.models.detectors import of_transformers
 from stillhouse.models.family import ModelRequest
-from stillhouse.models.sentences.of_transformers import classes_of, config_of
+from stillhouse.models.sentences.of_transformers import classes_of, config_of, of_kind
 
 CONFIG = "config.json"
+FRESH = ("hf:rt_detr", "hf:rt_detr_v2", "hf:d_fine", "hf:yolos", "hf:detr")
+"""Kinds of detectors that are tested, of the many that transformers has."""
 
 
 def build_transformers(found: re.Match[str], ask: ModelRequest) -> nn.Module:
@@ -25,8 +28,8 @@ def build_transformers(found: re.Match[str], ask: ModelRequest) -> nn.Module:
 
     Raises:
         MissingExtra: transformers is not installed.
-        ModelError: there is no such folder and the hub does not answer, it is no image classifier,
-            or it does not take the arguments.
+        ModelError: there is no such folder and the hub does not answer, it is no image classifier
+            and no detector, or it does not take the arguments.
     """
     try:
         import transformers
@@ -37,12 +40,16 @@ def build_transformers(found: re.Match[str], ask: ModelRequest) -> nn.Module:
     auto, source = transformers.AutoModelForImageClassification, found["source"]
     if ask.tokens is None:
         config = _config(transformers, source, ask)
+        if config.model_type in of_transformers.kinds():
+            auto = transformers.AutoModelForObjectDetection
     else:
         config = config_of(transformers, source, ask, ask.tokens)
         auto = classes_of(transformers, ask.tokens)
     try:
         if not found["pretrained"]:
             made: Any = auto.from_config(config, trust_remote_code=False)
+            if auto is transformers.AutoModelForObjectDetection:
+                made.requires_grad_(True)  # DETR freezes its backbone, which is fresh here
         else:
             made = auto.from_pretrained(
                 source,
@@ -61,6 +68,8 @@ def build_transformers(found: re.Match[str], ask: ModelRequest) -> nn.Module:
 def classes_of_folder(source: str) -> int | None:
     """How many classes the weights in a folder tell apart; None where there is no such folder.
 
+    Of a detector with the background, as `build_model` counts them.
+
     >>> classes_of_folder("no/such/folder") is None
     True
     """
@@ -68,14 +77,20 @@ def classes_of_folder(source: str) -> int | None:
     if not path.is_file():
         return None
     settings = json.loads(path.read_text(encoding="utf-8"))
-    return len(settings.get("id2label", ())) or 2  # transformers writes no labels for two
+    known = len(settings.get("id2label", ())) or 2  # transformers writes no labels for two
+    names = settings.get("architectures") or ()
+    return known + any(str(name).endswith(of_transformers.ENDING) for name in names)
 
 
 def _config(transformers: Any, source: str, ask: ModelRequest) -> Any:
-    given = {**ask.arguments, "num_labels": ask.classes}
+    kinds = of_transformers.kinds()
+    if source in kinds and not Path(source).exists():
+        return _of_detector(transformers, source, ask)
     try:
         config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
         unknown = [name for name in ask.arguments if not hasattr(config, name)]
+        outputs = ask.classes - 1 if config.model_type in kinds else ask.classes
+        given = {**ask.arguments, "num_labels": outputs}
         for name, value in given.items():
             setattr(config, name, value)
     except Exception as refused:  # of many kinds: files, network, code of the model's own
@@ -90,14 +105,31 @@ def _config(transformers: Any, source: str, ask: ModelRequest) -> Any:
     return config
 
 
+def _of_detector(transformers: Any, source: str, ask: ModelRequest) -> Any:
+    """The config of a kind of detector: of fresh weights, its backbone included.
+
+    One that holds places of its images (YOLOS) has them for images of the size of the data.
+    """
+    kind = transformers.CONFIG_MAPPING[source]
+    given = {"num_labels": ask.classes - 1, **ask.arguments}
+    plain = kind()
+    if ask.size is not None and hasattr(plain, "image_size"):
+        given = {"image_size": list(ask.size), **given}
+    if hasattr(plain, "use_pretrained_backbone"):
+        given = {"use_pretrained_backbone": False, **given}
+    return of_kind(kind, source, ask, given)
+
+
 def _refused(ask: ModelRequest, source: str, refused: Exception) -> ModelError:
     said = next((line.strip() for line in str(refused).splitlines() if line.strip()), "")
     if Path(source).is_dir():
         there = (Path(source) / CONFIG).is_file()
         what = said if there else f"the folder has no {CONFIG}"
-        kind = "an image classifier" if ask.tokens is None else "a model for this task"
+        kind = "an image classifier or detector" if ask.tokens is None else "a model for this task"
         hint = f"give the folder of {kind}, as save_pretrained writes it"
     else:
         what = f"there is no folder '{source}', and the hub gave no such model ({said})"
         hint = "download it where there is a network, and give the folder: hf:FOLDER"
+        if ask.tokens is None:
+            hint += f"; kinds of detectors that need none: {', '.join(FRESH)}"
     return ModelError(f"model '{ask.name}': {what}; {hint}")

@@ -37,6 +37,22 @@ def all_outputs(output: Any) -> dict[str, Tensor]:
     return {str(name): value for name, value in named if isinstance(value, Tensor)}
 
 
+def nested_outputs(output: Any) -> dict[str, Tensor]:
+    """The tensors of what a network returned, also those in lists under a name: ``maps.0``.
+
+    >>> import torch
+    >>> sorted(nested_outputs({"maps": [torch.zeros(1), torch.ones(2)], "x": torch.ones(1)}))
+    ['maps.0', 'maps.1', 'x']
+    """
+    found = all_outputs(output)
+    if isinstance(output, Mapping):
+        for name, value in output.items():
+            if isinstance(value, tuple | list):
+                inner = {f"{name}.{key}": each for key, each in all_outputs(value).items()}
+                found.update(inner)
+    return found
+
+
 def logits_among(
     outputs: Mapping[str, Tensor], asked: str | int | None = None, classes: int | None = None
 ) -> str | None:

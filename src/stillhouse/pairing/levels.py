@@ -1,5 +1,6 @@
 """Levels: where a network ends to work at one resolution; found by running it once."""
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ PARTS = 3
 """Into how many parts a network of one resolution (a transformer) is cut: thirds of its depth."""
 LOOKED_AT = 3
 """Images on which a network is heard; odd, so that windows and heads are not taken for a batch."""
+_OF_QUERIES = re.compile(r"decoder|predictor|classifier|_embed\b|(^|\.)head")
+"""Parts of a detector that work on what it asks the image for, not on places of the image."""
 LAYERS = 2
 """A block has at least so many layers with weights; one with its norm and activation is a layer."""
 
@@ -49,7 +52,8 @@ def levels(module: nn.Module, image: Tensor) -> tuple[Level, ...]:
     begins no level. A network whose blocks have one resolution (a transformer) is heard at each
     third of its blocks instead.
 
-    The levels of a detector are those of its pyramid.
+    The levels of a detector are those of its pyramid; without one, those of what comes before its
+    queries and heads.
 
     Args:
         module: any model of images; only listened to, in eval mode.
@@ -69,6 +73,8 @@ def levels(module: nn.Module, image: Tensor) -> tuple[Level, ...]:
         if found:
             return tuple(Level(tap, shape) for tap, shape in found.items())
     heard = hear(module, image)
+    if is_detector(module):
+        heard = [one for one in heard if not any(map(_OF_QUERIES.search, one.taps))]
     if not heard:
         raise ModelError(
             f"{type(module).__name__} gives no maps [B, C, H, W] and no tokens [B, N, D] to pair "

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.engine.flags import Flags
+from stillhouse.engine.maps import MAP, fits
 from stillhouse.models.given import set_eval
+from stillhouse.models.outputs import nested_outputs
 
 LEAST = 2
 """Maps of a pyramid."""
@@ -16,8 +18,8 @@ LEAST = 2
 def pyramid(module: nn.Module, image: Tensor) -> dict[str, tuple[int, ...]]:
     """The taps of the levels of a network's pyramid and their shapes [C, H, W], the finest first.
 
-    It is what the outermost module gives under several names as maps of different resolutions; of
-    equal resolutions the last counts. Empty for a network without one.
+    It is what the outermost module gives under several names, or as a list under one, as maps of
+    different resolutions; of equal resolutions the last counts. Empty for a network without one.
 
     Args:
         module: only listened to, in eval mode.
@@ -31,9 +33,9 @@ def pyramid(module: nn.Module, image: Tensor) -> dict[str, tuple[int, ...]]:
             if not isinstance(output, Mapping):
                 return
             maps = {
-                str(key): value
-                for key, value in output.items()
-                if isinstance(value, Tensor) and value.ndim == 4 and len(value) == rows
+                key: value
+                for key, value in nested_outputs(output).items()
+                if value.ndim == MAP and len(value) == rows and fits(value.shape, image.shape)
             }
             if len({value.shape[2:] for value in maps.values()}) >= LEAST:
                 found[path] = maps
@@ -56,4 +58,8 @@ def pyramid(module: nn.Module, image: Tensor) -> dict[str, tuple[int, ...]]:
         return {}
     path = min(found, key=lambda known: (known.count("."), known))
     by_size = {tuple(value.shape[2:]): key for key, value in found[path].items()}
-    return {f"{path}:{key}": tuple(found[path][key].shape[1:]) for key in by_size.values()}
+    finest_first = sorted(by_size, key=lambda size: -size[0] * size[1])
+    return {
+        f"{path}:{key}": tuple(found[path][key].shape[1:])
+        for key in (by_size[size] for size in finest_first)
+    }

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, JsonValue, model_validator
 
 from stillhouse.engine.settings import Count, Epochs, Seed, Side
 from stillhouse.methods import METHODS
@@ -113,7 +113,7 @@ class ModelSection(WeightsSection):
 
     head_path: str | None = None
     output: str | Annotated[int, Field(ge=0)] | None = None
-    arguments: Mapping[str, bool | int | float | str | None] = Field(default_factory=dict)
+    arguments: Mapping[str, JsonValue] = Field(default_factory=dict)
     frozen: Frozen = ()
 
     @property

@@ -18,6 +18,7 @@ from stillhouse.errors import ModelError, WiringError
 from stillhouse.functional.filling import mean_of_tokens, without_filling
 from stillhouse.functional.numerics import without_autocast
 from stillhouse.models.calling import by_name, call
+from stillhouse.models.detectors.adapter import WITHOUT, is_detector
 from stillhouse.models.given import unwrapped
 from stillhouse.models.outputs import named_outputs, output_problem
 
@@ -174,6 +175,8 @@ class Role(Node):
             return (
                 f"'{self.title}' is a role; say which signal of it, such as '{self.name}.{LOGITS}'"
             )
+        if part in (LOGITS, EMBEDDING) and part not in self.aliases and is_detector(self._module):
+            return f"'{self.name}.{part}' is asked for, and {self.title} is {WITHOUT}"
         if part == LOGITS and LOGITS not in self.aliases:
             if self.embeds:
                 said = f"{self.title} {_EMBEDS}, and '{self.name}.{LOGITS}' are asked for"

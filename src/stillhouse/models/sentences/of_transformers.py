@@ -24,7 +24,7 @@ def config_of(transformers: Any, source: str, ask: ModelRequest, tokens: TokenFa
     attention = given.pop(ATTENTION, None)
     if not Path(source).exists() and source in kinds:
         given = {"vocab_size": tokens.vocabulary, **_lengths(tokens), **given}
-        config = _of_kind(kinds[source], source, ask, given)
+        config = of_kind(kinds[source], source, ask, given)
     else:
         try:
             config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
@@ -70,7 +70,12 @@ def _lengths(tokens: TokenFacts) -> dict[str, int]:
     return {"max_position_embeddings": tokens.length + tokens.pad + 2}
 
 
-def _of_kind(kind: Any, source: str, ask: ModelRequest, given: dict[str, Any]) -> Any:
+def of_kind(kind: Any, source: str, ask: ModelRequest, given: dict[str, Any]) -> Any:
+    """The config of a kind of network with these settings.
+
+    Raises:
+        ModelError: an argument that was asked for is no setting of it, or it refuses a value.
+    """
     plain = kind()
     renamed = getattr(plain, "attribute_map", {})
     asked = [name for name in ask.arguments if name != ATTENTION]

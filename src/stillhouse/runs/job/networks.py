@@ -238,7 +238,7 @@ class Network:
         if self.section.output is not None:
             known["output"] = f"output {self.section.output}"
         if self.section.arguments:
-            known["arguments"] = str(sorted(self.section.arguments.items()))
+            known["arguments"] = str(sorted(in_order(self.section.arguments).items()))
         if self.section.frozen:
             known["named frozen"] = ", ".join(self.section.frozen)
         if self.section.lr_scale != 1:
@@ -341,6 +341,17 @@ class Network:
             "size": self.size,
             **_of_tokens(self.tokens),
         }
+
+
+def in_order(value: Any) -> Any:
+    """The same with the keys of all mappings in order, for a text that does not depend on it.
+
+    >>> in_order({"b": 1, "a": [{"d": 2, "c": 3}]})
+    {'a': [{'c': 3, 'd': 2}], 'b': 1}
+    """
+    if isinstance(value, Mapping):
+        return {key: in_order(value[key]) for key in sorted(value)}
+    return [in_order(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _of_tokens(tokens: TokenFacts | None) -> dict[str, Any]:
