@@ -21,7 +21,12 @@ from stillhouse.testing.contract import positional
 
 ROOT = Path(__file__).resolve().parents[2]
 by_name = {"ids": lambda loss: loss.__name__}
-FORMULAS = [("student", "teacher"), ("student", "label"), ("student", "teacher", "label")]
+FORMULAS = [
+    ("student", "teacher"),
+    ("student", "label"),
+    ("student", "teacher", "label"),
+    ("student", "teacher", "content"),
+]
 """What a formula of the catalogue takes by position."""
 CARD = r"^\| `(\w+)`( \[\])? \|[^|]+\|[^|]+\|[^|]+\|$"
 """The row of a loss: name, [] where it gives one value for the batch, three more columns."""

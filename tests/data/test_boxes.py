@@ -57,6 +57,7 @@ def test_boxes_are_read_checked_counted_and_shown(tmp_path: Path) -> None:
     table = found.parts["train"]
     shown = next(Batches(table, Augment((0.0,), (1.0,)), batch_size=2).once())
     assert shown["batch.image"].shape == (2, 3, 32, 32)
+    assert shown["batch.content"].tolist() == [[10 / 32, 20 / 32]] * 2
     assert shown["batch.image"][0, :, :10, :20].mean().item() == pytest.approx(200 / 255)
     label = shown["batch.label"][0]
     assert label[:3, :5].tolist() == [[0, 2, 1, 7, 4], [0, 15, 5, 20, 7.5], [1, 0, 0, 20, 10]]

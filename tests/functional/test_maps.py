@@ -8,6 +8,8 @@ import torch
 
 from stillhouse.functional import channel_kl, pearson_map_gap
 from stillhouse.functional.foreground import focal_gap, regions
+from stillhouse.functional.maps import within
+from stillhouse.methods.feature.fgd import ContextGap
 
 SHAPE = (3, 4, 5, 6)
 
@@ -17,24 +19,44 @@ def drawn(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(SHAPE, generator=made) * 3, torch.randn(SHAPE, generator=made) * 2 + 1
 
 
+CONTENT = torch.tensor([[1.0, 0.5], [0.45, 1.0], [0.4, 0.34]])
+"""Shares of a grid of 5 x 6; a position counts where any of it is image."""
+SEEN = ((5, 3), (3, 6), (2, 3))
+"""Rows and columns of each image by hand."""
+WHOLE = ((5, 6),) * 3
+FRAMES = [pytest.param(None, WHOLE, id="whole"), pytest.param(CONTENT, SEEN, id="framed")]
+
+
+def cut(x: torch.Tensor, seen: tuple[tuple[int, int], ...]) -> list[np.ndarray]:
+    """The part of each map that is of its image, in float64."""
+    return [
+        each[:, :rows, :columns].double().numpy()
+        for each, (rows, columns) in zip(x, seen, strict=True)
+    ]
+
+
 def softmax(values: list[float], temperature: float) -> list[float]:
     top = max(values)
     raised = [math.exp((value - top) / temperature) for value in values]
     return [value / math.fsum(raised) for value in raised]
 
 
+@pytest.mark.parametrize(("content", "seen"), FRAMES)
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
-def test_channel_kl_equals_the_naive_loop(temperature: float) -> None:
+def test_channel_kl_equals_the_naive_loop(
+    temperature: float, content: torch.Tensor | None, seen: tuple[tuple[int, int], ...]
+) -> None:
     s, t = drawn(0)
     wanted = []
-    for mine, theirs in zip(s.double().tolist(), t.double().tolist(), strict=True):
+    for mine, theirs in zip(cut(s, seen), cut(t, seen), strict=True):
         total = 0.0
         for a, b in zip(mine, theirs, strict=True):
             p = softmax([x for row in a for x in row], temperature)
             q = softmax([x for row in b for x in row], temperature)
             total += math.fsum(y * (math.log(y) - math.log(x)) for x, y in zip(p, q, strict=True))
         wanted.append(temperature**2 * total / SHAPE[1])
-    assert channel_kl(s, t, temperature=temperature).tolist() == pytest.approx(wanted, rel=1e-5)
+    found = channel_kl(s, t, content, temperature=temperature)
+    assert found.tolist() == pytest.approx(wanted, rel=1e-5)
 
 
 def test_channel_kl_stays_finite_where_a_softmax_is_zero() -> None:
@@ -43,9 +65,15 @@ def test_channel_kl_stays_finite_where_a_softmax_is_zero() -> None:
     assert channel_kl(s, t).item() == pytest.approx(300.0)
 
 
-def test_pearson_map_gap_equals_the_naive_loop_and_one_minus_the_correlation() -> None:
+@pytest.mark.parametrize(("content", "seen"), FRAMES)
+def test_pearson_map_gap_equals_the_naive_loop_and_one_minus_the_correlation(
+    content: torch.Tensor | None, seen: tuple[tuple[int, int], ...]
+) -> None:
     s, t = drawn(1)
-    mine, theirs = (x.double().transpose(0, 1).flatten(1).numpy() for x in (s, t))
+    mine, theirs = (
+        np.concatenate([each.reshape(len(each), -1) for each in cut(x, seen)], axis=1)
+        for x in (s, t)
+    )
     gaps, ones = [], []
     for a, b in zip(mine, theirs, strict=True):
         n = len(a)
@@ -53,8 +81,8 @@ def test_pearson_map_gap_equals_the_naive_loop_and_one_minus_the_correlation() -
         zb = [(x - math.fsum(b) / n) / (np.std(b, ddof=1) + 1e-6) for x in b]
         gaps.append(math.fsum((x - y) ** 2 for x, y in zip(za, zb, strict=True)) / n / 2)
         ones.append((1 - np.corrcoef(a, b)[0, 1]) * (n - 1) / n)
-    assert pearson_map_gap(s, t).item() == pytest.approx(sum(gaps) / len(gaps), rel=1e-5)
-    assert pearson_map_gap(s, t).item() == pytest.approx(sum(ones) / len(ones), rel=1e-4)
+    assert pearson_map_gap(s, t, content).item() == pytest.approx(sum(gaps) / len(gaps), rel=1e-5)
+    assert pearson_map_gap(s, t, content).item() == pytest.approx(sum(ones) / len(ones), rel=1e-4)
 
 
 def test_a_channel_that_does_not_vary_has_a_finite_gradient() -> None:
@@ -99,22 +127,54 @@ def test_regions_are_those_of_a_loop_over_boxes() -> None:
         np.testing.assert_allclose(found.background[at, 0].numpy(), back, rtol=1e-6)
 
 
-def test_focal_gap_equals_the_naive_loop() -> None:
+@pytest.mark.parametrize(("content", "seen"), FRAMES)
+def test_focal_gap_equals_the_naive_loop(
+    content: torch.Tensor | None, seen: tuple[tuple[int, int], ...]
+) -> None:
     s, t = drawn(3)
     settings = {"foreground": 0.3, "background": 0.2, "attention": 0.1, "temperature": 0.8}
     wanted = []
-    for a, b, boxes in zip(s.double().numpy(), t.double().numpy(), BOXES.tolist(), strict=True):
-        fore, back = naive_regions(boxes)
+    for a, b, boxes in zip(cut(s, seen), cut(t, seen), BOXES.tolist(), strict=True):
+        rows, columns = a.shape[1:]
+        fore = naive_regions(boxes)[0][:rows, :columns]
+        back = (fore == 0) / max((fore == 0).sum(), 1)
         spatial, channel = zip(*(attentions(x, 0.8) for x in (a, b)), strict=True)
         total = 0.0
         for c in range(SHAPE[1]):
-            for y in range(SHAPE[2]):
-                for x in range(SHAPE[3]):
-                    seen = spatial[1][y, x] * channel[1][c] * (a[c, y, x] - b[c, y, x]) ** 2
-                    total += seen * (0.3 * fore[y, x] + 0.2 * back[y, x])
+            for y in range(rows):
+                for x in range(columns):
+                    active = spatial[1][y, x] * channel[1][c] * (a[c, y, x] - b[c, y, x]) ** 2
+                    total += active * (0.3 * fore[y, x] + 0.2 * back[y, x])
         apart = np.abs(spatial[0] - spatial[1]).sum() + np.abs(channel[0] - channel[1]).sum()
         wanted.append(total + 0.1 * apart)
-    assert focal_gap(s, t, BOXES, IMAGE, **settings).tolist() == pytest.approx(wanted, rel=1e-5)
+    found = focal_gap(s, t, BOXES, IMAGE, content, **settings)
+    assert found.tolist() == pytest.approx(wanted, rel=1e-5)
+
+
+def test_filling_around_images_moves_nothing_and_gets_no_gradient() -> None:
+    s, t = drawn(4)
+    inside = within(CONTENT, SHAPE[2:])
+    assert [tuple(each[0].any(1 - at).sum().item() for at in (0, 1)) for each in inside] == [*SEEN]
+    torch.manual_seed(0)
+    context = ContextGap(s.shape)
+    for value in context.parameters():
+        torch.nn.init.normal_(value)
+    losses = [
+        channel_kl,
+        pearson_map_gap,
+        lambda a, b, c: focal_gap(a, b, BOXES, IMAGE, c),
+        context,
+    ]
+    for loss in losses:
+        learns = s.clone().requires_grad_()
+        value = loss(learns, t, CONTENT).sum()
+        value.backward()
+        assert learns.grad is not None
+        assert learns.grad.isfinite().all()
+        assert not (learns.grad * ~inside).any()
+        assert (learns.grad * inside).any()
+        other = [torch.where(inside, x, 7.0 * x + 3) for x in (s, t)]
+        assert loss(*other, CONTENT).sum().item() == pytest.approx(value.item(), rel=1e-5)
 
 
 def attentions(x: np.ndarray, temperature: float) -> tuple[np.ndarray, np.ndarray]:

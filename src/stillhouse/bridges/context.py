@@ -1,5 +1,6 @@
 """GlobalContext: a map with what its image shows as a whole added at each position (GcNet)."""
 
+import torch
 from torch import Size, Tensor, nn
 
 from stillhouse.bridges.shapes import as_map, map_shape
@@ -34,10 +35,13 @@ class GlobalContext(nn.Module):
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """The map with its context."""
+    def forward(self, x: Tensor, inside: Tensor | None = None) -> Tensor:
+        """The map with its context: of the positions inside, bool [B, 1, H, W], if that is said."""
         x = as_map(x)
-        weights = self.attention(x).flatten(2).softmax(2)
+        asked = self.attention(x)
+        if inside is not None:
+            asked = asked.masked_fill(~inside, -torch.inf)
+        weights = asked.flatten(2).softmax(2)
         whole = (x.flatten(2) * weights).sum(2)
         added: Tensor = self.last(self.norm(self.first(whole)).relu())
         return x + added[..., None, None]

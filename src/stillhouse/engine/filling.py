@@ -1,6 +1,6 @@
 """Which bridges and terms are of maps of sentences, so that they leave their filling out."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from torch import nn
 
@@ -11,6 +11,26 @@ from stillhouse.errors import WiringError
 
 WHOLE = (LOGITS, EMBEDDING)
 """Parts of a role that are of whole rows."""
+
+
+CONTENT = "batch.content"
+"""How much of its frame each image is, in height and width, [B, 2]."""
+
+
+def leave_out_frames(stage: Graph, batch: Collection[str]) -> None:
+    """Let terms that may leave the filling around images out read how much of a frame is image.
+
+    >>> from stillhouse.engine.graph import Update
+    >>> from stillhouse.engine.terms import Term
+    >>> term = Term("gap", lambda s, t: s - t, ["a.x", "b.x"], framed=True)
+    >>> leave_out_frames(Graph("s", [], [Update("a", [term])]), ["batch.image", "batch.content"])
+    >>> term.reads
+    ('a.x', 'b.x', 'batch.content')
+    """
+    for term in stage.terms():
+        if term.framed:
+            known = tuple(name for name in term.reads if name != CONTENT)
+            term.reads = (*known, CONTENT) if CONTENT in batch else known
 
 
 def leave_out_filling(stage: Graph) -> None:

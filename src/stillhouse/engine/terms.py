@@ -64,6 +64,9 @@ class Term:
         mixes: True where a row with two labels, lam of one and 1 - lam of the other, has lam of its
             value for one and 1 - lam of that for the other: what is linear in the label, such as
             cross-entropy, whatever its target is made of.
+        framed: True of a loss of maps that takes, behind its other signals, how much of its frame
+            each image is, [B, 2]: it reads ``batch.content`` where the batch has it, so that
+            filling around images counts for nothing.
         pooled: True of a loss that is one value over all positions of a batch, such as Pearson's of
             each channel: of sentences it is given those that are no filling, as [N, C, 1, 1].
 
@@ -86,6 +89,7 @@ class Term:
         bound: bool = False,
         mixes: bool = False,
         pooled: bool = False,
+        framed: bool = False,
     ) -> None:
         self.name = name
         self.loss = loss
@@ -96,6 +100,7 @@ class Term:
         self.bound = bound
         self.mixes = mixes
         self.pooled = pooled
+        self.framed = framed
         self.mask: str | None = None
         """Signal of what is filling, where its signals are maps of sentences."""
         self._build: Callable[..., nn.Module] | None = None
@@ -132,11 +137,12 @@ class Term:
         reads: str | Iterable[str],
         *,
         weight: Weight = 1.0,
+        framed: bool = False,
     ) -> "Term":
         """A term whose loss is built from the shapes of its signals, once, from the first batch.
 
         Args:
-            name, reads, weight: as of any term.
+            name, reads, weight, framed: as of any term.
             build: takes one ``torch.Size`` per signal, gives the loss as a module.
 
         >>> term = Term.sized("gap", lambda s, t: nn.Bilinear(s[1], t[1], 1), ["a.x", "b.x"])
@@ -144,7 +150,7 @@ class Term:
         >>> term.module
         Bilinear(in1_features=3, in2_features=4, out_features=1, bias=True)
         """
-        term = cls(name, _unsized(name), reads, weight=weight)
+        term = cls(name, _unsized(name), reads, weight=weight, framed=framed)
         term._build = build
         return term
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stillhouse.engine.diagnostics import reads_of
 from stillhouse.engine.dry_run import dry_run
-from stillhouse.engine.filling import leave_out_filling
+from stillhouse.engine.filling import leave_out_filling, leave_out_frames
 from stillhouse.engine.graph import Graph, Update
 from stillhouse.engine.nodes import Node
 from stillhouse.engine.order import order_nodes, parts_of
@@ -74,6 +74,7 @@ def wire(stage: Graph, batch: Mapping[str, Tensor], *, seed: int = 0) -> Wiring:
         WiringError: with all problems of the first pass, or all of the second.
     """
     stage = stage.with_labelled_terms(batch)
+    leave_out_frames(stage, batch)
     where = f"stage '{stage.name}'"
     problems = static_problems(stage, batch)
     if problems:

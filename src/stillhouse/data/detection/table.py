@@ -48,8 +48,10 @@ class BoxTable(SignalTable):
 
     @property
     def signals(self) -> tuple[str, ...]:
-        """The image, floats in 0..1, and its boxes (`stillhouse.data.detection.target`)."""
-        return "image", "label"
+        """The image, floats in 0..1, its boxes (`stillhouse.data.detection.target`), and what share
+        of the frame it has in height and width; the rest is filling.
+        """
+        return "image", "label", "content"
 
     @property
     def varies(self) -> bool:  # type: ignore[override]
@@ -74,14 +76,16 @@ class BoxTable(SignalTable):
         return digest.hexdigest()
 
     def show(self, rows: Tensor, *, view: int, seed: int) -> dict[str, Tensor]:
-        """Images [B, 3, H, W] in 0..1 and labels [B, most, 9]."""
+        """Images [B, 3, H, W] in 0..1, labels [B, most, 9] and shares of the frame [B, 2]."""
         seeds = sample_seeds(seed, rows, view).tolist()
         shown = [
             self._shown(self.rows[row], None if view == PLAIN_VIEW else draw)
             for row, draw in zip(rows.tolist(), seeds, strict=True)
         ]
         images, labels = zip(*shown, strict=True)
-        return {"image": torch.stack(images), "label": torch.stack(labels)}
+        sides = [fitted(self.rows[row].size, self.longest) for row in rows.tolist()]
+        content = torch.tensor(sides).float() / torch.tensor(self.frame)
+        return {"image": torch.stack(images), "label": torch.stack(labels), "content": content}
 
     def _shown(self, row: Annotated, seed: int | None) -> tuple[Tensor, Tensor]:
         height, width = fitted(row.size, self.longest)

@@ -57,7 +57,9 @@ def cwd(
     """
 
     def term(name: str, maps: tuple[str, str]) -> Term:
-        return Term(name, channel_kl, maps, weight=weight, options={"temperature": temperature})
+        return Term(
+            name, channel_kl, maps, weight=weight, options={"temperature": temperature}, framed=True
+        )
 
     def add(stage: Stage, found: tuple[Pair, ...]) -> Stage:
         return aligned(stage, found, term, name="cwd")

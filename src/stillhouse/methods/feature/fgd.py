@@ -3,12 +3,12 @@
 from torch import Size, Tensor, nn
 
 from stillhouse.bridges.context import GlobalContext
-from stillhouse.engine.nodes import Bridge, Node
+from stillhouse.engine.nodes import Node
 from stillhouse.engine.signals import IMAGE
 from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
-from stillhouse.functional import squared_distance
 from stillhouse.functional.foreground import focal_gap
+from stillhouse.functional.maps import within
 from stillhouse.methods.maps import aligned, with_more
 from stillhouse.methods.roles import as_role, as_teacher, label_term
 from stillhouse.methods.settings import Positive, Weight, checked
@@ -22,9 +22,41 @@ class FocalGap(nn.Module):
         super().__init__()
         self.image, self.settings = (int(image[-2]), int(image[-1])), settings
 
-    def forward(self, student: Tensor, teacher: Tensor, label: Tensor, _image: Tensor) -> Tensor:
+    def forward(
+        self,
+        student: Tensor,
+        teacher: Tensor,
+        label: Tensor,
+        _image: Tensor,
+        content: Tensor | None = None,
+    ) -> Tensor:
         """One value for each example, [B]."""
-        return focal_gap(student, teacher, label, self.image, **self.settings)
+        return focal_gap(student, teacher, label, self.image, content, **self.settings)
+
+
+class ContextGap(nn.Module):
+    """``|g_s(s) - g_t(t)|^2`` with a `GlobalContext` of each side, a sum over maps.
+
+    Shapes:
+        forward: two maps [B, C, H, W], and how much of its frame each image is [B, 2] -> [B].
+
+    >>> x = torch.ones(2, 4, 3, 3)
+    >>> ContextGap(x.shape)(x, x - 1).tolist()
+    [36.0, 36.0]
+    """
+
+    def __init__(self, shape: Size) -> None:
+        super().__init__()
+        self.student, self.teacher = GlobalContext(shape), GlobalContext(shape)
+
+    def forward(self, student: Tensor, teacher: Tensor, content: Tensor | None = None) -> Tensor:
+        """One value for each example."""
+        grid = int(student.shape[2]), int(student.shape[3])
+        inside = None if content is None else within(content, grid)
+        mine: Tensor = self.student(student, inside)
+        theirs: Tensor = self.teacher(teacher, inside)
+        gap = (mine - theirs).float().square()
+        return (gap if inside is None else gap * inside).flatten(1).sum(1)
 
 
 @checked
@@ -61,8 +93,8 @@ def fgd(
         label_weight: of the labelled term. 1.0: the same.
 
     Returns:
-        A stage that keeps the student; the bridges 'aligned1', 'student_context1',
-        'teacher_context1', ... learn with it.
+        A stage that keeps the student; the bridges 'aligned1', ... and the context of both sides
+        learn with it.
 
     Raises:
         RecipeError: a setting is out of its range.
@@ -71,7 +103,8 @@ def fgd(
     Paper: Yang et al. 2022, arXiv 2111.11837: "Focal and Global Knowledge Distillation for
         Detectors".
 
-    Differs from the authors' code: boxes are scaled as the map is, filling included; a 1x1
+    Differs from the authors' code: boxes are scaled as the map is, filling included, which has no
+        part in the rest; a 1x1
         convolution and batch norm come between maps of two widths (there without norm); the
         student's neck and head do not start from the teacher's.
 
@@ -87,27 +120,30 @@ def fgd(
         "temperature": temperature,
     }
 
-    def built(mine: Size, theirs: Size, label: Size, image: Size) -> nn.Module:  # noqa: ARG001
+    def built(_mine: Size, _theirs: Size, _label: Size, image: Size, *_: Size) -> nn.Module:
         return FocalGap(image, **focal)
 
     def term(name: str, maps: tuple[str, str]) -> Term:
-        return Term.sized(name, built, [*maps, "batch.label", IMAGE])
+        return Term.sized(name, built, [*maps, "batch.label", IMAGE], framed=True)
+
+    def with_context(mine: Size, *_: Size) -> nn.Module:
+        return ContextGap(mine)
 
     def add(stage: Stage, found: tuple[Pair, ...]) -> Stage:
         whole = aligned(stage, found, term, name="focal")
         if not context:
             return whole
-        nodes: list[Node] = []
-        terms: list[Term] = []
-        learns: list[str] = []
-        for number in range(1, len(found) + 1):
-            names = f"student_context{number}", f"teacher_context{number}"
-            for name, of in zip(names, (f"aligned{number}", f"target{number}"), strict=True):
-                nodes.append(Bridge.sized(name, GlobalContext, of, by=of))
-            gap = Term(f"context{number}", squared_distance, names, weight=context, through=True)
-            terms.append(gap)
-            learns += names
-        return with_more(whole, nodes=nodes, terms=terms, learns=learns)
+        terms = [
+            Term.sized(
+                f"context{number}",
+                with_context,
+                [f"aligned{number}", f"target{number}"],
+                weight=context,
+                framed=True,
+            )
+            for number in range(1, len(found) + 1)
+        ]
+        return with_more(whole, nodes=[], terms=terms)
 
     nodes = [as_role("student", student), as_teacher(teacher)]
     return paired(Stage("fgd", nodes, [Update("student", [label_term(label_weight)])]), pairs, add)
