@@ -72,7 +72,9 @@ def launch(
     for process in running:
         process.join(timeout=120)
     ended = [process.exitcode for process in running]
-    for process in running:  # one that hangs would take its share of the machine until all tests end
+    for (
+        process
+    ) in running:  # one that hangs would take its share of the machine until all tests end
         if process.is_alive():
             process.kill()
             process.join()

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -188,6 +189,20 @@ def test_a_run_of_texts_ends_with_a_student_that_answers(
     answer_in_the_terminal(tmp_path, data, command, monkeypatch)
     costs = json.loads((tmp_path / "run" / "costs.json").read_text())
     assert costs["networks"][1]["parameters"] == 300 * 16 + 16 * 2 + 2
+
+
+def test_the_recipes_of_the_page_pass_their_check(tmp_path: Path, command) -> None:
+    """Those of ten lines, as they stand in docs/text.md, on a table of the name that they give."""
+    page = (Path(__file__).parents[2] / "docs" / "text.md").read_text()
+    blocks = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 2
+    written(tmp_path, "csv").rename(tmp_path / "reviews.csv")
+    for number, block in enumerate(blocks):
+        assert len(block.splitlines()) <= 10
+        small = re.sub(r"128-4-4|64-2-4", "8-1-2", block.replace("8000", "300")).replace("64", "8")
+        (tmp_path / f"{number}.yaml").write_text(f"{small}batch: 4\n")
+        checked = command("check", f"{number}.yaml")
+        assert checked.code == 0, checked.err
 
 
 def test_what_does_not_fit_texts_is_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.engine.layout import breaks_channels_last
-from stillhouse.engine.nodes import Node
+from stillhouse.engine.nodes import Node, Role
 from stillhouse.engine.signals import Signals
 from stillhouse.engine.terms import Term
 from stillhouse.engine.wiring import UpdatePlan
@@ -46,7 +46,8 @@ class Composite(nn.Module):
         masks = [term.mask for term in self._terms if term.mask is not None]
         reads = [read for term in self._terms for read in term.reads]
         self._reads = tuple(dict.fromkeys([*reads, *masks]))
-        self.of_one_form = not masks
+        apart = any(isinstance(node, Role) and node.apart for node in plan.inside)
+        self.of_one_form = not masks and not apart
         """Whether each step has the same form, so that it can be compiled as one graph."""
 
     def forward(self, signals: Signals) -> tuple[Tensor, Signals]:
@@ -73,7 +74,7 @@ class Composite(nn.Module):
 
     def _run(self, known: Signals) -> None:
         for node in self._inside:
-            known.update(node.run(known))
+            known.update(node.step(known))
 
     def _values(self, known: Signals) -> list[Tensor]:
         values = []
@@ -98,12 +99,16 @@ def running_in(error: BaseException) -> Node | Term | None:
     return found
 
 
-def run_outside(nodes: Iterable[Node], signals: Signals) -> Signals:
-    """Run frozen nodes without autograd; gives the signals with theirs added."""
+def run_outside(nodes: Iterable[Node], signals: Signals, *, step: bool = False) -> Signals:
+    """Run frozen nodes without autograd; gives the signals with theirs added.
+
+    ``step``: for a training step alone, see `Node.step`.
+    """
     known = dict(signals)
     with torch.no_grad():
         for node in nodes:
-            known.update(outside_inference(node.run(known)))
+            found = node.step(known) if step else node.run(known)
+            known.update(outside_inference(found))
     return known
 
 

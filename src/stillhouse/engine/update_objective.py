@@ -157,10 +157,10 @@ class UpdateObjective(nn.Module):
         if not todo:
             return batch
         if self._autocast is None:
-            return run_outside(todo, batch)
+            return run_outside(todo, batch, step=True)
         device = next(iter(batch.values())).device
         with torch.autocast(device.type, self._autocast):
-            return run_outside(todo, batch)
+            return run_outside(todo, batch, step=True)
 
     def weigh(self, progress: float, epochs: float) -> None:
         """Set the weights of a share of the training."""

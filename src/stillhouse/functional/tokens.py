@@ -93,15 +93,7 @@ def token_divergence(
     """
     if student.shape != teacher.shape:
         raise WiringError("token_divergence", [_unlike(student, teacher)])
-    if kind == "jsd" and not 0 < beta < 1:
-        said = f"beta is {beta:g}, and at the ends a JSD is 0 for any two models; take a beta "
-        raise WiringError("token_divergence", [f"{said}between, or kind forward_kl or reverse_kl"])
-    formulas: dict[str, Callable[..., Tensor]] = {
-        "forward_kl": _forward,
-        "reverse_kl": _reverse,
-        "jsd": partial(_jsd, beta=beta),
-    }
-    formula = partial(formulas[kind], temperature=temperature)
+    formula = divergence_of(kind, beta=beta, temperature=temperature)
     if student.ndim == 2:
         return by_rows(formula, student, teacher)
     counts = next_tokens(student, tokens) != IGNORED
@@ -110,13 +102,44 @@ def token_divergence(
     return kept.sum(1) * len(counts) / counts.sum().clamp_min(1)
 
 
+def divergence_of(kind: Divergence, *, beta: float, temperature: float) -> Callable[..., Tensor]:
+    """A divergence of logits [N, V] of both, [N], as `token_divergence` has it.
+
+    Raises:
+        WiringError: beta is no weight of a mixture.
+
+    >>> formula = divergence_of("reverse_kl", beta=0.5, temperature=1.0)
+    >>> round(formula(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])).item(), 4)
+    0.4621
+    """
+    if kind == "jsd" and not 0 < beta < 1:
+        said = f"beta is {beta:g}, and at the ends a JSD is 0 for any two models; take a beta "
+        raise WiringError("token_divergence", [f"{said}between, or kind forward_kl or reverse_kl"])
+    formulas: dict[str, Callable[..., Tensor]] = {
+        "forward_kl": _forward,
+        "reverse_kl": _reverse,
+        "jsd": partial(_jsd, beta=beta),
+    }
+    return partial(formulas[kind], temperature=temperature)
+
+
+def check_vocabularies(student: int, teacher: int) -> None:
+    """Make sure that two models tell equally many tokens apart. Raises WiringError.
+
+    >>> check_vocabularies(5, 5)
+    """
+    if student != teacher:
+        raise WiringError("token_divergence", [_other_vocabulary(student, teacher)])
+
+
 def next_tokens(logits: Tensor, label: Tensor) -> Tensor:
     """The token that each position tells; the last one tells none.
 
     Labels are moved, and logits are not: a cut of them would be a copy as large as they are.
 
     Shapes:
-        logits: [B, L, V]; label: [B, L]; returns [B, L], -100: counts for nothing.
+        logits: [B, L, V], or hidden states [B, L, D]; label: [B, L]; returns [B, L], -100: counts
+        for nothing.
 
     Raises:
         WiringError: they do not belong together.
@@ -133,12 +156,15 @@ def next_tokens(logits: Tensor, label: Tensor) -> Tensor:
 def _unlike(student: Tensor, teacher: Tensor) -> str:
     mine, theirs = student.shape[-1], teacher.shape[-1]
     if mine != theirs:
-        return (
-            f"the student tells {mine:,} tokens apart, the teacher {theirs:,}; token by token two "
-            "models are compared over one vocabulary: train the student on the tokeniser of the "
-            "teacher"
-        )
+        return _other_vocabulary(mine, theirs)
     return f"logits {list(student.shape)} and {list(teacher.shape)} differ in shape"
+
+
+def _other_vocabulary(mine: int, theirs: int) -> str:
+    return (
+        f"the student tells {mine:,} tokens apart, the teacher {theirs:,}; token by token two "
+        "models are compared over one vocabulary: train the student on the tokeniser of the teacher"
+    )
 
 
 def _cross_entropy(logits: Tensor, label: Tensor) -> Tensor:

@@ -46,6 +46,10 @@ class Node(ABC):
     def close(self) -> None:  # noqa: B027
         """Leave nothing behind."""
 
+    def step(self, signals: Mapping[str, Tensor]) -> Signals:
+        """What a training step needs of `run`: all of it, unless the node says otherwise."""
+        return self.run(signals)
+
     @abstractmethod
     def run(self, signals: Mapping[str, Tensor]) -> Signals:
         """Signals under full names, from the signals that it reads."""

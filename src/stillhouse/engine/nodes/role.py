@@ -86,6 +86,8 @@ class Role(Node):
         self.output = output
         self.lr_scales: Mapping[nn.Parameter, float] = {}
         """Of parameters that learn at a share of the rate (see `Stage.slowed`)."""
+        self.apart = False
+        """Whether a training step applies its head elsewhere, so that here it sees no row."""
         self._embeds: tuple[str | None, bool] | None = None
         self._named: tuple[bool, ...] | None = None
         self._asked: frozenset[str] = frozenset()
@@ -267,6 +269,18 @@ class Role(Node):
             }
         return {f"{self.name}.{part}": value for part, value in given.items()}
 
+    def step(self, signals: Mapping[str, Tensor]) -> Signals:
+        """`run`; without the logits where its head is applied elsewhere (see `apart`)."""
+        if not self.apart:
+            return self.run(signals)
+        # Behind the hook of the tap, which hears all that the head would have read.
+        hook = self.head_module().register_forward_pre_hook(_of_no_position)
+        try:
+            given = self.run(signals)
+        finally:
+            hook.remove()
+        return {name: x for name, x in given.items() if name != f"{self.name}.{LOGITS}"}
+
     def _as_map(self, part: str, value: Tensor, read: Tensor) -> Tensor:
         if read.ndim != 4:  # no image: tokens lie in one row, and none of them is left out
             return value.mT[:, :, None] if value.ndim == 3 else value
@@ -278,6 +292,11 @@ class Role(Node):
                 self.name, [f"{said}, which is no map of images {list(image)[1:]}; tap another"]
             )
         return found
+
+
+def _of_no_position(_module: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """What a head reads of [B, L, D], cut to no position: [B, 0, D]."""
+    return (given[0][:, :0], *given[1:])
 
 
 def _parameters(

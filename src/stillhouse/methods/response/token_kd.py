@@ -1,17 +1,21 @@
 """Token by token: a language model learns the next-token distributions of another."""
 
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
 
 from annotated_types import Gt, Lt
-from torch import nn
+from torch import Tensor, nn
 
-from stillhouse.engine.nodes import Node
-from stillhouse.engine.stage import Stage
+from stillhouse.engine.nodes import Bridge, Node, Role
+from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
+from stillhouse.errors import WiringError
+from stillhouse.functional.token_heads import hidden_token_divergence, hidden_token_loss
 from stillhouse.functional.tokens import Divergence, token_divergence
-from stillhouse.methods.roles import taught
+from stillhouse.methods.roles import as_role, as_teacher_role, taught
 from stillhouse.methods.settings import Positive, Weight, checked
 
+LABEL = "batch.label"
 Beta = Annotated[float, Gt(0), Lt(1)]
 
 
@@ -25,6 +29,9 @@ def token_kd(
     temperature: Positive = 1.0,
     weight: Weight = 0.5,
     label_weight: Weight = 0.5,
+    logits: Literal["whole", "pieces"] = "whole",
+    student_head: str | None = None,
+    head: str | None = None,
 ) -> Stage:
     """Token-level KD: at each position the teacher's distribution of the next token is the target.
 
@@ -40,12 +47,17 @@ def token_kd(
         temperature: T > 0, of both; no factor T squared. 1.0: GKD.
         weight: of the divergence. 0.5: ours.
         label_weight: of the labels. 0.5: ours.
+        logits: 'whole': both models give them, and they are compared a few positions at a time;
+            'pieces': they never exist in a training step, since the heads (matrices without bias)
+            are applied to a few positions at a time, and again in backward: less memory, more time.
+        student_head, head: paths of the heads; found when not named.
 
     Returns:
         A stage that keeps the student.
 
     Raises:
         RecipeError: a setting is out of its range.
+        WiringError: in pieces, a head is no matrix, or the teacher comes as another node.
 
     Paper: Agarwal et al. 2024 (GKD), arXiv 2306.13649: the divergences; the forward one is that
         of Hinton et al. 2015, arXiv 1503.02531, for each token.
@@ -58,16 +70,51 @@ def token_kd(
     >>> [(term.name, term.weight) for term in stage.terms()]
     [('label', 0.5), ('tokens', 0.5)]
     """
-    return taught(
-        "token_kd",
-        student,
-        teacher,
-        Term(
-            "tokens",
-            token_divergence,
-            ["student.logits", "teacher.logits", "batch.label"],
-            weight=weight,
-            options={"kind": divergence, "beta": beta, "temperature": temperature},
-        ),
-        label_weight=label_weight,
-    )
+    options = {"kind": divergence, "beta": beta, "temperature": temperature}
+    heads = (student_head, head)
+    if logits == "pieces":
+        return _in_pieces(student, teacher, heads, options, weights=(label_weight, weight))
+    reads = ["student.logits", "teacher.logits", "batch.label"]
+    term = Term("tokens", token_divergence, reads, weight=weight, options=options)
+    return taught("token_kd", student, teacher, term, label_weight=label_weight, heads=heads)
+
+
+def _in_pieces(
+    student: nn.Module,
+    teacher: nn.Module | Node,
+    heads: tuple[str | None, str | None],
+    options: Mapping[str, Any],
+    *,
+    weights: tuple[float, float],
+) -> Stage:
+    """The same of hidden states and the matrices of both heads."""
+    roles = as_role("student", student, heads[0]), as_teacher_role("token_kd", teacher, heads[1])
+    for role in roles:
+        role.apart = True
+    mine, theirs = (Bridge(f"{role.name}_head", matrix_of(role), f"{role.name}.embedding")
+                    for role in roles)  # fmt: skip
+    both = ["student.embedding", mine.name, "teacher.embedding", theirs.name, LABEL]
+    label, weight = weights
+    terms = [
+        Term("label", hidden_token_loss, [*both[:2], LABEL], weight=label, through=True),
+        Term("tokens", hidden_token_divergence, both, weight=weight, through=True, options=options),
+    ]
+    return Stage("token_kd", [*roles, mine, theirs], [Update("student", terms)])
+
+
+def matrix_of(role: Role) -> Callable[[Tensor], Tensor]:
+    """The matrix of a role's head, as a function of anything.
+
+    Raises:
+        WiringError: the head is another kind of module, or has a bias.
+
+    >>> matrix_of(as_role("student", nn.Linear(4, 2, bias=False), ""))(Tensor(1)).shape
+    torch.Size([2, 4])
+    """
+    found = role.head_module()
+    bias = getattr(found, "bias", None)
+    if not isinstance(found, nn.Linear) or bias is not None:
+        kind = f"a {type(found).__name__}" + (" with a bias" if bias is not None else "")
+        said = f"logits in pieces are products with a matrix, and its head is {kind}"
+        raise WiringError(role.title, [f"{said}; leave out logits: pieces"])
+    return lambda _: found.weight

@@ -3,9 +3,11 @@
 from stillhouse.engine.signals import EMBEDDING, LOGITS, owner, part
 from stillhouse.engine.stage import Stage
 from stillhouse.errors import RecipeError
+from stillhouse.functional.token_heads import hidden_token_divergence, hidden_token_loss
 from stillhouse.functional.tokens import token_divergence
 from stillhouse.runs.job.data import JobData
 
+BY_TOKEN = (token_divergence, hidden_token_divergence, hidden_token_loss)
 ONE_FOR_A_ROW = (LOGITS, EMBEDDING)
 
 
@@ -25,7 +27,7 @@ def _check_tokens(stage: Stage, method: str) -> None:
     """A language model answers for each token, and most losses are about one answer for a row."""
     for term in stage.terms():
         of_labels = term.by_task or term.loss == stage.task.loss
-        if of_labels or term.loss is token_divergence:
+        if of_labels or term.loss in BY_TOKEN:
             continue
         read = [part(each) for each in term.reads if part(each) in ONE_FOR_A_ROW]
         if read:
