@@ -29,6 +29,11 @@ def test_its_tables_are_those_of_the_result_files(benchmark, page: Path) -> None
     assert text.count("<!-- end -->") == len(evidence.MARKED.findall(text)), "each mark is read"
 
 
+def test_what_ls_says_of_methods_is_that_of_the_result_file(benchmark) -> None:
+    measured = benchmark("measured_methods")
+    assert measured.MEASURED.read_text() == measured.text(), "python benchmarks/measured_methods.py"
+
+
 def test_a_word_that_was_changed_by_hand_is_written_anew(benchmark) -> None:
     text = (ROOT / "docs/evidence/teacher-free.md").read_text()
     wrong = text.replace("**helps**", "no difference shown")

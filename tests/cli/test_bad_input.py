@@ -110,10 +110,7 @@ def test_a_missing_recipe_names_the_nearest(command, tmp_path: Path) -> None:
     assert said.code == 2
     assert "nearest: digits.yaml" in said.err
     said = command("run", str(tmp_path))
-    assert (
-        f"it is a directory; go on with one of a run or study by 'stillhouse resume {tmp_path}"
-        in said.err
-    )
+    assert "is no directory of a run" in said.err
 
 
 def test_a_foreign_directory_is_refused_and_left_alone(command, tmp_path: Path) -> None:

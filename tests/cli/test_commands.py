@@ -1,5 +1,6 @@
 """The smaller commands."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +83,32 @@ def test_ls_shows_methods_under_their_family(command) -> None:
         block = lines[lines.index(family) :]
         assert method in block[: block.index("")]
     assert lines.index("plain") < lines.index("response"), "of no family, and first"
+
+
+def test_ls_is_narrowed_by_words_family_and_task(command) -> None:
+    def names(*arguments: str) -> list[str]:
+        said = command("ls", "methods", *arguments, "--json")
+        assert said.code == 0, said.err
+        return [row["name"] for row in json.loads(said.out)["methods"]]
+
+    assert names("attention", "zagoruyko") == ["at"]
+    assert {"rkd", "sp"} < set(names("--family", "relation"))
+    assert "kd" not in names("--family", "relation")
+    assert set(names("--task", "verification")) < set(names())
+    assert "simkd" not in names("--task", "verification"), "as the task says of itself"
+    for wrong in (["zzz"], ["--family", "relations"], ["--task", "detect"]):
+        assert command("ls", "methods", *wrong).code == 2
+    assert command("ls", "models", "--family", "relation").code == 2
+
+
+def test_ls_says_what_a_method_needs_gained_and_cost(command) -> None:
+    said = command("ls", "methods", "dkd").out
+    result = json.loads((RECIPES.parent / "benchmarks/results/cifar100-methods.json").read_text())
+    (arm,) = (each for each in result["study"]["arms"] if each["name"] == "dkd")
+    assert "needs: a teacher" in said
+    assert f"gained: {100 * arm['gain']['mean']:+.2f} points" in said
+    assert "times the training time" in said
+    assert "benchmarks/results/cifar100-methods.json" in said
 
 
 def test_show_prints_every_default(command) -> None:

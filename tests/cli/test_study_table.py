@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 from study_of_twelve import study_of_twelve
 
 from stillhouse.cli.study_table import print_study
+from stillhouse.cli.terminal import Terminal
 from stillhouse.records.checked import write_checked
 
 
@@ -15,7 +15,7 @@ def printed(folder: Path, capsys: pytest.CaptureFixture[str], *without: str) -> 
     for arm in table["arms"]:
         arm |= dict.fromkeys(without)
     write_checked(folder / "study.json", table)
-    print_study(Console(width=200), folder)
+    print_study(Terminal(width=200), folder)
     return " ".join(capsys.readouterr().out.split())
 
 

@@ -1,6 +1,9 @@
 """The application: its commands."""
 
+import inspect
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import typer
 
@@ -11,6 +14,7 @@ from stillhouse.cli import (
     distill,
     evaluate,
     export,
+    listing,
     predict,
     run,
     search,
@@ -19,31 +23,42 @@ from stillhouse.cli import (
     taps,
 )
 from stillhouse.cli.boundary import guarded
+from stillhouse.cli.examples import epilog
 
 app = typer.Typer(
     name="stillhouse",
-    help="Knowledge distillation for PyTorch, with a control run and a verdict.",
+    help="Knowledge distillation for PyTorch: every student is compared with the same student "
+    "trained alone.",
     no_args_is_help=True,
-    add_completion=False,
+    rich_markup_mode=None,  # help is shown as it is written: no colon or bracket is markup
     pretty_exceptions_enable=False,
-    epilog="An error shows its traceback with --debug.",
+    epilog="'stillhouse COMMAND --help' has its options and examples. With --debug an error shows "
+    "its traceback.",
 )
-app.command("distill")(distill.distill)
-app.command("compare")(distill.compare)
-app.command("run")(run.run)
-app.command("check")(check.check)
-app.command("ls")(show.listing)
-app.command("show")(show.show)
-app.command("taps")(taps.taps)
-app.command("report")(show.report)
-app.command("resume")(run.resume)
-app.command("predict")(predict.predict)
-app.command("evaluate")(evaluate.evaluate)
-app.command("export")(export.export)
-app.command("bench")(bench.bench)
-app.command("search")(search.search)
-app.command("synthesize")(synthesize.synthesize)
-app.command("derive")(derive.derive)
+
+
+def _add(name: str, command: Callable[..., Any]) -> None:
+    # The first line is the command's line in the list, whole; typer would cut it.
+    line = (inspect.getdoc(command) or "").splitlines()[0].removesuffix(".")
+    app.command(name, short_help=line, epilog=epilog(name))(command)
+
+
+_add("distill", distill.distill)
+_add("compare", distill.compare)
+_add("run", run.run)
+_add("resume", run.resume)
+_add("check", check.check)
+_add("ls", listing.listing)
+_add("show", show.show)
+_add("report", show.report)
+_add("predict", predict.predict)
+_add("evaluate", evaluate.evaluate)
+_add("export", export.export)
+_add("bench", bench.bench)
+_add("taps", taps.taps)
+_add("search", search.search)
+_add("derive", derive.derive)
+_add("synthesize", synthesize.synthesize)
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stillhouse.cli.options import AllowProgram, RunDirectory
+from stillhouse.cli.options import TARGET, AllowProgram, RunDirectory, among
 from stillhouse.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -21,19 +21,24 @@ def bench(
     run: RunDirectory,
     runtime: Annotated[
         list[str] | None,
-        typer.Option(help="torch, compiled, onnx or onnx-int8; repeatable (default: all)."),
+        typer.Option(
+            help="torch, compiled, onnx or onnx-int8; repeatable (default: all).",
+            autocompletion=among("torch", "compiled", "onnx", "onnx-int8"),
+        ),
     ] = None,
-    threads: Annotated[int, typer.Option(help="That each runtime uses.")] = 1,
+    threads: Annotated[int, typer.Option(help="Threads of each runtime.")] = 1,
     seconds: Annotated[
-        float, typer.Option(help="Of timing, for each runtime and batch.", min=0.0)
+        float, typer.Option(help="Seconds of timing for each runtime and batch size.", min=0.0)
     ] = 2.0,
     target: Annotated[
-        str, typer.Option(help="Of an int8 file that is exported for it: x86, vnni, or arm.")
+        str, typer.Option(help=TARGET, autocompletion=among("x86", "vnni", "arm"))
     ] = "x86",
-    as_json: Annotated[bool, typer.Option("--json", help="All numbers, as one object.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print all numbers as one JSON object.")
+    ] = False,
     allow_program: AllowProgram = False,
 ) -> None:
-    """Measure the student's latency, throughput, memory and file in each runtime, side by side."""
+    """Measure latency, throughput and memory of the student in each runtime."""
     from stillhouse.deploy.bench import bench as measured
     from stillhouse.deploy.int8_onnx import TARGETS
     from stillhouse.deploy.runtimes import RUNTIMES

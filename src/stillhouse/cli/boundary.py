@@ -63,6 +63,7 @@ def guarded(command: Callable[[], Any], arguments: list[str], *, debug: bool = F
     except BaseException as error:
         cause = _cause(error)
         if isinstance(cause, SystemExit):
+            _say_where(cause, arguments)
             return cause.code if isinstance(cause.code, int) else int(cause.code is not None)
         if debug:
             traceback.print_exception(error)
@@ -98,6 +99,20 @@ def _told(error: BaseException, name: str) -> tuple[int, str]:
         "Please report it where you have Stillhouse from, with the command and the lines above."
         f"{kept}"
     )
+
+
+def _say_where(end: SystemExit, arguments: list[str]) -> None:
+    """Of an option that the command does not have, and a recipe has as a key: where it belongs."""
+    unknown = end.__context__
+    option, context = getattr(unknown, "option_name", None), getattr(unknown, "ctx", None)
+    if not isinstance(option, str) or context is None:
+        return
+    from stillhouse.cli.misplaced import misplaced
+
+    known = [name for parameter in context.command.params for name in parameter.opts]
+    said = misplaced(option, arguments, known)
+    if said is not None:
+        print(f"stillhouse: {option}: {said}", file=sys.stderr, flush=True)
 
 
 def _unread(name: str) -> str:

@@ -8,8 +8,7 @@ import typer
 from stillhouse.cli.options import AllowImports, RecipeFile, Set, Shared
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from stillhouse.cli.terminal import Terminal
     from stillhouse.runs.job.teacher import Teacher
     from stillhouse.runs.preflight import Preflight
 
@@ -17,56 +16,53 @@ if TYPE_CHECKING:
 def check(
     recipe: RecipeFile,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Of the run to be (default: runs/RECIPE).")
+        Path | None,
+        typer.Option("-o", "--out", help="Directory the run would have (default: runs/RECIPE)."),
     ] = None,
     settings: Set = None,
     shared: Shared = None,
     allow_imports: AllowImports = False,
 ) -> None:
-    """Validate a recipe and dry-run it on two batches; trains nothing, writes nothing."""
-    from rich.console import Console
-
+    """Check a recipe on a few batches; trains nothing, writes nothing."""
+    from stillhouse.cli.asked import asked, own_directory
     from stillhouse.cli.studying import check_study
-    from stillhouse.recipes import is_study, load_recipe, load_study, read_yaml
+    from stillhouse.cli.terminal import Terminal
+    from stillhouse.recipes import Study
     from stillhouse.runs.job.label_settings import labels_told
     from stillhouse.runs.preflight import networks_told, preflight
     from stillhouse.runs.progress.lines import LineProgress
     from stillhouse.runs.run import prepare
     from stillhouse.verdict.power import shown_by
 
-    folder = out or Path("runs") / recipe.stem
-    if is_study(read_yaml(recipe)):
-        study = load_study(recipe, settings or [])
-        check_study(study, folder, shared=shared, allow_imports=allow_imports)
+    folder, loaded = out or own_directory(recipe), asked(recipe, settings or [])
+    if isinstance(loaded, Study):
+        check_study(loaded, folder, shared=shared, allow_imports=allow_imports)
         return
-    loaded = load_recipe(recipe, settings or [])
     watcher = LineProgress()
     job = prepare(loaded, folder, shared=shared, allow_imports=allow_imports, watcher=watcher)
     found = preflight(job)
-    console = Console()
-    console.print(loaded.title, style="bold", markup=False, highlight=False)
+    console = Terminal()
+    console.print(loaded.title, style="bold", markup=False)
     console.print(
         f"{job.data.splits.told}; {found.steps_per_epoch} steps per epoch; precision "
         f"{job.recipe.precision}",
         markup=False,
-        highlight=False,
     )
     if loaded.patience is not None:
         console.print(
             f"patience: student and control end after {loaded.patience} epochs without a better "
             f"{job.task.metric.name} on validation, at most {loaded.epochs}",
-            highlight=False,
         )
     if job.recipe.control:
-        console.print(shown_by(len(loaded.seeds)), highlight=False)
+        console.print(shown_by(len(loaded.seeds)))
     for line in (*networks_told(job), *labels_told(job.task, job.data.splits.classes)):
-        console.print(line, markup=False, highlight=False)
+        console.print(line, markup=False)
     if found.teacher is not None:
         found.teacher.tell(job)
     elif job.teacher is not None:
-        console.print(_untrained(job.teacher), highlight=False)
+        console.print(_untrained(job.teacher))
     if found.teacher_plan is not None:
-        console.print(found.teacher_plan, markup=False, highlight=False)
+        console.print(found.teacher_plan, markup=False)
     _print_tables(console, found)
     console.print("[green]the recipe fits together[/]")
 
@@ -77,7 +73,7 @@ def _untrained(teacher: "Teacher") -> str:
     return f"teacher: {why}; it will be trained first, so its terms are untrained here"
 
 
-def _print_tables(console: "Console", found: "Preflight") -> None:
+def _print_tables(console: "Terminal", found: "Preflight") -> None:
     from rich.table import Table
 
     signals = Table("signal", "shape (first samples)", box=None, pad_edge=False)
@@ -87,4 +83,8 @@ def _print_tables(console: "Console", found: "Preflight") -> None:
     for line in found.terms:
         share = f"{100 * line.gradient_share:.1f} %"
         terms.add_row(line.name, f"{line.value:.4g}", f"{line.weight:g}", share)
-    console.print("", signals, "", terms, "")
+    console.print("")
+    console.table(signals)
+    console.print("")
+    console.table(terms)
+    console.print("")

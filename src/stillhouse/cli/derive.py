@@ -12,6 +12,7 @@ from stillhouse.cli.options import (
     SeedOfDraws,
     WeightsKey,
     WeightsPrefix,
+    among,
     image_shape,
 )
 
@@ -26,43 +27,67 @@ SHOWN = 6
 
 
 def derive(
-    teacher: Annotated[str, typer.Argument(help="A model ('stillhouse ls models').")],
-    by: Annotated[str, typer.Option(help="low_rank, depthwise, prune, shared or thinner.")],
+    teacher: Annotated[
+        str, typer.Argument(help="A network ('stillhouse ls models').", metavar="TEACHER")
+    ],
+    by: Annotated[
+        str,
+        typer.Option(
+            help="Way: low_rank, depthwise, prune, shared or thinner.",
+            autocompletion=among("low_rank", "depthwise", "prune", "shared", "thinner"),
+        ),
+    ],
     ratio: Annotated[
         float | None,
         typer.Option(
-            help="The share that stays: of each layer's weights (low_rank), of channels (prune), "
-            "of parameters (thinner)."
+            help="Share to keep, from 0 to 1: of the weights of each layer (low_rank), of the "
+            "channels (prune), or of all parameters (thinner)."
         ),
     ] = None,
     energy: Annotated[
-        float | None, typer.Option(help="low_rank: share of squared singular values that stays.")
+        float | None,
+        typer.Option(help="low_rank: share of the squared singular values to keep, from 0 to 1."),
     ] = None,
-    rank: Annotated[int | None, typer.Option(help="low_rank: the rank of each layer.")] = None,
+    rank: Annotated[int | None, typer.Option(help="low_rank: rank of each layer.")] = None,
     bits: Annotated[
-        int | None, typer.Option(help="shared: bits of a weight, 1 to 8: 2^bits values a layer.")
+        int | None,
+        typer.Option(help="shared: bits of a weight, 1 to 8; a layer has 2^bits different values."),
     ] = None,
     scheme: Annotated[
-        str | None, typer.Option(help="low_rank: channel or spatial, of convolutions.")
+        str | None, typer.Option(help="low_rank: how convolutions are split, channel or spatial.")
     ] = None,
-    start: Annotated[str | None, typer.Option(help="teacher or scratch.")] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            help="Start from the weights of the teacher, or from scratch: teacher or scratch."
+        ),
+    ] = None,
     keep: Annotated[
-        list[str] | None, typer.Option(help="A layer that stays as it is; repeatable.")
+        list[str] | None, typer.Option(help="Name of a layer to leave as it is; repeatable.")
     ] = None,
-    weights: Annotated[Path | None, typer.Option(help="Weights of the teacher.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="File of the teacher's weights.")] = None,
     weights_key: WeightsKey = None,
     weights_prefix: WeightsPrefix = None,
     classes: NumberOfClasses = 10,
-    image: Annotated[str, typer.Option(help="Its input: channels,height,width.")] = "3,32,32",
+    image: Annotated[
+        str, typer.Option(help="Shape of its input: CHANNELS,HEIGHT,WIDTH in pixels.")
+    ] = "3,32,32",
     seed: SeedOfDraws = 0,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Where to write student and measures.")
+        Path | None,
+        typer.Option(
+            "-o",
+            "--out",
+            help="Directory for the student and its measures (default: none is written).",
+        ),
     ] = None,
     allow_imports: AllowImports = False,
 ) -> None:
-    """Make a smaller network out of a teacher and compare what they cost; trains nothing."""
-    from rich.console import Console
+    """Make a smaller network out of a teacher, and compare their costs.
 
+    Trains nothing.
+    """
+    from stillhouse.cli.terminal import Terminal
     from stillhouse.recipes import make_recipe
     from stillhouse.runs.derive import check_free, derived_pair, write_pair
 
@@ -86,10 +111,8 @@ def derive(
         recipe, classes=classes, image_shape=shape, seed=seed, allow_imports=allow_imports
     )
     sizes = pair.measures()
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = max(console.width, 130)  # a log has no edge to fold at
-    console.print(_table(pair, sizes))
+    console = Terminal()
+    console.table(_table(pair, sizes))
     for line in _layers(pair):
         console.print(line, markup=False)
     if weights is None and not teacher.endswith(":pretrained"):

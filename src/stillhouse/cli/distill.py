@@ -8,26 +8,48 @@ import typer
 
 from stillhouse.cli.options import AllowImports, Out, Quiet, Set, Shared, Track
 
+DATA = (
+    "Data: a name such as digits ('stillhouse ls data'), a folder, a file, or a data set of the "
+    "Hugging Face hub."
+)
+TEACHER = "Large network, whose answers are learnt ('stillhouse ls models')."
+STUDENT = "Small network, which learns ('stillhouse ls models')."
+EPOCHS = "Epochs, that is passes over the training data."
+SEEDS = "Number of repetitions with seeds of their own; a verdict needs 3 or more."
+
 
 def distill(
-    data: Annotated[str, typer.Option(help="digits, a folder, a .npz, or a hub name.")],
-    student: Annotated[str, typer.Option(help="The small model ('stillhouse ls models').")],
+    data: Annotated[str, typer.Option(help=DATA)],
+    student: Annotated[str, typer.Option(help=STUDENT)],
     out: Out,
-    teacher: Annotated[str | None, typer.Option(help="The large model.")] = None,
+    teacher: Annotated[str | None, typer.Option(help=TEACHER)] = None,
     teacher_weights: Annotated[
-        Path | None, typer.Option(help="Its weights; without them it is trained first.")
+        Path | None,
+        typer.Option(
+            help="File of the teacher's weights; without it the teacher is trained first."
+        ),
     ] = None,
-    method: Annotated[str, typer.Option(help="How to distil ('stillhouse ls methods').")] = "kd",
-    epochs: Annotated[int, typer.Option(help="Passes over the training data.")] = 30,
-    seeds: Annotated[int, typer.Option(help="How many seeds; 3 or more give a verdict.")] = 3,
-    batch: Annotated[int, typer.Option(help="Images per step.")] = 64,
-    limit: Annotated[int | None, typer.Option(help="Train on so many images only.")] = None,
+    method: Annotated[
+        str, typer.Option(help="Distillation method ('stillhouse ls methods').")
+    ] = "kd",
+    epochs: Annotated[int, typer.Option(help=EPOCHS)] = 30,
+    seeds: Annotated[int, typer.Option(help=SEEDS)] = 3,
+    batch: Annotated[int, typer.Option(help="Batch size, in rows of the training data.")] = 64,
+    limit: Annotated[
+        int | None, typer.Option(help="Use at most this many rows of the training data.")
+    ] = None,
     control: Annotated[
-        bool, typer.Option("--control/--no-control", help="Train the student alone, too.")
+        bool,
+        typer.Option(
+            "--control/--no-control",
+            help="Also train the same student without the teacher, to compare with.",
+        ),
     ] = True,
     tune: Annotated[
         bool,
-        typer.Option("--tune", help="First choose KD's settings on validation."),
+        typer.Option(
+            "--tune", help="First choose the temperature and weight of KD on the validation set."
+        ),
     ] = False,
     track: Track = None,
     settings: Set = None,
@@ -35,7 +57,7 @@ def distill(
     allow_imports: AllowImports = False,
     quiet: Quiet = False,
 ) -> None:
-    """Distil a teacher into a student, with its control, over seeds; ends with a verdict."""
+    """Distil a teacher into a student, and compare with training it alone."""
     from stillhouse.cli.run import run_recipe
     from stillhouse.recipes import make_recipe, override
 
@@ -64,37 +86,46 @@ def compare(
     methods: Annotated[
         list[str],
         typer.Argument(
-            help="Names ('stillhouse ls methods'), or all; or directories of finished runs "
-            "(./kd, where one is called as a method is).",
+            help="Names of methods ('stillhouse ls methods') or all; or directories of finished "
+            "runs (write ./kd for a directory that has the name of a method).",
             metavar="METHOD|RUN",
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Directory of the study; not for runs.")
+        Path | None, typer.Option("-o", "--out", help="Directory of the study (for methods).")
     ] = None,
     recipe: Annotated[
-        Path | None, typer.Option(help="A recipe with data, networks and budget; or say them here.")
+        Path | None,
+        typer.Option(help="Recipe with data, networks and budget; the options below go before it."),
     ] = None,
-    data: Annotated[str | None, typer.Option(help="digits, a folder, a .npz, a hub name.")] = None,
-    teacher: Annotated[str | None, typer.Option(help="The large model.")] = None,
-    student: Annotated[str | None, typer.Option(help="The small model.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training data.")] = None,
-    seeds: Annotated[int | None, typer.Option(help="How many; 3 or more give words.")] = None,
+    data: Annotated[str | None, typer.Option(help=DATA)] = None,
+    teacher: Annotated[str | None, typer.Option(help=TEACHER)] = None,
+    student: Annotated[str | None, typer.Option(help=STUDENT)] = None,
+    epochs: Annotated[int | None, typer.Option(help=EPOCHS)] = None,
+    seeds: Annotated[int | None, typer.Option(help=SEEDS)] = None,
     tune: Annotated[
-        bool, typer.Option("--tune/--no-tune", help="Compare with KD at its best of five settings.")
+        bool,
+        typer.Option(
+            "--tune/--no-tune",
+            help="Compare with KD at the best of five settings, chosen on the validation set.",
+        ),
     ] = True,
     track: Track = None,
     settings: Set = None,
     shared: Shared = None,
-    check: Annotated[bool, typer.Option(help="Only check that all arms fit together.")] = False,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Train nothing; only check that everything fits together."),
+    ] = False,
     allow_imports: AllowImports = False,
     quiet: Quiet = False,
 ) -> None:
-    """Compare methods: one teacher, one control, equal budgets; ends in a table, best first.
+    """Compare methods under equal budgets, or finished runs side by side.
 
-    Each method is paired with the control and with plain KD, which is tuned on validation over
-    five settings. The same command goes on where it was stopped. Directories of finished runs are
-    shown side by side instead, with their paired difference where they are comparable.
+    Each method is compared, seed by seed, with the student trained alone and with plain KD, whose
+    temperature and weight are the best of five settings on the validation set. The same command
+    continues a comparison that was stopped. Given directories of finished runs, it shows them side
+    by side, with their paired difference where they are comparable.
     """
     runs = _runs(methods)
     if runs:
@@ -107,13 +138,14 @@ def compare(
         return
     if out is None:
         raise typer.BadParameter("methods are compared in a directory; give one (-o DIR)")
+    from stillhouse.cli.asked import asked_values
     from stillhouse.cli.studying import check_study, run_a_study
-    from stillhouse.recipes import make_study, override_study, read_yaml
+    from stillhouse.recipes import make_study, override_study
 
     given = {"teacher": teacher, "student": student, "epochs": epochs, "seeds": seeds,
              "track": track}  # fmt: skip
     given["data"] = data
-    values: dict[str, Any] = {} if recipe is None else _recipe(recipe, read_yaml(recipe))
+    values: dict[str, Any] = {} if recipe is None else _recipe(recipe, asked_values(recipe))
     values |= {key: value for key, value in given.items() if value is not None}
     values = override_study(values, settings or [])
     taught = values.get("teacher") is not None
@@ -164,8 +196,7 @@ def _names(
     methods: list[str], values: dict[str, Any], out: Path, *, taught: bool, allow_imports: bool
 ) -> list[str]:
     """The methods that are meant; of all, those that fit these networks, and a word on the rest."""
-    from rich.console import Console
-
+    from stillhouse.cli.terminal import Terminal
     from stillhouse.recipes.arms import ALL, all_methods
     from stillhouse.studies.arms import fitting_methods
 
@@ -173,7 +204,7 @@ def _names(
         return methods
     names = all_methods(teacher=taught)
     fit, unfit = fitting_methods(values, names, out, allow_imports=allow_imports)
-    console = Console(highlight=False, soft_wrap=True)
+    console = Terminal()
     for name, why in unfit.items():
         console.print(f"left out: {name}: {why}", markup=False)
     return fit
@@ -184,8 +215,7 @@ def _takes_kd(values: dict[str, Any], first: str, out: Path, *, allow_imports: b
 
     ``first``: of the methods; where it does not fit either, that is what is said.
     """
-    from rich.console import Console
-
+    from stillhouse.cli.terminal import Terminal
     from stillhouse.studies.arms import fitting_methods
 
     if values.get("task") is None:  # a classification
@@ -193,7 +223,7 @@ def _takes_kd(values: dict[str, Any], first: str, out: Path, *, allow_imports: b
     _, unfit = fitting_methods(values, [first, "kd"], out, allow_imports=allow_imports)
     if "kd" in unfit:
         said = f"No method is compared with plain KD, each with the control alone: {unfit['kd']}"
-        Console(highlight=False, soft_wrap=True).print(said, markup=False)
+        Terminal().print(said, markup=False)
     return "kd" not in unfit
 
 

@@ -17,18 +17,24 @@ def evaluate(
         str,
         typer.Option(
             "--data",
-            help="Labelled images (or texts), a source as in a recipe: its test part, or all of it "
-            "where it has none.",
+            help="Labelled images or texts: a name, folder or file as in a recipe. Its test set is "
+            "used, or all of it if there is no test set.",
         ),
     ],
-    image: Annotated[str | None, typer.Option(help="Column of the images, where needed.")] = None,
-    text: Annotated[str | None, typer.Option(help="Column of the texts, where needed.")] = None,
-    label: Annotated[str | None, typer.Option(help="Column of the labels, where needed.")] = None,
+    image: Annotated[
+        str | None, typer.Option(help="Column of the images, if the data are a table.")
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option(help="Column of the texts, if the data are a table.")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Column of the labels, if the data are a table.")
+    ] = None,
     allow_program: AllowProgram = False,
 ) -> None:
-    """Say how often the student is right on other rows of its classes, and on which class.
+    """Measure the accuracy of a student on other labelled images or texts, by class.
 
-    Of a language model it is its perplexity on the texts.
+    Of a language model it measures the perplexity on the texts.
     """
     from stillhouse.data.sources.find import find
     from stillhouse.data.text.sources import read_texts

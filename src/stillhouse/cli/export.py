@@ -5,40 +5,58 @@ from typing import Annotated
 
 import typer
 
-from stillhouse.cli.options import AllowProgram, RunDirectory
+from stillhouse.cli.options import TARGET, AllowProgram, RunDirectory, among
 from stillhouse.errors import RecipeError
 
 
 def export(
     run: RunDirectory,
     to: Annotated[
-        str, typer.Option("--to", help="onnx, pt2, torchscript, or hub (a folder).")
+        str,
+        typer.Option(
+            "--to",
+            help="Format: onnx, pt2, torchscript, or hub (a folder for the Hugging Face hub).",
+            autocompletion=among("onnx", "pt2", "torchscript", "hub"),
+        ),
     ] = "onnx",
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="File or folder (default: beside the run).")
+        Path | None,
+        typer.Option(
+            "-o",
+            "--out",
+            help="File or folder to write (default: beside the folder of the student).",
+        ),
     ] = None,
     int8: Annotated[
-        bool, typer.Option("--int8", help="Integer kernels (onnx); a float student is quantised.")
+        bool,
+        typer.Option("--int8", help="Of onnx: 8-bit integers; a student of floats is quantised."),
     ] = False,
     target: Annotated[
-        str, typer.Option(help="Where an int8 file is to run: x86 (any), vnni, or arm.")
+        str, typer.Option(help=TARGET, autocompletion=among("x86", "vnni", "arm"))
     ] = "x86",
     check: Annotated[
-        bool, typer.Option("--check", help="Write nothing; compare the file that is there.")
+        bool,
+        typer.Option(
+            "--check",
+            help="Write nothing; compare the answers of the file that was written before.",
+        ),
     ] = False,
     repo_id: Annotated[
         str | None,
-        typer.Option(help="Of --to hub: push it there (NAME/REPOSITORY), instead of a copy."),
+        typer.Option(
+            help="With --to hub: upload to this repository (OWNER/NAME), and write no folder."
+        ),
     ] = None,
     private: Annotated[
-        bool, typer.Option("--private", help="A new repository is private.")
+        bool, typer.Option("--private", help="With --repo-id: make a new repository private.")
     ] = False,
     update: Annotated[
-        bool, typer.Option("--update", help="The repository may be there: a commit is added.")
+        bool,
+        typer.Option("--update", help="With --repo-id: add a commit if the repository exists."),
     ] = False,
     allow_program: AllowProgram = False,
 ) -> None:
-    """Write the student of a run for other programs, and compare its answers with the student's."""
+    """Write the student of a run as ONNX, pt2 or TorchScript, and compare answers."""
     from stillhouse.deploy.export import FORMATS, export_student
     from stillhouse.deploy.int8_onnx import TARGETS
     from stillhouse.records.run import SCORES

@@ -28,59 +28,94 @@ def within(hint: Any) -> Callable[[Any], Any]:
     return check
 
 
-Out = Annotated[Path, typer.Option("-o", "--out", help="Directory of the run.")]
+Out = Annotated[
+    Path,
+    typer.Option("-o", "--out", help="Directory of the run; a stopped run in it goes on."),
+]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe; repeatable."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a key of the recipe, such as --set method.temperature=2; repeatable.",
+    ),
 ]
-RecipeFile = Annotated[Path, typer.Argument(help="A recipe (YAML).", metavar="RECIPE")]
+RecipeFile = Annotated[
+    Path,
+    typer.Argument(
+        help="A recipe or study (a YAML file), or the directory of a run or study.",
+        metavar="RECIPE",
+    ),
+]
 Shared = Annotated[
     Path | None,
     typer.Option(
-        help="Where teachers and controls are kept for other runs (default: beside the run)."
+        help="Directory of the teachers and controls that several runs share "
+        "(default: beside the run)."
     ),
 ]
 AllowImports = Annotated[
     bool,
     typer.Option(
         "--allow-imports",
-        help="Allow code of your own, named python:MODULE:NAME (networks, methods, tasks).",
+        help="Let a recipe import code of yours, named python:MODULE:NAME (networks, methods, "
+        "tasks, data).",
     ),
 ]
 Track = Annotated[
     str | None,
     typer.Option(
         metavar="TRACKER",
-        help="Draw curves in tensorboard, mlflow, trackio, wandb (several: with commas); or none.",
+        help="Also send the curves to tensorboard, mlflow, trackio or wandb (several: separated by "
+        "commas); or none.",
     ),
 ]
 RunDirectory = Annotated[
-    Path, typer.Argument(help="A finished run, or its folder 'student'.", metavar="RUN")
+    Path,
+    typer.Argument(help="Directory of a finished run, or its folder 'student'.", metavar="RUN"),
 ]
 AllowProgram = Annotated[
     bool,
     typer.Option(
         "--allow-program",
-        help="Load model.pt2 where the network cannot be built by its name. Such a file may run "
-        "code: only for folders of people you trust.",
+        help="Load model.pt2 if the network cannot be built by its name. Such a file may run code: "
+        "allow it only for folders of people you trust.",
     ),
 ]
 WeightsKey = Annotated[
     str | None,
-    typer.Option(help="Key of the state dict in the weights file, where several would do."),
+    typer.Option(help="Key of the state dict in the weights file, if the file holds several."),
 ]
 WeightsPrefix = Annotated[
     str | None,
-    typer.Option(help="Prefix of its names in the weights file, where several would do."),
+    typer.Option(
+        help="Prefix of the names in the weights file, if the file holds several networks."
+    ),
 ]
 NumberOfClasses = Annotated[
     int,
-    typer.Option("--classes", callback=within(Classes), help="How many classes it tells apart."),
+    typer.Option("--classes", callback=within(Classes), help="Number of classes."),
 ]
 SeedOfDraws = Annotated[
-    int, typer.Option("--seed", callback=within(Seed), help="Of everything that is drawn.")
+    int, typer.Option("--seed", callback=within(Seed), help="Seed of all random numbers.")
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only the table and the verdict.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress, only the result.")]
+
+
+TARGET = "Processor that an int8 file is for: x86 (any), vnni, or arm."
+
+
+def among(*choices: str) -> Callable[[str], list[str]]:
+    """What a shell completes the value of an option to.
+
+    >>> among("x86", "vnni", "arm")("v")
+    ['vnni']
+    """
+
+    def completed(incomplete: str) -> list[str]:
+        return [each for each in choices if each.startswith(incomplete)]
+
+    return completed
 
 
 def image_shape(text: str, command: str, option: str = "--image") -> tuple[int, int, int]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stillhouse.cli.options import AllowProgram, RunDirectory
+from stillhouse.cli.options import AllowProgram, RunDirectory, among
 from stillhouse.errors import DataError, RecipeError
 from stillhouse.records.files import replacing, write_text
 
@@ -26,27 +26,33 @@ def predict(
     images: Annotated[
         list[str],
         typer.Argument(
-            help="Image files, folders, or - for a list of files on stdin; of a student of texts: "
-            "texts, .txt files with one on each line, tables (.csv, .tsv, .jsonl, .parquet), or - "
-            "for lines on stdin."
+            help="Image files or folders, or - to read names of files from stdin. For a student of "
+            "texts: texts, .txt files with one text a line, tables (.csv, .tsv, .jsonl, .parquet), "
+            "or - to read lines from stdin.",
+            metavar="INPUT",
         ),
     ],
     form: Annotated[
         str,
-        typer.Option("--format", help="table, csv, json (one object a line), or npz (with -o)."),
+        typer.Option(
+            "--format",
+            help="table, csv, json (one object a line) or npz (needs -o).",
+            autocompletion=among("table", "csv", "json", "npz"),
+        ),
     ] = "table",
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Write there instead of the screen.")
+        Path | None, typer.Option("-o", "--out", help="File to write (default: the screen).")
     ] = None,
     text: Annotated[
-        str | None, typer.Option(help="Column of the texts in tables, where needed.")
+        str | None, typer.Option(help="Column of the texts, if the input is a table.")
     ] = None,
     allow_program: AllowProgram = False,
 ) -> None:
-    """Say what the student of a run sees in images or texts: a class and its probability.
+    """Classify images or texts with the student of a run.
 
-    A student of verification says of two images whether they are of one person, with the cosine of
-    their embeddings and the threshold; of others, and in csv, json and npz, it gives embeddings.
+    Prints the class and its probability. Of two images, a student of face verification says
+    whether they show one person, with the cosine of their embeddings and the threshold; of other
+    numbers of images, and in csv, json and npz, it gives the embeddings.
     """
     from stillhouse.deploy.predictor import Predictor
     from stillhouse.deploy.sentences import Sentences

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from stillhouse.cli.table import STYLES, over_seeds
-from stillhouse.records.metric import MINUS
+from stillhouse.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from stillhouse.records.metric import Metric
@@ -32,18 +31,18 @@ def list_runs(directories: Sequence[Path], *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps([_plain(each) for each in found], indent=1, ensure_ascii=False))
         return
-    console = Console(highlight=False)
+    console = Terminal()
     if not found:
         where = ", ".join(map(str, directories))
         console.print(f"no run and no study in {where}", markup=False, soft_wrap=True)
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("run", overflow="fold", ratio=1)
+    table.add_column("run", overflow="fold")
     for title in ("verdict", "test", "gain (95 %)", "size", "date"):
-        table.add_column(title, overflow="fold")
+        table.add_column(title)
     for each in found:
         table.add_row(*_row(each))
-    console.print(table)
+    console.table(table)
 
 
 def _plain(each: "Listed") -> dict[str, object]:
@@ -51,7 +50,7 @@ def _plain(each: "Listed") -> dict[str, object]:
     return {**asdict(each), "directory": str(each.directory), "metric": metric}
 
 
-def _row(each: "Listed") -> list[Text]:
+def _row(each: "Listed") -> list[Text | str]:
     name = Text(str(each.directory), style="bold")
     name.append(f"\n{each.title or each.kind}", style="not bold")
     if each.said:
@@ -59,13 +58,12 @@ def _row(each: "Listed") -> list[Text]:
     word = each.word if each.state == "finished" else each.state
     metric = each.metric
     test = "" if metric is None or each.test is None else metric.with_unit(each.test)
-    gain = "" if metric is None or each.gain is None else metric.moved(each.gain, minus="-")
+    gain = "" if metric is None or each.gain is None else metric.moved(each.gain)
     if metric is not None and each.low is not None:
         gain += f" ({metric.span(each.low, each.high, minus='-')})"
     size = "" if each.parameters is None else _size(each.parameters)
     style = STYLES.get(word, WARNED.get(word, ""))
-    cells = [Text(word, style=style), *map(Text, (test, gain, size, each.created[:10]))]
-    return [name, *cells]
+    return [name, Text(word, style=style), test, gain, size, each.created[:10]]
 
 
 def _size(parameters: int) -> str:
@@ -84,14 +82,14 @@ def compare_runs(directories: Sequence[Path]) -> None:
     """Print finished runs side by side."""
     from stillhouse.studies.beside import beside
 
-    found, console = beside(directories), Console(highlight=False)
-    console.print(_figures(found))
+    found, console = beside(directories), Terminal()
+    console.table(_figures(found))
     console.print("")
     if found.differing:
         table = _table(found, "settings that differ")
         for name, values in found.differing.items():
             table.add_row(name, *(Text("-" if each is None else str(each)) for each in values))
-        console.print(table)
+        console.table(table)
     else:
         console.print("All settings are the same.")
     console.print("")
@@ -148,8 +146,8 @@ def _gain(scores: "Scores") -> str:
     verdict, metric = scores.verdict, scores.task.metric
     if verdict is None or verdict.gain is None:
         return "-"
-    ends = metric.span(verdict.low, verdict.high, minus="-")
-    return metric.moved(verdict.gain, minus="-") + (f" ({ends})" if verdict.low is not None else "")
+    ends = metric.span(verdict.low, verdict.high)
+    return metric.moved(verdict.gain) + (f" ({ends})" if verdict.low is not None else "")
 
 
 def _difference(found: "Comparison", metric: "Metric") -> str:
@@ -159,5 +157,4 @@ def _difference(found: "Comparison", metric: "Metric") -> str:
     p = "" if found.p is None else f", p {found.p:.2g}"
     p += "" if found.p_holm is None else f", corrected {found.p_holm:.2g}"
     word = words.get(found.word, found.word)
-    said = f"{word}: test {metric.name} {metric.change(found.mean)} ({ends}{seeds}{p})"
-    return said.replace(MINUS, "-")
+    return f"{word}: test {metric.name} {metric.change(found.mean)} ({ends}{seeds}{p})"

@@ -21,56 +21,59 @@ def search(
     recipe: RecipeFile,
     trials: Annotated[
         int,
-        typer.Option(callback=within(Count), help="How many students are trained in all."),
+        typer.Option(callback=within(Count), help="Number of students to train."),
     ] = 20,
     parameters: Annotated[
         int | None,
-        typer.Option(callback=within(Count), help="A student has at most so many."),
+        typer.Option(callback=within(Count), help="Most parameters that a student may have."),
     ] = None,
     latency_ms: Annotated[
         float | None,
         typer.Option(
-            callback=within(Positive), help="It takes at most so long for one image, measured here."
+            callback=within(Positive),
+            help="Most milliseconds that a student may take for one image, measured here.",
         ),
     ] = None,
     epochs: Annotated[
         int | None,
         typer.Option(
-            callback=within(Epochs), help="Of each student (default: a quarter of the recipe's)."
+            callback=within(Epochs),
+            help="Epochs of each student (default: a quarter of the recipe's).",
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Directory (default: runs/RECIPE-search).")
+        Path | None,
+        typer.Option("-o", "--out", help="Directory of the search (default: runs/RECIPE-search)."),
     ] = None,
     settings: Set = None,
     shared: Shared = None,
     allow_imports: AllowImports = False,
     quiet: Quiet = False,
 ) -> None:
-    """Search width, depth and kind of block of the student, by short distillations.
+    """Search for the best student within a budget of parameters or time.
 
-    Students over the budget are refused before they learn. The others are compared by the task's
-    metric on validation; the test set is never read. The best one is written as a recipe for
-    'stillhouse run'.
+    Varies width, depth and kind of block, and trains each student for a few epochs. Students over
+    the budget are not trained. The others are ranked by the metric of the task on the validation
+    set; the test set is never read. The best one is written as a recipe for 'stillhouse run'.
     """
-    from rich.console import Console
-
+    from stillhouse.cli.asked import asked_values, own_directory
+    from stillhouse.cli.terminal import Terminal
     from stillhouse.errors import RecipeError
-    from stillhouse.recipes import is_study, override, read_yaml
+    from stillhouse.recipes import is_study, override
     from stillhouse.records.study import TrialList
     from stillhouse.runs.progress import progress_shown
     from stillhouse.students.space import Budget
     from stillhouse.studies.search import RECIPE, TABLE, Search, run_search
 
-    values = read_yaml(recipe)
+    values = asked_values(recipe)
     if is_study(values):
         raise RecipeError(str(recipe), ["it is a study; a search takes the recipe of one run"])
-    console = Console(highlight=False)
+    console = Terminal()
     wanted = Search(
         values=override(values, settings or []),
         budget=Budget(parameters, latency_ms),
         trials=trials,
-        out=out or Path("runs") / f"{recipe.stem}-search",
+        out=out or own_directory(recipe).with_name(f"{recipe.stem}-search"),
         epochs=epochs,
         shared=shared,
         allow_imports=allow_imports,
@@ -81,11 +84,9 @@ def search(
             watcher.ended(candidate_line(one, metric))
 
         found = run_search(replace(wanted, watcher=watcher), done)
-    if not console.is_terminal:
-        console.width = max(console.width, 100)
     metric = TrialList.read(wanted.out / TABLE).task.metric
     console.print("")
-    console.print(candidate_table(found, metric))
+    console.table(candidate_table(found, metric))
     refused = sum(one.outcome == "refused" for one in found)
     trained = [one for one in found if one.validation is not None]
     console.print(f"{len(trained)} trained, {refused} refused by the budget before they learnt")

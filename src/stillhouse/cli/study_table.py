@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from stillhouse.cli.table import STYLES
-from stillhouse.records.metric import MINUS
+from stillhouse.cli.terminal import Terminal
 from stillhouse.report.study_record import StudyRecord, read_study
 from stillhouse.report.study_rows import GainWords, StudyRow, diagnostic_names, study_rows
 
@@ -24,7 +23,7 @@ def study_score_table(record: StudyRecord) -> Table:
         table.add_column(title)
     if record.against:
         table.add_column(f"{record.metric.beside} {escape(record.against)}")
-        table.add_column("corrected")
+        table.add_column(f"{escape(record.against)}, corrected")
     for name in diagnostic_names(record):
         table.add_column(name.replace("_", " "), justify="right")
     if record.transferred:
@@ -49,8 +48,7 @@ def _cells(row: StudyRow, record: StudyRecord) -> list[str]:
 
 
 def _gain(said: GainWords) -> str:
-    text = f"{said.mean} ({said.range})" if said.range else said.mean
-    return text.replace(MINUS, "-")  # not every terminal can write it
+    return f"{said.mean} ({said.range})" if said.range else said.mean
 
 
 def _word(said: GainWords, words: dict[str, str]) -> str:
@@ -63,14 +61,12 @@ def _claims(record: StudyRecord) -> str:
     return f"; claims ({', '.join(record.claims)}) by themselves" if record.claims else ""
 
 
-def print_study(console: Console, directory: Path) -> None:
+def print_study(console: Terminal, directory: Path) -> None:
     """Table, what the words mean, where the files are."""
-    if not console.is_terminal:
-        console.width = max(console.width, 200)  # a log has no edge to fold at
     record = read_study(directory)
     console.print("")
     console.print(record.title, style="bold", markup=False)
-    console.print(study_score_table(record))
+    console.table(study_score_table(record))
     console.print("")
     families = {
         "with controls": sum(1 for a in record.arms if a.gain and a.gain.p_holm is not None),
@@ -105,4 +101,4 @@ def print_study(console: Console, directory: Path) -> None:
         )
     if not record.finished:
         console.print("Not finished: arms are waiting.", style="bold")
-    console.print(f"report: {directory / 'report.html'}", markup=False)
+    console.print(f"report: {directory / 'report.html'}", markup=False, soft_wrap=True)

@@ -12,15 +12,14 @@ def run_a_study(
     study: "Study", out: Path, *, shared: Path | None, allow_imports: bool, quiet: bool
 ) -> None:
     """Prepare, run, print a line per arm and the table at the end."""
-    from rich.console import Console
-
     from stillhouse.cli.study_table import print_study
+    from stillhouse.cli.terminal import Terminal
     from stillhouse.engine.platform import open_platform
     from stillhouse.runs.progress import progress_shown
     from stillhouse.studies.study import prepare_study, run_study
     from stillhouse.studies.table import arm_line
 
-    console = Console(highlight=False)
+    console = Terminal()
     main = open_platform(device=next(iter(study.arms.values())).device).main
     with progress_shown(quiet=quiet or not main, log=True) as watcher:
         watcher.say(study.title)
@@ -40,14 +39,13 @@ def run_a_study(
 
 def check_study(study: "Study", out: Path, *, shared: Path | None, allow_imports: bool) -> None:
     """Dry-run every arm; a line for each, and how many trainings there would be."""
-    from rich.console import Console
-
+    from stillhouse.cli.terminal import Terminal
     from stillhouse.runs.preflight import preflight
     from stillhouse.runs.progress.lines import LineProgress
     from stillhouse.studies.arms import could_show, count_trainings
     from stillhouse.studies.study import prepare_study
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = Terminal()
     watcher = LineProgress()
     prepared = prepare_study(
         study, out, shared=shared, allow_imports=allow_imports, watcher=watcher

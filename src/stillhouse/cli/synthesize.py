@@ -19,27 +19,40 @@ from stillhouse.engine.settings import Count
 
 
 def synthesize(
-    weights: Annotated[Path, typer.Argument(help="Weights of the teacher.", metavar="WEIGHTS")],
-    model: Annotated[str, typer.Option(help="The teacher ('stillhouse ls models').")],
-    shape: Annotated[str, typer.Option(help="Of its images: CHANNELS,HEIGHT,WIDTH.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Directory of the transfer set.")],
-    count: Annotated[int, typer.Option(callback=within(Count), help="How many images.")],
+    weights: Annotated[
+        Path, typer.Argument(help="File of the teacher's weights.", metavar="WEIGHTS")
+    ],
+    model: Annotated[str, typer.Option(help="Network of the teacher ('stillhouse ls models').")],
+    shape: Annotated[
+        str, typer.Option(help="Shape of its images: CHANNELS,HEIGHT,WIDTH in pixels.")
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Directory for the images.")],
+    count: Annotated[int, typer.Option(callback=within(Count), help="Number of images.")],
     weights_key: WeightsKey = None,
     weights_prefix: WeightsPrefix = None,
     classes: NumberOfClasses = 10,
-    method: Annotated[str, typer.Option(help="How to make them.")] = "zero_shot",
+    method: Annotated[
+        str,
+        typer.Option(
+            help="Method: zero_shot, inversion, ... (see the docs on training without data)."
+        ),
+    ] = "zero_shot",
     settings: Set = None,
     seed: SeedOfDraws = 0,
     data: Annotated[
         str | None,
-        typer.Option(help="Training images to show beside those made; for the report only."),
+        typer.Option(
+            help="Training images to show in the report beside those made; not used otherwise."
+        ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     quiet: Quiet = False,
 ) -> None:
-    """Make images from a trained classifier alone; a recipe takes the directory as its data."""
-    from rich.console import Console
+    """Make training images out of a trained classifier, without its data.
 
+    A recipe takes the directory as its data.
+    """
+    from stillhouse.cli.terminal import Terminal
     from stillhouse.engine.platform import open_platform
     from stillhouse.models import build_model, load_weights
     from stillhouse.recipes import override
@@ -55,7 +68,7 @@ def synthesize(
     maker = make_maker({"name": method, **override({}, settings or [])})
     teacher = build_model(model, classes=classes, channels=sides[0], size=sides[1])
     read = load_weights(teacher, weights, key=weights_key, prefix=weights_prefix)
-    console = Console(highlight=False)
+    console = Terminal()
     if not read.whole:
         console.print(f"teacher: {read}", markup=False)
     with progress_shown(quiet=quiet, log=True) as watcher:

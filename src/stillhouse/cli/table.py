@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 
+from stillhouse.cli.terminal import Terminal
 from stillhouse.deploy.predictor import STUDENT
 from stillhouse.records.figures import TableFigures
-from stillhouse.records.metric import MINUS, Metric
+from stillhouse.records.metric import Metric
 from stillhouse.records.own_code import called
 from stillhouse.records.probe import ProbeRecord
 from stillhouse.records.run import REPORT
@@ -48,7 +48,7 @@ def score_table(scores: Mapping[str, Any]) -> Table:
     unit = metric.unit and f" {metric.unit}"
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("", no_wrap=True)
-    table.add_column("model", no_wrap=True)
+    table.add_column("model")
     for title in ("val last", "val best", "test last", "test best"):
         table.add_column(title + unit, no_wrap=True)
     for title in ("parameters", "MB", "s/run"):
@@ -86,7 +86,7 @@ def probe_table(probe: ProbeRecord) -> Table:
     return table
 
 
-def print_figures(console: Console, found: TableFigures) -> None:
+def print_figures(console: Terminal, found: TableFigures) -> None:
     """What the task measures of a table: a line per metric, with intervals for other people."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     roles = [network.role for network in found.networks]
@@ -94,11 +94,11 @@ def print_figures(console: Console, found: TableFigures) -> None:
         table.add_column(title, no_wrap=not title)
     for row in figure_rows(found):
         cells = [*row.cells, *([row.gain] if row.gain is not None else [])]
-        said = (f"{one.value} {_bracketed(one)}".replace(MINUS, "-").rstrip() for one in cells)
+        said = (f"{one.value} {_bracketed(one)}".rstrip() for one in cells)
         table.add_row(row.name, *said)
     console.print("")
-    console.print(f"{found.title}: {found.about}", markup=False, soft_wrap=True)
-    console.print(table)
+    console.print(f"{found.title}: {found.about}", markup=False)
+    console.table(table)
     notes = list(found.notes)
     if found.over:
         drawn = f"95 %, bootstrap over {found.count:,} {found.over}"
@@ -106,7 +106,7 @@ def print_figures(console: Console, found: TableFigures) -> None:
     elif any(gain.seeds_low is not None for gain in found.gains.values()):
         notes.insert(0, "In brackets: for other seeds (95 %, t-interval).")
     if notes:
-        console.print(" ".join(notes), markup=False, soft_wrap=True)
+        console.print(" ".join(notes), markup=False)
 
 
 def _bracketed(cell: Cell) -> str:
@@ -114,34 +114,29 @@ def _bracketed(cell: Cell) -> str:
     return f"({cell.small[0].rpartition(': ')[2]})" if cell.small else ""
 
 
-def print_outcome(console: Console, outcome: "Outcome") -> None:
+def print_outcome(console: Terminal, outcome: "Outcome") -> None:
     """Table, verdict, where the files are."""
     print_scores(console, outcome.scores, outcome.directory)
 
 
-def print_scores(console: Console, scores: Mapping[str, Any], directory: Path) -> None:
+def print_scores(console: Terminal, scores: Mapping[str, Any], directory: Path) -> None:
     """The same of the content of scores.json."""
-    if not console.is_terminal:
-        width = 150 if scores.get("figures") else 130
-        console.width = max(console.width, width)  # a log has no edge to fold at
     probe = scores.get("probe")
-    verdict = scores["verdict"]  # sentences fold in the terminal itself, paths must not
+    verdict = scores["verdict"]  # sentences are folded between words, paths are not
     console.print("")
-    console.print(score_table(scores))
+    console.table(score_table(scores))
     for found in scores.get("figures", ()):
         print_figures(console, TableFigures.model_validate(found))
     console.print("")
-    console.print(
-        verdict["sentence"], style=STYLES.get(verdict["word"], "bold"), markup=False, soft_wrap=True
-    )
+    console.print(verdict["sentence"], style=STYLES.get(verdict["word"], "bold"), markup=False)
     if verdict.get("covers"):
-        console.print(verdict["covers"], markup=False, soft_wrap=True)
+        console.print(verdict["covers"], markup=False)
     if probe is not None:
         console.print("")
-        console.print(probe_table(ProbeRecord.model_validate(probe)))
+        console.table(probe_table(ProbeRecord.model_validate(probe)))
         console.print("")
     for caution in scores.get("cautions", ()):
-        console.print(caution, style="yellow", markup=False, soft_wrap=True)
+        console.print(caution, style="yellow", markup=False)
     console.print(f"student: {directory / 'student.safetensors'}", markup=False, soft_wrap=True)
     if (directory / STUDENT).is_dir():
         said = f"{directory / STUDENT} (stillhouse predict, evaluate, export)"

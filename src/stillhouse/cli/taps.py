@@ -8,9 +8,9 @@ import typer
 from stillhouse.cli.options import AllowImports, NumberOfClasses, image_shape
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from torch import Tensor, nn
 
+    from stillhouse.cli.terminal import Terminal
     from stillhouse.runs.job.networks import Network
 
 IMAGES = 128
@@ -19,32 +19,40 @@ LOW_LIKENESS = 0.3
 
 
 def taps(
-    model: Annotated[str, typer.Argument(help="A model ('stillhouse ls models').")],
+    model: Annotated[
+        str, typer.Argument(help="A network ('stillhouse ls models').", metavar="MODEL")
+    ],
     classes: NumberOfClasses = 10,
-    image: Annotated[str, typer.Option(help="Its input: channels,height,width.")] = "3,32,32",
-    weights: Annotated[Path | None, typer.Option(help="Its weights, to be compared by.")] = None,
+    image: Annotated[
+        str, typer.Option(help="Shape of its input: CHANNELS,HEIGHT,WIDTH in pixels.")
+    ] = "3,32,32",
+    weights: Annotated[Path | None, typer.Option(help="File of its weights.")] = None,
     teacher: Annotated[
-        str | None, typer.Option(help="Propose pairs of layers with this model.")
+        str | None, typer.Option(help="A teacher: propose which layers to pair with its layers.")
     ] = None,
     teacher_weights: Annotated[
-        Path | None, typer.Option(help="The teacher's weights; without them it is untrained.")
+        Path | None,
+        typer.Option(help="File of the teacher's weights; without it the teacher is untrained."),
     ] = None,
     data: Annotated[
-        str | None, typer.Option(help="Images to compare layers on; without them, noise.")
+        str | None, typer.Option(help="Images to compare the layers on (default: random numbers).")
     ] = None,
     allow_imports: AllowImports = False,
 ) -> None:
-    """List the taps of a model with their shapes (B is the batch)."""
-    from rich.console import Console
+    """List the layers that a method can use, with the shapes of their outputs.
+
+    B stands for the batch size.
+    """
     from rich.table import Table
 
+    from stillhouse.cli.terminal import Terminal
     from stillhouse.engine.probe import probe_taps
 
     for option, given in {"--teacher-weights": teacher_weights, "--data": data}.items():
         if given is not None and teacher is None:
             raise typer.BadParameter(f"{option} is for pairs of layers; add --teacher MODEL")
     shape = image_shape(image, "taps")
-    console = Console()
+    console = Terminal()
     student = _network(model, classes, shape, weights, allow_imports).make(0)
     table = Table(box=None, pad_edge=False)
     table.add_column("tap", style="bold", no_wrap=True)
@@ -52,7 +60,7 @@ def taps(
     table.add_column("shape", no_wrap=True)
     for row in probe_taps(student, shape):
         table.add_row(row.tap, row.kind, row.shape)
-    console.print(table)
+    console.table(table)
     if teacher is not None:
         other = _network(teacher, classes, shape, teacher_weights, allow_imports).make(1)
         _pairs(console, student, other, _images(data, shape))
@@ -88,7 +96,7 @@ def _images(data: str | None, shape: tuple[int, int, int]) -> "Tensor":
 
 
 def _pairs(
-    console: "Console", student: "nn.Module", teacher: "nn.Module", images: "Tensor"
+    console: "Terminal", student: "nn.Module", teacher: "nn.Module", images: "Tensor"
 ) -> None:
     from rich.table import Table
 
@@ -102,7 +110,7 @@ def _pairs(
         shapes = (str(list(shape)) for shape in (pair.my_shape, pair.their_shape))
         mine, theirs = shapes
         table.add_row(pair.by, pair.mine, mine, pair.theirs, theirs, f"{pair.likeness:.3f}")
-    console.print(table)
+    console.table(table)
     console.print(
         "Take them as they are (pairs: levels or pairs: auto in a method of features), or name "
         "your own.",

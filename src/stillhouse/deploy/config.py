@@ -14,6 +14,7 @@ from stillhouse.errors import RunError
 from stillhouse.faults import first_line
 from stillhouse.records.files import write_text
 from stillhouse.records.fingerprint import file_hash
+from stillhouse.records.runs_inside import runs_inside
 from stillhouse.records.schema import Record, first_problem
 
 CONFIG, WEIGHTS, PROGRAM, CARD, SCRIPT = (
@@ -122,10 +123,10 @@ class StudentConfig(Record):
         """
         path = folder / CONFIG
         if not folder.is_dir() or not path.is_file():
-            raise RunError(
-                f"{folder} holds no student: there is no {CONFIG}; give the directory of a "
-                "finished run, or its folder 'student'"
+            inside = runs_inside(folder) or (
+                "give the directory of a finished run, or its folder 'student'"
             )
+            raise RunError(f"{folder} holds no student: there is no {CONFIG}; {inside}")
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:

@@ -59,6 +59,7 @@ def belongs(
     inside: Sequence[str] = (),
     own: Sequence[str] = (),
     call: Sequence[str] = (),
+    dotted: bool = False,
 ) -> str:
     """Say of a key that is not known where it stands what it may be, and how it is written.
 
@@ -69,17 +70,21 @@ def belongs(
         inside: the section in which it stands.
         own: the keys of that section.
         call: of a call from Python, its own arguments; then the answer is one of Python, too.
+        dotted: of the command line, where a key is written as ``--set section.key=value``.
 
     >>> belongs("temperature", 3, {"method": "kd"})
     'temperature is a setting of the method kd: method: {name: kd, temperature: 3}'
     >>> belongs("lr", 0.1, {"method": "kd"}, call=["data"])
     "lr is a setting of the optimizer sgd: optimizer={'name': 'sgd', 'lr': 0.1}"
+    >>> belongs("temperature", 4, {"method": "kd"}, dotted=True)
+    'temperature is a setting of the method kd: --set method.temperature=4'
     """
     at_top = () if inside else (*own, *call)
     here = list(dict.fromkeys([*own, *at_top]))
     known = ELSEWHERE_CALLED.get(key, key)
     if known != key and known in at_top:
-        return f"it is called {known} here: {_written((), known, value, given, call)}"
+        shown = _dotted((), known, value) if dotted else _written((), known, value, given, call)
+        return f"it is called {known} here: {shown}"
     found = [
         place for place in all_places()
         if (place.key == known and place.path != tuple(inside))
@@ -87,11 +92,11 @@ def belongs(
     ]  # fmt: skip
     found = found or _prefixed(key, given)
     if found and max((_likeness(key, each) for each in here), default=0.0) < THE_SAME:
-        return _told(found, value, given, call, renamed=found[0].key != key)
+        return _told(found, value, given, call, renamed=found[0].key != key, dotted=dotted)
     close = None if found else _misspelt(key, given, here)
     if close is not None:
         near = f"nearest: {close.key}"
-        return f"{near}; {_told([close], value, given, call)}"
+        return f"{near}; {_told([close], value, given, call, dotted=dotted)}"
     return nearest(key, here)
 
 
@@ -123,6 +128,7 @@ def _told(
     call: Sequence[str],
     *,
     renamed: bool = False,
+    dotted: bool = False,
 ) -> str:
     """In words where it belongs: what is in use first, then what has the fewest levels."""
     ranked = sorted(
@@ -148,7 +154,19 @@ def _told(
     if renamed:
         said = f"it is called {first.key} here, and {said}"
     name = first.choice if first.path else ""
+    if dotted and _in_use(first, given):
+        return f"{said}: {_dotted(first.path, first.key, value)}"
+    if dotted:
+        whole = _written(first.path, first.key, value, given, call, name)
+        return f"{said}: --set '{whole.replace(': ', '=', 1)}'"
     return f"{said}: {_written(first.path, first.key, value, given, call, name)}"
+
+
+def _dotted(path: Sequence[str], key: str, value: Any) -> str:
+    """How a key is written on the command line; a shell would read brackets and blanks."""
+    shown = _short(value if key != "seeds" or isinstance(value, list) else [value], python=False)
+    said = f"{'.'.join((*path, key))}={shown}"
+    return f"--set {said}" if set(said).isdisjoint("[]{} *?&;|<>()") else f"--set '{said}'"
 
 
 def _in_use(place: Place, given: Mapping[str, Any]) -> bool:

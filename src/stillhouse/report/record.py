@@ -18,6 +18,7 @@ from stillhouse.records.gallery import FACTS, Gallery, read_gallery
 from stillhouse.records.metric import ACCURACY, Metric
 from stillhouse.records.products import PRODUCTS, Product, ProductList, check_products
 from stillhouse.records.run import METRICS, SCORES, ModelRecord, Scores
+from stillhouse.records.runs_inside import runs_inside
 from stillhouse.records.schema import RUN_AGAIN, first_problem
 from stillhouse.records.stage import Epoch
 from stillhouse.records.verdict import Verdict
@@ -160,11 +161,8 @@ def _require_a_run(directory: Path, missing: tuple[str, ...]) -> None:
             f"try its folder: '{directory.parent}'"
         )
     if all(name in missing for name in SIGNS_OF_A_RUN):
-        inner = sorted(path.parent.name for path in directory.glob(f"*/{SCORES}"))
-        hint = (
-            f"runs lie one folder deeper: {', '.join(inner[:5])}"
-            if inner
-            else "give the directory that 'stillhouse run ... -o DIR' wrote"
+        hint = runs_inside(directory) or (
+            "give the directory that 'stillhouse run ... -o DIR' wrote"
         )
         raise RunError(
             f"'{directory}' is not a run directory: it has none of "

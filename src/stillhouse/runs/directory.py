@@ -10,9 +10,9 @@ from stillhouse.records.checked import read_checked, write_checked
 from stillhouse.records.claim import Claim
 from stillhouse.records.environment import torch_version, torch_version_of
 from stillhouse.records.places import by_place
+from stillhouse.records.runs_inside import RESOLVED, runs_inside
 from stillhouse.records.writable import check_writable
 
-RESOLVED = "resolved.yaml"
 ENVIRONMENT = "environment.json"
 
 OF_TEXTS = ("text", "tokens")
@@ -105,5 +105,12 @@ def check_places(out: Path, shared: Path, *, done: bool = False) -> None:
 
 
 def read_resolved(out: Path) -> dict[str, Any]:
-    """The resolved recipe of a run directory. Raises RunError when it holds none."""
+    """The resolved recipe of a run directory.
+
+    Raises:
+        RunError: it holds none; the runs that lie in it are named.
+    """
+    inside = "" if (out / RESOLVED).is_file() else runs_inside(out)
+    if inside:
+        raise RunError(f"{out} is no directory of a run (it has no {RESOLVED}); {inside}")
     return CLAIM.read(out)
