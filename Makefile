@@ -12,7 +12,9 @@ DOCS_READY := .venv/.docs-ready
 
 TORCH_DEPENDENT := tests/engine tests/functional tests/losses tests/students src/stillhouse/engine src/stillhouse/functional
 
-.PHONY: demo test test-ecosystem test-slow docs check format lint types imports clean
+RELEASE := .venv-release/bin
+
+.PHONY: demo test test-ecosystem test-slow docs package check format lint types imports clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -45,6 +47,14 @@ test-slow: $(READY)
 docs: $(DOCS_READY)  ## the site, in build/docs; needs neither network, data nor GPU
 	$(BIN)/python -m sphinx -E -W --keep-going -b html docs build/docs
 
+package:  ## the archives of a release, built and checked as the index does; publishes nothing
+	test -x $(RELEASE)/twine || { $(PYTHON) -m venv .venv-release && \
+		$(RELEASE)/python -m pip install --quiet --disable-pip-version-check "build>=1.2" "twine>=6.1"; }
+	rm -rf dist build/lib build/bdist.*
+	$(RELEASE)/python -m build --outdir dist . > dist.log || { cat dist.log; exit 1; }
+	rm dist.log
+	$(RELEASE)/twine check --strict dist/*
+
 check:  ## what CI runs
 	./.ci/run
 
@@ -61,4 +71,4 @@ imports: $(READY)
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf .venv .venv-ecosystem build dist *.egg-info .coverage .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-ecosystem .venv-release build dist *.egg-info .coverage .mypy_cache .ruff_cache .pytest_cache

@@ -31,7 +31,7 @@ from tables.words import both, counts
 
 DOCS = ROOT / "docs"
 OTHERS = tuple(DOCS / name for name in ("results.md", "statistics.md", "deploy.md"))
-PAGES = (*sorted((DOCS / "evidence").glob("*.md")), *OTHERS)
+PAGES = (ROOT / "README.md", *sorted((DOCS / "evidence").glob("*.md")), *OTHERS)
 WRITERS: Mapping[str, Writer] = {
     "answers": answers,
     "arms": arms,

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted((ROOT / "docs/evidence").glob("*.md")), ROOT / "docs/results.md"]
-FURTHER = [ROOT / "docs/statistics.md", ROOT / "docs/deploy.md"]
+FURTHER = [ROOT / "README.md", ROOT / "docs/statistics.md", ROOT / "docs/deploy.md"]
 RESULTS = sorted((ROOT / "benchmarks/results").glob("*.json"))
 
 

@@ -24,6 +24,7 @@ from stillhouse.cli import (
 )
 from stillhouse.cli.boundary import guarded
 from stillhouse.cli.examples import epilog
+from stillhouse.cli.version import options
 
 app = typer.Typer(
     name="stillhouse",
@@ -59,6 +60,7 @@ _add("taps", taps.taps)
 _add("search", search.search)
 _add("derive", derive.derive)
 _add("synthesize", synthesize.synthesize)
+app.callback()(options)
 
 
 def main() -> None:

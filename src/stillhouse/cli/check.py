@@ -32,6 +32,7 @@ def check(
     from stillhouse.runs.preflight import networks_told, preflight
     from stillhouse.runs.progress.lines import LineProgress
     from stillhouse.runs.run import prepare
+    from stillhouse.runs.timing import FEW_STEPS, forecast_of
     from stillhouse.verdict.power import shown_by
 
     folder, loaded = out or own_directory(recipe), asked(recipe, settings or [])
@@ -64,6 +65,7 @@ def check(
     if found.teacher_plan is not None:
         console.print(found.teacher_plan, markup=False)
     _print_tables(console, found)
+    console.print(forecast_of([job]) or FEW_STEPS, markup=False, highlight=False)
     console.print("[green]the recipe fits together[/]")
 
 

@@ -42,6 +42,7 @@ def check_study(study: "Study", out: Path, *, shared: Path | None, allow_imports
     from stillhouse.cli.terminal import Terminal
     from stillhouse.runs.preflight import preflight
     from stillhouse.runs.progress.lines import LineProgress
+    from stillhouse.runs.timing import FEW_STEPS, forecast_of
     from stillhouse.studies.arms import could_show, count_trainings
     from stillhouse.studies.study import prepare_study
 
@@ -65,6 +66,7 @@ def check_study(study: "Study", out: Path, *, shared: Path | None, allow_imports
         )
     console.print(count_trainings(prepared.jobs.values()), markup=False)
     console.print(could_show(study), markup=False)
+    console.print(forecast_of(prepared.jobs.values()) or FEW_STEPS, markup=False)
     console.print(f"[green]all {len(prepared.jobs)} arms fit together[/]")
 
 

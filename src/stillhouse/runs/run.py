@@ -57,6 +57,7 @@ from stillhouse.runs.judging.sentence_folder import write_sentence_folder
 from stillhouse.runs.judging.student_folder import write_student_folder
 from stillhouse.runs.outcome import Outcome
 from stillhouse.runs.preflight import check, networks_told
+from stillhouse.runs.timing import forecast_of
 from stillhouse.runs.training.compiling import settle_compile
 from stillhouse.runs.training.serving import all_together
 from stillhouse.runs.training.stage_run import LAST, StageRun
@@ -192,10 +193,11 @@ def _with_frozen(recipe: Recipe, student: Network) -> Recipe:
     )
 
 
-def run(job: Job, *, held_out: HeldOutScores | None = None) -> Outcome:
+def run(job: Job, *, held_out: HeldOutScores | None = None, foretold: bool = False) -> Outcome:
     """Run a prepared job, or go on with it, or find it finished: then nothing is written.
 
     ``held_out`` are scores on the test set, where several runs share teachers and controls.
+    ``foretold``: a forecast was told already, of the study that it belongs to.
 
     Raises:
         RunError: the directory belongs to another run, or is in use, or a file of it is damaged.
@@ -215,6 +217,9 @@ def run(job: Job, *, held_out: HeldOutScores | None = None) -> Outcome:
     with platform.main_holds(lambda: claimed(job.out, *identity)), tracked(job, aside) as job:
         for line in (*networks_told(job), *labels_told(job.task, job.data.splits.classes)):
             job.watcher.say(line)
+        forecast = None if foretold else forecast_of([job])
+        if forecast is not None:
+            job.watcher.say(forecast)
         teachers = Teachers(job)
         job = replace(job, compiled=settle_compile(stand_in(job)))
         asked, (job, tuning) = job, tuned(job, teachers)

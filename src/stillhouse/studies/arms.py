@@ -8,17 +8,15 @@ from stillhouse.data.load import Splits
 from stillhouse.engine.platform import Platform, open_platform
 from stillhouse.errors import ProblemsError, StillhouseError
 from stillhouse.models import weights_fingerprint
-from stillhouse.recipes.networks import each_student_its_own
 from stillhouse.recipes.schema import Recipe, resolved
 from stillhouse.recipes.study import METHODS, Study, make_study
 from stillhouse.recipes.tuning import candidates
 from stillhouse.runs.directory import same_run
 from stillhouse.runs.job.data import JobData, open_data, open_splits
-from stillhouse.runs.job.derived import DerivedNetwork
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.method import chosen_task
-from stillhouse.runs.job.teacher import Teacher
 from stillhouse.runs.run import prepare
+from stillhouse.runs.training.training import control_key, teacher_keys
 from stillhouse.verdict.judgement import LEAST
 from stillhouse.verdict.power import shown_by
 
@@ -86,8 +84,8 @@ def count_trainings(jobs: Iterable[Job]) -> str:
         if job.recipe.tune is not None:
             tried += len(candidates(job.recipe.method, job.recipe.tune))
         if job.recipe.control:
-            controls |= {_control(job, seed) for seed in seeds}
-        teachers |= {key for teacher in job.teachers for key in _trainings(job, teacher)}
+            controls |= {control_key(job, seed) for seed in seeds}
+        teachers |= {key for teacher in job.teachers for key in teacher_keys(job, teacher)}
     parts = (("student", students), ("candidate", tried), ("control", len(controls)),
              ("teacher", len(teachers)))  # fmt: skip
     said = [f"{count} {role}{'s' if count > 1 else ''}" for role, count in parts if count]
@@ -107,30 +105,6 @@ def could_show(study: Study) -> str:
     said = shown_by(min(judged.values()), len(judged), claims)
     few = len(seeds) - len(judged)
     return f"{said}; of {few} with fewer seeds than {LEAST} no word is said" if few else said
-
-
-def _control(job: Job, seed: int) -> str:
-    """What tells controls apart: also the transfer set that they learn on, and their start."""
-    section = job.recipe.transfer
-    of = [] if section is None else [section.model_dump(mode="json"), job.recipe.teacher]
-    if isinstance(job.student, DerivedNetwork):  # where it starts depends on that training
-        of = [*of, job.recipe.teacher]
-    own = job.student_input_settings()
-    return job.identity("control", job.settings(seed), job.student, of=str(of), **own)
-
-
-def _trainings(job: Job, teacher: Teacher) -> set[str]:
-    """What tells the trainings of a teacher apart, one for all students or one for each."""
-    if teacher.given:
-        return set()
-    students = job.recipe.seeds if each_student_its_own(teacher.section) else [None]
-    found = set()
-    for student in students:
-        seed = teacher.seed_for(job.recipe.seeds[0] if student is None else student)
-        settings = job.settings(seed, teacher.section.epochs)
-        section = teacher.section.model_dump(mode="json")
-        found.add(job.identity("teacher", settings, teacher.network, section=section, of=student))
-    return found
 
 
 def fitting_methods(

@@ -28,6 +28,7 @@ from stillhouse.runs.judging.scoring import HeldOutScores
 from stillhouse.runs.opening import open_run
 from stillhouse.runs.outcome import Outcome
 from stillhouse.runs.run import SHARED, prepare, run
+from stillhouse.runs.timing import forecast_of
 from stillhouse.runs.training.tracked import scope_of
 from stillhouse.studies.arms import SharedData, arm_fingerprint
 from stillhouse.studies.directory import (
@@ -137,6 +138,9 @@ def run_study(
         notes, held_out = _Notes(prepared), HeldOutScores()
         platform.wait()  # all have read what was there before anything is written
         table = platform.by_main(lambda: notes.begin(study)) or {}
+        forecast = forecast_of(prepared.jobs.values())
+        if forecast is not None:
+            watcher.say(forecast)
         students = [len(job.recipe.seeds) for job in prepared.jobs.values()]
         for position, (name, job) in enumerate(prepared.jobs.items(), start=1):
             watcher.say(f"arm {position} of {len(prepared.jobs)}: {name}")
@@ -215,7 +219,7 @@ def _run_arm(
     """Run one arm; of one that diverged, say which of its trainings did."""
     try:
         with said_of_arm(name, job.out):
-            run(replace(job, watcher=counter), held_out=held_out)
+            run(replace(job, watcher=counter), held_out=held_out, foretold=True)
     except NonFiniteLoss as error:
         counter.warn(f"{counter.stage}: {error}")
         found = {"state": DIVERGED, "fingerprint": mark, "message": str(error)}

@@ -1,6 +1,6 @@
 """Trains the teachers of a job, and whoever they come from, each once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -130,14 +130,11 @@ class Teachers:
         if self._dry_run is not None:
             self._dry_run(stage, seed, teacher)
             return TrainedTeacher(teacher, seed, module)
-        job = replace(self._job, data=teacher.trained_on(self._job.data))
-        settings = _settings(job, teacher, seed)
-        identity = job.identity("teacher", settings, teacher.network, module, **more)
-        directory = shared_directory(job, teacher.role, teacher.network, seed, identity)
-        if self._kept and not (directory / STAGE).is_file():
-            said = f"the {teacher.role} was kept in {directory}, and is gone"
+        training = teacher_training(self._job, teacher, seed, stage, module, more)
+        if self._kept and not (training.directory / STAGE).is_file():
+            said = f"the {teacher.role} was kept in {training.directory}, and is gone"
             raise RunError(f"{said}; the call that made the run trains it again, elsewhere")
-        run = train(Training(job, teacher.role, settings, directory, identity, lambda: stage))
+        run = train(training)
         module = run.module(LAST)
         if head is not None:
             check_kept(module, teacher.section, head.module, head.teacher.section)
@@ -170,6 +167,24 @@ def teacher_stage(
         more["teacher"] = before.teacher.identity(before.module)
         more["teacher's input"] = before.teacher.input_settings()
     return stage, more
+
+
+def teacher_training(
+    job: Job, teacher: Teacher, seed: int, stage: Stage, module: nn.Module, more: Mapping[str, Any]
+) -> Training:
+    """The training of a teacher under its fingerprint.
+
+    Args:
+        job: of the students.
+        teacher: who learns.
+        seed: its own.
+        stage, module, more: see `teacher_stage`; the module as it starts.
+    """
+    job = replace(job, data=teacher.trained_on(job.data))
+    settings = _settings(job, teacher, seed)
+    identity = job.identity("teacher", settings, teacher.network, module, **more)
+    directory = shared_directory(job, teacher.role, teacher.network, seed, identity)
+    return Training(job, teacher.role, settings, directory, identity, lambda: stage)
 
 
 def _settings(job: Job, teacher: Teacher, seed: int) -> Settings:

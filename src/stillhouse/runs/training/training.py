@@ -10,9 +10,12 @@ from torch import nn
 
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Settings
+from stillhouse.recipes.networks import each_student_its_own
 from stillhouse.records.names import slug
+from stillhouse.runs.job.derived import DerivedNetwork
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.networks import Network
+from stillhouse.runs.job.teacher import Teacher
 
 
 @dataclass(frozen=True)
@@ -103,3 +106,30 @@ def shared_directory(job: Job, role: str, network: Network, seed: int, identity:
     """Where a network is trained that other runs may use, too: under its fingerprint."""
     names = f"{slug(role)}-{slug(network.section.model)}"
     return job.shared / f"{names}-seed{seed}-{identity}"
+
+
+def control_key(job: Job, seed: int) -> str:
+    """What tells controls apart before anything is trained.
+
+    Also the transfer set that they learn on, and their start.
+    """
+    section = job.recipe.transfer
+    of = [] if section is None else [section.model_dump(mode="json"), job.recipe.teacher]
+    if isinstance(job.student, DerivedNetwork):  # where it starts depends on that training
+        of = [*of, job.recipe.teacher]
+    own = job.student_input_settings()
+    return job.identity("control", job.settings(seed), job.student, of=str(of), **own)
+
+
+def teacher_keys(job: Job, teacher: Teacher) -> set[str]:
+    """What tells the trainings of a teacher apart, one for all students or one for each."""
+    if teacher.given or teacher.members:
+        return set()
+    students = job.recipe.seeds if each_student_its_own(teacher.section) else [None]
+    found = set()
+    for student in students:
+        seed = teacher.seed_for(job.recipe.seeds[0] if student is None else student)
+        settings = job.settings(seed, teacher.section.epochs)
+        section = teacher.section.model_dump(mode="json")
+        found.add(job.identity("teacher", settings, teacher.network, section=section, of=student))
+    return found
