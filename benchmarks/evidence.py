@@ -20,6 +20,7 @@ from tables.answers import answers
 from tables.arms import arms
 from tables.bare import bare
 from tables.claims import claims
+from tables.hour import hour
 from tables.int8 import int8
 from tables.probe import probe
 from tables.projector import projectors, weights
@@ -30,7 +31,7 @@ from tables.verification import costs, figures, gains
 from tables.words import both, counts
 
 DOCS = ROOT / "docs"
-OTHERS = tuple(DOCS / name for name in ("results.md", "statistics.md", "deploy.md"))
+OTHERS = tuple(DOCS / name for name in ("results.md", "statistics.md", "deploy.md", "first-hour.md"))
 PAGES = (ROOT / "README.md", *sorted((DOCS / "evidence").glob("*.md")), *OTHERS)
 WRITERS: Mapping[str, Writer] = {
     "answers": answers,
@@ -42,6 +43,7 @@ WRITERS: Mapping[str, Writer] = {
     "counts": counts,
     "figures": figures,
     "gains": gains,
+    "hour": hour,
     "integers": int8,
     "kd": kd,
     "methods": methods,

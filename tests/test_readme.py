@@ -1,15 +1,12 @@
 """What the README shows is tried here."""
 
 import ast
-import importlib.util
 import re
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
-from cli.conftest import command  # noqa: F401  (a fixture)
-from PIL import Image
 from tiny import tiny_net
 
 from stillhouse.methods import METHODS
@@ -37,57 +34,10 @@ def test_the_study_is_valid() -> None:
     assert len(make_study(yaml.safe_load(text)).arms) == 6
 
 
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The reader's own folder, in a directory of their own."""
-    place = tmp_path_factory.mktemp("reader")
-    for at, flower in enumerate(("rose", "tulip")):
-        (place / "photos" / flower).mkdir(parents=True)
-        for row in range(20):
-            image = Image.new("RGB", (10 + row % 3, 10), (120 * at + 4 * row, 90, 200 - 90 * at))
-            image.save(place / "photos" / flower / f"{row}.jpg")
-    return place
-
-
-SHORTER = {"resnet56": "convnet-4-8", "resnet20": "convnet-4", "epochs=30": "epochs=1",
-           "--epochs 30": "--epochs 1 --seeds 1", '"size": 64': '"size": 8',
-           "data.size=64": "data.size=8", "seeds=3": "seeds=1, batch=16"}  # fmt: skip
-
-
-def shorter(text: str) -> str:
-    """An example with tiny networks and a short training."""
-    for long, short in SHORTER.items():
-        text = text.replace(long, short)
-    return text
-
-
 def section(title: str) -> str:
     """What stands under a heading."""
     text = (ROOT / "README.md").read_text()
     return text[text.index(f"## {title}\n") :].split("\n## ")[0]
-
-
-def test_the_first_python_example_runs_in_six_lines(photos: Path, monkeypatch, capsys) -> None:
-    text = blocks("python")[0]
-    assert len([line for line in text.splitlines() if line.strip()]) <= 6
-    monkeypatch.chdir(photos)
-    exec(compile(shorter(text), "README.md", "exec"), {})
-    said = capsys.readouterr().out
-    assert "points of test accuracy" in said
-    assert re.search(r"rose|tulip", said)
-    assert (photos / "runs/photos/report.html").is_file()
-
-
-def test_its_commands_run_one_after_the_other(photos: Path, command, monkeypatch) -> None:  # noqa: F811
-    monkeypatch.chdir(photos)
-    (text,) = re.findall(r"```sh\n(.*?)```", section("On your own folder"), re.DOTALL)
-    lines = [shorter(line).split("#")[0].split() for line in text.splitlines()]
-    assert [words[1] for words in lines] == ["distill", "predict", "evaluate", "export"]
-    for words in lines:
-        there = importlib.util.find_spec("onnxruntime")  # a core environment exports otherwise
-        given = [each if each != "onnx" or there else "torchscript" for each in words[1:]]
-        said = command(*[each.replace("runs/photos", "runs/commands") for each in given])
-        assert said.code == 0, said.err
 
 
 def test_the_example_of_an_own_loop_runs() -> None:

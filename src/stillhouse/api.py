@@ -14,6 +14,7 @@ from stillhouse.errors import RecipeError
 from stillhouse.faults import system_faults
 from stillhouse.recipes import Recipe, load_study, make_recipe, make_study
 from stillhouse.recipes.keywords import RecipeKeys
+from stillhouse.recipes.typed import DataKeys, InputKeys
 from stillhouse.runs.job.calls import by_name
 from stillhouse.runs.job.objects import (
     function_of,
@@ -53,11 +54,11 @@ def distill(
     | nn.Module
     | Callable[..., nn.Module]
     | None = None,
-    teacher_input: Mapping[str, Any] | None = None,
+    teacher_input: InputKeys | Mapping[str, Any] | None = None,
     peers: int
     | Sequence[str | Mapping[str, Any] | nn.Module | Callable[..., nn.Module]]
     | None = None,
-    student_input: Mapping[str, Any] | None = None,
+    student_input: InputKeys | Mapping[str, Any] | None = None,
     method: str | Mapping[str, Any] | Callable[..., Stage] = "kd",
     task: str | Mapping[str, Any] | Task = "classification",
     out: str | Path,
@@ -65,7 +66,7 @@ def distill(
     seeds: int | Iterable[int] = 3,
     transform: Callable[[Any], Tensor] | None = None,
     eval_transform: Callable[[Any], Tensor] | None = None,
-    data_options: Mapping[str, Any] | None = None,
+    data_options: DataKeys | Mapping[str, Any] | None = None,
     shared: str | Path | None = None,
     allow_imports: bool = False,
     quiet: bool = False,
@@ -78,29 +79,40 @@ def distill(
     It shows bars in a terminal and in a notebook, and elsewhere a line for each training that ends.
     The same call goes on where a stopped one was, and finds a finished one without training.
 
+    ``data``, ``teacher``, ``student``, ``method``, ``epochs``, ``seeds`` and ``out`` say most of
+    it; the rest has defaults. A mapping may hold what its section of a recipe holds.
+
     Args:
-        data: 'digits', a folder, a .npz, a hub name, a Dataset, or (train, test) Datasets.
-        student: a name ('stillhouse ls models'), a function that makes a module (called once per
-            seed), or a module (copied; then all seeds start from its weights). A function is called
-            with those of ``classes`` (or ``num_classes``, ``n_classes``), ``channels`` (or
-            ``in_channels``, ``in_chans``) and ``size`` that it names.
-        teacher: likewise; a module is taken as trained. A name or a function is trained first.
-            Either may be a section of a recipe instead, with a name or an object as its model:
-            {'model': module, 'head_path': 'fc', 'output': 1}. A list of them is an ensemble.
-        peers: networks that learn beside the student, for methods that take them: how many of the
-            student's own kind, or each as the student is given.
+        data: a folder of class folders; the name of a public data set ('cifar100', 'mnist');
+            'digits', which needs no download; a file (.npz, .csv, parquet); 'hf:org/name' of the
+            hub; a Dataset, or (train, test) Datasets.
+        data_options: how they are split and shown: {'size': 64, 'limit': 1000, 'validation': 0.1,
+            'augment': ['crop', 'flip'], 'label': 'species', ...}.
+        teacher: the large network: a name ('stillhouse ls models'), such as 'resnet56' or
+            'timm:resnet50:pretrained'; a module, which is taken as trained; or a function that
+            makes one, which is trained first, as a name without weights is. A section says more:
+            {'model': 'resnet56', 'weights': 'teacher.pt'}, {'model': module, 'head_path': 'fc'}. A
+            list is an ensemble. None for methods without a teacher.
+        student: the small network, likewise: a name; a function that makes a module (called once
+            per seed, with those of ``classes`` (or ``num_classes``, ``n_classes``), ``channels``
+            (or ``in_channels``, ``in_chans``) and ``size`` that it names); or a module (copied;
+            then all seeds start from its weights).
         teacher_input, student_input: where one of them wants another image than that of the data:
             {'size': 224, 'channels': 3, 'mean': [...], 'std': [...]}.
-        method: a name ('stillhouse ls methods') or {'name': ..., setting: ...}. In place of a name
-            a function of your own that gives a Stage, or where it is: 'python:mine:largest'.
-        task: what the labels mean: a name, {'name': ..., setting: ...}, a `stillhouse.Task`, or
-            where one of your own is: 'python:mine:Depth'.
+        peers: networks that learn beside the student, for methods that take them: how many of the
+            student's own kind, or each as the student is given.
+        method: how it is taught: a name ('stillhouse ls methods') or {'name': 'kd', 'temperature':
+            2, 'weight': 9}. In place of a name a function of your own that gives a Stage, or where
+            it is: 'python:mine:largest'.
+        task: what the labels mean: 'classification', 'verification', 'detection',
+            'text_classification', 'language_model', 'embedding', or {'name': ..., setting: ...}, a
+            `stillhouse.Task`, or where one of your own is: 'python:mine:Depth'.
+        epochs, seeds: the budget; 3 seeds are 0, 1 and 2, the least for a verdict. Numbers, here
+            and in ``settings``, may be those of numpy or PyTorch, and several of them whatever
+            gives one after the other.
         out: the directory of the run; the same call goes on with it or finds it finished.
-        epochs, seeds: the budget; 3 seeds are 0, 1 and 2. Numbers, here and in ``settings``, may be
-            those of numpy or PyTorch, and several of them whatever gives one after the other.
         transform, eval_transform: functions of one image that give a float tensor, instead of the
             built-in augmentation; each view runs under its own seed. Both or none.
-        data_options: other keys of the data section: {'limit': 1000, 'augment': 'none'}, ...
         shared: where teachers and controls are kept for other runs; beside ``out`` by default.
         allow_imports: whether 'python:package:function' may be imported.
         quiet: show no progress. Warnings are in ``outcome.warnings`` all the same.
@@ -110,12 +122,14 @@ def distill(
             several processes the main one calls it. What it raises ends the call; the same call
             goes on from the last checkpoint.
         watcher: an object that hears of all progress, in place of what is shown.
-        settings: the other keys of a recipe, each with a default: batch=64,
-            optimizer={'name': 'sgd', 'lr': 0.05}, schedule='cosine', patience, ema,
-            label_smoothing, class_weights, balance, cache='auto', control=True, tune, transfer,
-            probe, verdict={'margin': ...}, track='tensorboard', precision='auto', device='auto',
-            accumulate, clip, compile='auto', checkpoint_seconds=30. Settings of a method, an
-            optimiser or a schedule stand beside its name: method={'name': 'kd', 'temperature': 3}.
+        settings: the other keys of a recipe, each with a default.
+            Training: batch=64, optimizer={'name': 'sgd', 'lr': 0.05}, schedule='cosine', clip,
+            accumulate=1, patience, ema, label_smoothing, class_weights, balance.
+            Cost: cache='auto', precision='auto', device='auto', compile='auto',
+            checkpoint_seconds=30.
+            Judgement: control=True, tune, verdict={'margin': 0.5}, probe, track='tensorboard'.
+            Without data: transfer={'count': 24000, 'method': 'zero_shot'}.
+            Settings of a method, an optimiser or a schedule stand beside its name.
 
     Returns:
         `Outcome`: ``verdict`` and ``gain``, ``table``, ``plot()``, ``student``, ``report``, ...

@@ -1,14 +1,22 @@
 """An argument in the wrong place is answered with the right one."""
 
 import inspect
+import pydoc
 from pathlib import Path
 
 import pytest
 
 import stillhouse as sh
 from stillhouse.errors import RecipeError
-from stillhouse.recipes import Recipe, make_recipe
+from stillhouse.recipes import Recipe, make_recipe, typed
+from stillhouse.recipes.average import AverageSection
+from stillhouse.recipes.data import AugmentSection, DataSection, ProbeSection, TransferSection
+from stillhouse.recipes.judging import VerdictSection
 from stillhouse.recipes.keywords import RecipeKeys
+from stillhouse.recipes.networks import InputSection
+from stillhouse.recipes.schema import BalanceSection, CacheSection
+from stillhouse.recipes.text import TokensSection
+from stillhouse.recipes.track import TrackSection
 
 GIVEN = {"data": "digits", "student": "resnet8", "teacher": "resnet20"}
 KD, SGD = "a setting of the method kd: method=", "a setting of the optimizer sgd: optimizer="
@@ -82,3 +90,30 @@ def test_the_signature_names_every_key_of_a_recipe() -> None:
     assert set(Recipe.model_fields) - own == set(further)
     told = inspect.getdoc(sh.distill) or ""
     assert [key for key in further if key not in told] == []
+
+
+SECTIONS = {
+    AugmentSection: typed.AugmentKeys, AverageSection: typed.AverageKeys,
+    BalanceSection: typed.BalanceKeys, CacheSection: typed.CacheKeys, DataSection: typed.DataKeys,
+    InputSection: typed.InputKeys, ProbeSection: typed.ProbeKeys, TokensSection: typed.TokensKeys,
+    TrackSection: typed.TrackKeys, TransferSection: typed.TransferKeys,
+    VerdictSection: typed.VerdictKeys,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda each: each.__name__)
+def test_what_editors_complete_are_the_keys_of_the_section(section: type) -> None:
+    known = set(section.model_fields) - ({"source"} if section is DataSection else set())
+    assert set(SECTIONS[section].__annotations__) == known
+
+
+def test_help_is_enough_to_begin() -> None:
+    """Each argument is told with its form, in the order in which one needs them."""
+    told = pydoc.plain(pydoc.render_doc(sh.distill))
+    signature = inspect.signature(sh.distill).parameters
+    places = [told.index(f"{name}:", told.index("Args:")) for name in ("data", "teacher", "student",
+              "method", "task", "out", "quiet", "settings")]  # fmt: skip
+    assert places == sorted(places)
+    assert all(name in told[places[0] :] for name in signature)
+    assert "DataKeys" in told
+    assert "InputKeys" in told

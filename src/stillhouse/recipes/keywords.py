@@ -1,11 +1,22 @@
 """The keys of a recipe as arguments of a call, with their types: for editors and for ``help``."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal, TypedDict
 
-Named = str | Mapping[str, Any]
-"""A name, or {'name': ..., setting: ...}."""
+from stillhouse.recipes.typed import (
+    AverageKeys,
+    BalanceKeys,
+    CacheKeys,
+    Named,
+    Place,
+    ProbeKeys,
+    TrackKeys,
+    TransferKeys,
+    VerdictKeys,
+)
+
+Other = Mapping[str, Any]
+"""A section that was put together elsewhere: its keys are checked when the call begins."""
 
 
 class RecipeKeys(TypedDict, total=False):
@@ -18,17 +29,17 @@ class RecipeKeys(TypedDict, total=False):
     optimizer: Named
     schedule: Named
     patience: int | None
-    ema: float | bool | Mapping[str, Any] | None
+    ema: float | bool | AverageKeys | Other | None
     label_smoothing: float
     class_weights: Literal["balanced"] | Sequence[float] | Mapping[str, float] | None
-    balance: Literal["gradient"] | Mapping[str, Any] | None
-    cache: Literal["auto", "always", "never"] | bool | Mapping[str, Any]
+    balance: Literal["gradient"] | BalanceKeys | Other | None
+    cache: Literal["auto", "always", "never"] | bool | CacheKeys | Other
     control: bool
-    tune: bool | Mapping[str, Any] | None
-    transfer: Mapping[str, Any] | None
-    probe: str | Path | Mapping[str, Any] | None
-    verdict: Mapping[str, Any]
-    track: str | Sequence[str] | Mapping[str, Any] | None
+    tune: bool | Mapping[str, Sequence[Any]] | None
+    transfer: TransferKeys | Other | None
+    probe: Place | ProbeKeys | Other | None
+    verdict: VerdictKeys | Other
+    track: str | Sequence[str] | TrackKeys | Other | None
     precision: Literal["auto", "fp32", "bf16", "fp16"]
     device: str
     accumulate: int

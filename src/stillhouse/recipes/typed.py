@@ -1,0 +1,149 @@
+"""The sections of a recipe as mappings with typed keys: what editors complete in a call.
+
+Each has the keys of the section that checks it; what they mean is told there and on the page of
+recipes.
+"""
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import Any, Literal, TypedDict
+
+Place = str | PathLike[str]
+Named = str | Mapping[str, Any]
+"""A name, or {'name': ..., setting: ...}."""
+
+
+class AugmentKeys(TypedDict, total=False):
+    """Augmentation of training images (`recipes.data.AugmentSection`)."""
+
+    crop: int
+    flip: bool
+    cutout: int
+    rotate: float
+    shift: float
+    scale: float
+    blur: float
+    fade: float
+    resized_crop: float
+    aspect: float
+    brightness: float
+    contrast: float
+    saturation: float
+    hue: float
+    randaugment: int
+    magnitude: int
+    trivial: bool
+    erase: float
+    mixup: float
+    cutmix: float
+
+
+Augment = str | Sequence[str] | AugmentKeys
+"""'auto', 'none', words such as ['crop', 'flip'], or keys with numbers."""
+
+
+class TokensKeys(TypedDict, total=False):
+    """How texts become tokens (`recipes.text.TokensSection`)."""
+
+    tokenizer: str
+    vocabulary: int
+    max_length: int
+    lowercase: bool
+    teacher: str | None
+
+
+class DataKeys(TypedDict, total=False):
+    """How the data are split and shown (`recipes.data.DataSection`); ``data=`` is their source."""
+
+    image: str | int | None
+    label: str | int | None
+    text: str | None
+    tokens: str | TokensKeys | None
+    annotations: Literal["coco", "yolo", "voc", "objects"] | None
+    boxes: str | None
+    validation: float | int
+    test: float | int
+    limit: int | None
+    unseen: float | int | Sequence[str]
+    pairs: Place | None
+    folds: Sequence[int] | None
+    min_per_class: int
+    pictures: bool | Literal["auto"]
+    split_seed: int
+    view_seed: int
+    views: int | Literal["auto", "live"]
+    augment: Augment
+    size: int | None
+    load_size: int | None
+    crop_pct: float
+    workers: int | Literal["auto"]
+
+
+class InputKeys(TypedDict, total=False):
+    """A network's own form of the image (`recipes.networks.InputSection`)."""
+
+    size: int | Sequence[int] | None
+    pad: Sequence[int] | None
+    channels: Literal[1, 3] | None
+    order: Literal["rgb", "bgr"]
+    mean: Sequence[float] | None
+    std: Sequence[float] | None
+
+
+class CacheKeys(TypedDict, total=False):
+    """Whether the teacher is cached, and how it is stored (`recipes.schema.CacheSection`)."""
+
+    use: Literal["auto", "always", "never"]
+    dtype: str | Mapping[str, str]
+    top: int | None
+    directory: Place | None
+
+
+class BalanceKeys(TypedDict, total=False):
+    """Weights of terms by their gradients (`recipes.schema.BalanceSection`)."""
+
+    by: Literal["gradient"]
+    share: float
+    batches: int
+
+
+class AverageKeys(TypedDict, total=False):
+    """A moving average of the weights (`recipes.average.AverageSection`)."""
+
+    decay: float
+    warmup: bool
+
+
+class VerdictKeys(TypedDict, total=False):
+    """What the verdict may say (`recipes.judging.VerdictSection`)."""
+
+    margin: float | None
+
+
+class TransferKeys(TypedDict, total=False):
+    """A transfer set made from the teacher (`recipes.data.TransferSection`)."""
+
+    count: int
+    method: Named
+    seed: int | Literal["student"]
+    augment: Augment
+    images_per_epoch: int | None
+
+
+class ProbeKeys(TypedDict, total=False):
+    """A labelled set on which embeddings are probed (`recipes.data.ProbeSection`)."""
+
+    source: str
+    image: str | int | None
+    label: str | int | None
+    validation: float | int
+    test: float | int
+    split_seed: int
+    supervised: bool
+
+
+class TrackKeys(TypedDict, total=False):
+    """Who hears of curves while it trains (`recipes.track.TrackSection`)."""
+
+    to: str | Sequence[str]
+    project: str
