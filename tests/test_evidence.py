@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted((ROOT / "docs/evidence").glob("*.md")), ROOT / "docs/results.md"]
 FURTHER = [ROOT / "README.md"]
-FURTHER += [ROOT / f"docs/{name}.md" for name in ("statistics", "deploy", "first-hour")]
+FURTHER += [ROOT / f"docs/{name}.md" for name in ("statistics", "deploy")]
 RESULTS = sorted((ROOT / "benchmarks/results").glob("*.json"))
 
 
@@ -61,7 +61,15 @@ def test_a_number_that_no_file_has_is_found(benchmark) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["tables.bare", "tables.by_method", "tables.hour", "tables.recorded", "tables.seeds", "tables.words"]
+    "module",
+    [
+        "tables.bare",
+        "tables.by_method",
+        "tables.hour",
+        "tables.recorded",
+        "tables.seeds",
+        "tables.words",
+    ],
 )
 def test_its_examples_are_true(benchmark, module: str) -> None:
     found = doctest.testmod(benchmark(module))

@@ -38,6 +38,10 @@ def distill(
     limit: Annotated[
         int | None, typer.Option(help="Use at most this many rows of the training data.")
     ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(help="Batch size, in rows of the training data (default: 64, or all).")
+    ] = None,
     control: Annotated[
         bool,
         typer.Option(
@@ -67,8 +71,8 @@ def distill(
         "method": method,
         "epochs": epochs,
         "seeds": seeds,
-        "batch": batch,
         "control": control,
+        **({} if batch is None else {"batch": batch}),
         **({"tune": True} if tune else {}),
         **({} if track is None else {"track": track}),
     }
