@@ -34,13 +34,12 @@ def distill(
     ] = "kd",
     epochs: Annotated[int, typer.Option(help=EPOCHS)] = 30,
     seeds: Annotated[int, typer.Option(help=SEEDS)] = 3,
-    batch: Annotated[int, typer.Option(help="Batch size, in rows of the training data.")] = 64,
     limit: Annotated[
         int | None, typer.Option(help="Use at most this many rows of the training data.")
     ] = None,
     batch: Annotated[
         int | None,
-        typer.Option(help="Batch size, in rows of the training data (default: 64, or all).")
+        typer.Option(help="Batch size, in rows of the training data (default: 64, or all)."),
     ] = None,
     control: Annotated[
         bool,
