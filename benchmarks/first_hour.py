@@ -11,6 +11,7 @@ it; its seconds and its exit code are kept, and nothing else helps it along.
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -71,6 +72,8 @@ def typed(what: str, command: str, where: Path, programs: Path, *, ours: bool) -
     """Run a command in an environment; its seconds, exit code and last line."""
     began = time.perf_counter()
     environment = {"PATH": f"{programs}:/usr/local/bin:/usr/bin:/bin", "HOME": str(where)}
+    threads = os.environ.get("OMP_NUM_THREADS")  # one, where others share the machine
+    environment |= {"OMP_NUM_THREADS": threads} if threads else {}
     done = subprocess.run(
         ["bash", "-c", command], cwd=where, env=environment, capture_output=True, text=True
     )
