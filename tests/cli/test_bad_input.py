@@ -10,7 +10,7 @@ CASES = {
     "model": (("--student", "resnet21x"), "resnet"),
     "method": (("--method", "kdd"), "nearest: kd"),
     "data": (("--data", "digit"), "digits"),
-    "epochs": (("--epochs", "0"), "greater than or equal to 1"),
+    "epochs": (("--epochs", "0"), "it must be at least 1"),
     "setting": (("--set", "method.temprature=2"), "nearest: temperature"),
     "override": (("--set", "epochs"), "key=value"),
     "key": (("--set", "epoch=3"), "nearest: epochs"),
@@ -18,7 +18,7 @@ CASES = {
     "import": (("--student", "python:os:getcwd"), "--allow-imports"),
     "precision": (("--set", "precision=fp8"), "fp32"),
     "batch": (("--set", "accumulate=1000"), "accumulate 1000"),
-    "temperature": (("--set", "method.temperature=0"), "greater than 0"),
+    "temperature": (("--set", "method.temperature=0"), "it must be above 0"),
     "device": (("--set", "device=meta"), "'meta' cannot be used here"),
     "mean": (
         ("--set", "teacher.input={mean: [0.5, 0.5, 0.5], std: [1, 1, 1]}"),

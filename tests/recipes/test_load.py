@@ -77,7 +77,7 @@ def test_the_signature_of_a_method_is_its_schema(method) -> None:
         ),
         (
             {"schedule": {"name": "multi_step", "milestones": []}},
-            "'schedule.milestones' is []; it should have at least 1 item, not 0",
+            "'schedule.milestones' is []; it must have at least 1 item",
         ),
         (
             {"data": {"source": "d", "augment": {"crop": 1e30}}},
@@ -85,7 +85,7 @@ def test_the_signature_of_a_method_is_its_schema(method) -> None:
         ),
         (
             {"student": {"model": "resnet8", "start": ""}},
-            "'student.start' is ''; it should have at least 1 character",
+            "'student.start' is ''; it must have at least 1 character",
         ),
         ({"data": {"source": "d", "augment": ["crup"]}}, "no augmentation 'crup'; nearest: crop"),
         ({"data": {"source": "d", "augment": {"crop": -1}}}, "'data.augment.crop' is -1"),
@@ -112,7 +112,7 @@ def test_the_signature_of_a_method_is_its_schema(method) -> None:
         ({"cache": "sometimes"}, "'cache.use' is 'sometimes'"),
         ({"cache": {"dtype": {"logits": "float61"}}}, "'cache.dtype.logits' is 'float61'"),
         ({"cache": {"use": "auto", "top": 5}}, "write use: always"),
-        ({"data": {"source": "d", "image": []}}, "a valid string or a valid integer"),
+        ({"data": {"source": "d", "image": []}}, "a word or a whole number"),
         ({"optimizer": "ADAMX"}, "nearest: adam"),
         ({"method": "plain", "cache": "always"}, "'plain' has no teacher to record"),
     ],

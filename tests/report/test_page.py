@@ -75,7 +75,7 @@ def test_the_page_answers_the_colleagues_questions(run_directory: Path):
 
     assert "resnet20 → resnet8w8 on digits by kd" in text
     assert "Did it help? Yes, it helps +1.20 points 95% interval +0.87 to +1.54" in text
-    assert "Yes, where +1.20 points are worth 3.2\u00d7 the training time." in text
+    assert "Yes: +1.20 points, for 3.2 times the training time." in text
     assert "Accuracy kept 98.7%" in text
     assert "6.3\u00d7 smaller" in text
     assert "96.20 ± 1.06" in text

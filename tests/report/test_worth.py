@@ -55,7 +55,7 @@ def test_how_fast_both_answer_is_weighed_too(made):
 
 def test_the_sentences_of_a_run_that_helps(made):
     assert said(made) == (
-        "Yes, where +1.20 points are worth 3.2\u00d7 the training time. "
+        "Yes: +1.20 points, for 3.2 times the training time. "
         "The student keeps 98.7% of the teacher's test accuracy (96.20% against 97.50%) "
         "and is 6.3\u00d7 smaller. "
         "Training teacher and student took 32 s, the control 10 s (3.2\u00d7 the time)."

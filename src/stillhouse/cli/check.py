@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stillhouse.cli.options import AllowImports, RecipeFile, Set, Shared
+from stillhouse.cli.options import AllowImports, RecipeFile, Set, Shared, loading
 
 if TYPE_CHECKING:
     from stillhouse.cli.terminal import Terminal
@@ -24,6 +24,7 @@ def check(
     allow_imports: AllowImports = False,
 ) -> None:
     """Check a recipe on a few batches; trains nothing, writes nothing."""
+    loading()
     from stillhouse.cli.asked import asked, own_directory
     from stillhouse.cli.studying import check_study
     from stillhouse.cli.terminal import Terminal

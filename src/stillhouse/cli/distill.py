@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from stillhouse.cli.options import AllowImports, Out, Quiet, Set, Shared, Track
+from stillhouse.cli.options import AllowImports, Out, Quiet, Set, Shared, Track, loading
 
 DATA = (
     "Data: a name such as digits ('stillhouse ls data'), a folder, a file, or a data set of the "
@@ -61,6 +61,7 @@ def distill(
     quiet: Quiet = False,
 ) -> None:
     """Distil a teacher into a student, and compare with training it alone."""
+    loading(quiet=quiet)
     from stillhouse.cli.run import run_recipe
     from stillhouse.recipes import make_recipe, override
 
@@ -141,6 +142,7 @@ def compare(
         return
     if out is None:
         raise typer.BadParameter("methods are compared in a directory; give one (-o DIR)")
+    loading(quiet=quiet)
     from stillhouse.cli.asked import asked_values
     from stillhouse.cli.studying import check_study, run_a_study
     from stillhouse.recipes import make_study, override_study

@@ -3,6 +3,7 @@
 What becomes a key of a recipe (``--epochs``, ``--ratio``) is checked with the recipe.
 """
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -116,6 +117,12 @@ def among(*choices: str) -> Callable[[str], list[str]]:
         return [each for each in choices if each.startswith(incomplete)]
 
     return completed
+
+
+def loading(*, quiet: bool = False) -> None:
+    """A line in a terminal, before what takes seconds to import."""
+    if not quiet and sys.stdout is not None and sys.stdout.isatty():
+        typer.echo("loading PyTorch ...")
 
 
 def image_shape(text: str, command: str, option: str = "--image") -> tuple[int, int, int]:

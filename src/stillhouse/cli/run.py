@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stillhouse.cli.options import AllowImports, Quiet, RecipeFile, Set, Shared, Track
+from stillhouse.cli.options import AllowImports, Quiet, RecipeFile, Set, Shared, Track, loading
 from stillhouse.errors import RunError
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def _run(
     quiet: bool,
 ) -> None:
     """The recipe or study in a file, or of a directory."""
+    loading(quiet=quiet)
     from stillhouse.cli.asked import asked
     from stillhouse.cli.studying import run_a_study
     from stillhouse.recipes import Study

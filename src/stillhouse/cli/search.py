@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stillhouse.cli.options import AllowImports, Quiet, RecipeFile, Set, Shared, within
+from stillhouse.cli.options import AllowImports, Quiet, RecipeFile, Set, Shared, loading, within
 from stillhouse.engine.settings import Count, Epochs, Positive
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def search(
     the budget are not trained. The others are ranked by the metric of the task on the validation
     set; the test set is never read. The best one is written as a recipe for 'stillhouse run'.
     """
+    loading(quiet=quiet)
     from stillhouse.cli.asked import asked_values, own_directory
     from stillhouse.cli.terminal import Terminal
     from stillhouse.errors import RecipeError

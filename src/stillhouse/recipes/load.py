@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from stillhouse.errors import RecipeError, nearest
 from stillhouse.recipes.data import TransferSection
+from stillhouse.recipes.findings import must_be
 from stillhouse.recipes.misplaced import belongs
 from stillhouse.recipes.plain import plain_values
 from stillhouse.recipes.schema import Recipe
@@ -147,13 +148,13 @@ def make_recipe(
 def _together(problems: Sequence[str]) -> list[str]:
     """What was found of one value that may be of several kinds, in one sentence.
 
-    >>> _together(["'a' is []; it should be a word", "'a' is []; it should be a number"])
-    ["'a' is []; it should be a word or a number"]
+    >>> _together(["'a' is []; it must be a word", "'a' is []; it must be a number"])
+    ["'a' is []; it must be a word or a number"]
     """
     found: dict[str, list[str]] = {}
     for problem in problems:
-        head, should, wanted = problem.partition("; it should be ")
-        found.setdefault(head + should, []).append(wanted)
+        head, must, wanted = problem.partition("; it must be ")
+        found.setdefault(head + must, []).append(wanted)
     return [head + " or ".join(dict.fromkeys(wanted)) for head, wanted in found.items()]
 
 
@@ -206,6 +207,9 @@ def _problem(details: Mapping[str, Any], values: Mapping[str, Any], call: Sequen
     if kind == "missing":
         return f"'{_dotted(place)}' is missing; add {place[-1]}: ..."
     if kind == "union_tag_not_found":
+        if not isinstance(given, Mapping):
+            said = "it must be a name, or a section with name: ..."
+            return f"'{_dotted(place)}' is {_SHORT.repr(given)}; {said}"
         return f"'{_dotted(place)}' does not say which; add name: ... to it"
     if kind == "union_tag_invalid":
         tags = details["ctx"].get("expected_tags", "").replace("'", "").split(", ")
@@ -216,11 +220,11 @@ def _problem(details: Mapping[str, Any], values: Mapping[str, Any], call: Sequen
     if kind == "value_error":
         said = str(details["ctx"]["error"])
         return f"{_dotted(place)}: {said}" if place else said
-    said = re.sub("^(Input|String|Tuple|List|Value error,) ", "", details["msg"])
-    said = said.replace(" after validation", "")
-    if kind == "int_parsing_size":
-        said = "is too large a whole number; give a smaller one"
-    return f"'{_dotted(place)}' is {_SHORT.repr(given)}; it {said}"
+    shown = "null" if given is None and not call else _SHORT.repr(given)
+    said, key = must_be(details), _dotted(place)
+    if key.rpartition(".")[2] in SHORT_KEYS:
+        said = said.replace("a section of keys", "a word, or a section of keys")
+    return f"'{key}' is {shown}; {said}"
 
 
 def _dotted(place: Sequence[str]) -> str:

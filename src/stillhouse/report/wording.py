@@ -127,6 +127,15 @@ def times(ratio: float) -> str:
     return f"{ratio:.1f}{TIMES}" if ratio < 9.95 else f"{ratio:.0f}{TIMES}"
 
 
+def in_words(ratio: float) -> str:
+    """Say a ratio within a sentence.
+
+    >>> in_words(6.312), in_words(41.7)
+    ('6.3 times', '42 times')
+    """
+    return times(ratio).replace(TIMES, " times")
+
+
 def compared(ratio: float, less: str, more: str, same: str) -> str:
     """Say how a thing compares with one that is ``ratio`` times as much.
 

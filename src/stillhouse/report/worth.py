@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from stillhouse.records.run import ModelRecord
 from stillhouse.report.record import RunRecord
-from stillhouse.report.wording import compared, duration, milliseconds, percent, times
+from stillhouse.report.wording import compared, duration, in_words, milliseconds, percent, times
 from stillhouse.verdict.judgement import EQUIVALENT, TOO_FEW
 from stillhouse.verdict.spread import spread
 
@@ -121,7 +121,7 @@ def _answer(record: RunRecord, cost: float | None) -> str:
     elif cost is None:
         price = f"Yes: {gain}; what the training cost is not told."
     elif pricier:
-        price = f"Yes, where {gain} are worth {times(cost)} the training time."
+        price = f"Yes: {gain}, for {in_words(cost)} the training time."
     else:
         price = f"Yes: {gain}, in no more training time."
     answers = {

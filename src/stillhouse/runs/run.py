@@ -25,6 +25,7 @@ from stillhouse.records.files import Lines
 from stillhouse.records.run import REPORT, SCORES, Scores
 from stillhouse.runs.directory import ENVIRONMENT, check_places, claimed
 from stillhouse.runs.group import Group, train_group
+from stillhouse.runs.job.counter import counted
 from stillhouse.runs.job.data import NO_VALIDATION, JobData, open_data
 from stillhouse.runs.job.derived import make_student
 from stillhouse.runs.job.job import Job
@@ -211,7 +212,8 @@ def run(job: Job, *, held_out: HeldOutScores | None = None, foretold: bool = Fal
             _report(job.out)
         return Outcome(job.out, kept.plain(), partial(kept_network, job))
     check_places(job.out, job.shared)
-    heard, aside = Heard(job.watcher, job.warned), job.watcher.warn
+    counted_by = counted(job.watcher, len(job.recipe.seeds))
+    heard, aside = Heard(counted_by, job.warned), job.watcher.warn
     job = replace(job, watcher=heard)
     identity = resolved(job.recipe), environment(job.data.platform)
     with platform.main_holds(lambda: claimed(job.out, *identity)), tracked(job, aside) as job:

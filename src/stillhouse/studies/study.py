@@ -21,6 +21,7 @@ from stillhouse.records.run import REPORT, SCORES
 from stillhouse.records.study import TABLE, Arm, StudyTable
 from stillhouse.report import write_study_report
 from stillhouse.runs.directory import check_places
+from stillhouse.runs.job.counter import STUDENT, StudentCounter
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.watcher import Heard, SilentWatcher, Watcher
 from stillhouse.runs.judging.kept_networks import kept_network
@@ -47,7 +48,6 @@ from stillhouse.studies.outcome import StudyOutcome
 from stillhouse.studies.table import DIVERGED, FINISHED, WAITING, arm_line, study_table
 from stillhouse.tracking import Scope, Tracking, study_summary
 
-STUDENT = "student"
 State = dict[str, str]
 
 
@@ -214,7 +214,7 @@ def _finished(prepared: PreparedStudy) -> StudyTable | None:
 
 
 def _run_arm(
-    name: str, job: Job, mark: str, counter: "StudentCounter", held_out: HeldOutScores
+    name: str, job: Job, mark: str, counter: StudentCounter, held_out: HeldOutScores
 ) -> State:
     """Run one arm; of one that diverged, say which of its trainings did."""
     try:
@@ -281,33 +281,3 @@ def _state(arm: Arm | None, job: Job, mark: str) -> State:
     if not known or not (job.out / SCORES).is_file():
         return {"state": WAITING}
     return {"state": FINISHED, "fingerprint": mark}
-
-
-class StudentCounter:
-    """A watcher before another, which counts students that are done and passes all on.
-
-    ``stage`` is the training that was begun last.
-
-    Args:
-        watcher: who hears of everything.
-        done, total: students of the study that are done, and that there are in all.
-    """
-
-    def __init__(self, watcher: Watcher, done: int = 0, total: int = 0) -> None:
-        self.say, self.warn, self.step = watcher.say, watcher.warn, watcher.step
-        self.overall = watcher.overall
-        self.stage = STUDENT
-        self._watcher = watcher
-        self._done, self._total, self._steps = done, total, 0
-
-    def begin(self, stage: str, steps: int, done: int) -> None:
-        """Note which training this is."""
-        self.stage, self._steps = stage, steps
-        self._watcher.begin(stage, steps, done)
-
-    def epoch(self, record: Mapping[str, Any], metric: Metric) -> None:
-        """Count a student that is done."""
-        self._watcher.epoch(record, metric)
-        if self.stage == STUDENT and record["step"] >= self._steps:
-            self._done += 1
-            self.overall(self._done, self._total)

@@ -196,7 +196,7 @@ def test_a_file_that_does_not_fit_names_the_role(files: Path) -> None:
         ({"start": "a.pt", "weights": "b.pt"}, "weights and start both say where"),
         ({"lr_scale": 0.1}, "say start: FILE, or pretrained"),
         ({"weights": "a.pt", "lr_scale": 0.1}, "say start: FILE in place of weights"),
-        ({"start": 3}, "start' is 3; it should be a valid string"),
+        ({"start": 3}, "start' is 3; it must be a word"),
         ({"start": "a.pt", "lr_scale": 0}, "lr_scale"),
         ({"start": "a.pt", "lr_scale": 2}, "lr_scale"),
         ({"start": "pretrained"}, "'convnet-4-8' has none of its own: say start: FILE"),

@@ -205,7 +205,7 @@ def test_a_recipe_makes_the_very_network_rounding(tmp_path: Path) -> None:
 
 
 def test_what_a_recipe_cannot_ask(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"student.quantise' is 'int7'; it should be 'int8'"):
+    with pytest.raises(RecipeError, match=r"student.quantise' is 'int7'; it must be 'int8'"):
         network(model="convnet-4-8", quantise="int7")
     section = {"model": "convnet-4-6", **SECTION, "head": "shared"}
     with pytest.raises(ModelError, match="cannot take over the classifier"):

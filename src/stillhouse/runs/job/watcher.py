@@ -68,10 +68,16 @@ class Heard:
     """
 
     def __init__(self, watcher: Watcher, before: Iterable[str] = ()) -> None:
-        self.begin, self.step, self.epoch = watcher.begin, watcher.step, watcher.epoch
+        self.step, self.epoch = watcher.step, watcher.epoch
         self.say, self.overall = watcher.say, watcher.overall
         self.warned = list(before)
         self._watcher = watcher
+
+    def begin(self, stage: str, steps: int, done: int) -> None:
+        """Of what goes on, say from where."""
+        if 0 < done < steps:
+            self.say(f"{stage}: goes on from step {done:,} of {steps:,}, where it was stopped")
+        self._watcher.begin(stage, steps, done)
 
     def warn(self, text: str) -> None:
         """Remember it."""

@@ -1,4 +1,4 @@
-"""How a run shows how far it is: bars in a terminal, an output in a notebook, lines elsewhere."""
+"""How a run shows how far it is: a bar in a terminal, an output in a notebook, lines elsewhere."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -48,7 +48,9 @@ def _chosen(*, quiet: bool, log: bool) -> Progress:
 
         from stillhouse.runs.progress.bars import Bars
 
-        return Bars(Console(highlight=False))
+        console = Console(highlight=False)
+        if not console.is_dumb_terminal:  # where a bar could not be drawn anew
+            return Bars(console)
     return LineProgress() if log else PartLines()
 
 

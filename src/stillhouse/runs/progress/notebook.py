@@ -38,6 +38,9 @@ class NotebookProgress(SilentProgress):
     def begin(self, stage: str, steps: int, done: int) -> None:
         """A new bar."""
         self._end_part()
+        if done >= steps:  # it was finished before, and is said so
+            self._show()
+            return
         self._stage, self._note = stage, ""
         self._steps, self._done, self._before = steps, done, done
         self._began = time.monotonic()

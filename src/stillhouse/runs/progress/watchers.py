@@ -44,10 +44,39 @@ def whose(record: Mapping[str, Any]) -> str:
     return f"{record['stage']} seed {record.get('seed', 0)}"
 
 
+def validated(record: Mapping[str, Any], metric: Metric) -> float | None:
+    """The metric on validation after an epoch; None without validation, or without a number."""
+    scores: Mapping[str, float] = next(iter(record["validation"].values()), {})
+    return scores.get(metric.name)
+
+
 def validation_text(record: Mapping[str, Any], metric: Metric) -> str:
-    """The metric on validation after an epoch; empty without validation."""
+    """The metric on validation after an epoch, in words; empty without validation."""
     scores = list(record["validation"].values())
     return f"validation {metric.with_unit(scores[0][metric.name])}" if scores else ""
+
+
+def best_of(before: float | None, now: float | None, metric: Metric) -> float | None:
+    """The better of two values, of which each may be missing.
+
+    >>> from stillhouse.records.metric import ACCURACY
+    >>> best_of(0.9, 0.8, ACCURACY), best_of(None, 0.8, ACCURACY)
+    (0.9, 0.8)
+    """
+    if before is None or now is None:
+        return now if before is None else before
+    return (max if metric.higher_is_better else min)(before, now)
+
+
+def time_left(seconds: float) -> str:
+    """A time to come, as clocks show it.
+
+    >>> time_left(42), time_left(200), time_left(7510)
+    ('0:42', '3:20', '2:05:10')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def part_line(record: Mapping[str, Any], metric: Metric, seconds: float) -> str:

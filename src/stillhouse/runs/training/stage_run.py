@@ -241,7 +241,9 @@ def _finished(training: Training) -> StageRun | None:
     if missing:
         raise RunError(f"{directory / missing[0]} is missing; {again}")
     place = from_here(directory)
-    training.job.watcher.say(f"{training.role}: finished before, taken from {place}")
+    watcher, steps = training.job.watcher, done.history[-1]["step"] if done.history else 1
+    watcher.say(f"{training.role}: finished before, taken from {place}")
+    watcher.begin(training.role, steps, steps)
     return StageRun(
         training,
         done.keeps,
