@@ -13,12 +13,15 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 import typer
 import yaml
 from pages import DOCS, ROOT, Block, blocks, pages
 
 from stillhouse.cli.app import app
 from stillhouse.errors import nearest
+from stillhouse.methods import kd
+from stillhouse.models import build_model
 from stillhouse.recipes import make_recipe, make_study
 from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.study import is_study
@@ -81,6 +84,30 @@ def test_code_of_the_docs_is_python() -> None:
         for block in blocks(page):
             if block.language == "python":
                 ast.parse(block.text)
+
+
+def test_code_of_students_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What no other test of a page runs; `network` and `teacher` are what a reader has."""
+    for name in ("students.md", "students-quantised.md"):
+        network = build_model("convnet-4-8", classes=3)
+        network(torch.randn(4, 3, 32, 32))
+        known = {"teacher": network, "network": network, "torch": torch}
+        (text,) = (each.text for each in blocks(DOCS / name) if each.language == "python")
+        first, _, last = text.partition("\ninteger")
+        exec(compile(first, name, "exec"), known)
+        if last:
+            known["student"](torch.randn(4, 3, 32, 32))  # it learns, so that ranges are known
+            exec(compile(f"integer{last}", name, "exec"), known)
+
+
+def test_the_step_of_the_architecture_runs() -> None:
+    (text,) = (each.text for each in blocks(DOCS / "architecture.md") if each.language == "python")
+    images, labels = torch.randn(4, 3, 8, 8), torch.tensor([0, 1, 2, 0])
+    student, teacher = (build_model(name, classes=3) for name in ("convnet-4", "convnet-8"))
+    known = {"student": student, "teacher": teacher, "images": images, "labels": labels}
+    known |= {"torch": torch, "kd": kd, "batch": {"batch.image": images, "batch.label": labels}}
+    exec(compile(text, "architecture.md", "exec"), known)
+    assert known["loss"].ndim == 0
 
 
 def test_every_page_has_its_place_on_the_site() -> None:
