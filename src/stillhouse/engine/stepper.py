@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from stillhouse.engine.graphs import GRAPHS, Compile, StepGraphs
 from stillhouse.engine.meter import Meter
 from stillhouse.engine.nodes import Role
 from stillhouse.engine.optimisers import OptimizerFactory, optimizer_of
@@ -26,7 +27,8 @@ class Stepper:
         optimizer, schedule: used unless the update brings its own.
         steps, per_epoch: how long the schedule is.
         clip: largest norm of the gradient; None: no clipping.
-        compile: compile the networks and losses of the update, without graph breaks.
+        compile: compile the networks and losses of the update, without graph breaks; ``"graphs"``
+            records CUDA graphs besides (`StepGraphs`).
     """
 
     def __init__(
@@ -39,7 +41,7 @@ class Stepper:
         steps: int,
         per_epoch: int,
         clip: float | None = None,
-        compile: bool = False,
+        compile: Compile = False,
     ) -> None:
         self.update = update
         self.platform = platform
@@ -58,8 +60,12 @@ class Stepper:
         )
         self.meter = Meter(list(update.names))
         self._model: Any = None
+        self.graphs: StepGraphs | None = None
         if compile:
             update.composite.gives_signals = False
+        if compile == GRAPHS:
+            self.graphs = StepGraphs(update)
+        elif compile:
             update.composite.compile(fullgraph=update.composite.of_one_form)
 
     def _call(self, known: Signals) -> Output:
@@ -93,17 +99,23 @@ class Stepper:
 
         Raises:
             NonFiniteLoss: a term is nan or inf.
+            WiringError: CUDA graphs were asked for, and cannot be recorded.
         """
         self.update.prepare()
-        known = self.update.observe(batch)
+        graphs = self.graphs
+        known = self.update.observe(batch) if graphs is None else graphs.observe(batch)
         waiting = contextlib.nullcontext() if last else self._no_sync()
         with waiting:
             out = self._call(known)
-            self.meter.add(out.values, step=number)
+            self.meter.add(out.values if graphs is None else graphs.keep(out.values), step=number)
             if number % self.platform.check_every == 0:
                 self.meter.look()
             scaled = out.loss if share == 1.0 else out.loss * share
             self.scaler.scale(scaled).backward()
+        if graphs is not None:
+            graphs.check()
+            if not last:
+                graphs.keep_gradients(self.parameters)
         if last:
             self._move()
 

@@ -9,6 +9,7 @@ from typing import Any
 from stillhouse.data.batches import BatchSource
 from stillhouse.engine.facts import facts_of
 from stillhouse.engine.graph import Graph
+from stillhouse.engine.graphs import GRAPHS, Compile, graphs_problem
 from stillhouse.engine.layout import Homes
 from stillhouse.engine.objective import Objective, Weights
 from stillhouse.engine.optimisers import OptimizerFactory, sgd
@@ -38,7 +39,7 @@ class Settings:
         optimizer, schedule: for all updates that bring none.
         accumulate: micro-batches per optimiser step.
         clip: largest norm of the gradient.
-        compile: compile the composite of each update.
+        compile: compile the composite of each update; ``"graphs"``: record CUDA graphs, too.
         channels_last: memory layout of convolutional models (faster on most hardware).
         checkpoint_seconds: least time between checkpoints; they never change the result.
         until_epoch, until_metric: stop earlier, after this epoch or after the first whose
@@ -54,7 +55,7 @@ class Settings:
     schedule: ScheduleFactory = field(default_factory=cosine)
     accumulate: int = 1
     clip: float | None = None
-    compile: bool = False
+    compile: Compile = False
     channels_last: bool = True
     checkpoint_seconds: float = 30.0
     until_epoch: int | None = None
@@ -91,12 +92,15 @@ class Trainer:
         platform: device, precision, processes.
 
     Raises:
-        WiringError: an epoch has fewer batches than a step takes.
+        WiringError: an epoch has fewer batches than a step takes, or CUDA graphs cannot be here.
     """
 
     def __init__(
         self, objective: Objective, train: BatchSource, settings: Settings, platform: Platform
     ) -> None:
+        problem = graphs_problem(platform) if settings.compile == GRAPHS else None
+        if problem:
+            raise WiringError("settings", [f"compile: {problem}"])
         self.objective = objective
         self.settings = settings
         self.platform = platform

@@ -65,6 +65,8 @@ class UpdateObjective(nn.Module):
         learning: of several updates, which parameters collect gradients; None: there is one.
         learnt: ids of the parameters that learn in this stage.
         autocast: of the networks.
+
+    ``live_reads`` are the signals that its frozen nodes read where they run in each step.
     """
 
     def __init__(
@@ -92,6 +94,11 @@ class UpdateObjective(nn.Module):
             (node, tuple({r: None for r in reads if owner(r) == node.name}))
             for node in plan.outside
         )
+        live = [node for node in plan.outside if not node.cached]
+        mine = {node.name for node in live}
+        self.live_reads = tuple(dict.fromkeys(
+            need for node in live for need in node.needs if owner(need) not in mine
+        ))  # fmt: skip
 
     @property
     def trained(self) -> list[nn.Module]:
@@ -151,9 +158,16 @@ class UpdateObjective(nn.Module):
         if self._learning is not None:
             self._learning.enter(self.trained)
 
-    def observe(self, batch: Signals) -> Signals:
-        """The batch with the signals of the frozen nodes, which run without autograd."""
-        todo = [node for node, parts in self._outside if any(p not in batch for p in parts)]
+    def observe(self, batch: Signals, *, cached: bool | None = None) -> Signals:
+        """The batch with the signals of the frozen nodes, which run without autograd.
+
+        ``cached``: only of those that are looked up, or only of those that are not; None: of all.
+        """
+        todo = [
+            node
+            for node, parts in self._outside
+            if any(p not in batch for p in parts) and cached in (None, node.cached)
+        ]
         if not todo:
             return batch
         if self._autocast is None:

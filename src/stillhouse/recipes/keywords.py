@@ -44,5 +44,5 @@ class RecipeKeys(TypedDict, total=False):
     device: str
     accumulate: int
     clip: float | None
-    compile: bool | Literal["auto"]
+    compile: bool | Literal["auto", "graphs"]
     checkpoint_seconds: float

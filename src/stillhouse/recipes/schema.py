@@ -195,7 +195,7 @@ class Recipe(Section):
     device: str = "auto"
     accumulate: Count = 1
     clip: Annotated[float, Field(gt=0)] | None = None
-    compile: bool | Literal["auto"] = "auto"
+    compile: bool | Literal["auto", "graphs"] = "auto"
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 30.0
 
     @model_validator(mode="before")

@@ -10,7 +10,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from stillhouse.engine.frozen import frozen_names
-from stillhouse.engine.platform import open_platform
+from stillhouse.engine.graphs import GRAPHS, graphs_problem
+from stillhouse.engine.platform import Platform, open_platform
 from stillhouse.engine.resuming import METRICS
 from stillhouse.engine.stage import Stage
 from stillhouse.errors import RecipeError, RunError
@@ -106,10 +107,11 @@ def prepare(
     check_installed(recipe.track.to if recipe.track else ())
     check_places(out, shared, done=(out / SCORES).is_file())
     method = chosen_method(recipe, given.method, allow_imports=allow_imports)
+    platform = _platform(recipe, data)
     data = data or open_data(
         recipe.data,
         recipe.batch,
-        open_platform(device=recipe.device, precision=recipe.precision),
+        platform,
         source=given.data,
         transform=given.transform,
         eval_transform=given.eval_transform,
@@ -150,6 +152,16 @@ def prepare(
     check(job)
     check_tuning(job)
     return replace(job, watcher=watcher, warned=tuple(heard.warned))
+
+
+def _platform(recipe: Recipe, data: JobData | None) -> Platform:
+    """Where it runs, as its data say if they are there. Raises RecipeError: it cannot."""
+    own = None if data is None else data.platform
+    platform = own or open_platform(device=recipe.device, precision=recipe.precision)
+    problem = graphs_problem(platform) if recipe.compile == GRAPHS else None
+    if problem:
+        raise RecipeError("compile", [problem])
+    return platform
 
 
 def _check_counts(recipe: Recipe, data: JobData) -> None:

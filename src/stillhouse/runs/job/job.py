@@ -13,6 +13,7 @@ from torch import nn
 from stillhouse.bridges import InputAdapter
 from stillhouse.engine.balance import balanced
 from stillhouse.engine.facts import facts_of
+from stillhouse.engine.graphs import Compile
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Settings
 from stillhouse.methods import Method, plain
@@ -77,7 +78,7 @@ class Job:
     out: Path
     watcher: Watcher = field(default_factory=SilentWatcher)
     peers: Peers = field(default_factory=Peers)
-    compiled: bool = False
+    compiled: Compile = False
     warned: tuple[str, ...] = ()
     tested: bool = True
     probe: Probe | None = None
@@ -100,7 +101,7 @@ class Job:
         return [(seed,) for seed in seeds] if self.recipe.each_student_its_data else [seeds]
 
     def settings(
-        self, seed: int, epochs: int | None = None, *, compile: bool | None = None
+        self, seed: int, epochs: int | None = None, *, compile: Compile | None = None
     ) -> Settings:
         """The same budget and rules for the student and its control."""
         recipe = self.recipe

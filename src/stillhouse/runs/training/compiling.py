@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from stillhouse.engine.graphs import Compile
 from stillhouse.engine.seeding import seeded
 from stillhouse.engine.signals import LOGITS
 from stillhouse.engine.trainer import training
@@ -32,7 +33,7 @@ WORTH = 0.95
 """Compiled if it takes at most this share of the eager time, compiling included."""
 
 
-def settle_compile(job: Job) -> bool:
+def settle_compile(job: Job) -> Compile:
     """What ``compile: auto`` means for the student of this run and its control."""
     wanted = job.recipe.compile
     if wanted != "auto":

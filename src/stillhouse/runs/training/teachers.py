@@ -190,7 +190,8 @@ def teacher_training(
 def _settings(job: Job, teacher: Teacher, seed: int) -> Settings:
     # 'compile: auto' asks what is best for the student.
     recipe, until = job.recipe, teacher.section.until
-    settings = job.settings(seed, teacher.section.epochs, compile=recipe.compile is True)
+    wanted = False if recipe.compile == "auto" else recipe.compile
+    settings = job.settings(seed, teacher.section.epochs, compile=wanted)
     settings = replace(settings, patience=teacher.section.patience)
     if until is None:
         return settings
