@@ -4,14 +4,17 @@ import contextlib
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torch import nn
+from typer.testing import CliRunner
 
 import stillhouse as sh
+from stillhouse.cli.app import app
 from stillhouse.data.detection.target import packed
 from stillhouse.data.detection.views import BoxViews, shown_view
 from stillhouse.errors import ModelError
@@ -155,7 +158,7 @@ def test_a_detector_is_distilled_judged_by_map_and_loaded(tmp_path: Path) -> Non
         "teacher": {"model": "fcos-resnet10t", "arguments": TINY, "epochs": 1},
         "student": {"model": "retinanet-resnet10t", "arguments": TINY},
         "method": "cwd",
-        "epochs": 1,
+        "epochs": 6,
         "seeds": 1,
         "batch": 4,
         "clip": 5.0,
@@ -173,6 +176,58 @@ def test_a_detector_is_distilled_judged_by_map_and_loaded(tmp_path: Path) -> Non
     assert found.boxes.shape == (len(found.labels), 4)
     assert set(found.labels) <= {"square", "bar"}
     assert (found.boxes[:, 2] <= 64).all()
+    _figures_and_report(tmp_path / "run", scores)
+    _at_the_command_line(tmp_path / "run", source, scores)
+
+
+def _figures_and_report(directory: Path, scores: dict[str, Any]) -> None:
+    """AP class by class with its gain, curves, and pictures with boxes on the page."""
+    (figures,) = scores["figures"]
+    names = [network["role"] for network in figures["networks"]]
+    assert sorted(names) == ["control", "student", "teacher"]
+    assert [one["name"] for one in figures["by_class"]] == ["square", "bar"]
+    assert [one["count"] for one in figures["by_class"]] == [4, 4]
+    for network in figures["networks"]:
+        of = {name: one["value"] for name, one in network["figures"].items()}
+        assert of["mAP"] == pytest.approx((of["AP of square"] + of["AP of bar"]) / 2, abs=1e-6)
+    gain = figures["gains"]["AP of bar"]["value"]
+    student, control = (next(n for n in figures["networks"] if n["role"] == role)["figures"]
+                        for role in ("student", "control"))  # fmt: skip
+    assert gain == pytest.approx(student["AP of bar"]["value"] - control["AP of bar"]["value"])
+    assert [plot["title"] for plot in figures["plots"]] == [
+        "Precision against recall", "square, 4 boxes", "bar, 4 boxes"
+    ]  # fmt: skip
+    page = (directory / "report.html").read_text()
+    assert "boxes.safetensors" in scores["files"]
+    assert page.count('<image id="boxes-') >= 3
+    assert '<use href="#boxes-0"/>' in page
+
+
+def _at_the_command_line(directory: Path, source: Path, scores: dict[str, Any]) -> None:
+    """Boxes as JSON and CSV, and mAP of the test images: what the run itself measured."""
+    cli, images = CliRunner(), str(source / "test")
+    (source / "test" / "broken.png").write_bytes(b"none")
+    told = cli.invoke(app, ["predict", str(directory), images, "--format", "json", "--least", "0"])
+    (source / "test" / "broken.png").unlink()
+    assert told.exit_code == 3
+    assert "1 of 5 images could not be read" in told.stderr
+    lines = [json.loads(line) for line in told.stdout.splitlines()]
+    assert [Path(line["image"]).name for line in lines] == ["0.png", "1.png", "2.png", "3.png"]
+    wanted = sh.load(directory).predict([source / "test" / "0.png"], least=0.0)[0]
+    assert [box["class"] for box in lines[0]["boxes"]] == list(wanted.labels)
+    boxes = torch.tensor([box["box"] for box in lines[0]["boxes"]]).reshape(-1, 4)
+    assert torch.allclose(boxes, wanted.boxes, atol=0.01)
+    written = directory.parent / "boxes.csv"
+    asked = ["predict", str(directory), images, "--format", "csv", "--least", "0"]
+    assert cli.invoke(app, [*asked, "-o", str(written)]).exit_code == 0
+    head, *rows = written.read_text().splitlines()
+    assert head == "image,class,score,left,top,right,bottom"
+    assert len(rows) == sum(len(line["boxes"]) for line in lines)
+    said = cli.invoke(app, ["evaluate", str(directory), "--data", str(source)])
+    test = scores["models"][-1]["runs"][0]["test"]["last"]
+    assert said.stdout.startswith(f"mAP {100 * test:.2f}% on 4 images, the test part of")
+    wrong = cli.invoke(app, ["evaluate", str(directory), "--data", str(source), "--boxes", "abc"])
+    assert "choose among xyxy" in str(wrong.exception) + wrong.output
 
 
 @pytest.mark.parametrize("name", ["fcos", "retinanet", "faster_rcnn"])

@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from stillhouse.cli.options import AllowProgram, RunDirectory
+from stillhouse.cli.detecting import evaluate_boxes
+from stillhouse.cli.options import AllowProgram, RunDirectory, among
 from stillhouse.errors import RecipeError
 
 SHOWN = 10
@@ -30,19 +31,42 @@ def evaluate(
     label: Annotated[
         str | None, typer.Option(help="Column of the labels, if the data are a table.")
     ] = None,
+    annotations: Annotated[
+        str | None,
+        typer.Option(
+            help="For detectors: format of the annotations, if the layout fits several.",
+            autocompletion=among("coco", "yolo", "voc", "objects"),
+        ),
+    ] = None,
+    boxes: Annotated[
+        str | None,
+        typer.Option(help="For detectors: what the four numbers of a box are, such as xyxy."),
+    ] = None,
     allow_program: AllowProgram = False,
 ) -> None:
     """Measure the accuracy of a student on other labelled images or texts, by class.
 
-    Of a language model it measures the perplexity on the texts.
+    Of a detector it measures mAP, and AP by class. Of a language model it measures the perplexity
+    on the texts.
     """
     from stillhouse.data.sources.find import find
     from stillhouse.data.text.sources import read_texts
+    from stillhouse.deploy.detector import DetectorPredictor
     from stillhouse.deploy.evaluation import evaluate_on, perplexity_on
-    from stillhouse.deploy.predictor import Predictor
+    from stillhouse.deploy.predictor import load
     from stillhouse.deploy.sentences import Sentences
 
-    predictor = Predictor(run, allow_program=allow_program)
+    predictor = load(run, allow_program=allow_program)
+    if isinstance(predictor, DetectorPredictor):
+        if text is not None:
+            raise RecipeError("evaluate", ["--text is of a student of texts; this one finds boxes"])
+        evaluate_boxes(predictor, data, annotations, boxes, image, label)
+        return
+    asked = [("annotations", annotations), ("boxes", boxes)]
+    strange = next((f"--{name}" for name, value in asked if value is not None), None)
+    if strange is not None:
+        said = f"{strange} is of a detector, and this student finds no boxes; leave it out"
+        raise RecipeError("evaluate", [said])
     taken = predictor.preprocess
     of_texts = isinstance(taken, Sentences)
     unfit = ("text", text) if not of_texts else ("image", image)

@@ -15,8 +15,11 @@ from stillhouse.errors import DataError, RecipeError
 from stillhouse.records.files import replacing, write_text
 
 if TYPE_CHECKING:
+    from stillhouse.deploy.detector import DetectorPredictor
     from stillhouse.deploy.predictor import Prediction, Predictor
 
+LEAST = 0.05
+"""The score below which a detector's boxes are not told, as torchvision's detectors have it."""
 UNREADABLE = 3
 """Exit code where some images could not be read, and the others were predicted."""
 
@@ -46,6 +49,10 @@ def predict(
     text: Annotated[
         str | None, typer.Option(help="Column of the texts, if the input is a table.")
     ] = None,
+    least: Annotated[
+        float | None,
+        typer.Option(help="For detectors: lowest score of a box (default: 0.05).", min=0, max=1),
+    ] = None,
     allow_program: AllowProgram = False,
 ) -> None:
     """Classify images or texts with the student of a run.
@@ -53,8 +60,10 @@ def predict(
     Prints the class and its probability. Of two images, a student of face verification says
     whether they show one person, with the cosine of their embeddings and the threshold; of other
     numbers of images, and in csv, json and npz, it gives the embeddings.
+    A detector gives boxes: class, score, left, top, right, bottom in pixels of each image.
     """
-    from stillhouse.deploy.predictor import Predictor
+    from stillhouse.deploy.detector import DetectorPredictor
+    from stillhouse.deploy.predictor import load
     from stillhouse.deploy.sentences import Sentences
 
     if form not in (*FORMS, NPZ):
@@ -63,7 +72,12 @@ def predict(
         raise RecipeError("predict", ["npz is a file of numbers, no text: say where (-o FILE)"])
     if out is not None and out.exists():
         raise DataError(f"{out} is there already; give another file (-o)")
-    predictor = Predictor(run, allow_program=allow_program)
+    predictor = load(run, allow_program=allow_program)
+    if isinstance(predictor, DetectorPredictor):
+        _boxes(predictor, images, form, out, text, least)
+        return
+    if least is not None:
+        raise RecipeError("predict", ["--least is of a detector, and this student finds no boxes"])
     what, of_texts = f"{predictor.preprocess.row}s", isinstance(predictor.preprocess, Sentences)
     if text is not None and not of_texts:
         raise RecipeError("predict", ["--text is of a student of texts, and this one reads images"])
@@ -82,11 +96,36 @@ def predict(
             FORMS[form](file, found, predictor)
     else:
         FORMS[form](sys.stdout, found, predictor)
+    _say_failed(failed, len(names), what)
+
+
+def _say_failed(failed: Sequence[str], count: int, what: str) -> None:
+    """Name what could not be read, with an exit code of its own."""
     for line in failed:
         typer.echo(line, err=True)
     if failed:
-        typer.echo(f"{len(failed)} of {len(names)} {what} could not be read", err=True)
+        typer.echo(f"{len(failed)} of {count} {what} could not be read", err=True)
         raise typer.Exit(UNREADABLE)
+
+
+def _boxes(
+    predictor: "DetectorPredictor",
+    images: Sequence[str],
+    form: str,
+    out: Path | None,
+    text: str | None,
+    least: float | None,
+) -> None:
+    """The same of a student that finds boxes."""
+    from stillhouse.cli.detecting import predict_boxes
+
+    if text is not None:
+        raise RecipeError("predict", ["--text is of a student of texts, and this one reads images"])
+    names = list(listed(images))
+    if not names:
+        raise DataError(f"there are no images in {', '.join(images)}")
+    failed = predict_boxes(predictor, names, form, out, LEAST if least is None else least)
+    _say_failed(failed, len(names), "images")
 
 
 def listed(given: Sequence[str]) -> Iterator[str]:

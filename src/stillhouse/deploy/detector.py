@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from stillhouse.data.detection.table import fitted
 from stillhouse.data.detection.views import GREY
+from stillhouse.data.sources.files import formats, open_regular
 from stillhouse.errors import DataError, ModelError, RunError
 from stillhouse.models import build_model
 from stillhouse.models.detectors.adapter import DETECTIONS, as_detector
@@ -147,43 +149,78 @@ class DetectorPredictor:
         found: list[Boxes] = []
         for start in range(0, len(given), batch):
             part = given[start : start + batch]
-            opened = [_opened(each, start + at) for at, each in enumerate(part)]
-            shown = torch.stack([self._shown(image) for _, image in opened])
-            with torch.inference_mode():
-                rows = self.model(shown)[DETECTIONS]
-            for (name, image), detected in zip(opened, rows, strict=True):
-                found.append(self._told(name, image, detected, least))
+            names = [_name(each, start + at) for at, each in enumerate(part)]
+            opened = [opened_image(each, name) for each, name in zip(part, names, strict=True)]
+            found += self.found(names, opened, least=least)
         return found
 
-    def _shown(self, image: Image.Image) -> Tensor:
+    def found(
+        self, names: Sequence[str], images: Sequence[Image.Image], *, least: float
+    ) -> list[Boxes]:
+        """What it finds in a few images that are open: boxes of this score or more."""
+        told = []
+        for name, image, rows in zip(names, images, self.detections(images), strict=True):
+            kept = rows[(rows[:, 0] >= 0) & (rows[:, 1] >= least)]
+            sides = torch.tensor([*image.size, *image.size]).float()
+            boxes = kept[:, 2:].clamp(min=0).minimum(sides)
+            labels = tuple(self.classes[int(number)] for number in kept[:, 0])
+            told.append(Boxes(name, boxes, labels, kept[:, 1]))
+        return told
+
+    def detections(self, images: Sequence[Image.Image]) -> Tensor:
+        """All that it finds in images, in pixels of each, [B, 100, 6], class -1 fills up."""
+        sizes = [self._size(image) for image in images]
+        shown = [self._shown(image, size) for image, size in zip(images, sizes, strict=True)]
+        with torch.inference_mode():
+            rows: Tensor = self.model(torch.stack(shown))[DETECTIONS]
+        scales = [
+            [1.0, 1.0, *2 * (image.size[0] / width, image.size[1] / height)]
+            for image, (height, width) in zip(images, sizes, strict=True)
+        ]
+        return rows.clone() * torch.tensor(scales)[:, None]
+
+    def _size(self, image: Image.Image) -> tuple[int, int]:
+        """Height and width at which an image is shown: as in training, smaller if it must fit."""
         height, width = fitted(image.size, self.config.longest)
-        if height > self.config.frame[0] or width > self.config.frame[1]:
-            longest = min(
-                self.config.frame[0] * max(image.size) // image.size[1],
-                self.config.frame[1] * max(image.size) // image.size[0],
-            )
-            height, width = fitted(image.size, longest)
+        shrink = min(1.0, self.config.frame[0] / height, self.config.frame[1] / width)
+        if shrink == 1.0:
+            return height, width
+        return max(1, int(height * shrink)), max(1, int(width * shrink))
+
+    def _shown(self, image: Image.Image, size: tuple[int, int]) -> Tensor:
+        height, width = size
         pixels = torch.from_numpy(np.array(image.resize((width, height), 2))).permute(2, 0, 1)
         framed = torch.full((3, *self.config.frame), float(GREY) / 255)
         framed[:, :height, :width] = pixels.float() / 255
         return framed
 
-    def _told(self, name: str, image: Image.Image, rows: Tensor, least: float) -> Boxes:
-        kept = rows[(rows[:, 0] >= 0) & (rows[:, 1] >= least)].clone()
-        height, width = fitted(image.size, self.config.longest)
-        scale = torch.tensor([image.size[0] / width, image.size[1] / height]).repeat(2)
-        sides = torch.tensor([*image.size, *image.size]).float()
-        boxes = (kept[:, 2:] * scale).clamp(min=0).minimum(sides)
-        labels = tuple(self.classes[int(number)] for number in kept[:, 0])
-        return Boxes(name, boxes, labels, kept[:, 1])
+
+def _name(given: Any, number: int) -> str:
+    return str(given) if isinstance(given, str | Path) else str(number)
 
 
-def _opened(given: Any, number: int) -> tuple[str, Image.Image]:
-    name = str(given) if isinstance(given, str | Path) else str(number)
+def opened_image(given: Any, name: str) -> Image.Image:
+    """An image, upright and in colour.
+
+    Args:
+        given: a file, what gives its bytes (``read_bytes``), an image of Pillow, or a uint8 array.
+        name: how messages call it.
+
+    Raises:
+        DataError: it cannot be read.
+    """
     try:
         if isinstance(given, np.ndarray):
-            return name, Image.fromarray(given).convert("RGB")
-        image = given if isinstance(given, Image.Image) else Image.open(given)
-        return name, ImageOps.exif_transpose(image).convert("RGB")
-    except (OSError, ValueError, TypeError) as error:
+            return Image.fromarray(given).convert("RGB")
+        if isinstance(given, Image.Image):
+            return ImageOps.exif_transpose(given).convert("RGB")
+        named = isinstance(given, str | Path)
+        if not named and not hasattr(given, "read_bytes"):
+            raise TypeError(f"it is a {type(given).__name__}; give a path, an image or an array")
+        with (
+            open_regular(given) if named else BytesIO(given.read_bytes()) as file,
+            Image.open(file, formats=formats()) as image,
+        ):
+            return ImageOps.exif_transpose(image).convert("RGB")
+    except (OSError, ValueError, TypeError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"image {name} cannot be read: {error}") from error

@@ -79,7 +79,7 @@ class Predictor:
         if is_detector_folder(self.folder):
             raise ModelError(
                 f"{self.folder} holds a detector, which tells boxes and not one class of an image; "
-                "load it in Python: stillhouse.load(FOLDER).predict(images)"
+                "stillhouse predict and evaluate take it, and stillhouse.load(FOLDER) in Python"
             )
         self.config = StudentConfig.read(self.folder)
         self.classes: tuple[str, ...] = self.config.classes

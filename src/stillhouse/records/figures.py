@@ -77,6 +77,7 @@ class Plot(Record):
         x, y: what its axes are.
         log_x: whether x is on a logarithmic axis.
         bars: whether it has bars at x instead of lines.
+        small: whether it is one of several that stand side by side, as those with bars do.
     """
 
     title: str
@@ -86,6 +87,21 @@ class Plot(Record):
     note: str = ""
     log_x: bool = False
     bars: bool = False
+    small: bool = False
+
+
+class OfClass(Record):
+    """A figure that is of one class.
+
+    Args:
+        name: of the class.
+        metric: whose estimates and gain stand among the others of the table.
+        count: how many rows or objects of it there are.
+    """
+
+    name: str
+    metric: Metric
+    count: int
 
 
 class TableFigures(Record):
@@ -102,6 +118,8 @@ class TableFigures(Record):
         networks: in the order in which they were trained.
         gains: of student over control, by the name of the metric; empty without a control.
         notes: what was left out, and why, a sentence each.
+        by_class: figures of one class each, in the order of the classes.
+        counted: what of a class is counted: 'boxes'.
     """
 
     table: str
@@ -114,6 +132,8 @@ class TableFigures(Record):
     gains: dict[str, FigureGain] = Field({})
     notes: tuple[str, ...] = ()
     plots: tuple[Plot, ...] = ()
+    by_class: tuple[OfClass, ...] = ()
+    counted: str = ""
 
     def gain(self, metric: Metric) -> FigureGain | None:
         """The gain by this metric, where it is among the figures."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from stillhouse.report.agreement import agreement, examples
 from stillhouse.report.answer_figures import classes_figure, reliability_figure
+from stillhouse.report.box_pictures import box_pictures
 from stillhouse.report.by_class import by_class
 from stillhouse.report.calibration import calibrated
 from stillhouse.report.curves import last_epochs, student_terms, term_curve, term_weights
@@ -50,7 +51,10 @@ def render(record: RunRecord) -> str:
     return render_page(
         "page.html.jinja",
         figures,
-        rules=["transfer.css"] if record.transfer else [],
+        rules=[
+            *(["transfer.css"] if record.transfer else []),
+            *(["boxes.css"] if record.boxes else []),
+        ],
         run=record,
         scores=record.scores,
         metric=record.metric,
@@ -71,6 +75,7 @@ def render(record: RunRecord) -> str:
         by_class=by_class(record),
         agreement=agreement(record),
         examples=examples(record),
+        boxes=box_pictures(record.boxes),
         calibrated=calibrated(record),
         costs=costs_table(record.costs, record.metric) if record.costs else None,
         probe=probe_rows(record.scores.probe if record.scores else None),

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from stillhouse.errors import RunError
 from stillhouse.records.answers import ANSWERS, Answers, read_answers
+from stillhouse.records.boxes_shown import BOXES, BoxGallery, read_gallery_of_boxes
 from stillhouse.records.checked import missing_files, read_checked
 from stillhouse.records.costs import COSTS, Costs
 from stillhouse.records.examples import EXAMPLES, Examples, read_examples
@@ -60,6 +61,7 @@ class RunRecord:
     transfer: Gallery | None = None
     answers: Answers | None = None
     examples: Examples | None = None
+    boxes: BoxGallery | None = None
     missing: tuple[str, ...] = ()
     torn_lines: int = 0
 
@@ -122,11 +124,11 @@ def read_run(directory: Path) -> RunRecord:
     missing = tuple(name for name in FILES if not (directory / name).is_file())
     _require_a_run(directory, missing)
     recipe = directory / RECIPE
-    known = (SCORES, PRODUCTS, COSTS, FACTS, ANSWERS, EXAMPLES)
+    known = (SCORES, PRODUCTS, COSTS, FACTS, ANSWERS, EXAMPLES, BOXES)
     there = {name for name in known if (directory / name).is_file()}
     scores = Scores.read(directory / SCORES) if SCORES in there else None
     if scores is None:  # cut off amid the last writes: nothing says yet what rows and classes are
-        there -= {ANSWERS, EXAMPLES}
+        there -= {ANSWERS, EXAMPLES, BOXES}
     if scores is not None:
         missing += tuple(missing_files(directory, scores.files, RunError, RUN_AGAIN))
     if PRODUCTS in there:
@@ -144,6 +146,7 @@ def read_run(directory: Path) -> RunRecord:
         transfer=read_gallery(directory) if FACTS in there else None,
         answers=read_answers(directory) if ANSWERS in there else None,
         examples=read_examples(directory) if EXAMPLES in there else None,
+        boxes=read_gallery_of_boxes(directory) if BOXES in there else None,
         missing=tuple(dict.fromkeys(missing)),
         torn_lines=torn,
     )

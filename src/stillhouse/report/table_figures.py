@@ -36,6 +36,14 @@ class FigureRow:
 
 
 @dataclass(frozen=True)
+class ClassRow:
+    """The figure of one class, of which there are so many rows or objects."""
+
+    count: int
+    row: FigureRow
+
+
+@dataclass(frozen=True)
 class Drawn:
     """A plot by the name under which the page finds it."""
 
@@ -54,6 +62,7 @@ class FiguresSection:
     found: TableFigures
     rows: tuple[FigureRow, ...]
     plots: tuple[Drawn, ...]
+    by_class: tuple[ClassRow, ...] = ()
 
 
 def heading(metric: Metric) -> str:
@@ -70,24 +79,37 @@ def figures_sections(record: RunRecord) -> tuple[FiguresSection, ...]:
     """A section for each table whose figures the run knows."""
     found = record.scores.figures if record.scores else ()
     return tuple(
-        FiguresSection(each, tuple(figure_rows(each)), tuple(_drawn(each))) for each in found
+        FiguresSection(each, tuple(figure_rows(each)), tuple(_drawn(each)), tuple(class_rows(each)))
+        for each in found
     )
 
 
 def figure_rows(found: TableFigures) -> Iterator[FigureRow]:
     """A row for each metric."""
     for metric in found.metrics:
-        estimates = (network.figures.get(metric.name) for network in found.networks)
-        cells = tuple(
-            Cell(NOTHING)
-            if one is None
-            else Cell(
-                metric.shown(one.value), _range(metric.shown(one.low), metric.shown(one.high))
-            )
-            for one in estimates
-        )
-        gain = _gain(metric, found.gain(metric), found.over) if found.gains else None
-        yield FigureRow(heading(metric), cells, gain)
+        yield _figure_row(found, metric, heading(metric))
+
+
+def class_rows(found: TableFigures) -> Iterator[ClassRow]:
+    """A row for each class, the largest gain of the student last; without gains in their order."""
+    worst = sorted(
+        found.by_class,
+        key=lambda one: gain.value if (gain := found.gain(one.metric)) else 0.0,
+    )
+    for one in worst:
+        yield ClassRow(one.count, _figure_row(found, one.metric, one.name))
+
+
+def _figure_row(found: TableFigures, metric: Metric, name: str) -> FigureRow:
+    estimates = (network.figures.get(metric.name) for network in found.networks)
+    cells = tuple(
+        Cell(NOTHING)
+        if one is None
+        else Cell(metric.shown(one.value), _range(metric.shown(one.low), metric.shown(one.high)))
+        for one in estimates
+    )
+    gain = _gain(metric, found.gain(metric), found.over) if found.gains else None
+    return FigureRow(name, cells, gain)
 
 
 def _gain(metric: Metric, gain: FigureGain | None, over: str) -> Cell:
@@ -113,7 +135,7 @@ def _drawn(found: TableFigures) -> Iterator[Drawn]:
             plot.title,
             plot.note,
             f"{plot.title}: {plot.y} against {plot.x}",
-            not plot.bars,
+            not (plot.bars or plot.small),
             plot_figure(plot),
         )
 
@@ -142,9 +164,10 @@ def plot_figure(plot: Plot) -> Any:
         )
         if series.marked:
             figure.add_trace(_marks(series, colour))
+    height = LOW_HEIGHT if plot.bars or plot.small else HEIGHT
     figure.update_layout(
-        template=template(), height=LOW_HEIGHT if plot.bars else HEIGHT, barmode="overlay",
-        bargap=0, hovermode="closest" if plot.bars else "x unified",
+        template=template(), height=height, barmode="overlay", bargap=0,
+        hovermode="closest" if plot.bars else "x unified",
     )  # fmt: skip
     figure.update_xaxes(title_text=label(plot.x))
     if plot.log_x:
@@ -178,8 +201,11 @@ def without_classes(record: RunRecord) -> str:
     if any("predicted" in said for said in record.answers.of.values()):
         return ""
     task = record.scores.task.name
-    hidden = "" if record.examples else " No picture of a test image is shown (data.pictures)."
+    pictures = record.examples or record.boxes
+    hidden = "" if pictures else " No picture of a test image is shown (data.pictures)."
+    told = any(one.by_class for one in record.scores.figures)
+    classes = "" if told else "no table class by class, "
     return (
-        f"The task {task} names no class for an image, so there is no table class by class, no "
-        f"share of equal answers and no calibration.{hidden}"
+        f"The task {task} names no class for an image, so there is {classes}no share of equal "
+        f"answers and no calibration.{hidden}"
     )

@@ -38,6 +38,7 @@ from stillhouse.runs.job.probe import make_probe
 from stillhouse.runs.job.targets import judged_by_teacher
 from stillhouse.runs.job.teacher import make_teacher
 from stillhouse.runs.job.watcher import Heard, SilentWatcher, Watcher
+from stillhouse.runs.judging.boxes_shown import write_boxes_shown
 from stillhouse.runs.judging.costs import write_costs
 from stillhouse.runs.judging.examples import write_disagreements
 from stillhouse.runs.judging.figures import answers_of
@@ -323,6 +324,7 @@ def _write(
     answers = answers_of(scored)
     write_answers(out, answers)
     write_disagreements(job, answers)
+    write_boxes_shown(job, answers)
     scores = scores.model_copy(update={"files": checksums(out)})
     scores.write(out / SCORES)
     _report(out)

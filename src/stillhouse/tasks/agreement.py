@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from stillhouse.records.answers import Answers
-from stillhouse.records.figures import Estimate, FigureGain, NetworkFigures, TableFigures
+from stillhouse.records.figures import TableFigures
 from stillhouse.records.metric import Metric
 from stillhouse.representations.likeness import linear_cka, mean_cosine
 from stillhouse.representations.neighbours import neighbour_overlap
-from stillhouse.tasks.gains import gain_over_seeds
+from stillhouse.tasks.gains import gains_by_seed, network_figures
 
 OVERLAP, CKA, COSINE = "neighbour overlap", "CKA", "cosine"
 METRICS = (
@@ -21,7 +21,7 @@ METRICS = (
 MOST_ROWS = 4096
 """Rows of a table that are compared with each other, spread evenly: of more, all pairs cost more
 than they tell."""
-STUDENT, CONTROL, EMBEDDING = "student", "control", "embedding"
+EMBEDDING = "embedding"
 
 
 def of_teacher(name: str, at: int) -> str:
@@ -114,10 +114,12 @@ def agreement_figures(
         about=f"The embeddings of {rows:,} images are compared with those that {whose} of them.",
         metrics=tuple(metrics),
         networks=tuple(
-            _network(role, {seed: one for (known, seed), one in found.items() if known == role})
+            network_figures(
+                role, {seed: one for (known, seed), one in found.items() if known == role}
+            )
             for role in roles
         ),
-        gains=_gains(found, metrics),
+        gains=gains_by_seed(found, metrics),
         notes=tuple(filter(None, (several, note))),
     )
 
@@ -129,29 +131,3 @@ def _metrics(teachers: int) -> list[Metric]:
         for metric in METRICS
         for at in (None, *numbers)
     ]
-
-
-def _network(role: str, by_seed: Mapping[int, Mapping[str, float]]) -> NetworkFigures:
-    names = dict.fromkeys(name for one in by_seed.values() for name in one)
-    known = {name: tuple(one[name] for one in by_seed.values()) for name in names}
-    figures = {
-        name: Estimate(value=sum(values) / len(values), by_seed=values)
-        for name, values in known.items()
-    }
-    return NetworkFigures(role=role, seeds=tuple(by_seed), figures=figures)
-
-
-def _gains(
-    found: Mapping[tuple[str, int], Mapping[str, float]], metrics: list[Metric]
-) -> dict[str, FigureGain]:
-    pairs = [
-        (one, found[CONTROL, seed])
-        for (role, seed), one in found.items()
-        if role == STUDENT and (CONTROL, seed) in found
-    ]
-    return {
-        metric.name: gain_over_seeds([mine[metric.name] - other[metric.name]
-                                      for mine, other in pairs])
-        for metric in metrics
-        if pairs and all(metric.name in one for pair in pairs for one in pair)
-    }  # fmt: skip

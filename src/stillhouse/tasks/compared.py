@@ -16,14 +16,13 @@ from stillhouse.records.figures import (
     TableFigures,
 )
 from stillhouse.records.metric import Metric
-from stillhouse.tasks.gains import gain_over_seeds
+from stillhouse.tasks.gains import CONTROL, STUDENT, gain_over_seeds
 from stillhouse.verification.curve import Curve, curve
 from stillhouse.verification.figures import left_out, over_people, shown_fars
 from stillhouse.verification.pairs import Floats, Pairs, all_pairs, pair_cosines
 from stillhouse.verification.people import Resamples
 
 EMBEDDING = "embedding"
-STUDENT, CONTROL = "student", "control"
 WORDS = {"unseen": ("class", "classes")}
 """What labels number: classes where they were held out, else people."""
 POINTS = 81

@@ -1,6 +1,6 @@
 """Objects in images: a detector learns from its own losses, and is measured by mean AP."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from stillhouse.tasks.average_precision import (
     average_precision,
     in_source,
 )
+from stillhouse.tasks.detection_figures import detection_figures
 from stillhouse.tasks.task import Task
 
 
@@ -60,9 +61,11 @@ class Detection(Task):
         """Mean AP over IoU 0.5 to 0.95, at 0.5 and at 0.75; by size where there are such boxes."""
         return average_precision(answers[DETECTED], answers["label"]).named
 
-    def figures(self, answers: Answers, pairs: Any, table: str, /) -> TableFigures | None:
+    def figures(
+        self, answers: Answers, pairs: Any, table: str, /, *, classes: Sequence[str] = ()
+    ) -> TableFigures | None:
         """Mean AP and AP of each class, of all networks, and precision-recall curves."""
-        return None
+        return detection_figures(answers, classes, self.metric)
 
     def adapted(self, network: nn.Module, /) -> nn.Module:
         """A detector as a network from a batch to its losses and detections."""

@@ -1,6 +1,6 @@
 """No labels at all: what a teacher says of an image is all that is known of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -80,7 +80,9 @@ class Embedding(Task):
         """The agreement of the embeddings of all rows with the teacher's, see `agreement`."""
         return agreement(answers["embedding"], answers["label"], neighbours=self.neighbours)
 
-    def figures(self, answers: Answers, pairs: Any, table: str, /) -> TableFigures | None:
+    def figures(
+        self, answers: Answers, pairs: Any, table: str, /, *, classes: Sequence[str] = ()
+    ) -> TableFigures | None:
         """Agreement of all networks: overlap, CKA and cosine, with each of several teachers."""
         return agreement_figures(answers, self.of_table)
 

@@ -115,13 +115,16 @@ class Task(ABC):
         """
         return {}
 
-    def figures(self, answers: Answers, pairs: Any, table: str, /) -> TableFigures | None:
+    def figures(
+        self, answers: Answers, pairs: Any, table: str, /, *, classes: Sequence[str] = ()
+    ) -> TableFigures | None:
         """All that is measured of a table, of every network of a run, with intervals.
 
         Args:
             answers: of all rows of the table, by role and seed.
             pairs: of its rows that are compared, where the data name them; else None.
             table: 'test', or 'unseen' (classes that were held out).
+            classes: the names of the classes of training.
 
         Returns:
             None where the headline says it all.

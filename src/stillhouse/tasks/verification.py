@@ -126,7 +126,9 @@ class Verification(Task):
         compared = pairs_of(answers["label"], pairs)
         return figures(pair_cosines(answers["embedding"].numpy(), compared), compared)
 
-    def figures(self, answers: Answers, pairs: Any, table: str, /) -> TableFigures | None:
+    def figures(
+        self, answers: Answers, pairs: Any, table: str, /, *, classes: Sequence[str] = ()
+    ) -> TableFigures | None:
         """EER, AUC, accuracy and TAR of all networks, with intervals over people, and plots."""
         known = any(EMBEDDING in said for said in answers.of.values())
         if answers.label is None or not known:

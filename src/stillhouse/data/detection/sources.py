@@ -56,6 +56,7 @@ def read_boxes(
     boxes: BoxForm | None = None,
     image: str | None = None,
     objects: str | None = None,
+    train: bool = True,
 ) -> SourceSplits:
     """The splits of a source of images with boxes.
 
@@ -66,6 +67,7 @@ def read_boxes(
         annotations: which format it is, where its layout fits several; None: what it looks like.
         boxes: what four numbers of a box are (`FORMS`), where the format leaves it open.
         image, objects: the columns of a dataset of Hugging Face.
+        train: whether there must be a split to train on.
 
     Raises:
         DataError: it is none of these, or its annotations do not hold together.
@@ -76,7 +78,7 @@ def read_boxes(
     chosen = annotations or _recognised(source, path)
     _refuse(chosen, boxes, image, objects)
     said = _read(chosen, path, boxes, image, objects)
-    if "train" not in said.parts:
+    if train and "train" not in said.parts:
         raise DataError(f"'{_name(path)}' has no split to train on, only {', '.join(said.parts)}")
     bare = [split for split, images in said.parts.items() if not images]
     if bare:

@@ -245,7 +245,8 @@ class JobData:
     @property
     def pictures(self) -> bool:
         """Whether images of these data may stand in reports."""
-        said = self.section.pictures if self.of_images else False
+        shows = self.of_images or isinstance(self.splits.train, BoxTable)
+        said = self.section.pictures if shows else False
         return not self.task.open_set if said == "auto" else said
 
     def of_teacher(self, section: TeacherDataSection | None) -> "JobData":

@@ -23,9 +23,12 @@ def answers_of(scored: Sequence[ScoredModel], table: str = "test") -> Answers:
 def figures_of(job: Job, scored: Sequence[ScoredModel]) -> tuple[TableFigures, ...]:
     """All figures of a run, a record for each table that has some."""
     data, judge = job.data, job.task.of_unseen
-    found = [job.task.figures(answers_of(scored), data.test.pairs, "test")]
+    classes = tuple(map(str, data.splits.classes))
+    found = [job.task.figures(answers_of(scored), data.test.pairs, "test", classes=classes)]
     if data.unseen is not None and judge is not None:
-        unseen = judge.figures(answers_of(scored, "unseen"), data.unseen.pairs, "unseen")
+        unseen = judge.figures(
+            answers_of(scored, "unseen"), data.unseen.pairs, "unseen", classes=classes
+        )
         found.append(unseen and _own_embedding_alone(unseen, scored))
     return tuple(each for each in found if each is not None)
 

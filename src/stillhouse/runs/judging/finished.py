@@ -15,6 +15,7 @@ from stillhouse.errors import RunError
 from stillhouse.recipes.choices import IMPORT
 from stillhouse.recipes.schema import resolved
 from stillhouse.records.answers import ANSWERS
+from stillhouse.records.boxes_shown import BOXES
 from stillhouse.records.checked import checksums_of, missing_files
 from stillhouse.records.costs import COSTS
 from stillhouse.records.examples import EXAMPLES
@@ -29,7 +30,19 @@ from stillhouse.runs.job.networks import Network
 from stillhouse.runs.training.training import student_directory
 
 LISTED = (
-    *(ANSWERS, EXAMPLES, ENVIRONMENT, METRICS, PRODUCTS, COSTS, SERVED, FACTS, PICTURES, ROWS_FILE),
+    *(
+        ANSWERS,
+        EXAMPLES,
+        BOXES,
+        ENVIRONMENT,
+        METRICS,
+        PRODUCTS,
+        COSTS,
+        SERVED,
+        FACTS,
+        PICTURES,
+        ROWS_FILE,
+    ),
     *(f"{STUDENT}/{name}" for name in FILES),
 )
 """Files of a run beside scores.json, which has a checksum of each that there is."""
