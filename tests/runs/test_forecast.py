@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from stillhouse.recipes import make_recipe, make_study
-from stillhouse.runs import timing
+from stillhouse.runs import forecasts
 from stillhouse.runs.estimate import Estimate, Part
+from stillhouse.runs.forecasts import forecast_of
 from stillhouse.runs.run import prepare
-from stillhouse.runs.timing import Clock, Rate, estimate, forecast_of
+from stillhouse.runs.timing import Clock, Rate, estimate
 from stillhouse.runs.training.forecast import Times
 from stillhouse.runs.training.training import student_directory
 from stillhouse.studies.study import prepare_study
@@ -98,9 +99,9 @@ def test_a_trial_is_only_of_epochs_that_the_schedule_allows(tmp_path: Path) -> N
 
 def test_few_steps_are_not_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = prepare(make_recipe({**SMALL, "epochs": 20, "seeds": 1}), tmp_path / "run")
-    assert timing.steps_of(job) == STEPS * (2 * 20 + 10)
+    assert forecasts.steps_of(job) == STEPS * (2 * 20 + 10)
     assert forecast_of([job]) is None
-    monkeypatch.setattr(timing, "FEW", 10)
+    monkeypatch.setattr(forecasts, "FEW", 10)
     said = forecast_of([job])  # with the clock of this machine
     assert said is not None
     assert said.startswith("forecast: about ")

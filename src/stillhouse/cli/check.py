@@ -29,11 +29,11 @@ def check(
     from stillhouse.cli.studying import check_study
     from stillhouse.cli.terminal import Terminal
     from stillhouse.recipes import Study
+    from stillhouse.runs.forecasts import FEW_STEPS, forecast_of
     from stillhouse.runs.job.label_settings import labels_told
     from stillhouse.runs.preflight import networks_told, preflight
     from stillhouse.runs.progress.lines import LineProgress
     from stillhouse.runs.run import prepare
-    from stillhouse.runs.timing import FEW_STEPS, forecast_of
     from stillhouse.verdict.power import shown_by
 
     folder, loaded = out or own_directory(recipe), asked(recipe, settings or [])

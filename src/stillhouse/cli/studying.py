@@ -40,9 +40,9 @@ def run_a_study(
 def check_study(study: "Study", out: Path, *, shared: Path | None, allow_imports: bool) -> None:
     """Dry-run every arm; a line for each, and how many trainings there would be."""
     from stillhouse.cli.terminal import Terminal
+    from stillhouse.runs.forecasts import FEW_STEPS, forecast_of
     from stillhouse.runs.preflight import preflight
     from stillhouse.runs.progress.lines import LineProgress
-    from stillhouse.runs.timing import FEW_STEPS, forecast_of
     from stillhouse.studies.arms import could_show, count_trainings
     from stillhouse.studies.study import prepare_study
 

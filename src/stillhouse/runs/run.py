@@ -25,6 +25,7 @@ from stillhouse.records.environment import environment
 from stillhouse.records.files import Lines
 from stillhouse.records.run import REPORT, SCORES, Scores
 from stillhouse.runs.directory import ENVIRONMENT, check_places, claimed
+from stillhouse.runs.forecasts import forecast_of
 from stillhouse.runs.group import Group, train_group
 from stillhouse.runs.job.counter import counted
 from stillhouse.runs.job.data import NO_VALIDATION, JobData, open_data
@@ -60,7 +61,6 @@ from stillhouse.runs.judging.sentence_folder import write_sentence_folder
 from stillhouse.runs.judging.student_folder import write_student_folder
 from stillhouse.runs.outcome import Outcome
 from stillhouse.runs.preflight import check, networks_told
-from stillhouse.runs.timing import forecast_of
 from stillhouse.runs.training.compiling import settle_compile
 from stillhouse.runs.training.serving import all_together
 from stillhouse.runs.training.stage_run import LAST, StageRun

@@ -1,6 +1,6 @@
 """How long a run will take: a few steps of each of its trainings are timed and thrown away."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -13,12 +13,9 @@ from stillhouse.engine.objective import Objective
 from stillhouse.engine.platform import Platform
 from stillhouse.engine.stage import Stage
 from stillhouse.engine.trainer import Settings, training
-from stillhouse.errors import StillhouseError
-from stillhouse.recipes import make_recipe, override
-from stillhouse.recipes.schema import Recipe, resolved
 from stillhouse.recipes.tuning import candidates
 from stillhouse.records.stage import STAGE
-from stillhouse.runs.estimate import Estimate, Part, together
+from stillhouse.runs.estimate import Estimate, Part
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.teacher import Teacher
 from stillhouse.runs.training.forecast import (
@@ -40,9 +37,6 @@ from stillhouse.runs.training.training import (
 )
 from stillhouse.runs.training.transfer import stand_in
 
-FEW = 1000
-"""Steps of a run up to which timing some of them is not worth it."""
-FEW_STEPS = f"forecast: fewer than {FEW:,} steps in all, too few to be timed beforehand"
 SCORED = 2
 """Batches of validation rows that are scored for it."""
 
@@ -252,33 +246,3 @@ def _steps(job: Job, settings: Settings, train: Batches) -> int:
 def _bytes(module: nn.Module) -> int:
     """Of the state of a network."""
     return sum(value.numel() * value.element_size() for value in module.state_dict().values())
-
-
-def forecast_of(jobs: Iterable[Job], *, clock: Clock = STEPS) -> str | None:
-    """The forecast of a run, or of the arms of a study together, in a line.
-
-    None where all of it is so few steps that timing some of them is not worth it.
-    """
-    jobs = list(jobs)
-    if sum(map(steps_of, jobs)) < FEW:
-        return None
-    made = together({str(job.out): estimate(job, clock=clock) for job in jobs})
-    trials = made.trials()
-    allowed = (each for each in trials if all(_allows(job.recipe, each) for job in jobs))
-    return made.told(next(allowed, None))
-
-
-def steps_of(job: Job) -> int:
-    """Steps of all trainings of a job, whether they were done before or not."""
-    recipe, each = job.recipe, max(len(job.data.splits.train) // job.recipe.batch, 1)
-    own = [one.section.epochs or recipe.epochs for one in job.teachers if not one.given]
-    return each * (len(recipe.seeds) * (1 + recipe.control) * recipe.epochs + sum(own))
-
-
-def _allows(recipe: Recipe, epochs: int) -> bool:
-    """Whether a recipe can be run for so many epochs: its schedule may have later milestones."""
-    try:
-        make_recipe(override(resolved(recipe), [f"epochs={epochs}"]))
-    except StillhouseError:
-        return False
-    return True

@@ -21,6 +21,7 @@ from stillhouse.records.run import REPORT, SCORES
 from stillhouse.records.study import TABLE, Arm, StudyTable
 from stillhouse.report import write_study_report
 from stillhouse.runs.directory import check_places
+from stillhouse.runs.forecasts import forecast_of
 from stillhouse.runs.job.counter import STUDENT, StudentCounter
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.watcher import Heard, SilentWatcher, Watcher
@@ -29,7 +30,6 @@ from stillhouse.runs.judging.scoring import HeldOutScores
 from stillhouse.runs.opening import open_run
 from stillhouse.runs.outcome import Outcome
 from stillhouse.runs.run import SHARED, prepare, run
-from stillhouse.runs.timing import forecast_of
 from stillhouse.runs.training.tracked import scope_of
 from stillhouse.studies.arms import SharedData, arm_fingerprint
 from stillhouse.studies.directory import (
