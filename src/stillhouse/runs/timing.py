@@ -92,6 +92,8 @@ def estimate(job: Job, *, clock: Clock = STEPS) -> Estimate:
     recipe, without = job.recipe, list[str]()
     if recipe.transfer is not None:
         without.append("making the transfer set")
+    if job.probe is not None and job.probe.student is not None:
+        without.append("training on the labels of the probe")
     if recipe.patience is not None:
         without.append("that patience may end a training early")
     parts = tuple(_parts(job, clock))
