@@ -42,6 +42,7 @@ napoleon_custom_sections = [
 ]
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # types stand in the signature's own words in the docstring
+smartquotes = False  # they make a dash of the two of an option
 python_maximum_signature_line_length = 88
 
 html_theme = "furo"

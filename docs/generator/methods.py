@@ -54,7 +54,7 @@ def card(method: Method, measured: Sequence[Measured]) -> str:
     facts = [f"**Family**: {method.family}"] if method.family else []
     facts.append(f"**Needs**: {needs(method)}")
     for title in ("Paper", "Differs from the authors' code"):
-        text = section(said, title)
+        text = linked(section(said, title))
         facts += [f"**{title}**: {text}"] if text else []
     parts.append("\n".join(f"- {fact}" for fact in facts) + "\n")
     beside = f"../../methods/{written_card(method.name)}#{method.name}"
@@ -83,6 +83,15 @@ def section(docstring: str, title: str) -> str:
     """
     found = re.search(rf"^{title}:(.*?)(?=^\S|\Z)", docstring, re.MULTILINE | re.DOTALL)
     return literal(" ".join(found[1].split())) if found else ""
+
+
+def linked(text: str) -> str:
+    """Numbers of arXiv as links.
+
+    >>> linked("Hinton 2015, arXiv 1503.02531")
+    'Hinton 2015, [arXiv 1503.02531](https://arxiv.org/abs/1503.02531)'
+    """
+    return re.sub(r"arXiv (\d{4}\.\d{4,5})", r"[arXiv \1](https://arxiv.org/abs/\1)", text)
 
 
 def settings(method: Method, said: str) -> str:
