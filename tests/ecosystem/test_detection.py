@@ -12,18 +12,21 @@ import torch
 from PIL import Image
 from torch import nn
 from typer.testing import CliRunner
+from written_boxes import as_coco, as_objects, as_voc, as_yolo
 
 import stillhouse as sh
 from stillhouse.cli.app import app
+from stillhouse.data.detection.sources import read_boxes
 from stillhouse.data.detection.target import packed
 from stillhouse.data.detection.views import BoxViews, shown_view
+from stillhouse.data.views import PLAIN_VIEW
 from stillhouse.errors import ModelError
 from stillhouse.models import build_model
 from stillhouse.models.detectors import as_detector
 from stillhouse.pairing import propose
 from stillhouse.recipes import load_recipe
 from stillhouse.runs.run import prepare, run
-from stillhouse.tasks.average_precision import average_precision
+from stillhouse.tasks.average_precision import average_precision, in_pixels
 
 pytestmark = pytest.mark.ecosystem
 
@@ -100,6 +103,22 @@ def test_mean_average_precision_is_that_of_pycocotools(seed: int, crowd: int) ->
     assert list(mine.named.values()) == pytest.approx(stats, abs=1e-6)
     assert list(mine.of_class.values()) == pytest.approx(of_class, abs=1e-6)
     assert 0.05 < mine.named["mAP"] < 0.95
+
+
+def test_the_same_boxes_in_each_format_have_the_same_map(tmp_path: Path) -> None:
+    """Detections near the boxes of COCO's form, judged by the boxes of each form."""
+    made = (as_coco(tmp_path / "a"), as_yolo(tmp_path / "b"), as_voc(tmp_path / "c"), as_objects())
+    labels = []
+    for source in made:
+        table = read_boxes(source, longest=48).parts["train"]
+        labels.append(table.show(torch.arange(3), view=PLAIN_VIEW, seed=0)["label"])
+    rows = in_pixels(labels[0])
+    found = torch.full((3, 100, 6), -1.0)
+    found[:, : rows.shape[1], 0], found[:, : rows.shape[1], 1] = rows[..., 0], 0.5
+    found[:, : rows.shape[1], 2:] = rows[..., 1:5] + torch.tensor([0.0, 0.0, 2.0, 1.0])
+    first, *others = (average_precision(found, label).named for label in labels)
+    assert 0.3 < first["mAP"] < 1
+    assert all(each == first for each in others)
 
 
 def test_a_view_carries_boxes_and_is_a_function_of_its_seed() -> None:
