@@ -72,9 +72,8 @@ def launch(
     for process in running:
         process.join(timeout=120)
     ended = [process.exitcode for process in running]
-    for (
-        process
-    ) in running:  # one that hangs would take its share of the machine until all tests end
+    # One that hangs would take its share of the machine until all tests end.
+    for process in running:
         if process.is_alive():
             process.kill()
             process.join()

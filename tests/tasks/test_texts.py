@@ -19,7 +19,8 @@ from stillhouse.data.text.tokens import given_tokens, trained_tokens
 from stillhouse.errors import DataError, RecipeError
 from stillhouse.models import build_model
 from stillhouse.models.family import TokenFacts
-from stillhouse.models.sentences.bag import mean_over
+from stillhouse.models.sentences.bag import BagOfEmbeddings, mean_over
+from stillhouse.models.sentences.transformer import Transformer
 
 GOOD = ["a fine film", "what a great story", "great and fine", "a warm and fine story"]
 BAD = ["a dull film", "what a poor story", "poor and dull", "a cold and dull story"]
@@ -95,6 +96,19 @@ def test_a_tokeniser_is_the_same_for_the_same_texts_and_cuts_and_fills(kind: str
     passages, left = one.passages(TEXTS)
     whole = sum(len(one.tokenizer.encode(t, add_special_tokens=False).ids) + 1 for t in TEXTS)
     assert passages.numel() + left == whole
+
+
+def test_ids_that_a_tokeniser_leaves_out_are_counted(tmp_path: Path) -> None:
+    tokens = trained_tokens(TEXTS, "wordpiece", vocabulary=300, max_length=6, lowercase=True)
+    content = json.loads(tokens.content)
+    known = content["model"]["vocab"]
+    last = max(known, key=known.get)
+    known[last] = 900  # as where tokens were taken out of it
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content))
+    sparse = given_tokens(str(tmp_path), 6)
+    assert sparse.vocabulary == len(sparse.names) == 901
+    assert sparse.names[900] == last
+    assert sparse.names[899] == "(899)"
 
 
 def test_filling_changes_no_answer() -> None:
@@ -229,6 +243,9 @@ def test_what_does_not_fit_texts_is_refused(tmp_path: Path) -> None:
         ({"data_options": apart, "method": hint}, "a tokeniser of its own"),
         ({"task": "language_model", "student": "decoder-8-1-2", "teacher": "decoder-8-1-2",
           "method": "kd"}, "take method: token_kd"),
+        ({"student": BagOfEmbeddings(100, 4, 2)}, "holds 100 ids and is asked for id 299"),
+        ({"student": Transformer(vocabulary=300, length=5, width=8, depth=1, heads=2, classes=2)},
+         "student"),
         ({"task": "language_model", "student": "bag-8", "teacher": "decoder-8-1-2",
           "method": "token_kd"}, "take decoder-WIDTH"),
 ({"task": "classification", "data": "digits", "teacher": "resnet8", "student": "resnet8"},

@@ -27,6 +27,8 @@ seeds: 1
 control: false
 precision: fp32
 """
+PASSAGES = RECIPE.replace("text_classification", "language_model\nmethod: token_kd").replace(
+    "bag-16", "decoder-16-1-2").replace("bag-8", "decoder-8-1-2")  # fmt: skip
 SCRIPT = """
 import os, sys
 import torch
@@ -41,17 +43,31 @@ assert guarded(app, sys.argv[1:]) == 0
 """
 
 
-def written(folder: Path) -> Path:
+def written(folder: Path, recipe: str = RECIPE) -> Path:
     folder.mkdir(exist_ok=True)
     rows = [f"a {'good' if at % 2 else 'bad'} film {at},{at % 2}" for at in range(48)]
     (folder / "texts.csv").write_text("text,label\n" + "\n".join(rows) + "\n")
-    (folder / "recipe.yaml").write_text(RECIPE)
+    (folder / "recipe.yaml").write_text(recipe)
     return folder
 
 
-def test_a_stopped_run_of_texts_goes_on_bit_for_bit(tmp_path: Path, monkeypatch) -> None:
+FITNET = {"name": "fitnet", "pairs": [["layers.0", "layers.0"]]}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "more"),
+    [(RECIPE, {"student": "encoder-8-1-2"}),
+     (RECIPE, {"student": "encoder-8-1-2", "method": FITNET, "cache": "always",
+               "teacher": {"model": "encoder-16-1-2", "epochs": 1}}),
+     (PASSAGES, {}),
+     (PASSAGES, {"method": {"name": "token_kd", "logits": "pieces"}})],
+    ids=["classes", "hidden states from a cache", "passages", "in pieces"],
+)  # fmt: skip
+def test_a_stopped_run_of_texts_goes_on_bit_for_bit(
+    tmp_path: Path, monkeypatch, recipe: str, more: dict
+) -> None:
     monkeypatch.chdir(written(tmp_path / "here"))
-    made = {**yaml.safe_load(RECIPE), "student": "encoder-8-1-2"}
+    made = {**yaml.safe_load(recipe), **more}
     options = {key: value for key, value in made.pop("data").items() if key != "source"}
     made |= {"data": "texts.csv", "data_options": options}
     whole = sh.distill(**made, out=tmp_path / "whole", shared=tmp_path / "a")
@@ -63,9 +79,18 @@ def test_a_stopped_run_of_texts_goes_on_bit_for_bit(tmp_path: Path, monkeypatch)
     assert all(torch.equal(mine[name], theirs[name]) for name in mine)
 
 
-def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
-    launch(1, SCRIPT, written(tmp_path / "one"))
-    launch(2, SCRIPT, written(tmp_path / "two"))
+HIDDEN = (RECIPE.replace("bag-16", "encoder-16-1-2").replace("bag-8", "encoder-8-1-2")
+          + "method: {name: at, pairs: [[layers.0, layers.0]]}\n")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [RECIPE, HIDDEN, PASSAGES, PASSAGES.replace("token_kd", "{name: token_kd, logits: pieces}")],
+    ids=["classes", "hidden states", "passages", "in pieces"],
+)
+def test_two_processes_train_what_one_does(tmp_path: Path, recipe: str) -> None:
+    launch(1, SCRIPT, written(tmp_path / "one", recipe))
+    launch(2, SCRIPT, written(tmp_path / "two", recipe))
     mine, theirs = (
         load_file(tmp_path / each / "runs/one/student.safetensors") for each in ("one", "two")
     )

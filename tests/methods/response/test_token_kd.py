@@ -1,5 +1,6 @@
 """Token-level KD: a language model learns from another, and is told by its perplexity."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from stillhouse.models.family import TokenFacts
 READS = ["batch.input_ids", "batch.attention_mask"]
 
 
-def test_a_language_model_learns_from_another(tmp_path: Path) -> None:
+def test_a_language_model_learns_from_another(tmp_path: Path, command) -> None:
     data = tmp_path / "texts.csv"
     words = ["the cat sat", "the dog ran", "a cat ran", "a dog sat"]
     data.write_text("text\n" + "\n".join(f"{word} and {other}" for word in words * 12
@@ -33,6 +34,16 @@ def test_a_language_model_learns_from_another(tmp_path: Path) -> None:
     tested = [each["runs"][0]["test"]["last"] for each in outcome.scores["models"]]
     assert all(1 < value < 100 for value in tested)
     assert outcome.scores["task"]["metric"]["name"] == "perplexity"
+    student = sh.load(tmp_path / "run")
+    ids, _ = student.preprocess.tokens.passages(data.read_text().splitlines()[1:])
+    total = 0.0
+    for row in ids.long():
+        with torch.no_grad():
+            logs = student.model(row[None], torch.ones(1, 16)).double().log_softmax(2)[0]
+        total -= sum(float(logs[at, row[at + 1]]) for at in range(15))
+    said = command("evaluate", tmp_path / "run", "--data", data).out
+    wanted = math.exp(total / (15 * len(ids)))
+    assert f"perplexity {wanted:.2f} on {15 * len(ids):,} tokens" in said
     (told,) = sh.load(tmp_path / "run").predict(["the cat"])
     assert told.output.shape == (len(sh.load(tmp_path / "run").classes),)
 

@@ -64,10 +64,11 @@ class Tokens:
         made.no_truncation()
         return made
 
-    @property
+    @cached_property
     def vocabulary(self) -> int:
-        """How many tokens there are, special ones included."""
-        return int(self.tokenizer.get_vocab_size(with_added_tokens=True))
+        """One more than the largest id: how many tokens there are, where none is left out."""
+        known = self.tokenizer.get_vocab(with_added_tokens=True)
+        return 1 + max(known.values(), default=-1)
 
     @property
     def names(self) -> tuple[str, ...]:
