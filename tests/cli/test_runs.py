@@ -73,6 +73,7 @@ def test_runs_are_found_at_any_depth_with_their_figures(runs: Path) -> None:
 
 def test_the_table_fits_eighty_columns_and_json_has_all(runs: Path, monkeypatch) -> None:
     monkeypatch.chdir(runs.parent)
+    monkeypatch.setenv("COLUMNS", "80")
     table = said("ls", "runs")
     assert table.exit_code == 0
     assert max(map(len, table.stdout.splitlines())) <= 80
@@ -87,7 +88,7 @@ def test_the_table_fits_eighty_columns_and_json_has_all(runs: Path, monkeypatch)
     assert plain[0]["metric"]["name"] == "accuracy"
     assert "no run and no study" in said("ls", "runs", "runs/shared").stdout
     assert isinstance(said("ls", "runs", "nowhere").exception, RunError)
-    assert "for 'stillhouse ls runs'" in str(said("ls", "models", "runs").exception)
+    assert "nothing in models is found" in str(said("ls", "models", "no-such").exception)
 
 
 def test_a_paired_difference_is_that_of_scipy(runs: Path) -> None:
@@ -117,6 +118,7 @@ def test_runs_that_cannot_be_compared_say_why(runs: Path) -> None:
 
 def test_methods_and_runs_are_told_apart(runs: Path, monkeypatch) -> None:
     monkeypatch.chdir(runs)
+    monkeypatch.setenv("COLUMNS", "80")
     shutil.copytree("warm", "kd")  # called as a method is
     assert "give one (-o DIR)" in said("compare", "kd", "dkd").output
     assert "./kd" in said("compare", "kd", "warm").output

@@ -8,6 +8,7 @@ import pytest
 from rich.table import Table
 from study_of_twelve import study_of_twelve
 
+from stillhouse.cli.runs import runs_table
 from stillhouse.cli.search import candidate_table
 from stillhouse.cli.study_table import study_score_table
 from stillhouse.cli.table import score_table
@@ -15,6 +16,7 @@ from stillhouse.cli.terminal import Terminal
 from stillhouse.records.checked import write_checked
 from stillhouse.records.metric import ACCURACY, CLASSIFICATION, MINUS
 from stillhouse.report.study_record import read_study
+from stillhouse.studies.listing import Listed
 from stillhouse.studies.trials import Candidate
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
@@ -54,7 +56,22 @@ def search_table(_: Path) -> Table:
     return candidate_table(found, ACCURACY)
 
 
-TABLES = {"run": run_table, "study": study_table, "search": search_table}
+def ls_table(_: Path) -> Table:
+    runs = [
+        Listed(Path(f"runs/{name}"), "run", "finished",
+               f"resnet56 -> resnet20 on cifar100 by {name}", word, ACCURACY, 0.6912, gain,
+               gain - 0.006, gain + 0.006, 272_474, "2026-11-26T10:00")
+        for name, word, gain in (
+            ("first", "helps", 0.0123), ("second", "no difference shown", -0.0012),
+            ("third", "hurts", -0.0111), ("fourth", "helps", 0.0089), ("fifth", "helps", 0.01),
+        )
+    ]  # fmt: skip
+    study = Listed(Path("runs/all"), "study", "finished", "Every method on CIFAR-100",
+                   "14 help, 3 hurt, 30 no difference shown", ACCURACY, 0.7012)  # fmt: skip
+    return runs_table([*runs, study])
+
+
+TABLES = {"ls": ls_table, "run": run_table, "study": study_table, "search": search_table}
 
 
 def shown(table: Table, width: int) -> str:

@@ -36,13 +36,19 @@ def list_runs(directories: Sequence[Path], *, as_json: bool) -> None:
         where = ", ".join(map(str, directories))
         console.print(f"no run and no study in {where}", markup=False, soft_wrap=True)
         return
+    console.table(runs_table(found))
+
+
+def runs_table(found: "Sequence[Listed]") -> Table:
+    """A row for each run and study."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("run", overflow="fold")
-    for title in ("verdict", "test", "gain (95 %)", "size", "date"):
+    for title in ("run", "verdict"):
+        table.add_column(title, overflow="fold")
+    for title in ("test", "gain (95 %)", "size", "date"):
         table.add_column(title)
     for each in found:
         table.add_row(*_row(each))
-    console.table(table)
+    return table
 
 
 def _plain(each: "Listed") -> dict[str, object]:
@@ -60,7 +66,7 @@ def _row(each: "Listed") -> list[Text | str]:
     test = "" if metric is None or each.test is None else metric.with_unit(each.test)
     gain = "" if metric is None or each.gain is None else metric.moved(each.gain)
     if metric is not None and each.low is not None:
-        gain += f" ({metric.span(each.low, each.high, minus='-')})"
+        gain += f" ({metric.span(each.low, each.high)})"
     size = "" if each.parameters is None else _size(each.parameters)
     style = STYLES.get(word, WARNED.get(word, ""))
     return [name, Text(word, style=style), test, gain, size, each.created[:10]]

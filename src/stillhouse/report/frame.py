@@ -37,6 +37,7 @@ FILTERS: tuple[Callable[..., str], ...] = (
     wording.duration,
     wording.times,
     wording.moment,
+    wording.typeset,
     called,
 )
 

@@ -4,10 +4,11 @@ How the values of a metric are said, the metric itself knows: `stillhouse.record
 """
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime
 
-from stillhouse.records.metric import NOTHING, Metric
+from stillhouse.records.metric import MINUS, NOTHING, Metric
 from stillhouse.records.run import AVERAGE
 from stillhouse.verdict.spread import Spread
 
@@ -125,6 +126,15 @@ def times(ratio: float) -> str:
     ('6.3×', '42×')
     """
     return f"{ratio:.1f}{TIMES}" if ratio < 9.95 else f"{ratio:.0f}{TIMES}"
+
+
+def typeset(sentence: str) -> str:
+    """A sentence of a terminal with the minus of the report; hyphens stay.
+
+    >>> typeset("tf-kd: -6.02 points (-10.71 to -1.32), float-16, 2026-11-26")
+    'tf-kd: −6.02 points (−10.71 to −1.32), float-16, 2026-11-26'
+    """
+    return re.sub(r"(?<![\w-])-(?=\d)", MINUS, sentence)
 
 
 def in_words(ratio: float) -> str:
