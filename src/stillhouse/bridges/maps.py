@@ -139,12 +139,13 @@ class PositionMean(nn.Module):
 
 
 class ChannelMask(nn.Module):
-    """In training, sets channels of each example to 0 at random; in eval mode none.
+    """In training, sets channels (or positions) of each example to 0 at random; in eval mode none.
 
     The others stay as they are: dropout would make them larger.
 
     Args:
         share: of the channels that are set to 0, in 0..1.
+        positions: whether positions are, of all channels.
 
     Shapes:
         forward: [B, C, H, W] -> the same.
@@ -153,23 +154,25 @@ class ChannelMask(nn.Module):
     [0.0, 0.0]
     """
 
-    def __init__(self, share: float) -> None:
+    def __init__(self, share: float, *, positions: bool = False) -> None:
         super().__init__()
-        self.share = share
+        self.share, self.positions = share, positions
 
     def forward(self, x: Tensor) -> Tensor:
         """Mask."""
         if not self.training:
             return x
-        kept = torch.rand(*x.shape[:2], 1, 1, device=x.device) >= self.share
+        rows, width, *sides = x.shape
+        form = (rows, 1, *sides) if self.positions else (rows, width, 1, 1)
+        kept = torch.rand(*form, device=x.device) >= self.share
         return x * kept
 
     def extra_repr(self) -> str:
-        """Its share."""
-        return f"share={self.share}"
+        """Its share, and of what where it is of positions."""
+        return f"share={self.share}" + (", positions" if self.positions else "")
 
 
-def masked_generator(mine: Size, theirs: Size, *, share: float) -> AtSize:
+def masked_generator(mine: Size, theirs: Size, *, share: float, positions: bool = False) -> AtSize:
     """Align, mask, generate: a 1x1 convolution where widths differ, then two 3x3 convolutions.
 
     ReLU between the two; both keep the width and have a bias, as the first has.
@@ -177,6 +180,7 @@ def masked_generator(mine: Size, theirs: Size, *, share: float) -> AtSize:
     Args:
         mine, theirs: shapes of the two features.
         share: of the channels that the mask sets to 0.
+        positions: whether it sets positions to 0 in place of channels.
 
     Shapes:
         forward: like ``mine`` -> [B, C, H, W] of ``theirs``.
@@ -189,7 +193,7 @@ def masked_generator(mine: Size, theirs: Size, *, share: float) -> AtSize:
     align = nn.Identity() if before == width else nn.Conv2d(before, width, 1)
     layers = [
         align,
-        ChannelMask(share),
+        ChannelMask(share, positions=positions),
         nn.Conv2d(width, width, 3, padding=1),
         nn.ReLU(),
         nn.Conv2d(width, width, 3, padding=1),

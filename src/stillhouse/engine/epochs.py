@@ -143,6 +143,7 @@ class Epochs:
         self.files.add(record)
         for stepper in self.trainer.steppers:
             stepper.meter.reset()
+            stepper.parts.reset()
         if self.files.due and progress.epoch < self.settings.last_epoch:
             self.files.save(progress, self.history)
         self.observer.epoch(record, self.stage.task.metric)
@@ -157,6 +158,7 @@ class Epochs:
         self.selection.take(scores, progress, self.trainer.objective.weights)
         means = [stepper.means() for stepper in steppers]
         terms = {name: mean for each in means for name, mean in each.items()}
+        parts = {name: mean for each in steppers for name, mean in each.part_means().items()}
         keeps = self.stage.keeps
         own = [s for s in steppers if keeps in s.update.plan.update.learners] or steppers
         mine = [name for s, each in zip(steppers, means, strict=True) if s in own for name in each]
@@ -170,6 +172,7 @@ class Epochs:
             "loss": sum(weights[name] * terms[name] for name in mine),
             "terms": terms,
             "weights": weights,
+            **({"parts": parts} if parts else {}),
             "lr": own[0].lr,
             "validation": scores,
             **({"diagnostics": diagnostics} if diagnostics else {}),

@@ -1,9 +1,51 @@
 """Meters: what the terms were, without waiting for the device in each step."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from stillhouse.errors import NonFiniteLoss
+
+
+class PartMeter:
+    """Running means of the parts of a loss, which a network names as they come.
+
+    >>> meter = PartMeter()
+    >>> meter.add({"box": torch.tensor([1.0])}); meter.add({"box": torch.tensor([3.0])})
+    >>> meter.means()
+    {'box': 2.0}
+    """
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.count = 0
+
+    def add(self, values: Mapping[str, Tensor]) -> None:
+        """Note the parts of one step; what is not there in a step counts as 0."""
+        for name, value in values.items():
+            mean = value.detach().float().mean()
+            self.sums[name] = self.sums[name] + mean if name in self.sums else mean
+        self.count += bool(values)
+
+    def means(self) -> dict[str, float]:
+        """Mean of each part since the last `reset`."""
+        return {name: float(value) / max(self.count, 1) for name, value in self.sums.items()}
+
+    def reset(self) -> None:
+        """Begin a new epoch."""
+        self.sums, self.count = {}, 0
+
+    def state_dict(self) -> dict[str, object]:
+        """What a checkpoint needs to give the same means after a resume."""
+        sums = {name: value.cpu() for name, value in self.sums.items()}
+        return {"sums": sums, "count": self.count}
+
+    def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
+        """Take it back."""
+        self.sums = {name: value.to(device) for name, value in state["sums"].items()}
+        self.count = state["count"]
 
 
 class Meter:

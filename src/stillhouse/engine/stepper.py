@@ -1,6 +1,7 @@
 """A stepper: the optimiser of one update, with its schedule, scaler and meter."""
 
 import contextlib
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,7 +9,7 @@ import torch
 from torch import nn
 
 from stillhouse.engine.graphs import GRAPHS, Compile, StepGraphs
-from stillhouse.engine.meter import Meter
+from stillhouse.engine.meter import Meter, PartMeter
 from stillhouse.engine.nodes import Role
 from stillhouse.engine.optimisers import OptimizerFactory, optimizer_of
 from stillhouse.engine.platform import Platform
@@ -29,6 +30,7 @@ class Stepper:
         clip: largest norm of the gradient; None: no clipping.
         compile: compile the networks and losses of the update, without graph breaks; ``"graphs"``
             records CUDA graphs besides (`StepGraphs`).
+        parts: how the outputs of a network begin that are parts of its own loss; empty: none are.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Stepper:
         per_epoch: int,
         clip: float | None = None,
         compile: Compile = False,
+        parts: str = "",
     ) -> None:
         self.update = update
         self.platform = platform
@@ -59,6 +62,8 @@ class Stepper:
             platform.device.type, enabled=platform.precision == "fp16"
         )
         self.meter = Meter(list(update.names))
+        self.parts = PartMeter()
+        self._parts = [f"{name}.{parts}" for name in plan.learners] if parts else []
         self._model: Any = None
         self.graphs: StepGraphs | None = None
         if compile:
@@ -81,7 +86,9 @@ class Stepper:
         composite = self.update.composite
         flags = [(part, part.training) for part in composite.modules()]
         composite.eval()
-        composite(known)[0].sum().backward()
+        values = composite(known)[0].sum()
+        if values.requires_grad:  # a detector has losses in train mode alone
+            values.backward()
         unused = any(p.grad is None for p in self.parameters)
         self.optimizer.zero_grad(set_to_none=True)
         for part, training in flags:
@@ -108,6 +115,9 @@ class Stepper:
         with waiting:
             out = self._call(known)
             self.meter.add(out.values if graphs is None else graphs.keep(out.values), step=number)
+            for start in self._parts:
+                signals = out.signals.items()
+                self.parts.add({n[len(start) :]: v for n, v in signals if n.startswith(start)})
             if number % self.platform.check_every == 0:
                 self.meter.look()
             scaled = out.loss if share == 1.0 else out.loss * share
@@ -147,6 +157,22 @@ class Stepper:
         everyone = (self.platform.sum(local) / self.platform.world).tolist()
         return dict(zip(mine, everyone, strict=True))
 
+    def part_means(self) -> dict[str, float]:
+        """Mean of each part of the networks' own losses, over all processes.
+
+        Nothing where processes know of different parts.
+        """
+        mine = self.parts.means()
+        if self.platform.world == 1 or not self._parts:
+            return mine
+        device = self.platform.device
+        told = torch.tensor([len(mine), zlib.crc32(repr(list(mine)).encode())], device=device)
+        if not torch.equal(self.platform.sum(told), told * self.platform.world):
+            return {}
+        local = torch.tensor(list(mine.values()), device=device)
+        everyone = (self.platform.sum(local) / self.platform.world).tolist()
+        return dict(zip(mine, everyone, strict=True))
+
     @property
     def lr(self) -> float:
         """The learning rate of the next step; where parameters have their own, the largest."""
@@ -163,6 +189,7 @@ class Stepper:
             },
             "scaler": self.scaler.state_dict(),
             "meter": self.meter.state_dict(),
+            **({"parts": self.parts.state_dict()} if self._parts else {}),
             "losses": self.update.composite.losses.state_dict(),
         }
 
@@ -175,4 +202,6 @@ class Stepper:
         self.scheduler.load_state_dict(scheduler)
         self.scaler.load_state_dict(state["scaler"])
         self.meter.load_state_dict(state["meter"])
+        if self._parts:
+            self.parts.load_state_dict(state["parts"], self.platform.device)
         self.update.composite.losses.load_state_dict(state["losses"])

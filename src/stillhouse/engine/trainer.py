@@ -122,6 +122,7 @@ class Trainer:
                 per_epoch=self.per_epoch,
                 clip=settings.clip,
                 compile=settings.compile,
+                parts=objective.stage.task.parts,
             )
             for update in objective.updates
         ]

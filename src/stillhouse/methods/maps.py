@@ -1,10 +1,14 @@
 """Maps of a pair of layers: the bridges that make them comparable, and what they add to a stage."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from torch import Size, Tensor, nn
 
+from stillhouse.bridges.maps import AtSize
+from stillhouse.bridges.normalisation import Normalisation, normaliser
+from stillhouse.bridges.projectors import projector
 from stillhouse.bridges.shapes import Connector, as_map, map_shape, resized
 from stillhouse.engine.nodes import Bridge, Node
 from stillhouse.engine.stage import Stage
@@ -121,3 +125,42 @@ def aligned(
         terms.append(term(f"{name}{number}", names))
         learns.append(names[0])
     return with_more(stage, nodes=nodes, terms=terms, learns=learns)
+
+
+def projected_maps(
+    stage: Stage, pairs: tuple[Pair, ...], normalise: Normalisation, like: Term
+) -> Stage:
+    """A term for each pair of maps, behind a projector and a normalisation of its own.
+
+    Args:
+        stage: with 'student' and 'teacher'.
+        pairs: of taps.
+        normalise: a kind of `stillhouse.bridges.normaliser`.
+        like: a term with the loss, the weight and the name, to which numbers are added.
+    """
+
+    def projection(mine: Size, theirs: Size) -> nn.Module:
+        mine, theirs = map_shape(mine), map_shape(theirs)
+        layers = [
+            ("projector", projector("conv1x1", mine[1], theirs[1])),
+            ("normaliser", normaliser(normalise, theirs[1])),
+        ]
+        size = (int(theirs[2]), int(theirs[3]))
+        same = mine[2:] == theirs[2:]
+        return AtSize(nn.Sequential(OrderedDict(layers)), None if same else size, plain=True)
+
+    def target(theirs: Size) -> nn.Module:
+        kind = normaliser(normalise, map_shape(theirs)[1])
+        return AtSize(kind, None, plain=True)
+
+    for number, pair in enumerate(pairs, start=1):
+        mine, theirs = signals_of(pair)
+        names = f"projected{number}", f"target{number}"
+        bridges = [
+            Bridge.sized(names[0], projection, mine, by=[mine, theirs]),
+            Bridge.sized(names[1], target, theirs, by=theirs),
+        ]
+        term = Term(f"{like.name}{number}", like.loss, names, weight=like.weight,
+                    options=like.options)  # fmt: skip
+        stage = with_more(stage, nodes=bridges, terms=[term], learns=[names[0]])
+    return stage

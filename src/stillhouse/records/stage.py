@@ -19,6 +19,7 @@ class Epoch(Record):
     Args:
         stage, seed: whose; not said in the directory of the stage itself.
         terms: before weighting.
+        parts: of the loss of the task, where a network says itself what it is made of.
         validation: measure -> metric -> value.
         diagnostics: on validation.
     """
@@ -29,6 +30,7 @@ class Epoch(Record):
     stage: str = ""
     seed: int | None = None
     terms: dict[str, float | None] = Field({})
+    parts: dict[str, float | None] = Field({})
     weights: dict[str, float | None] = Field({})
     validation: dict[str, dict[str, float | None]] = Field({})
     diagnostics: dict[str, Reading] = Field({})

@@ -56,8 +56,8 @@ def validation_curve(record: RunRecord, stage: str) -> Curve | None:
 
 
 def term_curve(record: RunRecord, term: str) -> Curve | None:
-    """Return the unweighted value of one of the student's terms."""
-    return curve(record, "student", lambda epoch: epoch.terms.get(term))
+    """Return the unweighted value of one of the student's terms, or of a part of its own loss."""
+    return curve(record, "student", lambda epoch: epoch.terms.get(term, epoch.parts.get(term)))
 
 
 def weighted_curve(record: RunRecord, term: str) -> Curve | None:
@@ -71,9 +71,10 @@ def weighted_curve(record: RunRecord, term: str) -> Curve | None:
 
 
 def student_terms(record: RunRecord) -> tuple[str, ...]:
-    """Name the student's terms in the order in which they first appear."""
-    names = (name for epoch in record.epochs if epoch.stage == "student" for name in epoch.terms)
-    return tuple(dict.fromkeys(names))
+    """Name the student's terms and the parts of its own loss in their order."""
+    epochs = [epoch for epoch in record.epochs if epoch.stage == "student"]
+    terms = [name for epoch in epochs for name in epoch.terms]
+    return tuple(dict.fromkeys([*terms, *(name for epoch in epochs for name in epoch.parts)]))
 
 
 def term_weights(record: RunRecord, term: str) -> tuple[float, float] | None:

@@ -110,7 +110,11 @@ def _flow(record: RunRecord) -> Mapping[str, dict[str, Any]]:
 def _terms(record: RunRecord) -> Mapping[str, dict[str, Any]]:
     found = {term: term_curve(record, term) for term in student_terms(record)}
     return {
-        term: {"weights": term_weights(record, term), "decades": spans_decades(known)}
+        term: {
+            "weights": term_weights(record, term),
+            "decades": spans_decades(known),
+            "part": any(term in epoch.parts for epoch in record.epochs),
+        }
         for term, known in found.items()
         if known is not None
     }

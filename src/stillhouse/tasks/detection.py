@@ -38,6 +38,7 @@ class Detection(Task):
     reads = ("image", "label")
     measured = ":detections"
     learnt = ":loss"
+    parts = ":loss."
     metric = Metric(name=MAP, unit="%", scale=100.0)
     whole = (MAP, MAP50, MAP75)
 

@@ -68,6 +68,10 @@ class Task(ABC):
     learnt: str = "logits"
     """What of a network the labelled term reads, likewise."""
 
+    parts: str = ""
+    """How the outputs of a network begin that are parts of what it is learnt by (':loss.'): their
+    means are told after each epoch. Empty where there are none."""
+
     whole: Sequence[str] = ()
     """Names of what `of_table` measures; where there are none, no answers are gathered for it."""
 

@@ -6,6 +6,9 @@ from typing import Any
 
 from stillhouse.records.names import slug
 
+GROUPS = {"term": "terms", "part": "parts", "weight": "weights", "diagnostic": "diagnostics"}
+"""Of curves, by what a line calls them."""
+
 
 def points(record: Mapping[str, Any]) -> dict[str, float]:
     """The numbers of a line of metrics.jsonl by the names of their curves.
@@ -14,7 +17,7 @@ def points(record: Mapping[str, Any]) -> dict[str, float]:
     student lie in one chart; further ones have their label. What is no number has no point.
 
     Args:
-        record: of an epoch: loss, terms, their weights, lr, validation, diagnostics.
+        record: of an epoch: loss, terms, parts, weights, lr, validation, diagnostics.
 
     >>> found = points({
     ...     "epoch": 2, "loss": 0.5, "lr": 0.1, "terms": {"kd": 0.25, "label": float("nan")},
@@ -34,7 +37,7 @@ def points(record: Mapping[str, Any]) -> dict[str, float]:
 def _named(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name in ("loss", "lr", "images_per_second"):
         yield name, record.get(name)
-    for group, inside in (("term", "terms"), ("weight", "weights"), ("diagnostic", "diagnostics")):
+    for group, inside in GROUPS.items():
         for name, value in record.get(inside, {}).items():
             yield f"{group}/{plain(name)}", value
     for position, (label, scores) in enumerate(record.get("validation", {}).items()):

@@ -21,6 +21,7 @@ from stillhouse.engine.wiring import wire
 from stillhouse.errors import RecipeError, WiringError
 from stillhouse.methods import projector_logsum
 from stillhouse.testing import check_method
+from stillhouse.testing.toy import taught, toy_batches, untaught
 
 
 def array(value: Tensor) -> np.ndarray:
@@ -252,3 +253,28 @@ def test_a_correlation_needs_features_of_variance_1() -> None:
             projector_logsum(
                 tiny_net(), tiny_net(), distance="log_correlation", normalise=normalise
             )
+
+
+def test_maps_of_each_level_are_projected_at_each_position_by_hand() -> None:
+    taps = (("relu", "relu"), ("relu", "down"))
+    stage = projector_logsum(untaught(4), taught(6), pairs=taps, kd_weight=0.0, alpha=3.0)
+    seen = wire(stage, toy_batches().sample()).seen
+    for number, (mine, theirs) in enumerate(taps, start=1):
+        projector = stage.node(f"projected{number}").module.layers.projector
+        weight, bias = array(projector.weight)[:, :, 0, 0], projector.bias
+        z, t = array(seen[f"student.{mine}"]), array(seen[f"teacher.{theirs}"])
+        if number == 2:  # half as high and wide
+            z = z.reshape(*z.shape[:2], z.shape[2] // 2, 2, z.shape[3] // 2, 2).mean((3, 5))
+        rows = [x.transpose(0, 2, 3, 1).reshape(-1, x.shape[1]) for x in (z, t)]
+        made = rows[0] @ weight.T + (0 if bias is None else array(bias))
+        wanted = distance("log_sum", *(normalised("batch", x) for x in (made, rows[1])), 3.0)
+        term = next(each for each in stage.terms() if each.name == f"feature{number}")
+        assert term.value(seen).item() == pytest.approx(wanted, rel=1e-4)
+
+
+@pytest.mark.parametrize("wrong", [
+    {"student_feature": "relu"}, {"projector": "mlp2"}, {"distance": "log_correlation"},
+])  # fmt: skip
+def test_pairs_are_of_maps(wrong: dict[str, str]) -> None:
+    with pytest.raises(RecipeError, match="pairs are of maps"):
+        projector_logsum(untaught(4), taught(6), pairs="levels", **wrong)

@@ -16,6 +16,7 @@ from stillhouse.methods.maps import plain_map, signals_of, with_more
 from stillhouse.methods.roles import as_role, as_teacher, label_term
 from stillhouse.methods.schedules import STAGE_ONE, afterwards, at_first
 from stillhouse.methods.settings import Positive, Share, Weight, checked
+from stillhouse.models.detectors import is_detector
 from stillhouse.pairing import Pair, Pairs, paired
 
 Number = Annotated[int, Ge(0)]
@@ -27,7 +28,7 @@ def fitnet(
     teacher: nn.Module | Node,
     *,
     pairs: Pairs = "levels",
-    hint: Number = 0,
+    hint: Number | Literal["all"] = 0,
     weight: Weight = 100.0,
     label_weight: Weight = 1.0,
     kd_weight: Weight = 0.0,
@@ -47,7 +48,8 @@ def fitnet(
         pairs: layers that belong together: 'levels' (the last map at each resolution), 'auto' (the
             most similar ones) or taps by name; see `stillhouse.pairing.propose`.
         hint: which of the pairs, from 1; 0: the middle one (of an even number the later of the
-            two), as in the paper; in the benchmark of CRD the second of three.
+            two), as in the paper; in the benchmark of CRD the second of three. 'all': a hint at
+            each pair, 'hint1', ..., which is also what 0 means of a detector.
         weight: of the hint. 100.0: that benchmark, with the mean over all elements as here.
         label_weight: of the cross-entropy. 1.0: the same.
         kd_weight: of the KL. 0.0: the same. The second stage of the paper is KD: give it a weight
@@ -58,7 +60,8 @@ def fitnet(
             paper but 30 of 240 epochs, the first stages of other methods in that benchmark.
 
     Returns:
-        A stage that keeps the student; the bridge 'hinted' learns with it and is dropped.
+        A stage that keeps the student; the bridge 'hinted' ('hinted1', ... of all pairs) learns
+        with it and is dropped.
 
     Raises:
         RecipeError: a setting is out of its range, or there is no pair of that number.
@@ -80,15 +83,25 @@ def fitnet(
     def later(weight: float) -> TermWeight:
         return afterwards(weight, share=hint_share) if stages == "two" else weight
 
-    def add(stage: Stage, found: tuple[Pair, ...]) -> Stage:
-        mine, theirs = signals_of(_chosen(found, hint))
+    scale = at_first(weight, share=hint_share) if stages == "two" else weight
+    every = hint == "all" or (hint == 0 and is_detector(student))
+
+    def one(stage: Stage, pair: Pair, number: str = "") -> Stage:
+        mine, theirs = signals_of(pair)
+        hinted, target = f"hinted{number}", f"target{number}"
         nodes = [
-            Bridge.sized("hinted", Connector, mine, by=[mine, theirs]),
-            Bridge("target", plain_map, theirs),
+            Bridge.sized(hinted, Connector, mine, by=[mine, theirs]),
+            Bridge(target, plain_map, theirs),
         ]
-        scale = at_first(weight, share=hint_share) if stages == "two" else weight
-        term = Term("hint", mse, ["hinted", "target"], weight=scale)
-        return with_more(stage, nodes=nodes, terms=[term], learns=["hinted"])
+        term = Term(f"hint{number}", mse, [hinted, target], weight=scale)
+        return with_more(stage, nodes=nodes, terms=[term], learns=[hinted])
+
+    def add(stage: Stage, found: tuple[Pair, ...]) -> Stage:
+        if not every:
+            return one(stage, _chosen(found, int(hint)))
+        for number, pair in enumerate(found, start=1):
+            stage = one(stage, pair, str(number))
+        return stage
 
     terms = [label_term(later(label_weight))]
     if kd_weight:

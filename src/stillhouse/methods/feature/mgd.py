@@ -1,7 +1,7 @@
-"""MGD: from its map with channels missing, the student makes the teacher's whole one."""
+"""MGD: from its map with a part missing, the student makes the teacher's whole one."""
 
-from dataclasses import replace
 from functools import partial
+from typing import Literal
 
 from torch import nn
 
@@ -10,10 +10,13 @@ from stillhouse.bridges.shapes import as_map
 from stillhouse.engine.nodes import Bridge, Node
 from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
+from stillhouse.errors import RecipeError
 from stillhouse.functional import squared_distance
+from stillhouse.methods.maps import signals_of, with_more
 from stillhouse.methods.roles import as_role, as_teacher, label_term
 from stillhouse.methods.settings import Share, Weight, checked
-from stillhouse.pairing import Pair, with_last_maps
+from stillhouse.models.detectors import is_detector
+from stillhouse.pairing import Pair, Pairs, paired, with_last_maps
 
 
 @checked
@@ -23,31 +26,41 @@ def mgd(
     *,
     weight: Weight = 7e-5,
     masked: Share = 0.15,
+    mask: Literal["channels", "positions"] = "channels",
     label_weight: Weight = 1.0,
+    pairs: Pairs | None = None,
     student_feature: str | None = None,
     teacher_feature: str | None = None,
 ) -> Stage:
     """Masked generative distillation: ``label_weight * CE + weight * |G(mask * A f_s) - f_t|^2``.
 
     A is a 1x1 convolution to the teacher's width (nothing where widths agree), the mask drops
-    channels of each example at random, G is two 3x3 convolutions with a ReLU between. They learn
-    with the student and are dropped.
+    channels (or positions) of each example at random, G is two 3x3 convolutions with a ReLU
+    between. They learn with the student and are dropped. It is of the last maps; of a detector the
+    sum over all levels of its pyramid.
 
     Args:
         student: the learner.
         teacher: frozen; a model or a node called 'teacher'.
         weight: of the squared error, a sum over channels and positions, so it goes with the size of
             the teacher's map. 7e-5: the released settings for ImageNet (512 x 7 x 7); for CIFAR-100
-            a public port has 1.2e-3.
-        masked: share of the channels that are dropped, in 0..1. 0.15: the released settings.
+            a public port has 1.2e-3; for detectors 2e-5 (RetinaNet) and 5e-7 (Faster R-CNN).
+        masked: share of what is dropped, in 0..1. 0.15: the released settings for ImageNet; for
+            detectors 0.65 (RetinaNet) and 0.45 (Faster R-CNN).
+        mask: what is dropped: 'channels' (the released code for ImageNet) or 'positions' (that for
+            detectors).
         label_weight: of the cross-entropy. 1.0: the same.
+        pairs: layers that belong together, each with a G of its own, in place of the last maps:
+            'levels', 'auto' or taps by name, see `stillhouse.pairing.propose`. Of detectors
+            'levels' where nothing is said.
         student_feature, teacher_feature: taps of the last maps; found when not named.
 
     Returns:
-        A stage that keeps the student; the bridge 'generated' learns with it.
+        A stage that keeps the student; the bridge 'generated' ('generated1', ... of pairs) learns
+        with it.
 
     Raises:
-        RecipeError: a setting is out of its range.
+        RecipeError: a setting is out of its range, or both pairs and a feature are named.
         WiringError: when it is completed, a layer of a teacher cache is to be found.
 
     Paper: Yang et al. 2022, arXiv 2205.01529: "Masked Generative Distillation".
@@ -59,20 +72,29 @@ def mgd(
     >>> [(term.name, term.weight) for term in stage.terms()]
     [('label', 1.0), ('generation', 7e-05)]
     """
+    named = student_feature, teacher_feature
+    if pairs is not None and named != (None, None):
+        said = "pairs and student_feature or teacher_feature are named; name one of them"
+        raise RecipeError("method 'mgd'", [said])
+    if named == (None, None) and is_detector(student):
+        pairs = pairs or "levels"
+    build = partial(masked_generator, share=masked, positions=mask == "positions")
 
-    def add(stage: Stage, pair: Pair) -> Stage:
-        both = [f"student.{pair[0]}", f"teacher.{pair[1]}"]
-        build = partial(masked_generator, share=masked)
+    def one(stage: Stage, pair: Pair, number: str = "") -> Stage:
+        mine, theirs = signals_of(pair)
+        made, target = f"generated{number}", f"target{number}"
         nodes = [
-            *stage.nodes,
-            Bridge.sized("generated", build, both[0], by=both),
-            Bridge("target", as_map, both[1]),
+            Bridge.sized(made, build, mine, by=[mine, theirs]),
+            Bridge(target, as_map, theirs),
         ]
-        gap = Term("generation", squared_distance, ["generated", "target"], weight=weight)
-        updates = [Update(["student", "generated"], [label_term(label_weight), gap])]
-        return replace(stage, nodes=nodes, updates=updates)
+        gap = Term(f"generation{number}", squared_distance, [made, target], weight=weight)
+        return with_more(stage, nodes=nodes, terms=[gap], learns=[made])
 
-    start = Stage(
-        "mgd", [as_role("student", student), as_teacher(teacher)], [Update("student", [])]
-    )
-    return with_last_maps(start, (student_feature, teacher_feature), add)
+    def add(stage: Stage, found: tuple[Pair, ...]) -> Stage:
+        for number, pair in enumerate(found, start=1):
+            stage = one(stage, pair, str(number))
+        return stage
+
+    nodes = [as_role("student", student), as_teacher(teacher)]
+    start = Stage("mgd", nodes, [Update("student", [label_term(label_weight)])])
+    return with_last_maps(start, named, one) if pairs is None else paired(start, pairs, add)

@@ -18,8 +18,11 @@ from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.errors import RecipeError, WiringError
 from stillhouse.functional import kl, log_correlation, log_sum, mse, smooth_l1
+from stillhouse.methods.maps import projected_maps
 from stillhouse.methods.roles import as_role, as_teacher, label_term
 from stillhouse.methods.settings import Positive, Weight, checked
+from stillhouse.models.detectors import is_detector
+from stillhouse.pairing import Pair, Pairs, paired
 
 Power = Annotated[float, Ge(1)]
 DISTANCES: Mapping[str, tuple[Callable[..., Any], str | None]] = {
@@ -49,6 +52,7 @@ def projector_logsum(
     temperature: Positive = 1.0,
     student_feature: str = EMBEDDING,
     teacher_feature: str = EMBEDDING,
+    pairs: Pairs | None = None,
     student_head: str | None = None,
     head: str | None = None,
 ) -> Stage:
@@ -57,6 +61,7 @@ def projector_logsum(
     ``label_weight * CE(p_s, y) + weight * D(N(P z_s), N(z_t)) + kd_weight * T^2 KL(p_t^T, p_s^T)``
     on features z, by default the inputs of the two heads. P is the projector and N a normalisation
     without parameters. P learns with the student, by its optimiser, and is no part of what is kept.
+    Of pairs of maps the sum over all of them counts, each with a P of its own.
 
     Args:
         student: the learner; its embedding is the input of its head.
@@ -76,14 +81,20 @@ def projector_logsum(
         temperature: T > 0 of the KL. 1.0: the same; not the 4 that is custom on CIFAR-100.
         student_feature, teacher_feature: what is matched: 'embedding' (the released recipe), or a
             tap such as 'layer3' that gives [B, D] or a map [B, C, H, W].
+        pairs: maps that belong together, in place of one feature: 'levels', 'auto' or taps by name,
+            see `stillhouse.pairing.propose`; of detectors 'levels' where nothing is said. Then P is
+            a 1x1 convolution ('linear' at each position), and the student's map is brought to the
+            size of the teacher's.
         student_head, head: paths of the classifiers; found when not named.
 
     Returns:
-        A stage that keeps the student; the bridge 'projected' learns with it and is dropped. Its
-        diagnostics say what the projector does: see `stillhouse.diagnostics.projector`.
+        A stage that keeps the student; the bridge 'projected' ('projected1', ... of pairs) learns
+        with it and is dropped. Its diagnostics say what the projector does: see
+        `stillhouse.diagnostics.projector`; of pairs there are none.
 
     Raises:
-        RecipeError: a setting is out of its range, or the distance does not fit the normalisation.
+        RecipeError: a setting is out of its range, the distance does not fit the normalisation, or
+            pairs and a feature or another projector are named together.
         WiringError: a head is named for a teacher that comes as a node; or, when the stage is
             wired, the projector does not fit the features: 'none' meets widths that differ, or a
             projector of vectors meets maps.
@@ -103,20 +114,32 @@ def projector_logsum(
     """
     _check(normalise, distance)
     formula, power = DISTANCES[distance]
-    terms = [
-        label_term(label_weight),
-        Term(
-            "feature",
-            formula,
-            ["projected", "target"],
-            weight=weight,
-            options={power: alpha} if power else {},
-        ),
-    ]
+    options = {power: alpha} if power else {}
+    plain = (student_feature, teacher_feature) == (EMBEDDING, EMBEDDING)
+    if pairs is None and plain and is_detector(student):
+        pairs = "levels"
+    terms = [label_term(label_weight)]
+    if pairs is None:
+        both = ["projected", "target"]
+        terms.append(Term("feature", formula, both, weight=weight, options=options))
     if kd_weight:
         soft = {"temperature": temperature}
         both = ["student.logits", "teacher.logits"]
         terms.append(Term("kd", kl, both, weight=kd_weight, options=soft))
+    nodes = [as_role("student", student, student_head), as_teacher(teacher, head)]
+    if pairs is not None:
+        if not plain or projector not in ("linear", "conv1x1") or distance == "log_correlation":
+            said = "pairs are of maps: leave student_feature and teacher_feature out, and take "
+            said += (
+                "projector 'linear' (at each position) and another distance than log_correlation"
+            )
+            raise RecipeError("method 'projector_logsum'", [said])
+
+        def add(stage: Stage, found: tuple[Pair, ...]) -> Stage:
+            return projected_maps(stage, found, normalise, Term("feature", formula, [], **weighed))
+
+        weighed: dict[str, Any] = {"weight": weight, "options": options}
+        return paired(Stage("projector_logsum", nodes, [Update("student", terms)]), pairs, add)
     mine, theirs = f"student.{student_feature}", f"teacher.{teacher_feature}"
     projected = Bridge.sized(
         "projected", _projection(projector, normalise, distance), mine, by=[mine, theirs]
@@ -124,8 +147,7 @@ def projector_logsum(
     return Stage(
         "projector_logsum",
         nodes=[
-            as_role("student", student, student_head),
-            as_teacher(teacher, head),
+            *nodes,
             projected,
             Bridge.sized("target", lambda t: normaliser(normalise, t[1]), theirs, by=theirs),
         ],

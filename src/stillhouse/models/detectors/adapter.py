@@ -56,7 +56,7 @@ def is_detector(network: nn.Module) -> bool:
 
 WITHOUT = (
     "a detector, which gives boxes, and neither logits nor an embedding of an image as a whole; "
-    "take a method of maps (cwd, pkd, fgd, mgd, fitnet, at, or projector_logsum and vkd with pairs)"
+    "take a method of maps (cwd, pkd, fgd, mgd, fitnet, at, or projector_logsum with kd_weight: 0)"
 )
 """What to say where somebody asks a detector for one of them."""
 

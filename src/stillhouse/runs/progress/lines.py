@@ -7,6 +7,7 @@ from typing import Any
 from stillhouse.records.metric import Metric
 from stillhouse.runs.progress.watchers import (
     SilentProgress,
+    loss_text,
     part_line,
     validation_text,
     whose,
@@ -49,9 +50,7 @@ class LineProgress(SilentProgress):
         rate = f"{record['images_per_second']:,.0f} images/s"
         print(
             f"{whose(record)}: epoch {record['epoch']}, "
-            + ", ".join(
-                filter(None, [f"loss {record['loss']:.4f}", validation_text(record, metric), rate])
-            ),
+            + ", ".join(filter(None, [loss_text(record), validation_text(record, metric), rate])),
             flush=True,
         )
 

@@ -79,6 +79,16 @@ def time_left(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
+def loss_text(record: Mapping[str, Any]) -> str:
+    """The loss of an epoch, and what the network's own loss is made of where it says that.
+
+    >>> loss_text({"loss": 1.5, "parts": {"classification": 1.0, "box": 0.5}})
+    'loss 1.5000 (classification 1.0000, box 0.5000)'
+    """
+    parts = ", ".join(f"{name} {value:.4f}" for name, value in record.get("parts", {}).items())
+    return f"loss {record['loss']:.4f}" + (f" ({parts})" if parts else "")
+
+
 def part_line(record: Mapping[str, Any], metric: Metric, seconds: float) -> str:
     """A training that has ended, by the line of its last epoch.
 
@@ -88,5 +98,5 @@ def part_line(record: Mapping[str, Any], metric: Metric, seconds: float) -> str:
     >>> part_line(last, ACCURACY, 8.44)
     'student seed 1: epoch 20, loss 0.5000, validation 97.50%, 8.4 s'
     """
-    told = (f"loss {record['loss']:.4f}", validation_text(record, metric), f"{seconds:.1f} s")
+    told = (loss_text(record), validation_text(record, metric), f"{seconds:.1f} s")
     return f"{whose(record)}: epoch {record['epoch']}, {', '.join(filter(None, told))}"
