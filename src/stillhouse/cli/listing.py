@@ -4,15 +4,11 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from stillhouse.cli.options import among
-from stillhouse.records.metric import MINUS
-
-if TYPE_CHECKING:
-    pass
 
 LISTS = ("methods", "models", "losses", "tasks", "data", "runs")
 
@@ -102,6 +98,7 @@ def _print(title: str, rows: list[Row]) -> None:
     from rich.text import Text
 
     from stillhouse.cli.terminal import Terminal
+    from stillhouse.records.metric import MINUS
 
     console = Terminal()
     console.print(Text(title, style="bold underline"))
