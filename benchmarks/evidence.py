@@ -31,7 +31,9 @@ from tables.verification import costs, figures, gains
 from tables.words import both, counts
 
 DOCS = ROOT / "docs"
-OTHERS = tuple(DOCS / name for name in ("results.md", "statistics.md", "deploy.md"))
+OTHERS = tuple(
+    DOCS / name for name in ("results.md", "statistics.md", "deploy.md", "first-hour.md")
+)
 PAGES = (ROOT / "README.md", *sorted((DOCS / "evidence").glob("*.md")), *OTHERS)
 WRITERS: Mapping[str, Writer] = {
     "answers": answers,
