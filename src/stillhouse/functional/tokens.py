@@ -123,13 +123,13 @@ def divergence_of(kind: Divergence, *, beta: float, temperature: float) -> Calla
     return partial(formulas[kind], temperature=temperature)
 
 
-def check_vocabularies(student: int, teacher: int) -> None:
+def check_vocabularies(of_student: int, of_teacher: int) -> None:
     """Make sure that two models tell equally many tokens apart. Raises WiringError.
 
     >>> check_vocabularies(5, 5)
     """
-    if student != teacher:
-        raise WiringError("token_divergence", [_other_vocabulary(student, teacher)])
+    if of_student != of_teacher:
+        raise WiringError("token_divergence", [_other_vocabulary(of_student, of_teacher)])
 
 
 def next_tokens(logits: Tensor, label: Tensor) -> Tensor:
