@@ -22,6 +22,7 @@ from tables.bare import bare
 from tables.claims import claims
 from tables.hour import hour
 from tables.int8 import int8
+from tables.machines import faults, workers
 from tables.probe import probe
 from tables.projector import projectors, weights
 from tables.runs import kd, methods, scale
@@ -32,7 +33,8 @@ from tables.words import both, counts
 
 DOCS = ROOT / "docs"
 OTHERS = tuple(
-    DOCS / name for name in ("results.md", "statistics.md", "deploy.md", "first-hour.md")
+    DOCS / name
+    for name in ("results.md", "statistics.md", "deploy.md", "first-hour.md", "many-machines.md")
 )
 PAGES = (ROOT / "README.md", *sorted((DOCS / "evidence").glob("*.md")), *OTHERS)
 WRITERS: Mapping[str, Writer] = {
@@ -43,6 +45,7 @@ WRITERS: Mapping[str, Writer] = {
     "claims": claims,
     "costs": costs,
     "counts": counts,
+    "faults": faults,
     "figures": figures,
     "gains": gains,
     "hour": hour,
@@ -56,6 +59,7 @@ WRITERS: Mapping[str, Writer] = {
     "simulation": verdict.simulation,
     "students": students,
     "weights": weights,
+    "workers": workers,
 }
 
 

@@ -12,7 +12,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted((ROOT / "docs/evidence").glob("*.md")), ROOT / "docs/results.md"]
 FURTHER = [ROOT / "README.md"]
-FURTHER += [ROOT / f"docs/{name}.md" for name in ("statistics", "deploy", "first-hour")]
+FURTHER += [
+    ROOT / f"docs/{name}.md" for name in ("statistics", "deploy", "first-hour", "many-machines")
+]
 RESULTS = sorted((ROOT / "benchmarks/results").glob("*.json"))
 
 

@@ -10,6 +10,7 @@ from stillhouse.engine.schedules import schedule_names
 from stillhouse.errors import RecipeError
 from stillhouse.methods import METHODS
 from stillhouse.recipes import load_recipe, make_recipe, override, resolved
+from stillhouse.records.local_copies import LocalCopies
 from stillhouse.records.plain_yaml import read_yaml_text
 
 SHIPPED = sorted((Path(__file__).resolve().parents[2] / "recipes").glob("*.yaml"))
@@ -126,6 +127,22 @@ def test_cache_takes_yes_and_no_which_yaml_reads_as_truth_values() -> None:
     assert make_recipe({**SMALL, "cache": True}).cache.use == "always"
     assert make_recipe({**SMALL, "cache": {"dtype": "float16"}}).cache.use == "always"
     assert make_recipe(SMALL).cache.use == "auto"
+
+
+def test_cache_takes_paths_and_addresses(tmp_path: Path) -> None:
+    def place(directory: object) -> object:
+        given = {"directory": directory, "local": "/copies", "local_gb": 0.5}
+        recipe = make_recipe({**SMALL, "cache": given})
+        assert resolved(recipe)["cache"]["directory"] == str(directory)
+        return recipe.cache.place
+
+    assert place("runs/cache") == Path("runs/cache")
+    assert place(tmp_path) == tmp_path
+    assert place(f"file://{tmp_path}") == tmp_path
+    there = place("s3://bucket/a")
+    assert str(there) == "s3://bucket/a"
+    assert there.copies == LocalCopies(Path("/copies"), 500_000_000)
+    assert make_recipe(SMALL).cache.place is None
 
 
 def test_what_the_docs_say_of_optimisers_and_schedules() -> None:

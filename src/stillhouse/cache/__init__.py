@@ -4,6 +4,7 @@
 `replay_problems` says whether a stage can do with it, `size_of` what it will take.
 """
 
+from stillhouse.cache.leases import Leases
 from stillhouse.cache.record import passes_left, record
 from stillhouse.cache.replay import (
     Need,
@@ -14,17 +15,27 @@ from stillhouse.cache.replay import (
     replay_problems,
 )
 from stillhouse.cache.spot_check import batch_problem
-from stillhouse.cache.storage import LOSSLESS, Storage, check_room, in_words, room_in, size_of
+from stillhouse.cache.storage import (
+    LOSSLESS,
+    Storage,
+    check_copies,
+    check_room,
+    in_words,
+    room_in,
+    size_of,
+)
 from stillhouse.cache.teacher_cache import TeacherCache, check_directory, open_cache
 
 __all__ = [
     "LOSSLESS",
+    "Leases",
     "Need",
     "Replay",
     "Storage",
     "TeacherCache",
     "batch_problem",
     "cached_parts",
+    "check_copies",
     "check_directory",
     "check_room",
     "in_words",

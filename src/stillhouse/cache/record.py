@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from stillhouse.cache.leases import Leases
 from stillhouse.cache.passes import Pass, running
 from stillhouse.cache.shards import Shards, Spot
 from stillhouse.cache.spot_check import spot_check
@@ -26,11 +27,14 @@ from stillhouse.engine.nodes import Node, Role
 from stillhouse.engine.observer import NullObserver, Observer
 from stillhouse.engine.platform import Platform
 from stillhouse.errors import CacheError
+from stillhouse.records.remote import Location, Remote
 from stillhouse.records.writable import check_writable
 
 ROWS_PER_SHARD = 4096
 BYTES_PER_SHARD = 1 << 26
 """A shard is at most so large: what a kill loses, and what is held in memory while it is made."""
+WAIT = 1.0
+"""Seconds between two looks for shards that others record."""
 
 Gap = tuple[int, Spot]
 """(samples per shard, spot) of what is not cached yet."""
@@ -47,7 +51,11 @@ def _encoded(
 
 
 def _shard(
-    work: Pass, parts: Mapping[str, Shards], per_shard: int, spot: Spot
+    work: Pass,
+    parts: Mapping[str, Shards],
+    per_shard: int,
+    spot: Spot,
+    after_batch: Callable[[], None],
 ) -> dict[str, dict[str, Tensor]]:
     """The encoded signals of one shard."""
     view, start = spot
@@ -59,6 +67,7 @@ def _shard(
         for part, shards in parts.items():
             value = work.given(given, part)[: end - first]
             found[part].append(_encoded(shards.storage, value, part, first, view))
+        after_batch()
     return {part: _joined(batches) for part, batches in found.items()}
 
 
@@ -70,7 +79,7 @@ def record(
     role: Role,
     parts: Sequence[str],
     train: Batches,
-    directory: Path,
+    directory: Location,
     identity: Mapping[str, Any],
     platform: Platform,
     *,
@@ -80,20 +89,23 @@ def record(
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     observer: Observer | None = None,
     say: Callable[[str], None] = lambda _: None,
+    leases: Leases | None = None,
+    share: tuple[int, int] | None = None,
 ) -> TeacherCache:
     """Record the signals of a role that are not there yet, and open all of them, checked.
 
     The role runs in eval mode, without gradients, on batches of the training size (the last one is
     filled up), so that a cached float32 signal has the bits of a live one. A stopped caching
     goes on at the shard where it stopped. Of two runs that want the same one, one records and the
-    other waits. Several processes of one run share the shards. At the end a batch is run again and
-    compared with what is there.
+    other waits. Workers (``leases`` of their own), and all who record to an object store, share the
+    shards by leases, as do the processes of one run; each ends when all shards are there. At the
+    end a batch is run again and compared with what is there.
 
     Args:
         role: frozen; left as it was.
         parts: which of its signals.
         train: gives samples, views and batch size.
-        directory: where to keep it.
+        directory: where to keep it, here or on an object store.
         identity: plain data that says what made it.
         platform: device, precision, processes.
         before: nodes that the role reads, such as its own form of the image.
@@ -102,6 +114,10 @@ def record(
         shapes: of parts that are wanted by shape only.
         observer: hears of progress, in images.
         say: hears that another run is waited for.
+        leases: who records what; default: those of the directory, which a run has for itself. A
+            worker that gives some holds the directory only while it begins.
+        share: (k, n): it begins with the k-th of n shares of the shards, counted from 0, so that
+            workers meet late; default: by process.
 
     Raises:
         CacheError: views are unbounded, the directory holds something else or cannot be written
@@ -116,23 +132,33 @@ def record(
         raise CacheError(f"{views} views of {list(parts)}: name one view and one signal at least")
     storage = {part: (storage or {}).get(part, LOSSLESS) for part in parts}
     check_directory(directory, identity)
-    with (
-        platform.main_holds(lambda: writing_alone(directory, identity, say)),
-        running(role, parts, train, platform, before) as work,
-    ):
+    told = say if leases is None else lambda _: None  # a worker waits for no more than a beginning
+    alone = platform.main_holds(lambda: writing_alone(directory, identity, told))
+    with ExitStack() as beginning, running(role, parts, train, platform, before) as work:
+        beginning.enter_context(alone)
         held = _begun(work, parts, storage, directory)
         missing = _missing(held, views)
         platform.wait()  # all have seen the same shards before the first new one
         platform.by_main(lambda: _check_place(directory, missing, held))
-        _write_all(work, held, missing, observer or NullObserver())
+        if leases is not None:
+            beginning.close()
+        leases = leases or Leases(directory)
+        _write_all(work, held, missing, observer or NullObserver(), leases, share)
         platform.wait()
+        platform.by_main(lambda: _finish(held, views, leases))
         cache = open_cache(directory, identity, parts, views, storage=storage, shapes=shapes)
         spot_check(work, cache, storage)
     return cache
 
 
+def _finish(held: Mapping[str, Shards], views: int, leases: Leases) -> None:
+    for shards in held.values():
+        shards.finish(views)
+    leases.remove_dead()
+
+
 def passes_left(
-    directory: Path, parts: Sequence[str], storage: Mapping[str, Storage], views: int
+    directory: Location, parts: Sequence[str], storage: Mapping[str, Storage], views: int
 ) -> float:
     """How many passes over the data are still to be cached, 0 to ``views``; opens nothing."""
     lacking: dict[int, set[Spot]] = {}
@@ -148,7 +174,7 @@ def passes_left(
 
 
 def _begun(
-    work: Pass, parts: Sequence[str], storage: Mapping[str, Storage], directory: Path
+    work: Pass, parts: Sequence[str], storage: Mapping[str, Storage], directory: Location
 ) -> dict[str, Shards]:
     """The shards of each part."""
     known = {part: find_part(directory, part, storage[part]) for part in parts}
@@ -188,11 +214,13 @@ def _missing(held: Mapping[str, Shards], views: int) -> dict[Gap, list[str]]:
 
 
 def _check_place(
-    directory: Path, missing: Mapping[Gap, Sequence[str]], held: Mapping[str, Shards]
+    directory: Location, missing: Mapping[Gap, Sequence[str]], held: Mapping[str, Shards]
 ) -> None:
     """Make sure that what is missing can be written there; of what is whole nothing is asked."""
     for part in sorted({part for parts in missing.values() for part in parts}):
-        check_writable(held[part].folder, CLAIM.elsewhere, error=CacheError)
+        folder = held[part].folder
+        if not isinstance(folder, Remote):
+            check_writable(folder, CLAIM.elsewhere, error=CacheError)
     check_room(directory, _bytes(missing, held))
 
 
@@ -212,19 +240,51 @@ def _write_all(
     held: Mapping[str, Shards],
     missing: Mapping[Gap, Sequence[str]],
     observer: Observer,
+    leases: Leases,
+    share: tuple[int, int] | None,
 ) -> None:
-    """Record this process's share of the missing shards."""
-    mine = list(missing.items())[work.platform.rank :: work.platform.world]
+    """Record what is missing, beginning with one's own share, until somebody has recorded all."""
     if not missing:
         return
-    observer.begin(f"record {work.role.name}", len(mine), 0)
-    for (per_shard, spot), parts in mine:
+    first, shares = share or (work.platform.rank, work.platform.world)
+    gaps = list(missing)
+    left = [gap for k in range(shares) for gap in gaps[(first + k) % shares :: shares]]
+    observer.begin(f"record {work.role.name}", len(left), 0)
+    while left:
+        before, others = len(left), []
+        for gap in left:
+            parts = {part: held[part] for part in missing[gap]}
+            if not _write_one(work, parts, gap, leases):
+                others.append(gap)
+                continue
+            observer.step(min(gap[0], len(work.train.table) - gap[1][1]))
+        left = others
+        if len(left) == before:  # others are at work on all that is left
+            leases.pause(WAIT)
+
+
+def _write_one(work: Pass, parts: Mapping[str, Shards], gap: Gap, leases: Leases) -> bool:
+    """Record the shards of one place, unless somebody does or has; False where somebody does."""
+    per_shard, spot = gap
+    name = f"{per_shard}-{spot[0]:04d}-{spot[1]:08d}"
+    if not _lacking(parts, spot):
+        return True
+    if not leases.take(name):
+        return False
+    try:
+        lacking = _lacking(parts, spot)  # who had the lease before may just have written them
         began = time.perf_counter()
-        encoded = _shard(work, {part: held[part] for part in parts}, per_shard, spot)
+        encoded = _shard(work, lacking, per_shard, spot, leases.renew) if lacking else {}
         seconds = time.perf_counter() - began
         for part, tensors in encoded.items():
-            with CLAIM.writing(held[part].folder):
+            with CLAIM.writing(parts[part].folder):
                 # The pass is counted once, however many signals it gave.
-                held[part].write(spot, tensors, {"seconds": f"{seconds:.3f}"})
+                parts[part].write(spot, tensors, seconds)
             seconds = 0.0
-        observer.step(min(per_shard, len(work.train.table) - spot[1]))
+    finally:
+        leases.give_back(name)
+    return True
+
+
+def _lacking(parts: Mapping[str, Shards], spot: Spot) -> dict[str, Shards]:
+    return {part: shards for part, shards in parts.items() if not shards.there(spot)}

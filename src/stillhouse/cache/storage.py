@@ -2,15 +2,16 @@
 
 import math
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from stillhouse.errors import CacheError, nearest
+from stillhouse.records.remote import Location, Remote
 
 DType = Literal["float32", "float16", "bfloat16"]
 
@@ -134,6 +135,8 @@ class Storage:
 LOSSLESS = Storage()
 
 
+VIEWS_AT_ONCE = 2
+"""Views whose shards are in use: the one that is served and the one before it."""
 SPARE = 1 << 28
 """Bytes that stay free: a full disk would take checkpoints and logs down with it. 256 MiB."""
 
@@ -154,15 +157,17 @@ def size_of(
     return each * rows * views
 
 
-def room_in(directory: Path) -> int:
-    """Free bytes where a directory is or will be."""
+def room_in(directory: Location) -> int:
+    """Free bytes where a directory is or will be; an object store has no end that it would say."""
+    if isinstance(directory, Remote):
+        return sys.maxsize
     there = directory
     while not there.exists():
         there = there.parent
     return shutil.disk_usage(there).free
 
 
-def check_room(directory: Path, needed: int) -> None:
+def check_room(directory: Location, needed: int) -> None:
     """Make sure that the disk has room, before anything is run; what is there needs none.
 
     Raises:
@@ -176,6 +181,26 @@ def check_room(directory: Path, needed: int) -> None:
             "(data.views), store float16 (cache.dtype), choose another disk (cache.directory), or "
             "run the teacher live (cache: never)"
         )
+
+
+def check_copies(directory: Remote, view_bytes: int, views: int) -> None:
+    """Make sure that what is read at a time from an object store has room on this machine.
+
+    Batches are drawn from a whole view, and the one before it may still be shown: with less room
+    than for these, each batch would read from the store again.
+
+    Raises:
+        CacheError: the copies may not take so much, or the disk has no room for it.
+    """
+    copies = directory.copies
+    needed = view_bytes * min(views, VIEWS_AT_ONCE)
+    if needed > copies.most:
+        raise CacheError(
+            f"{directory} is read through copies on this machine, of {VIEWS_AT_ONCE} views at a "
+            f"time: {in_words(needed)}, and they may take {in_words(copies.most)}; allow more "
+            "(cache.local_gb), or store float16 (cache.dtype)"
+        )
+    check_room(copies.folder, max(needed - copies.bytes, 0))
 
 
 def in_words(size: float) -> str:

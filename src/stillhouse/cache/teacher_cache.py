@@ -5,28 +5,33 @@
       logits-float32/part.json        tap, shape, storage, samples per shard
       logits-float32/view-0000-row-00000000-1f0c....safetensors
 
-Views and signals can be added later; the identity never changes.
+Views and signals can be added later; the identity never changes. On an object store (see
+`remote_shards`) the names are the same, and each view has a manifest that is written last.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from stillhouse.cache.leases import Leases
+from stillhouse.cache.remote_shards import RemoteShards
 from stillhouse.cache.shards import Shards
-from stillhouse.cache.storage import LOSSLESS, Storage
+from stillhouse.cache.storage import LOSSLESS, Storage, check_copies
 from stillhouse.errors import CacheError
-from stillhouse.records.checked import read_checked, write_checked
+from stillhouse.records.checked import checked_text, read_checked
 from stillhouse.records.claim import Claim
 from stillhouse.records.files import remove_unfinished
 from stillhouse.records.fingerprint import first_difference
 from stillhouse.records.names import slug
+from stillhouse.records.remote import Location, Remote, create_file
 from stillhouse.records.writable import check_writable, is_writable
 
 MANIFEST = "teacher-cache.json"
 PART = "part.json"
 DIFFERS = "{directory} was cached with {key} {there!r}, this run has {asked!r}"
+HEADER = 4096
+"""Bytes that a shard takes beside its values, at most."""
 ELSEWHERE = "choose another directory (cache.directory)"
 CLAIM = Claim(
     "teacher cache",
@@ -48,19 +53,15 @@ class TeacherCache:
         shapes: of parts that are only known by shape, for bridges that are sized by them.
     """
 
-    directory: Path
+    directory: Location
     views: int
     parts: Mapping[str, Shards]
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def bytes(self) -> int:
-        """Room that it takes on disk, all views."""
-        return sum(
-            path.stat().st_size
-            for shards in self.parts.values()
-            for path in shards.present().values()
-        )
+        """Room that it takes where it is, all views."""
+        return sum(shards.bytes for shards in self.parts.values())
 
     @property
     def seconds(self) -> float:
@@ -69,7 +70,7 @@ class TeacherCache:
 
 
 def check_directory(
-    directory: Path, identity: Mapping[str, Any] | None = None, *, unknown: Collection[str] = ()
+    directory: Location, identity: Mapping[str, Any] | None = None, *, unknown: Collection[str] = ()
 ) -> None:
     """Make sure that a directory is, or can become, the teacher cache of an identity.
 
@@ -82,30 +83,47 @@ def check_directory(
         CacheError: it is a file, holds other files, lost what says what made it, or was made from
             something else (says which field differs).
     """
-    known = (directory / MANIFEST).exists()
-    if not known and any(directory.glob("*/view-*-row-*")):
+    shards = any(directory.glob("*/view-*-row-*"))
+    others = list(directory.sizes()) if isinstance(directory, Remote) else []
+    known = (directory / MANIFEST).exists()  # last: it is there before all others
+    if not known and shards:
         raise CacheError(
             f"{directory} holds shards but no {MANIFEST}, so nothing says what made them; delete "
             "it, or choose another (cache.directory)"
         )
     if known and identity is not None and unknown:
-        there = CLAIM.read(directory)
+        there = _identity(directory)
         identity = {**identity, **{name: there.get(name) for name in unknown}}
-    CLAIM.begun(directory, identity)
+    if not isinstance(directory, Remote):
+        CLAIM.begun(directory, identity)
+    elif known and identity is not None:
+        CLAIM.compare(directory, identity, _identity(directory))
+    elif not known and others:
+        raise CacheError(
+            f"{directory} is no address of a teacher cache: it holds other objects ({others[0]}) "
+            f"and no {MANIFEST}; {ELSEWHERE}, or give an empty one"
+        )
 
 
 @contextmanager
 def writing_alone(
-    directory: Path, identity: Mapping[str, Any], say: Callable[[str], None]
+    directory: Location, identity: Mapping[str, Any], say: Callable[[str], None]
 ) -> Iterator[None]:
     """Have a teacher cache for oneself; other runs that want it wait and then find its shards.
 
-    Another user's, which may only be read, is not held: a shard that is there never changes.
+    Another user's, which may only be read, is not held: a shard that is there never changes. One
+    on an object store is only begun, since such stores have no locks: there leases share the work.
 
     Raises:
         CacheError: as of `check_directory`, or it cannot be written to.
     """
     check_directory(directory, identity)
+    if isinstance(directory, Remote):
+        if not (directory / MANIFEST).exists():
+            create_file(directory / MANIFEST, checked_text(CLAIM.plain(identity)).encode())
+            check_directory(directory, identity)  # another one may have been first
+        yield
+        return
 
     if (directory / MANIFEST).exists() and not is_writable(directory):
         yield
@@ -115,13 +133,14 @@ def writing_alone(
         say(f"another run records {directory}; waiting for it")
 
     with CLAIM.hold(directory, identity, waiting=waiting):
-        for folder in directory.glob("*/"):  # also one whose part.json was never put in its place
-            remove_unfinished(folder)
+        if not Leases(directory).live():  # else somebody writes there, on another machine perhaps
+            for folder in directory.glob("*/"):  # also one whose part.json was never in its place
+                remove_unfinished(folder)
         yield
 
 
 def open_cache(
-    directory: Path,
+    directory: Location,
     identity: Mapping[str, Any],
     parts: Sequence[str],
     views: int,
@@ -149,15 +168,17 @@ def open_cache(
     held = {part: _held(directory, part, (storage or {}).get(part, LOSSLESS)) for part in parts}
     for shards in held.values():
         shards.check(views)
+    if isinstance(directory, Remote):
+        check_copies(directory, sum(shards.bytes_of(1, HEADER) for shards in held.values()), views)
     return TeacherCache(directory, views, held, dict(shapes or {}))
 
 
-def part_folder(directory: Path, part: str, storage: Storage) -> Path:
+def part_folder(directory: Location, part: str, storage: Storage) -> Location:
     """Where one signal lives; other storages of it live beside."""
     return directory / f"{slug(part)}-{storage.name}"
 
 
-def find_part(directory: Path, part: str, storage: Storage) -> Shards | None:
+def find_part(directory: Location, part: str, storage: Storage) -> Shards | None:
     """The shards of a part that was begun before; None when it was not.
 
     Raises:
@@ -168,7 +189,7 @@ def find_part(directory: Path, part: str, storage: Storage) -> Shards | None:
 
 
 def claim_part(
-    directory: Path,
+    directory: Location,
     part: str,
     storage: Storage,
     *,
@@ -194,21 +215,24 @@ def claim_part(
         "top": storage.top,
         "rows": rows,
     }
-    if not (folder / PART).exists():
-        if any(folder.glob("view-*")):
+    shards = any(folder.glob("view-*"))
+    if not (folder / PART).exists():  # asked after the shards, which come later
+        if shards:
             raise CacheError(
                 f"{folder} holds shards but no {PART}, so nothing says what they are; delete it"
             )
-        check_writable(folder, CLAIM.elsewhere, error=CacheError)
+        if not isinstance(folder, Remote):
+            check_writable(folder, CLAIM.elsewhere, error=CacheError)
         there = [_shards(p.parent, _read(p)).per_shard for p in directory.glob(f"*/{PART}")]
         fitting = [cut for cut in there if cut <= per_shard]
-        write_checked(folder / PART, {**wanted, "per_shard": max(fitting, default=per_shard)})
+        about = {**wanted, "per_shard": max(fitting, default=per_shard)}
+        create_file(folder / PART, checked_text(about).encode())  # who was first decides
     found = _read(folder / PART)
     _compare(folder, {key: found.get(key) for key in wanted}, wanted)
     return _shards(folder, found)
 
 
-def _held(directory: Path, part: str, storage: Storage) -> Shards:
+def _held(directory: Location, part: str, storage: Storage) -> Shards:
     shards = find_part(directory, part, storage)
     if shards is None:
         there = sorted(path.parent.name for path in directory.glob(f"*/{PART}"))
@@ -219,7 +243,13 @@ def _held(directory: Path, part: str, storage: Storage) -> Shards:
     return shards
 
 
-def _shards(folder: Path, about: Mapping[str, Any]) -> Shards:
+def _identity(directory: Location) -> dict[str, Any]:
+    if isinstance(directory, Remote):
+        return _read(directory / MANIFEST)
+    return CLAIM.read(directory)
+
+
+def _shards(folder: Location, about: Mapping[str, Any]) -> Shards:
     try:
         storage = Storage(about["dtype"], about["top"])
         shape, rows, per_shard = tuple(about["shape"]), about["rows"], about["per_shard"]
@@ -228,14 +258,16 @@ def _shards(folder: Path, about: Mapping[str, Any]) -> Shards:
     for number in (*shape, rows, per_shard):
         if not isinstance(number, int) or number < 1:
             raise CacheError(f"{folder / PART} is damaged ({number!r}); delete {folder}")
+    if isinstance(folder, Remote):
+        return RemoteShards(folder, storage, shape, rows, per_shard)
     return Shards(folder, storage, shape, rows, per_shard)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Location) -> dict[str, Any]:
     return read_checked(path, CacheError, f"delete {path.parent}, and it is cached again")
 
 
-def _compare(where: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+def _compare(where: Location, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     difference = first_difference(wanted, found)
     if difference is not None:
         said = DIFFERS.format(directory=where, **difference._asdict())

@@ -9,6 +9,7 @@ import typer
 
 from stillhouse.cli import (
     bench,
+    cache,
     check,
     derive,
     distill,
@@ -49,6 +50,7 @@ _add("compare", distill.compare)
 _add("run", run.run)
 _add("resume", run.resume)
 _add("check", check.check)
+_add("cache", cache.cache)
 _add("ls", listing.listing)
 _add("show", show.show)
 _add("report", show.report)

@@ -26,9 +26,9 @@ from stillhouse.faults import fault_of, own_words
 UNREAD = 141
 """As the shell says of a program that ended since nobody read its output (128 + SIGPIPE)."""
 OURS = 1
-GOES_ON = ("run", "resume", "distill", "compare", "search", "synthesize")
+GOES_ON = ("run", "resume", "distill", "compare", "search", "synthesize", "cache")
 """Commands that go on where they were stopped."""
-IN_PARALLEL = ("run", "resume", "distill", "compare", "synthesize", "check")
+IN_PARALLEL = ("run", "resume", "distill", "compare", "synthesize", "check", "cache")
 """Commands that know what to do with several processes."""
 ENDING = ("SIGTERM", "SIGHUP")
 """Signals by which a system asks a program to end."""

@@ -14,6 +14,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "stillhouse run recipe.yaml -o runs/hot --set method.temperature=8 --set epochs=60",
     ),
     "check": ("stillhouse check recipe.yaml", "stillhouse check runs/first"),
+    "cache": (
+        "stillhouse cache recipe.yaml",
+        "stillhouse cache recipe.yaml --worker 2/4 --set cache.directory=s3://bucket/caches/a",
+    ),
     "ls": (
         "stillhouse ls methods attention",
         "stillhouse ls methods --family relation --task detection",

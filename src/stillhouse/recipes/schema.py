@@ -1,5 +1,6 @@
 """The recipe: what a run is, as data. Every default is written out in resolved.yaml."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -33,7 +34,9 @@ from stillhouse.recipes.peers import Peers, beside, peers_problem, with_peers
 from stillhouse.recipes.section import Section
 from stillhouse.recipes.track import Track
 from stillhouse.recipes.tuning import TuneSection, tune_problems, tune_words
+from stillhouse.records.local_copies import DEFAULT_GB, GB, LocalCopies, default_folder
 from stillhouse.records.own_code import called
+from stillhouse.records.remote import Location, located
 from stillhouse.tasks import CLASSIFICATION, TASKS
 
 MOST_SEEDS = 1000
@@ -52,8 +55,14 @@ class BalanceSection(Section):
     batches: Count = 8
 
 
+def _as_text(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
 class CacheSection(Section):
     """Whether the teacher is cached once instead of run in each step, and how it is stored.
+
+    ``directory`` may be an address of an object store; it is then read through copies in ``local``.
 
     float32 gives the same student as a live teacher, bit for bit, so ``auto`` may decide by time.
     Another storage changes the student: it is then always cached.
@@ -62,7 +71,9 @@ class CacheSection(Section):
     use: Literal["auto", "always", "never"] = "auto"
     dtype: DType | dict[str, DType] = "float32"
     top: Count | None = None
-    directory: Path | None = None
+    directory: Annotated[str, BeforeValidator(_as_text)] | None = None
+    local: Path | None = None
+    local_gb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = DEFAULT_GB
 
     @model_validator(mode="before")
     @classmethod
@@ -79,6 +90,18 @@ class CacheSection(Section):
                 "use: always (or never)"
             )
         return {"use": "always", **values}
+
+    @property
+    def place(self) -> Location | None:
+        """Where the cache is asked to be, if anywhere.
+
+        >>> str(CacheSection(directory="s3://bucket/a/").place)
+        's3://bucket/a'
+        """
+        if self.directory is None:
+            return None
+        copies = LocalCopies(self.local or default_folder(), round(self.local_gb * GB))
+        return located(self.directory, copies)
 
     def storage(self, part: str) -> Storage:
         """How a signal of the teacher is stored; ``top`` is for its logits.

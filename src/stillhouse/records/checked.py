@@ -16,7 +16,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 
@@ -35,6 +35,13 @@ _LINE = b"\nstillhouse checksum %b\n"
 _LENGTH = len(_LINE % b"") + 64
 
 ErrorKind = type[StillhouseError]
+
+
+class Readable(Protocol):
+    """A path, or a place that is read as one."""
+
+    def read_text(self, encoding: str) -> str:
+        """All of it."""
 
 
 def checksum(value: Mapping[str, Any]) -> str:
@@ -61,16 +68,21 @@ def write_checked(path: Path, value: Mapping[str, Any]) -> None:
     ...
     stillhouse.errors.StillhouseError: ...a.json is damaged: its content does not fit its ...
     """
+    write_text(path, checked_text(value))
+
+
+def checked_text(value: Mapping[str, Any]) -> str:
+    """A JSON object as `write_checked` writes it."""
     plain = json.loads(json.dumps(finite(value)))
     plain.pop(CHECKSUM, None)
     content = {**plain, CHECKSUM: checksum(plain)}
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     if any("\ud800" <= letter <= "\udfff" for letter in text):  # legal in JSON, not in UTF-8
         text = json.dumps(content, indent=1) + "\n"
-    write_text(path, text)
+    return text
 
 
-def read_checked(path: Path, error: ErrorKind, again: str) -> dict[str, Any]:
+def read_checked(path: Readable, error: ErrorKind, again: str) -> dict[str, Any]:
     """What `write_checked` wrote.
 
     Args:
@@ -84,7 +96,7 @@ def read_checked(path: Path, error: ErrorKind, again: str) -> dict[str, Any]:
     return without_checksum(path, read_object(path, error, again), error, again)
 
 
-def read_object(path: Path, error: ErrorKind, again: str) -> dict[str, Any]:
+def read_object(path: Readable, error: ErrorKind, again: str) -> dict[str, Any]:
     """The JSON object of a file, its checksum with it and not compared.
 
     Raises:
@@ -102,7 +114,7 @@ def read_object(path: Path, error: ErrorKind, again: str) -> dict[str, Any]:
 
 
 def without_checksum(
-    path: Path, found: dict[str, Any], error: ErrorKind, again: str
+    path: Readable, found: dict[str, Any], error: ErrorKind, again: str
 ) -> dict[str, Any]:
     """An object that was read, its checksum compared and taken off.
 
@@ -217,19 +229,19 @@ def missing_files(
     return missing
 
 
-def damaged(path: Path, why: str, error: ErrorKind, again: str) -> StillhouseError:
+def damaged(path: Readable, why: str, error: ErrorKind, again: str) -> StillhouseError:
     """The error of a file that is not what was written."""
     return error(f"{path} is damaged: {why}; {again}")
 
 
-def unreadable(path: Path, wrong: OSError, error: ErrorKind, again: str) -> StillhouseError:
+def unreadable(path: Readable, wrong: OSError, error: ErrorKind, again: str) -> StillhouseError:
     """The error of a file that the system does not give; it is not damaged where it is hidden."""
     if wrong.errno in NOT_ALLOWED + UNREACHED:
         return error(str(fault_of(OSError(wrong.errno, wrong.strerror, str(path)))))
     return error(f"{path} cannot be read ({wrong.strerror or wrong}); {again}")
 
 
-def _text(path: Path, error: ErrorKind, again: str) -> str:
+def _text(path: Readable, error: ErrorKind, again: str) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError as wrong:

@@ -65,7 +65,7 @@ class Claim:
             raise self.error(f"{nearest} is a file; {self.elsewhere}")
         if (directory / self.file).exists():
             if facts is not None:
-                self._compare(directory, facts)
+                self.compare(directory, facts, self.read(directory))
             return True
         others = [path.name for path in directory.glob("*") if not is_junk(path.name)]
         if others:
@@ -131,7 +131,7 @@ class Claim:
         return read(path, self.error, f"delete {directory}, or {self.elsewhere}")
 
     @contextmanager
-    def writing(self, directory: Path) -> Iterator[None]:
+    def writing(self, directory: object) -> Iterator[None]:
         """Say what the system has against writing there (it is read-only, full), and where else."""
         try:
             yield
@@ -143,7 +143,7 @@ class Claim:
     def _is_yaml(self) -> bool:
         return self.file.endswith(".yaml")
 
-    def _plain(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+    def plain(self, facts: Mapping[str, Any]) -> dict[str, Any]:
         """Facts as they are after they were written and read."""
         value = dict(facts) if self._is_yaml else finite(facts)
         plain: dict[str, Any] = json.loads(json.dumps(value, default=str))
@@ -151,10 +151,17 @@ class Claim:
 
     def _write(self, path: Path, facts: Mapping[str, Any]) -> None:
         write = write_checked_yaml if self._is_yaml else write_checked
-        write(path, self._plain(facts))
+        write(path, self.plain(facts))
 
-    def _compare(self, directory: Path, facts: Mapping[str, Any]) -> None:
-        asked, there = self.decisive(self._plain(facts)), self.decisive(self.read(directory))
+    def compare(
+        self, directory: object, facts: Mapping[str, Any], claimed: Mapping[str, Any]
+    ) -> None:
+        """See that a directory was claimed for the same facts.
+
+        Raises:
+            StillhouseError: (of ``error``) it was not; says the first difference.
+        """
+        asked, there = self.decisive(self.plain(facts)), self.decisive(claimed)
         found = first_difference(asked, there)
         if found is not None:
             told = {"directory": directory, "what": self.what, "difference": found}

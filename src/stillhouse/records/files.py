@@ -7,6 +7,7 @@ import re
 import secrets
 import shutil
 import stat
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ def replacing(path: Path) -> Iterator[Path]:
     ['a.txt']
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{_mine()}.part")
+    fresh = path.with_name(f".{path.name}.{threading.get_native_id()}.{_mine()}.part")
     try:
         with naming(path, fresh):
             mode = _mode_of_new(fresh)
@@ -59,6 +60,12 @@ def _mine() -> str:
     """The name of this process, also where it was forked from the one that imported this."""
     number, _, token = _MINE.partition("-")
     return _MINE if number == str(os.getpid()) else f"{os.getpid()}-{token}"
+
+
+def this_process() -> tuple[int, str]:
+    """The number of this process, and a token that no other one has."""
+    number, _, token = _mine().partition("-")
+    return int(number), token
 
 
 def _mode_of_new(path: Path) -> int:
@@ -87,9 +94,17 @@ def _is_live(name: str) -> bool:
     found = _PART.fullmatch(name)
     if found is None:
         return False
-    number, token = int(found[1]), found[2]
+    return is_running(int(found[1]), found[2])
+
+
+def is_running(number: int, token: str) -> bool:
+    """Whether a process of this machine still runs, by its number and the token of `this_process`.
+
+    >>> is_running(*this_process()), is_running(this_process()[0], "of another one")
+    (True, False)
+    """
     if number == os.getpid():  # in a container the one that was killed had it, too
-        return token == _mine().partition("-")[2]
+        return token == this_process()[1]
     if os.name != "posix":
         return True  # asking would end it there
     try:

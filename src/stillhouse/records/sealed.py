@@ -25,21 +25,15 @@ Place = tuple[int, int]
 """What a file holds, as two numbers of its name: (view, first row), (first row, rows), ..."""
 
 
-class SealedFiles:
-    """The files of one kind in a folder.
+class SealedNames:
+    """The names of the sealed files of one kind.
 
     Args:
-        folder: may hold other files, too.
         pattern: of names before the checksum, with two numbers: ``view-{:04d}-row-{:08d}``.
-        error: the class of what is raised.
-        again: what to do about a damaged file, such as 'delete this file'.
     """
 
-    def __init__(
-        self, folder: Path, pattern: str, *, error: type[StillhouseError], again: str
-    ) -> None:
-        self.folder = folder
-        self._pattern, self._error, self._again = pattern, error, again
+    def __init__(self, pattern: str) -> None:
+        self._pattern = pattern
         before, between, after = map(re.escape, re.split(r"\{[^}]*\}", pattern))
         self._name = re.compile(
             rf"{before}(\d+){between}(\d+){after}-[0-9a-f]{{{DIGITS}}}{re.escape(SUFFIX)}"
@@ -48,26 +42,65 @@ class SealedFiles:
     def place(self, name: str) -> Place | None:
         """The place that a name says; None where it is no name of this kind.
 
-        >>> files = SealedFiles(Path(), "rows-{:08d}-{}", error=StillhouseError, again="")
+        >>> files = SealedNames("rows-{:08d}-{}")
         >>> files.place("rows-00000100-50-e3b0c44298fc1c14.safetensors"), files.place("notes.txt")
         ((100, 50), None)
         """
         match = self._name.fullmatch(name)
         return None if match is None else (int(match[1]), int(match[2]))
 
+    def start(self, place: Place) -> str:
+        """How the name of a place begins, before the checksum."""
+        return f"{self._pattern.format(*place)}-"
+
+
+def sealed_content(
+    names: SealedNames,
+    place: Place,
+    tensors: Mapping[str, Tensor],
+    about: Mapping[str, str] | None = None,
+) -> tuple[str, bytes]:
+    """The name and the bytes of a sealed file: the same tensors and words give the same ones."""
+    plain = {key: value.cpu().contiguous() for key, value in tensors.items()}
+    content = save(plain, metadata=None if about is None else dict(about))
+    digest = hashlib.sha256(content).hexdigest()[:DIGITS]
+    return f"{names.start(place)}{digest}{SUFFIX}", content
+
+
+class SealedFiles(SealedNames):
+    """The files of one kind in a folder.
+
+    Args:
+        folder: may hold other files, too.
+        pattern: of names, as of `SealedNames`.
+        error: the class of what is raised.
+        again: what to do about a damaged file, such as 'delete this file'.
+    """
+
+    def __init__(
+        self, folder: Path, pattern: str, *, error: type[StillhouseError], again: str
+    ) -> None:
+        super().__init__(pattern)
+        self.folder = folder
+        self._error, self._again = error, again
+
     def present(self) -> dict[Place, Path]:
         """The files that are there, in the order of their names."""
         known = ((self.place(path.name), path) for path in sorted(self.folder.glob(f"*{SUFFIX}")))
         return {place: path for place, path in known if place is not None}
 
+    def there(self, place: Place) -> bool:
+        """Whether the file of a place is there."""
+        return any(
+            self.place(path.name) == place for path in self.folder.glob(f"{self.start(place)}*")
+        )
+
     def write(
         self, place: Place, tensors: Mapping[str, Tensor], about: Mapping[str, str] | None = None
     ) -> int:
         """Write a file whole, with some words about it; gives its size in bytes."""
-        plain = {key: value.cpu().contiguous() for key, value in tensors.items()}
-        content = save(plain, metadata=None if about is None else dict(about))
-        digest = hashlib.sha256(content).hexdigest()[:DIGITS]
-        with replacing(self.folder / f"{self._pattern.format(*place)}-{digest}{SUFFIX}") as fresh:
+        name, content = sealed_content(self, place, tensors, about)
+        with replacing(self.folder / name) as fresh:
             fresh.write_bytes(content)
         return len(content)
 

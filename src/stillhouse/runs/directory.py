@@ -20,6 +20,7 @@ OF_TEXTS = ("text", "tokens")
 
 FREE_KEYS = (
     *("device", "checkpoint_seconds", "data.workers", "cache.use", "cache.directory"),
+    *("cache.local", "cache.local_gb"),
     "track",
 )
 """Keys of a recipe that may change when a run goes on: they never change what it computes (but two

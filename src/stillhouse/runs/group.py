@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from torch import nn
+
 from stillhouse.runs.job.heads import check_kept
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.judging.likeness import Likeness, likeness_to
@@ -40,11 +42,7 @@ def train_group(job: Job, teacher: TrainedTeacher | None, seeds: tuple[int, ...]
     if teacher is not None:
         module = teacher.module
         likeness = likeness_to(teacher.opens, job.data)
-        job = replace(job, student=job.student.out_of(module))
-        job.student.check_smaller(trained=True)
-        if job.recipe.transfer is not None:
-            transfer = make_transfer_set(job, module, seeds[0])
-            job = replace(job, data=transfer.data)
+        job, transfer = as_taught(job, module, seeds)
         if job.method.needs_teacher:
             source = serve(job, module, seeds)
     runs = []
@@ -59,3 +57,15 @@ def train_group(job: Job, teacher: TrainedTeacher | None, seeds: tuple[int, ...]
             section, theirs = job.student.section, teacher.teacher.section
             check_kept(runs[-1].module(LAST), section, teacher.module, theirs)
     return Group(job, teacher, transfer, source, likeness, runs)
+
+
+def as_taught(
+    job: Job, teacher: nn.Module, seeds: tuple[int, ...]
+) -> tuple[Job, TransferSet | None]:
+    """The job as the students of this teacher see it, and the set that they learn on, if any."""
+    job = replace(job, student=job.student.out_of(teacher))
+    job.student.check_smaller(trained=True)
+    if job.recipe.transfer is None:
+        return job, None
+    transfer = make_transfer_set(job, teacher, seeds[0])
+    return replace(job, data=transfer.data), transfer

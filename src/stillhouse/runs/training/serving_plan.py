@@ -3,18 +3,19 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from stillhouse.cache import (
+    Leases,
     Need,
     Storage,
     TeacherCache,
     batch_problem,
     cached_parts,
+    check_copies,
     check_directory,
     check_room,
     in_words,
@@ -33,6 +34,7 @@ from stillhouse.recipes.schema import CacheSection
 from stillhouse.records.environment import torch_version
 from stillhouse.records.fingerprint import fingerprint
 from stillhouse.records.names import slug
+from stillhouse.records.remote import Location, Remote, try_to_write
 from stillhouse.records.stage import STAGE
 from stillhouse.records.writable import check_writable
 from stillhouse.runs.job.data import JobData
@@ -132,17 +134,28 @@ class Planner:
             shared = None if problems else self._shared_signals()
             if problems or shared:
                 raise RecipeError("cache: always", [*problems, *([shared] if shared else [])])
-        if section.use != "never" and section.directory is not None:
-            self._check_directory(section.directory)
+        if section.use != "never" and section.place is not None:
+            self._check_directory(section.place)
         if section.use == "always":
-            check_room(self._place, self._bytes_left(self.plan(timed=False)))
+            plan = self.plan(timed=False)
+            check_room(self._place, self._bytes_left(plan))
+            if isinstance(self._place, Remote):
+                check_copies(self._place, plan.bytes // plan.views, plan.views)
 
-    def _check_directory(self, directory: Path) -> None:
+    def _check_directory(self, directory: Location) -> None:
+        if isinstance(directory, Remote):
+            check_directory(directory, self.identity(), unknown=self._unknown)
+            try_to_write(directory)
+            return
         if directory.resolve() in (self.job.out.resolve(), self.job.shared.resolve()):
             said = f"{directory} holds the run's own files; give the teacher cache one of its own"
             raise RecipeError("cache.directory", [said])
         check_writable(directory, "choose another (cache.directory)", error=CacheError)
-        check_directory(directory, self.identity(), unknown=() if self.trained else ("teacher",))
+        check_directory(directory, self.identity(), unknown=self._unknown)
+
+    @property
+    def _unknown(self) -> tuple[str, ...]:
+        return () if self.trained else ("teacher",)
 
     def plan(self, *, timed: bool = True) -> Plan:
         """Decide, and say why in one line."""
@@ -236,9 +249,9 @@ class Planner:
         return float(platform.sum(here))
 
     @property
-    def _place(self) -> Path:
-        """A directory on the disk that the teacher cache is, or will be, on."""
-        return self.job.recipe.cache.directory or self.job.shared
+    def _place(self) -> Location:
+        """A directory on the disk that the teacher cache is, or will be, on; or its address."""
+        return self.job.recipe.cache.place or self.job.shared
 
     @property
     def _passes(self) -> int:
@@ -275,8 +288,10 @@ class Planner:
             seed for seed in self.seeds if not (student_directory(self.job, seed) / STAGE).exists()
         ]
 
-    def cache(self, plan: Plan) -> TeacherCache:
-        """Write what is missing of the teacher cache, and open it."""
+    def cache(
+        self, plan: Plan, leases: Leases | None = None, share: tuple[int, int] | None = None
+    ) -> TeacherCache:
+        """Write what is missing of the teacher cache, and open it; see `record` for workers."""
         job = self.job
         return record(
             self._stage.role(TEACHER),
@@ -291,6 +306,8 @@ class Planner:
             shapes=plan.need.sizing,
             observer=job.watcher,
             say=job.watcher.say,
+            leases=leases,
+            share=share,
         )
 
     def identity(self) -> dict[str, Any]:
@@ -309,9 +326,9 @@ class Planner:
             "torch": torch_version(),
         }
 
-    def directory(self) -> Path:
+    def directory(self) -> Location:
         """Where the teacher cache is, or will be."""
-        given = self.job.recipe.cache.directory
+        given = self.job.recipe.cache.place
         if given is not None:
             return given
         return self.job.shared / self._folder(fingerprint(self.identity()))

@@ -1,0 +1,36 @@
+"""The tables of teacher caches on object stores and of workers that record together."""
+
+from collections.abc import Sequence
+
+from marks import Results
+
+
+def faults(results: Results, _: Sequence[str]) -> str:
+    """Each fault, what happened, whether the answer was the same, seconds."""
+    (found,) = results.values()
+    rows = [
+        [row["fault"], row["what happened"], _yes(row["answer equal"]), f"{row['seconds']:.0f}"]
+        for row in found["faults"]
+    ]
+    return _table(("fault", "what happened", "answer equal", "seconds"), rows)
+
+
+def workers(results: Results, _: Sequence[str]) -> str:
+    """Each recording: where, how its workers ended, whether it equals that of one worker."""
+    (found,) = results.values()
+    rows = [
+        [row["what"], row["where"], ", ".join(map(str, row["exits"])), str(row["shards"]),
+         _yes(row["bit-equal to one worker's"]), f"{row['seconds']:.0f}"]
+        for row in found["workers"]
+    ]  # fmt: skip
+    return _table(("workers", "where", "exit codes", "shards", "bit-equal", "seconds"), rows)
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "**no**"
+
+
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Words to the left, the last column to the right."""
+    lines = [titles, [*["---"] * (len(titles) - 1), "---:"], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
