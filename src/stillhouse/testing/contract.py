@@ -58,6 +58,17 @@ def positional(call: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     return {name: p for name, p in found.items() if p.kind in kinds}
 
 
+def may_be_left_out(parameter: inspect.Parameter) -> bool:
+    """Whether it is a tensor that a caller may have or not: no setting, and no input of each call.
+
+    >>> from torch import Tensor
+    >>> def gap(student: Tensor, content: Tensor | None = None, power: float = 2.0): ...
+    >>> [may_be_left_out(each) for each in positional(gap).values()]
+    [False, True, False]
+    """
+    return parameter.default is None and "Tensor" in str(parameter.annotation)
+
+
 def setting_problem(
     call: Callable[..., Any], options: Mapping[str, Any], inputs: Collection[str] = ()
 ) -> str | None:
@@ -73,7 +84,9 @@ def setting_problem(
     """
     plain = (bool, float, int, str, "bool", "float", "int", "str")
     for name, p in positional(call).items():
-        if name not in inputs and (p.default is not p.empty or p.annotation in plain):
+        if name in inputs or may_be_left_out(p):
+            continue
+        if p.default is not p.empty or p.annotation in plain:
             return (
                 f"'{name}' can be given by position; write it after a * so that it is keyword-only"
             )

@@ -9,6 +9,7 @@ from stillhouse.engine.signals import shape_text
 from stillhouse.errors import nearest
 from stillhouse.testing.contract import (
     ContractError,
+    may_be_left_out,
     name_of,
     positional,
     setting_problem,
@@ -54,7 +55,8 @@ def check_loss(
     Args:
         loss: a function of tensors, learner first, or a module of that form (copies are tried, so
             that its memory stays as it is). A further input called ``label`` gets class indices,
-            ``index`` the numbers of the samples, any other one a tensor like the teacher's.
+            ``index`` the numbers of the samples, any other one a tensor like the teacher's; a
+            tensor that may be None is left out.
         kind: what the first two inputs are: 'logits', 'features' (both float tensors), or 'labels'
             (logits and class indices).
         zero_at_equal: whether it claims to be zero where student == teacher.
@@ -84,7 +86,7 @@ def check_loss(
         raise ContractError("check_loss", "keyword-only", said)
     who, given = f"loss '{name_of(loss)}'", dict(options or {})
     body = loss.forward if isinstance(loss, nn.Module) else loss
-    names = list(positional(body))
+    names = [name for name, each in positional(body).items() if not may_be_left_out(each)]
     problem = setting_problem(body, given, inputs=names[:2])
     if problem:
         raise ContractError(who, "keyword-only", problem)
