@@ -155,6 +155,8 @@ OF_VOC = {
     "Annotations/test0.xml": {
         f"<annotation>{BOX.replace('bar', 'dot').format(1, '<ymax>2</ymax>')}</annotation>":
             "has a box of class 'dot', which is not declared; there is: bar, square",
+        '<?xml version="1.0" encoding="nothing"?><a/>': "read as XML: unknown encoding",
+        '<?xml version="1.0" encoding="utf-7"?><a/>': "read as XML: multi-byte encodings",
     },
 }  # fmt: skip
 OF_YOLO = {
@@ -168,6 +170,7 @@ OF_YOLO = {
     },
     "labels/train/gone.txt": {"": "has the labels of an image that is missing"},
     "data.yaml": {
+        "names: [bar, null]": "the name of a class is None",
         "names: [bar, bar]": "two classes have one name",
         "names: {0: bar, 2: square}": "no gap",
         "names: [bar, square]\nnc: 3": "nc says 3 classes, and names has 2",
@@ -195,6 +198,13 @@ def test_what_yolo_may_not_say(tmp_path: Path, file: str, text: str, said: str) 
     (as_yolo(tmp_path / "it") / file).write_text(text)
     with pytest.raises(DataError, match=said):
         read_boxes(tmp_path / "it")
+
+
+def test_a_folder_that_links_to_one_above_it_is_not_gone_round(tmp_path: Path) -> None:
+    source = as_yolo(tmp_path / "it")
+    before = [row.name for row in read_boxes(source).parts["train"].rows]
+    (source / "images" / "train" / "round").symlink_to("..", target_is_directory=True)
+    assert [row.name for row in read_boxes(source).parts["train"].rows] == before
 
 
 def test_boxes_of_objects_that_look_like_another_form_are_to_be_named(tmp_path: Path) -> None:

@@ -87,7 +87,23 @@ REFUSED = {
         "image 'a.png' is annotated twice",
     ),
     "no boxes": ([], {}, "not one box"),
-    "a box of three numbers": ([box(1, 1, [1, 1, 2])], {}, r"not \[x, y, width, height\]"),
+    "a box of three numbers": ([box(1, 1, [1, 1, 2])], {}, "a box is four numbers"),
+    "a number of many digits": ([box(1, 1, [1, 1, 2, 10**400])], {}, "a box is four numbers"),
+    "a word": ([box(1, 1, [1, 1, 2, "x"])], {}, r"image 'a.png': a box is four numbers"),
+    "no list": ({"a": 1}, {}, "annotations is no list of objects"),
+    "a box that is text": (["x"], {}, "annotations is no list of objects"),
+    "an id that is a list": ([box([1], 1, [1, 1, 2, 2])], {}, "an annotation has no id"),
+    "an image that is a list": ([box(1, [1], [1, 1, 2, 2])], {}, r"a box is of image \[1\]"),
+    "an area in words": ([box(1, 1, [1, 1, 2, 2], area="big")], {}, "the area .* is 'big'"),
+    "an area below zero": ([box(1, 1, [1, 1, 2, 2], area=-4)], {}, "the area of a box is -4"),
+    "a crowd in words": ([box(1, 1, [1, 1, 2, 2], iscrowd="0")], {}, "marked '0' .* give 0 or 1"),
+    "a category without a name": (
+        [box(1, 1, [1, 1, 2, 2])], {"categories": [{"id": 3}]}, "the name of a class is None"
+    ),
+    "a name that no file can have": (
+        [box(1, 1, [1, 1, 2, 2])], {"images": [{"id": 1, "file_name": "a" * 5000}]}, "is no file"
+    ),
+    "pixels that lie outside": ([box(1, 1, [90, 90, 2, 2])], {}, "to learn.*: 1 box wholly outsid"),
     "two categories of one name": (
         [box(1, 1, [1, 1, 2, 2])],
         {"categories": [{"id": n, "name": "square"} for n in (3, 4)]},

@@ -13,9 +13,10 @@ import torch
 
 import stillhouse as sh
 from stillhouse.data.load import load
-from stillhouse.data.text.sources import read_texts
+from stillhouse.data.text.sources import read_texts, texts_of
 from stillhouse.data.text.tokenise import TokenSettings, tokenised
 from stillhouse.data.text.tokens import given_tokens, trained_tokens
+from stillhouse.deploy.sentences import Sentences
 from stillhouse.errors import DataError, RecipeError
 from stillhouse.models import build_model
 from stillhouse.models.family import TokenFacts
@@ -59,6 +60,41 @@ def test_datasets_and_folders_of_splits_are_read(tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": TEXTS, "label": LABELS}), tmp_path / "train.parquet")
     pq.write_table(pa.table({"text": TEXTS[:8], "label": LABELS[:8]}), tmp_path / "test.parquet")
     assert len(read_texts(tmp_path, None, None).parts["test"]) == 8
+
+
+def test_a_text_is_text_whatever_it_looks_like(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("text,label\na fine film,good\n2024-01-01,bad\n")
+    (tmp_path / "test.csv").write_text("text,label\n2024-01-01,good\n2025-12-31,bad\n")
+    found = read_texts(tmp_path, None, None)
+    assert found.parts["test"].texts.tolist() == ["2024-01-01", "2025-12-31"]
+    (tmp_path / "dev.jsonl").write_text('{"text": "a", "label": "good"}\n')
+    with pytest.raises(DataError, match=r"of .csv and, for a split, dev.jsonl"):
+        read_texts(tmp_path, None, None)
+    lines = tmp_path / "lines.txt"
+    lines.write_bytes(b"\xef\xbb\xbfone\r\n\ntwo\xe2\x80\xa8lines\n")
+    assert texts_of(lines) == ["one", "two\u2028lines"]
+
+
+def test_a_text_that_is_not_utf8_is_refused_before_it_is_cut_into_tokens() -> None:
+    with pytest.raises(DataError, match=r"'caf.udce9': a text is not UTF-8"):
+        Sentences(length=12, pad=0, vocabulary=300).of("caf\udce9")
+
+
+def test_a_column_of_splits_counts_in_a_folder_and_rows_are_those_of_the_file(
+    tmp_path: Path,
+) -> None:
+    rows = ["a,good,train", "b,bad,train", "7,good,test", " ,bad,test"]
+    (tmp_path / "all.csv").write_text("\n".join(["text,label,split", *rows[:3]]))
+    found = read_texts(tmp_path, None, None)
+    assert {split: part.texts.tolist() for split, part in found.parts.items()} == {
+        "train": ["a", "b"],
+        "test": ["7"],
+    }
+    (tmp_path / "all.csv").write_text("\n".join(["text,label,split", *rows]))
+    with pytest.raises(DataError, match="row 3: the text"):
+        read_texts(tmp_path, None, None)
+    with pytest.raises(DataError, match="named for texts and for labels"):
+        read_texts(tmp_path, "text", "text")
 
 
 @pytest.mark.parametrize(

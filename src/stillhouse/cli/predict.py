@@ -158,7 +158,8 @@ def texts_listed(given: Sequence[str], column: str | None = None) -> Iterator[st
 
     for text in given:
         if text == "-":
-            yield from (line.strip() for line in sys.stdin if line.strip())
+            lines = (line.strip().removeprefix("\ufeff") for line in sys.stdin)
+            yield from (line for line in lines if line)
         elif Path(text).suffix.lower() in (".txt", *FILES):
             yield from texts_of(Path(text), column)
         else:

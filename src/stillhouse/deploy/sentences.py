@@ -82,6 +82,8 @@ class Sentences(Preprocessing):
             what = "is empty" if isinstance(image, str) else f"is a {type(image).__name__}"
             named = f"{where}: " if where else ""
             raise DataError(f"{named}a text {what}; give words")
+        if not image.isascii() and any("\ud800" <= letter <= "\udfff" for letter in image):
+            raise DataError(f"{where or repr(image)}: a text is not UTF-8; write it so")
         if self.causal:  # its last tokens, without an end: the next one is asked for
             ids = self.tokens.tokenizer.encode(image, add_special_tokens=False).ids
             return packed([ids[-self.length :]], self.length, self.pad)[0]

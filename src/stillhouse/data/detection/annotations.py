@@ -94,10 +94,12 @@ def checked(parts: Mapping[str, Sequence[Annotated]], classes: Sequence[str]) ->
                 raise DataError(f"image '{one.name}' is annotated {where}; keep one of them")
             seen[key] = split
             kept.setdefault(split, []).append(_kept(one, classes, counts, first))
+    left = [_told(what, count, first[what]) for what, count in sorted(counts.items())]
     if not any(len(one.boxes) for images in kept.values() for one in images):
-        raise DataError("there is not one box in these annotations, so nothing can be learnt")
+        why = f": {'; '.join(left)}" if left else ""
+        raise DataError(f"there is not one box to learn in these annotations{why}")
     empty = sum(not len(one.boxes) for images in kept.values() for one in images)
-    notes = [_told(what, count, first[what]) for what, count in sorted(counts.items())]
+    notes = left
     if empty:
         said = "images without boxes: kept, as negatives"
         alone = "image without boxes: kept, as a negative"

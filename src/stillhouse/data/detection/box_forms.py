@@ -40,17 +40,18 @@ def corners(values: Floats, form: str, size: tuple[int, int]) -> Floats:
     """
     width, height = size
     name = form
-    if form.endswith(SHARES):
-        values, name = values * np.array([width, height, width, height]), form[: -len(SHARES)]
-    if name == XYXY:
-        return values
-    if name == VOC:
-        moved: Floats = values - np.array([1.0, 1.0, 0.0, 0.0])
-        return moved
-    first, sides = values[:, :2], values[:, 2:]
-    if name == CXCYWH:
-        first = first - sides / 2
-    return np.concatenate([first, first + sides], 1)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is left out later
+        if form.endswith(SHARES):
+            values, name = values * np.array([width, height, width, height]), form[: -len(SHARES)]
+        if name == XYXY:
+            return values
+        if name == VOC:
+            moved: Floats = values - np.array([1.0, 1.0, 0.0, 0.0])
+            return moved
+        first, sides = values[:, :2], values[:, 2:]
+        if name == CXCYWH:
+            first = first - sides / 2
+        return np.concatenate([first, first + sides], 1)
 
 
 def four_numbers(given: Sequence[object], where: str) -> Floats:
@@ -61,7 +62,7 @@ def four_numbers(given: Sequence[object], where: str) -> Floats:
     """
     try:
         values = np.array(list(given), dtype=float)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         values = np.zeros((1, 1))
     if len(given) and values.shape != (len(given), 4):
         raise DataError(f"{where}: a box is four numbers, and one of these is not: {given[:3]}")

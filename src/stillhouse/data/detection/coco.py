@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from stillhouse.data.detection.annotations import Annotated, Found
-from stillhouse.data.detection.box_forms import XYWH, corners
+from stillhouse.data.detection.box_forms import XYWH, corners, four_numbers
 from stillhouse.data.detection.image_files import named_file, size_of
-from stillhouse.data.sources.labelled_splits import split_named
+from stillhouse.data.detection.said_of_boxes import areas, class_name, flags
+from stillhouse.data.sources.labelled_splits import natural, split_named
 from stillhouse.errors import DataError
 
 OFFICIAL = "annotations"
@@ -84,8 +83,8 @@ def read_coco(
         DataError: it is no such file, an id is there twice or is not there, an image is missing.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        known = [found[key] for key in ("images", "annotations", "categories")]
+        found = json.loads(path.read_text(encoding="utf-8-sig"))
+        known = [_entries(found[key], key) for key in ("images", "annotations", "categories")]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(
             f"'{path}' is no file of COCO annotations (images, annotations, categories): "
@@ -98,30 +97,44 @@ def read_coco(
     }
     _by_id([box for box in boxes if "id" in box], "annotation", path)
     for box in boxes:
-        if box.get("image_id") not in of_image:
+        if _id(box.get("image_id")) not in of_image:
             raise DataError(
                 f"'{path}': a box is of image {box.get('image_id')!r}, which is not listed"
             )
-        if box.get("category_id") not in names:
+        if _id(box.get("category_id")) not in names:
             raise DataError(
                 f"'{path}': a box is of category {box.get('category_id')!r}, which is not "
                 f"declared; there is: {', '.join(map(str, names))}"
             )
         of_image[box["image_id"]].append(box)
-    classes = tuple(str(names[number]["name"]) for number in sorted(names))
+    named = {number: class_name(each.get("name"), f"'{path}'") for number, each in names.items()}
+    classes = tuple(named[number] for number in sorted(names, key=lambda each: natural(str(each))))
     if len(set(classes)) < len(classes):
         raise DataError(f"'{path}': two categories have one name; give each its own")
     places = _folders(path, path.parent) if folders is None else folders
     return [
-        _annotated(each, of_image[each["id"]], names, places, path) for each in entries
+        _annotated(each, of_image[each["id"]], named, places, path) for each in entries
     ], classes
+
+
+def _entries(given: Any, key: str) -> list[Mapping[str, Any]]:
+    """A list of objects of JSON. Raises TypeError."""
+    if not isinstance(given, list) or not all(isinstance(each, Mapping) for each in given):
+        raise TypeError(f"{key} is no list of objects")
+    return given
+
+
+def _id(given: Any) -> Any:
+    """An id as a key; what can be none is none."""
+    return given if isinstance(given, str | int) else None
 
 
 def _by_id(entries: Any, what: str, path: Path) -> dict[Any, Mapping[str, Any]]:
     found: dict[Any, Mapping[str, Any]] = {}
     for each in entries:
-        if not isinstance(each, Mapping) or "id" not in each:
-            raise DataError(f"'{path}': a {what} has no id")
+        if _id(each.get("id")) is None:
+            article = "a" if what == "category" else "an"
+            raise DataError(f"'{path}': {article} {what} has no id; give it a number")
         if each["id"] in found:
             raise DataError(
                 f"'{path}': two entries have the {what} id {each['id']!r}; ids are unique"
@@ -145,22 +158,21 @@ def one_list(classes: Mapping[str, Sequence[str]], path: Path) -> tuple[str, ...
 def _annotated(
     entry: Mapping[str, Any],
     boxes: list[Mapping[str, Any]],
-    names: Mapping[Any, Mapping[str, Any]],
+    names: Mapping[Any, str],
     places: Sequence[Path],
     path: Path,
 ) -> Annotated:
     name = str(entry.get("file_name", entry["id"]))
     file = named_file(name, places, path)
-    given = [box.get("bbox") for box in boxes]
-    if any(not isinstance(box, list) or len(box) != 4 for box in given):
-        raise DataError(f"'{path}': a box of image '{name}' is not [x, y, width, height]")
+    where = f"'{path}', image '{name}'"
+    given = four_numbers([box.get("bbox") for box in boxes], where)
     size = size_of(file, name)
     return Annotated(
         file,
         name,
         size,
-        corners(np.array(given, dtype=float).reshape(-1, 4), XYWH, size),
-        tuple(str(names[box["category_id"]]["name"]) for box in boxes),
-        np.array([bool(box.get("iscrowd", 0)) for box in boxes], dtype=bool),
-        np.array([float(box.get("area") or np.nan) for box in boxes], dtype=float),
+        corners(given, XYWH, size),
+        tuple(names[box["category_id"]] for box in boxes),
+        flags([box.get("iscrowd") for box in boxes], where),
+        areas([box.get("area") for box in boxes], where),
     )

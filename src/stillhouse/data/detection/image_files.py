@@ -1,5 +1,6 @@
 """The image files of annotations: where they are, how large they are, and which nobody named."""
 
+import os
 from collections.abc import Iterable, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -29,7 +30,7 @@ def size_of(image: Encoded, name: str) -> tuple[int, int]:
 def named_file(name: str, places: Sequence[Path], by: Path) -> Path:
     """The file of an image in the first folder that has it. Raises DataError where none has."""
     for place in places:
-        if (place / name).is_file():
+        if os.path.isfile(place / name):  # a name that no file can have is none, and no error
             return place / name
     raise DataError(f"'{by}' names the image '{name}', and there is no file {places[0] / name}")
 
@@ -49,7 +50,7 @@ def by_stem(images: Iterable[Path]) -> dict[str, Path]:
     """Images by their name without the suffix. Raises DataError where two have one."""
     found: dict[str, Path] = {}
     for image in images:
-        if image.stem in found:
+        if found.get(image.stem, image) != image:
             raise DataError(
                 f"'{image}' and '{found[image.stem].name}' have one name up to the suffix, and so "
                 "one file of annotations; rename one of them"

@@ -16,6 +16,7 @@ from stillhouse.data.detection.annotations import Annotated, Floats, Found
 from stillhouse.data.detection.box_forms import SHARES, XYWH, XYXY, corners, four_numbers
 from stillhouse.data.detection.image_files import size_of
 from stillhouse.data.detection.object_columns import ObjectTable
+from stillhouse.data.detection.said_of_boxes import areas, class_name, flags
 from stillhouse.data.sources.arrow import ArrowImages
 from stillhouse.data.sources.find import HUB
 from stillhouse.data.sources.hugging_face import (
@@ -135,7 +136,8 @@ def _once(rows: Sequence["_Row"], read: Sequence[ObjectTable]) -> None:
 
 def _named(rows: Sequence["_Row"]) -> tuple[str, ...]:
     """The categories that occur in train, where nobody declares them."""
-    return tuple(sorted({str(each) for row in rows for each in row.told["category"]}, key=natural))
+    said = {class_name(each, row.where) for row in rows for each in row.told["category"]}
+    return tuple(sorted(said, key=natural))
 
 
 class _Row:
@@ -160,8 +162,8 @@ class _Row:
             self.size,
             corners(self.values, form, self.size),
             tuple(self._name(each, classes) for each in self.told["category"]),
-            np.array([bool(each) for each in ignored], dtype=bool),
-            np.array([float(each or np.nan) for each in area], dtype=float),
+            flags(ignored, self.where),
+            areas(area, self.where),
         )
 
     def _name(self, category: Any, classes: tuple[str, ...]) -> str:

@@ -5,6 +5,7 @@ test.txt in ``ImageSets/Main``; or folders train, val and test, with XML files b
 each with the two folders of its own.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,7 @@ def _listed(path: Path, notes: list[str]) -> dict[str, list[tuple[Path, Path]]]:
         found[split] = []
         for name in _names(splits[split]):
             file = path / XML / f"{name}.xml"
-            if not file.is_file():
+            if not os.path.isfile(file):
                 raise DataError(f"'{splits[split]}' lists '{name}', and there is no file {file}")
             found[split].append((file, _image(file, images, path / IMAGES)))
     return found
@@ -211,5 +212,5 @@ def parsed(file: Path) -> Element:
             f"'{file}' has a document type (<!DOCTYPE ...>), which may declare entities and is no "
             "part of an annotation; take it out"
         ) from None
-    except (OSError, expat.ExpatError) as error:
+    except (OSError, ValueError, LookupError, expat.ExpatError) as error:
         raise DataError(f"'{file}' cannot be read as XML: {error}") from error

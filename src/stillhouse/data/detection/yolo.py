@@ -4,6 +4,7 @@ Numbers of boxes are shares of the image's width and height; classes are numbers
 ``data.yaml`` (or ``classes.txt``) gives. Labels lie in ``labels/`` where images lie in ``images/``.
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from stillhouse.data.detection.annotations import Annotated, Found
 from stillhouse.data.detection.box_forms import CXCYWH, SHARES, corners
 from stillhouse.data.detection.image_files import by_stem, images_in, size_of
+from stillhouse.data.detection.said_of_boxes import class_name
 from stillhouse.data.sources.labelled_splits import natural, split_named
 from stillhouse.errors import DataError, RecipeError
 from stillhouse.records.plain_yaml import read_yaml_file
@@ -92,11 +94,11 @@ def _classes(said: Mapping[str, Any], root: Path) -> tuple[str, ...]:
         names = [names[key] for key in sorted(names, key=lambda key: int(str(key)))]
     if not isinstance(names, list) or not names:
         raise DataError(f"'{root}': names is {names!r}; give a list of the names of the classes")
-    classes = tuple(map(str, names))
+    classes = tuple(class_name(each, f"'{root}'") for each in names)
     if len(set(classes)) < len(classes):
         raise DataError(f"'{root}': two classes have one name; give each its own")
     count = said.get("nc")
-    if count is not None and count != len(classes):
+    if count is not None and str(count) != str(len(classes)):
         raise DataError(f"'{root}': nc says {count} classes, and names has {len(classes)}")
     return classes
 
@@ -126,7 +128,7 @@ def _told(
 def _place(given: str, base: Path, root: Path) -> Path | None:
     """Seen from ``path``, or from the file; ``../train/images`` is often written for the latter."""
     tries = (base / given, root / given, root / given.removeprefix("../"))
-    return next((each.resolve() for each in tries if each.exists()), None)
+    return next((each.resolve() for each in tries if os.path.exists(each)), None)
 
 
 def _by_layout(root: Path) -> dict[str, list[Path]]:
@@ -161,10 +163,13 @@ def _split(folders: list[Path], classes: tuple[str, ...], root: Path) -> list[An
     return [_annotated(image, classes, root) for image in images]
 
 
-def _below(folder: Path) -> list[Path]:
+def _below(folder: Path, above: tuple[Path, ...] = ()) -> list[Path]:
+    """All images; a link to a folder above it is not gone round."""
+    here = folder.resolve()
     found = images_in(folder)
     for each in sorted(each for each in folder.iterdir() if each.is_dir()):
-        found += _below(each)
+        if each.resolve() not in (*above, here) and not here.is_relative_to(each.resolve()):
+            found += _below(each, (*above, here))
     return found
 
 

@@ -1,5 +1,6 @@
 """Texts and their labels out of tables: parquet, CSV, JSON lines, and datasets of Hugging Face."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,14 @@ class Part:
 
     file: str
     table: Any  # pyarrow.Table
+    rows: Sequence[int] | None = None
+    """Where its rows are in the file; None: all of it."""
+    path: Path | None = None
+    """The file, if its columns can be read as another type."""
+
+    def row(self, at: int) -> int:
+        """Where a row is in the file."""
+        return at if self.rows is None else self.rows[at]
 
     def column(self, name: str) -> list[Any]:
         """Its values."""
@@ -75,9 +84,10 @@ def read_texts(
     for split in (each for each in SPLITS if each in splits):
         texts[split], places[split], found = [], [], []
         for part in splits[split]:
+            part = _as_text(part, chosen[0] if chosen else text)
             chosen = _columns(part, *(chosen or (text, label)), labelled=labelled)
             texts[split] += _texts(part, chosen[0])
-            places[split] += [(part.file, row) for row in range(part.table.num_rows)]
+            places[split] += [(part.file, part.row(at)) for at in range(part.table.num_rows)]
             if chosen[1] is None:
                 found.append(unlabelled(part.table.num_rows))
                 continue
@@ -113,10 +123,10 @@ def texts_of(path: Path, text: str | None = None) -> list[str]:
     if path.suffix.lower() in FILES:
         if not path.is_file():
             raise DataError(f"there is no file '{path}'")
-        part = _read(path)
+        part = _as_text(_read(path), text)
         return _texts(part, _columns(part, text, None, labelled=False)[0])
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as text ({first_line(error)})") from None
     return [line.strip() for line in lines if line.strip()]
@@ -148,13 +158,48 @@ def _parts(source: Any, allow_download: bool) -> tuple[str, dict[str, list[Part]
             path.is_dir() and files_of(path, suffix)
         ):
             files = split_files(path, suffix)
+            _only(path, suffix)
             read = {split: [_read(each) for each in paths] for split, paths in files.items()}
             name = path.stem if path.is_file() else path.resolve().name
-            return name, _by_column(read) if path.is_file() else read, []
+            alone = list(read) == ["train"] and len(read["train"]) == 1
+            return name, _by_column(read) if alone else read, []
     raise DataError(f"{path} holds no texts that are read: wanted is {FORMS}")
 
 
-def _read(path: Path) -> Part:
+def _only(path: Path, suffix: str) -> None:
+    """Raises DataError where a folder has files of splits in another form, too."""
+    for other in FILES if path.is_dir() else ():
+        more = [each for each in files_of(path, other) if other != suffix
+                and split_named(re.split(r"[-_.]", each.name)[0])]  # fmt: skip
+        if more:
+            raise DataError(
+                f"{path} has files of {suffix} and, for a split, {more[0].name}; give all splits "
+                "in one form, or take it out"
+            )
+
+
+def _as_text(part: Part, text: str | None) -> Part:
+    """The same where its column of texts was taken for numbers or dates, which files may look like.
+
+    Raises:
+        DataError: the column is not UTF-8.
+    """
+    names = part.table.column_names
+    usual = next((name for name in TEXT_NAMES[:1] if name in names), None)
+    wanted = text if text is not None else usual
+    if part.path is None or names.count(wanted) != 1 or not part.table.num_rows:
+        return part
+    kind = part.table.schema.field(wanted).type
+    if is_text(kind) or str(kind) == "null":
+        return part
+    whole = _read(part.path, wanted)
+    if part.rows is None:
+        return whole
+    return Part(part.file, whole.table.take(part.rows), part.rows)
+
+
+def _read(path: Path, text: str | None = None) -> Part:
+    """A file, with a column that is text whatever it looks like."""
     import pyarrow as pa
     import pyarrow.parquet as pq
     from pyarrow import csv, json
@@ -167,15 +212,21 @@ def _read(path: Path) -> Part:
         elif suffix in TABLES:
             parse = csv.ParseOptions(delimiter=TABLES[suffix], newlines_in_values=True)
             # A text may be the word NA or null: only what stands nowhere is missing.
-            convert = csv.ConvertOptions(null_values=[""], strings_can_be_null=True)
+            kinds = {} if text is None else {text: pa.string()}
+            convert = csv.ConvertOptions(
+                null_values=[""], strings_can_be_null=True, column_types=kinds
+            )
             table = csv.read_csv(path, parse_options=parse, convert_options=convert)
         else:
-            table = json.read_json(path)
+            schema = None if text is None else pa.schema([(text, pa.string())])
+            table = json.read_json(path, parse_options=json.ParseOptions(explicit_schema=schema))
     except (pa.ArrowException, OSError) as error:
         wanted = {".parquet": "parquet", **dict.fromkeys(TABLES, "a table with a header")}
         said = wanted.get(suffix, "JSON lines, one object a line")
         raise DataError(f"{path} cannot be read as {said} ({first_line(error)})") from None
-    return Part(path.name, table)
+    if not table.num_rows:
+        raise DataError(f"{path} has no rows")
+    return Part(path.name, table, path=None if suffix == ".parquet" or text is not None else path)
 
 
 def _by_column(read: dict[str, list[Part]]) -> dict[str, list[Part]]:
@@ -188,11 +239,13 @@ def _by_column(read: dict[str, list[Part]]) -> dict[str, list[Part]]:
         split = split_named(str(name))
         if split is None:
             raise DataError(
-                f"{part.file}, row {row}: the split is '{name}'; wanted is one of "
-                f"{', '.join(SPLITS)}"
+                f"{part.file}, row {row}: the split is {'missing' if name is None else repr(name)}"
+                f"; wanted is one of {', '.join(SPLITS)}"
             )
         rows.setdefault(split, []).append(row)
-    return {split: [Part(part.file, part.table.take(rows[split]))] for split in rows}
+    return {
+        split: [Part(part.file, part.table.take(at), at, part.path)] for split, at in rows.items()
+    }
 
 
 def _loaded(name: str, loaded: Any) -> tuple[str, dict[str, list[Part]], list[str]]:
@@ -227,8 +280,11 @@ def _columns(
         if name is not None and name not in types:
             said = f"{part.file} has no column '{name}' ({role}=, recipe key data.{role})"
             raise DataError(f"{said}; {nearest(name, types)}")
+    if text is not None and text == label:
+        raise DataError(f"{part.file}: column '{text}' is named for texts and for labels; they are "
+                        "two columns (data.text, data.label)")  # fmt: skip
     texts = [n for n, kind in types.items() if is_text(kind) and n not in (label, "split")]
-    if text is not None and text not in texts and text != label:
+    if text is not None and text not in texts:
         raise DataError(f"{part.file}: column '{text}' is {types[text]}; wanted is text")
     usual = [name for name in TEXT_NAMES if name in texts][:1]
     only = [name for name in texts if name not in LABEL_NAMES]
@@ -266,8 +322,8 @@ def _texts(part: Part, name: str) -> list[str]:
         if bad:
             more = f", as of {len(bad):,} rows in all" if len(bad) > 1 else ""
             raise DataError(
-                f"{part.file}, row {bad[0]}: the text ({name}) is {what}{more}; fill it or drop "
-                "the row"
+                f"{part.file}, row {part.row(bad[0])}: the text ({name}) is {what}{more}; fill it "
+                "or drop the row"
             )
     return values
 
@@ -277,7 +333,7 @@ def _labels(part: Part, name: str) -> np.ndarray:
 
     column = part.table.column(name)
     if column.null_count:
-        row = part.column(name).index(None)
+        row = part.row(part.column(name).index(None))
         raise DataError(f"{part.file}, row {row}: the label is missing; fill it or drop the row")
     if is_text(column.type):
         return np.array(column.cast(pa.string()).to_pylist(), dtype=object)
