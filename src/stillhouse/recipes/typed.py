@@ -97,6 +97,8 @@ class CacheKeys(TypedDict, total=False):
     dtype: str | Mapping[str, str]
     top: int | None
     directory: Place | None
+    local: Place | None
+    local_gb: float
 
 
 class BalanceKeys(TypedDict, total=False):
