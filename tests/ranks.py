@@ -56,11 +56,16 @@ def start(
 
 
 def launch(
-    world: int, script: str, *args: object, beside: Path = HERE, codes: list[int] | None = None
+    world: int,
+    script: str,
+    *args: object,
+    beside: Path = HERE,
+    codes: list[int] | None = None,
+    seconds: float = 120,
 ) -> None:
     """As many processes as ``world``, of one group when there are several; all must end well.
 
-    ``codes``: as which they must end instead.
+    ``codes``: as which they must end instead. ``seconds``: how long each may take.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -70,7 +75,7 @@ def launch(
     alone = world == 1
     running = [start(script, *args, env={} if alone else env, beside=beside) for env in ranks]
     for process in running:
-        process.join(timeout=120)
+        process.join(timeout=seconds)
     ended = [process.exitcode for process in running]
     # One that hangs would take its share of the machine until all tests end.
     for process in running:

@@ -143,10 +143,10 @@ def test_a_view_carries_boxes_and_is_a_function_of_its_seed() -> None:
     assert kept >= 6
 
 
-def cells(folder: Path) -> Path:
-    """Bright squares and dark bars on grey, in COCO's form: 12, 4 and 4 images."""
+def cells(folder: Path, *, train: int = 12, others: int = 4) -> Path:
+    """Bright squares and dark bars on grey, in COCO's form: of training, validation and test."""
     made = np.random.default_rng(0)
-    for split, count in (("train", 12), ("val", 4), ("test", 4)):
+    for split, count in (("train", train), ("val", others), ("test", others)):
         (folder / split).mkdir(parents=True)
         images, boxes = [], []
         for number in range(count):

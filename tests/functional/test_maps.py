@@ -8,7 +8,7 @@ import torch
 
 from stillhouse.functional import channel_kl, pearson_map_gap
 from stillhouse.functional.foreground import focal_gap, regions
-from stillhouse.functional.maps import within
+from stillhouse.functional.frames import within
 from stillhouse.methods.feature.fgd import ContextGap
 
 SHAPE = (3, 4, 5, 6)

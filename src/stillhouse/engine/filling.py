@@ -6,15 +6,11 @@ from torch import nn
 
 from stillhouse.engine.graph import Graph
 from stillhouse.engine.nodes import Bridge, Node, Role
-from stillhouse.engine.signals import EMBEDDING, LOGITS, owner, part
+from stillhouse.engine.signals import CONTENT, EMBEDDING, LOGITS, owner, part
 from stillhouse.errors import WiringError
 
 WHOLE = (LOGITS, EMBEDDING)
 """Parts of a role that are of whole rows."""
-
-
-CONTENT = "batch.content"
-"""How much of its frame each image is, in height and width, [B, 2]."""
 
 
 def leave_out_frames(stage: Graph, batch: Collection[str]) -> None:
@@ -28,7 +24,7 @@ def leave_out_frames(stage: Graph, batch: Collection[str]) -> None:
     ('a.x', 'b.x', 'batch.content')
     """
     for term in stage.terms():
-        if term.framed:
+        if term.framed or term.cropped:
             known = tuple(name for name in term.reads if name != CONTENT)
             term.reads = (*known, CONTENT) if CONTENT in batch else known
 

@@ -17,6 +17,8 @@ Signals = dict[str, Tensor]
 BATCH = "batch"
 IMAGE = "batch.image"
 """What a network reads that says nothing else."""
+CONTENT = "batch.content"
+"""How much of its frame each image is, in height and width, [B, 2]."""
 EMBEDDING = "embedding"
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stillhouse.engine.signals import as_names
+from stillhouse.engine.signals import CONTENT, as_names
 from stillhouse.errors import WiringError
 from stillhouse.functional.filling import by_length, by_position
+from stillhouse.functional.frames import by_image, by_shown
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,11 @@ class Term:
         framed: True of a loss of maps that takes, behind its other signals, how much of its frame
             each image is, [B, 2]: it reads ``batch.content`` where the batch has it, so that
             filling around images counts for nothing.
+        cropped: True of a loss of maps of one size that knows nothing of frames: where the batch
+            has ``batch.content``, the term reads it too, and its loss is given of each map the part
+            that shows the image; a pooled one all such positions of the batch.
         pooled: True of a loss that is one value over all positions of a batch, such as Pearson's of
-            each channel: of sentences it is given those that are no filling, as [N, C, 1, 1].
+            each channel: it is given those that are no filling, as [N, C, 1, 1].
 
     >>> term = Term("gap", lambda s, t: (s - t) ** 2, ["a.x", "b.x"], weight=2.0)
     >>> a = torch.tensor([3.0], requires_grad=True); b = torch.tensor([1.0], requires_grad=True)
@@ -90,6 +94,7 @@ class Term:
         mixes: bool = False,
         pooled: bool = False,
         framed: bool = False,
+        cropped: bool = False,
     ) -> None:
         self.name = name
         self.loss = loss
@@ -101,6 +106,7 @@ class Term:
         self.mixes = mixes
         self.pooled = pooled
         self.framed = framed
+        self.cropped = cropped
         self.mask: str | None = None
         """Signal of what is filling, where its signals are maps of sentences."""
         self._build: Callable[..., nn.Module] | None = None
@@ -138,11 +144,12 @@ class Term:
         *,
         weight: Weight = 1.0,
         framed: bool = False,
+        cropped: bool = False,
     ) -> "Term":
         """A term whose loss is built from the shapes of its signals, once, from the first batch.
 
         Args:
-            name, reads, weight, framed: as of any term.
+            name, reads, weight, framed, cropped: as of any term.
             build: takes one ``torch.Size`` per signal, gives the loss as a module.
 
         >>> term = Term.sized("gap", lambda s, t: nn.Bilinear(s[1], t[1], 1), ["a.x", "b.x"])
@@ -150,14 +157,15 @@ class Term:
         >>> term.module
         Bilinear(in1_features=3, in2_features=4, out_features=1, bias=True)
         """
-        term = cls(name, _unsized(name), reads, weight=weight, framed=framed)
+        term = cls(name, _unsized(name), reads, weight=weight, framed=framed, cropped=cropped)
         term._build = build
         return term
 
     def build(self, signals: Mapping[str, Tensor]) -> None:
         """Build the loss of a sized term, if it is not there yet."""
         if self._build is not None:
-            loss = self._build(*(signals[name].shape for name in self.reads))
+            maps = [name for name in self.reads if not (self.cropped and name == CONTENT)]
+            loss = self._build(*(signals[name].shape for name in maps))
             self.loss, self._build = loss.to(signals[self.reads[0]].device), None
 
     @property
@@ -175,11 +183,16 @@ class Term:
         """The unweighted mean over the batch, a scalar."""
         first, *rest = (signals[name] for name in self.reads)
         targets = rest if self.through else [target.detach() for target in rest]
-        if self.mask is None:
-            return torch.mean(self.loss(first, *targets, **self.options))
-        loss = partial(self.loss, **self.options)
-        cut = by_position if self.pooled else by_length
-        return torch.mean(cut(loss, (first, *targets), signals[self.mask]))
+        if self.mask is not None:
+            loss = partial(self.loss, **self.options)
+            cut = by_position if self.pooled else by_length
+            return torch.mean(cut(loss, (first, *targets), signals[self.mask]))
+        if self.cropped and self.reads[-1] == CONTENT:
+            *maps, content = targets
+            loss = partial(self.loss, **self.options)
+            part = by_shown if self.pooled else by_image
+            return torch.mean(part(loss, (first, *maps), content))
+        return torch.mean(self.loss(first, *targets, **self.options))
 
 
 def _without_task(name: str) -> Callable[..., Tensor]:

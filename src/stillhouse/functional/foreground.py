@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from stillhouse.functional.maps import within
+from stillhouse.functional.frames import within
 
 BOXES = 3
 """Dimensions of a label that holds boxes, [B, M, fields]."""
@@ -38,7 +38,7 @@ def regions(
         image: height and width of the image in pixels, filling included.
         grid: height and width of the map.
         content: [B, 2]: how much of its frame each image is, see
-            `stillhouse.functional.maps.within`; None: all of it.
+            `stillhouse.functional.frames.within`; None: all of it.
 
     Paper: Yang et al., "Focal and Global Knowledge Distillation for Detectors", arXiv 2111.11837.
 

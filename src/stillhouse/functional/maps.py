@@ -5,27 +5,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stillhouse.errors import WiringError
+from stillhouse.functional.frames import within
 
-ROUNDING = 1e-4
-"""Of a position: shares of a frame are float32."""
 LEAST = 1e-6
 """Added to a standard deviation: a channel that does not vary stays 0."""
-
-
-def within(content: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Which positions of a grid over a frame show any of its image, which lies in its upper left.
-
-    Shapes:
-        content: [B, 2], which share of height and width of the frame the image has; returns bool
-        [B, 1, H, W].
-
-    >>> within(torch.tensor([[1.0, 0.5]]), (1, 4)).flatten().tolist()
-    [True, True, False, False]
-    """
-    ends = (content.float() * content.new_tensor(grid).float() - ROUNDING).ceil().clamp(min=1)
-    rows, columns = (torch.arange(side, device=content.device) for side in grid)
-    inside = (rows < ends[:, :1])[:, :, None] & (columns < ends[:, 1:])[:, None, :]
-    return inside[:, None]
 
 
 def channel_kl(
@@ -42,7 +25,8 @@ def channel_kl(
     Args:
         student: the map that learns.
         teacher: the map of the teacher.
-        content: how much of its frame each image is, see `within`; None: all of it.
+        content: how much of its frame each image is, see
+            `stillhouse.functional.frames.within`; None: all of it.
         temperature: T > 0. 1.0: the authors' settings for detectors; 4.0 for logits of
             segmentation.
 
@@ -85,7 +69,8 @@ def pearson_map_gap(student: Tensor, teacher: Tensor, content: Tensor | None = N
     Args:
         student: the map that learns.
         teacher: the map of the teacher.
-        content: how much of its frame each image is, see `within`; None: all of it.
+        content: how much of its frame each image is, see
+            `stillhouse.functional.frames.within`; None: all of it.
 
     Paper: Cao et al., "PKD: General Distillation Framework for Object Detectors via Pearson
         Correlation Coefficient", arXiv 2207.02039.

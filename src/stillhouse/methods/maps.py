@@ -161,6 +161,6 @@ def projected_maps(
             Bridge.sized(names[1], target, theirs, by=theirs),
         ]
         term = Term(f"{like.name}{number}", like.loss, names, weight=like.weight,
-                    options=like.options)  # fmt: skip
+                    options=like.options, pooled=like.pooled, cropped=True)  # fmt: skip
         stage = with_more(stage, nodes=bridges, terms=[term], learns=[names[0]])
     return stage

@@ -82,7 +82,9 @@ def ab(
             held = at_first(scale, share=init_share) if phases else scale
             reads = [f"connected{at}", f"target{at}"]
             options = {"margin": margin}
-            terms.append(Term(f"ab{at}", boundary_gap, reads, weight=held, options=options))
+            terms.append(
+                Term(f"ab{at}", boundary_gap, reads, weight=held, options=options, cropped=True)
+            )
         return with_more(stage, nodes=nodes, terms=terms, learns=[t.reads[0] for t in terms])
 
     label = label_term(afterwards(label_weight, share=init_share) if phases else label_weight)

@@ -57,7 +57,9 @@ def at(
     """
 
     def term(name: str, maps: tuple[str, str]) -> Term:
-        return Term(name, attention_gap, maps, weight=weight, options={"power": power})
+        return Term(
+            name, attention_gap, maps, weight=weight, options={"power": power}, cropped=True
+        )
 
     def add(stage: Stage, found: tuple[Pair, ...]) -> Stage:
         return compared(stage, found, term, name="at")

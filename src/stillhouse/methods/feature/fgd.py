@@ -8,7 +8,7 @@ from stillhouse.engine.signals import IMAGE
 from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
 from stillhouse.functional.foreground import focal_gap
-from stillhouse.functional.maps import within
+from stillhouse.functional.frames import within
 from stillhouse.methods.maps import aligned, with_more
 from stillhouse.methods.roles import as_role, as_teacher, label_term
 from stillhouse.methods.settings import Positive, Weight, checked
@@ -40,6 +40,7 @@ class ContextGap(nn.Module):
     Shapes:
         forward: two maps [B, C, H, W], and how much of its frame each image is [B, 2] -> [B].
 
+    >>> import torch
     >>> x = torch.ones(2, 4, 3, 3)
     >>> ContextGap(x.shape)(x, x - 1).tolist()
     [36.0, 36.0]

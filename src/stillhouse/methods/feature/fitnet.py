@@ -93,7 +93,7 @@ def fitnet(
             Bridge.sized(hinted, Connector, mine, by=[mine, theirs]),
             Bridge(target, plain_map, theirs),
         ]
-        term = Term(f"hint{number}", mse, [hinted, target], weight=scale)
+        term = Term(f"hint{number}", mse, [hinted, target], weight=scale, cropped=True)
         return with_more(stage, nodes=nodes, terms=[term], learns=[hinted])
 
     def add(stage: Stage, found: tuple[Pair, ...]) -> Stage:

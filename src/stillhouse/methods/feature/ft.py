@@ -110,13 +110,13 @@ def _with_factors(
         Bridge.sized(translated, _encoder(rate, norm=True), mine, by=[mine, theirs]),
         *one_size(translated, coded, names=factors),
     ]  # fmt: skip
-    term = Term(f"ft{at}", factor_gap, factors, weight=scale, options={"form": form})
+    term = Term(f"ft{at}", factor_gap, factors, weight=scale, options={"form": form}, cropped=True)
     stage = with_more(stage, nodes=nodes, terms=[term], learns=[translated])
     update, paraphrase = stage.updates
     paraphrase = replace(
         paraphrase,
         learns=(*paraphrase.learners, coded, rebuilt),
-        terms=(*paraphrase.terms, Term(f"rebuild{at}", mse, [rebuilt, theirs])),
+        terms=(*paraphrase.terms, Term(f"rebuild{at}", mse, [rebuilt, theirs], cropped=True)),
     )
     return replace(stage, updates=(update, paraphrase))
 

@@ -87,7 +87,9 @@ def mgd(
             Bridge.sized(made, build, mine, by=[mine, theirs]),
             Bridge(target, as_map, theirs),
         ]
-        gap = Term(f"generation{number}", squared_distance, [made, target], weight=weight)
+        gap = Term(
+            f"generation{number}", squared_distance, [made, target], weight=weight, cropped=True
+        )
         return with_more(stage, nodes=nodes, terms=[gap], learns=[made])
 
     def add(stage: Stage, found: tuple[Pair, ...]) -> Stage:

@@ -57,7 +57,7 @@ def nst(
     """
 
     def term(name: str, maps: tuple[str, str]) -> Term:
-        return Term(name, selectivity_gap, maps, weight=weight)
+        return Term(name, selectivity_gap, maps, weight=weight, cropped=True)
 
     def add(stage: Stage, found: tuple[Pair, ...]) -> Stage:
         return compared(stage, found, term, name="nst")

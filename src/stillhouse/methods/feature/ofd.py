@@ -85,7 +85,8 @@ def ofd(
             if margins == "zero":
                 nodes.append(Bridge.sized(f"target{number}", _from_zero, both[1], by=both[1]))
             reads = [connected, f"target{number}"]
-            terms.append(Term(f"ofd{number}", partial_distance, reads, weight=weight * share))
+            scale = weight * share
+            terms.append(Term(f"ofd{number}", partial_distance, reads, weight=scale, cropped=True))
         learns = ["student", *(f"connected{number + 1}" for number in range(len(found)))]
         taps = [theirs for _, theirs in found]
         settle = partial(_with_margins, taps=taps) if margins == "teacher" else None

@@ -139,6 +139,7 @@ def projector_logsum(
             return projected_maps(stage, found, normalise, Term("feature", formula, [], **weighed))
 
         weighed: dict[str, Any] = {"weight": weight, "options": options}
+        weighed["pooled"] = distance == "log_sum"
         return paired(Stage("projector_logsum", nodes, [Update("student", terms)]), pairs, add)
     mine, theirs = f"student.{student_feature}", f"teacher.{teacher_feature}"
     projected = Bridge.sized(

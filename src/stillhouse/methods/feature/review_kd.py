@@ -100,4 +100,5 @@ def _level(pairs: tuple[Pair, ...], number: int) -> list[Bridge]:
 
 def _review(number: int, weight: float, warmup: float) -> Term:
     reads = [f"reviewed{number}", f"theirs{number}"]
-    return Term(f"review{number}", hierarchical_context, reads, weight=ramp(weight, epochs=warmup))
+    return Term(f"review{number}", hierarchical_context, reads, weight=ramp(weight, epochs=warmup),
+                cropped=True)  # fmt: skip

@@ -71,7 +71,9 @@ def vid(
             mean, target = f"mean{number}", f"theirs{number}"
             nodes.append(Bridge.sized(mean, mean_network, both[0], by=both))
             nodes.append(Bridge.sized(target, at_smaller_size, both[1], by=both))
-            terms.append(Term.sized(f"vid{number}", likelihood, [mean, target], weight=weight))
+            terms.append(
+                Term.sized(f"vid{number}", likelihood, [mean, target], weight=weight, cropped=True)
+            )
         learns = ["student", *(f"mean{number + 1}" for number in range(len(found)))]
         return replace(stage, nodes=nodes, updates=[Update(learns, terms)])
 
