@@ -1,6 +1,7 @@
 """Losses of maps against loops in Python's own float64, written from the equations."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from stillhouse.functional import channel_kl, pearson_map_gap
 from stillhouse.functional.foreground import focal_gap, regions
-from stillhouse.functional.frames import within
+from stillhouse.functional.frames import by_image, by_shown, within
 from stillhouse.methods.feature.fgd import ContextGap
 
 SHAPE = (3, 4, 5, 6)
@@ -55,7 +56,8 @@ def test_channel_kl_equals_the_naive_loop(
             q = softmax([x for row in b for x in row], temperature)
             total += math.fsum(y * (math.log(y) - math.log(x)) for x, y in zip(p, q, strict=True))
         wanted.append(temperature**2 * total / SHAPE[1])
-    found = channel_kl(s, t, content, temperature=temperature)
+    loss = partial(channel_kl, temperature=temperature)
+    found = loss(s, t) if content is None else by_image(loss, (s, t), content)
     assert found.tolist() == pytest.approx(wanted, rel=1e-5)
 
 
@@ -81,8 +83,10 @@ def test_pearson_map_gap_equals_the_naive_loop_and_one_minus_the_correlation(
         zb = [(x - math.fsum(b) / n) / (np.std(b, ddof=1) + 1e-6) for x in b]
         gaps.append(math.fsum((x - y) ** 2 for x, y in zip(za, zb, strict=True)) / n / 2)
         ones.append((1 - np.corrcoef(a, b)[0, 1]) * (n - 1) / n)
-    assert pearson_map_gap(s, t, content).item() == pytest.approx(sum(gaps) / len(gaps), rel=1e-5)
-    assert pearson_map_gap(s, t, content).item() == pytest.approx(sum(ones) / len(ones), rel=1e-4)
+    loss = pearson_map_gap
+    found = (loss(s, t) if content is None else by_shown(loss, (s, t), content)).item()
+    assert found == pytest.approx(sum(gaps) / len(gaps), rel=1e-5)
+    assert found == pytest.approx(sum(ones) / len(ones), rel=1e-4)
 
 
 def test_a_channel_that_does_not_vary_has_a_finite_gradient() -> None:
@@ -160,8 +164,8 @@ def test_filling_around_images_moves_nothing_and_gets_no_gradient() -> None:
     for value in context.parameters():
         torch.nn.init.normal_(value)
     losses = [
-        channel_kl,
-        pearson_map_gap,
+        lambda a, b, c: by_image(channel_kl, (a, b), c),
+        lambda a, b, c: by_shown(pearson_map_gap, (a, b), c),
         lambda a, b, c: focal_gap(a, b, BOXES, IMAGE, c),
         context,
     ]

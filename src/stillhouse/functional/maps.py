@@ -5,35 +5,29 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stillhouse.errors import WiringError
-from stillhouse.functional.frames import within
 
 LEAST = 1e-6
 """Added to a standard deviation: a channel that does not vary stays 0."""
 
 
-def channel_kl(
-    student: Tensor, teacher: Tensor, content: Tensor | None = None, *, temperature: float = 1.0
-) -> Tensor:
+def channel_kl(student: Tensor, teacher: Tensor, *, temperature: float = 1.0) -> Tensor:
     """Where each channel is active: ``T^2 / C * sum_c KL(p_t(c) || p_s(c))``.
 
-    ``p(c) = softmax_i(x(c, i) / T)`` over the positions i of a channel, without the filling of a
-    frame around its image.
+    ``p(c) = softmax_i(x(c, i) / T)`` over the positions i of a channel.
 
     Shapes:
-        student, teacher: [B, C, H, W] of equal shape; content: [B, 2]; returns [B], float32.
+        student, teacher: [B, C, H, W] of equal shape; returns [B], float32.
 
     Args:
         student: the map that learns.
         teacher: the map of the teacher.
-        content: how much of its frame each image is, see
-            `stillhouse.functional.frames.within`; None: all of it.
         temperature: T > 0. 1.0: the authors' settings for detectors; 4.0 for logits of
             segmentation.
 
     Paper: Shu et al., "Channel-wise Knowledge Distillation for Dense Prediction", arXiv 2011.13256.
 
     Differs from the authors' code: logarithms of the softmax, which stay finite, in place of the
-        softmax and its logarithm; filling counts there.
+        softmax and its logarithm.
 
     >>> import torch
     >>> s, t = torch.tensor([[[[0.0, 0.0]]]]), torch.tensor([[[[1.0, 0.0]]]])
@@ -41,41 +35,32 @@ def channel_kl(
     0.1109
     """
     _check("channel_kl", student, teacher)
-    scaled = [x.float().flatten(2) / temperature for x in (student, teacher)]
-    if content is None:
-        mine, theirs = (F.log_softmax(x, dim=2) for x in scaled)
-    else:
-        out = ~within(content, _grid(student)).flatten(2)
-        mine, theirs = (
-            F.log_softmax(x.masked_fill(out, -torch.inf), dim=2).masked_fill(out, 0) for x in scaled
-        )
-        return temperature**2 * (theirs.exp() * (theirs - mine)).sum(2).mean(1)
+    mine, theirs = (
+        F.log_softmax(x.float().flatten(2) / temperature, dim=2) for x in (student, teacher)
+    )
     each = (theirs.exp() * (theirs - mine)).sum(2)
     return temperature**2 * each.mean(1)
 
 
-def pearson_map_gap(student: Tensor, teacher: Tensor, content: Tensor | None = None) -> Tensor:
+def pearson_map_gap(student: Tensor, teacher: Tensor) -> Tensor:
     """How each channel rises and falls over images and positions: ``mean (n(s) - n(t))^2 / 2``.
 
     ``n(x) = (x - mean_c) / (std_c + 1e-6)``, mean and std (unbiased) of a channel over the batch
-    and all positions but those of filling around an image; it is ``1 - r`` averaged over channels,
-    r Pearson's correlation, times (n - 1) / n of n values (B H W without filling). Scale and mean
-    of a channel are free, so any two pyramids compare. Processes and micro-batches do not see each
-    other.
+    and all positions; it is ``1 - r`` averaged over channels, r Pearson's correlation, times
+    (n - 1) / n of n = B H W values. Scale and mean of a channel are free, so any two pyramids
+    compare. Processes and micro-batches do not see each other.
 
     Shapes:
-        student, teacher: [B, C, H, W] of equal shape; content: [B, 2]; returns [], float32.
+        student, teacher: [B, C, H, W] of equal shape; returns [], float32.
 
     Args:
         student: the map that learns.
         teacher: the map of the teacher.
-        content: how much of its frame each image is, see
-            `stillhouse.functional.frames.within`; None: all of it.
 
     Paper: Cao et al., "PKD: General Distillation Framework for Object Detectors via Pearson
         Correlation Coefficient", arXiv 2207.02039.
 
-    Differs from the authors' code: filling counts there.
+    Differs from the authors' code: nothing.
 
     >>> import torch
     >>> x = torch.tensor([[[[0.0, 1.0, 2.0, 4.0]]]])
@@ -83,8 +68,6 @@ def pearson_map_gap(student: Tensor, teacher: Tensor, content: Tensor | None = N
     1.5
     """
     _check("pearson_map_gap", student, teacher)
-    if content is not None:
-        return _pearson_within(student.float(), teacher.float(), content)
     mine, theirs = (_standardised(x.float()) for x in (student, teacher))
     return (mine - theirs).square().mean() / 2
 
@@ -97,27 +80,6 @@ def _standardised(x: Tensor) -> Tensor:
     # The root of 0 has no slope: a channel that does not vary gives 0 and no gradient.
     safe = torch.where(spread > 0, spread, torch.ones_like(spread)).sqrt()
     return centred / (torch.where(spread > 0, safe, torch.zeros_like(safe)) + LEAST)
-
-
-def _pearson_within(student: Tensor, teacher: Tensor, content: Tensor) -> Tensor:
-    """The same over the positions of images alone."""
-    inside = within(content, _grid(student)).flatten().float()
-    count = inside.sum()
-
-    def standardised(x: Tensor) -> Tensor:
-        rows = x.transpose(0, 1).flatten(1)
-        middle = (rows * inside).sum(1, keepdim=True) / count
-        centred = (rows - middle) * inside
-        spread = centred.square().sum(1, keepdim=True) / (count - 1).clamp(min=1)
-        safe = torch.where(spread > 0, spread, torch.ones_like(spread)).sqrt()
-        return centred / (torch.where(spread > 0, safe, torch.zeros_like(safe)) + LEAST)
-
-    gap = (standardised(student) - standardised(teacher)).square().sum(1)
-    return (gap / count).mean() / 2
-
-
-def _grid(x: Tensor) -> tuple[int, int]:
-    return int(x.shape[2]), int(x.shape[3])
 
 
 def _check(name: str, student: Tensor, teacher: Tensor) -> None:

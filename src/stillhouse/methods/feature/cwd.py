@@ -58,7 +58,12 @@ def cwd(
 
     def term(name: str, maps: tuple[str, str]) -> Term:
         return Term(
-            name, channel_kl, maps, weight=weight, options={"temperature": temperature}, framed=True
+            name,
+            channel_kl,
+            maps,
+            weight=weight,
+            options={"temperature": temperature},
+            cropped=True,
         )
 
     def add(stage: Stage, found: tuple[Pair, ...]) -> Stage:

@@ -58,7 +58,7 @@ def pkd(
     """
 
     def term(name: str, maps: tuple[str, str]) -> Term:
-        return Term(name, pearson_map_gap, maps, weight=weight, pooled=True, framed=True)
+        return Term(name, pearson_map_gap, maps, weight=weight, pooled=True, cropped=True)
 
     def add(stage: Stage, found: tuple[Pair, ...]) -> Stage:
         return aligned(stage, found, term, name="pkd")
