@@ -165,14 +165,14 @@ def test_a_study_compares_detectors_of_several_families(
     recipe |= {"epochs": 1, "control": True, "arms": arms}
     (tmp_path / "study.yaml").write_text(json.dumps(recipe))
     monkeypatch.chdir(tmp_path)
-    assert called("study", "study.yaml", "-o", "runs/s") == 0
+    assert called("run", "study.yaml", "-o", "runs/s") == 0
     table = json.loads((tmp_path / "runs/s/study.json").read_text())
     assert [arm["name"] for arm in table["arms"]] == ["cwd", "yolos"]
     capsys.readouterr()
     for arm in ("cwd", "yolos"):
-        scores = json.loads((tmp_path / f"runs/s/{arm}/scores.json").read_text())
+        scores = json.loads((tmp_path / f"runs/s/arms/{arm}/scores.json").read_text())
         test = scores["models"][-1]["runs"][0]["test"]["last"]
-        assert called("evaluate", f"runs/s/{arm}", "--data", "cells") == 0
+        assert called("evaluate", f"runs/s/arms/{arm}", "--data", "cells") == 0
         assert f"mAP {100 * test:.2f}% on 2 images" in capsys.readouterr().out
 
 

@@ -89,7 +89,7 @@ def test_a_stopped_run_of_texts_goes_on_bit_for_bit(
 HIDDEN = RECIPE.replace("bag-16", "encoder-16-1-2").replace("bag-8", "encoder-8-1-2") + (
     "method: {name: at, pairs: [[layers.0, layers.0]]}\n"
 )
-KINDS = {"classes": RECIPE, "hidden": HIDDEN, "passages": PASSAGES}
+KINDS = {"classes": RECIPE, "hidden": HIDDEN, "passages": PASSAGES.replace("batch: 8", "batch: 4")}
 
 
 @pytest.mark.timeout(900)
