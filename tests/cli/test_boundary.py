@@ -67,6 +67,21 @@ def test_an_end_is_a_sentence_and_a_code(case: str, capsys) -> None:
     assert "Traceback" in (guarded(command, ["run"], debug=True), capsys.readouterr().err)[1]
 
 
+def test_a_sentence_is_folded_between_words_at_the_edge_of_a_terminal(capsys, monkeypatch) -> None:
+    long = "a/long/path/that/no/line/may/break/since/it/is/to-be-copied.safetensors"
+    told = RunError(f"{long} is damaged; remove it\n  - and the second line stands further in")
+    guarded(_raising(told), ["show"])
+    assert str(told) in capsys.readouterr().err, "a log has no edge"
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    guarded(_raising(told), ["show"])
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "stillhouse:", long, "is damaged; remove it",
+        "  - and the second line stands further", "  in",
+    ]  # fmt: skip
+
+
 def test_what_cannot_go_on_does_not_say_so(capsys) -> None:
     for command in (_as_exit(KeyboardInterrupt()), _raising(FULL)):
         guarded(command, ["show"])

@@ -12,12 +12,17 @@ def test_each_name_belongs_to_exactly_one_family(name):
     assert sum(family.match(name) is not None for family in MODEL_FAMILIES) == 1
 
 
+def test_a_file_that_is_not_there_is_no_misspelt_network():
+    with pytest.raises(ModelError, match=r"no file 'best\.pth'; .*\{model: NAME, weights: FILE\}"):
+        build_model("best.pth", classes=2)
+
+
 def test_names_are_unique_and_families_documented():
     assert len(set(model_names())) == len(model_names())
     for family in MODEL_FAMILIES:
         assert family.examples
-        assert family.paper
         assert family.line.endswith(".")
+        assert family.paper not in ("none", "the model's own")
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,24 @@ WRONG = {
     "'student' is 5; it must be a word, or a section of keys": {"student": 5},
     "'verdict' is 3; it must be a section of keys": {"verdict": 3},
     "'method' is 7; it must be a name, or a section with name: ...": {"method": 7},
-    "'method.pairs' is 3; it must be a list": {"method": {"name": "fitnet", "pairs": 3}},
+    "'method.pairs' is 3; it must be a list, 'levels' or 'auto'": {
+        "method": {"name": "fitnet", "pairs": 3}
+    },
     "'epochs' is nan; it must be a finite number": {"epochs": float("nan")},
+    "'compile' is 'graph'; it must be true or false, 'auto' or 'graphs'": {"compile": "graph"},
+    "'compile' is []; it must be true or false, 'auto' or 'graphs'": {"compile": []},
+    "'data.views' is 0; it must be a number of at least 1, 'auto' or 'live'": {
+        "data": {"source": "digits", "views": 0}
+    },
+    "'cache.dtype.logits' is 'half'; it must be 'float32', 'float16' or 'bfloat16'": {
+        "cache": {"use": "always", "dtype": {"logits": "half"}}
+    },
+    "data.validation: it is 'some'; give a share such as 0.1, or a number of rows": {
+        "data": {"source": "digits", "validation": "some"}
+    },
+    "tune: it is 'yes please'; say true, or list what is tried: {weight: [0.5, 1, 2]}": {
+        "tune": "yes please"
+    },
     "'precision' is 'fp8'; it must be 'auto', 'fp32', 'bf16' or 'fp16'": {"precision": "fp8"},
 }
 

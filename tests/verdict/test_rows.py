@@ -50,6 +50,14 @@ def test_the_interval_covers_other_seeds_and_other_rows() -> None:
     assert covered / studies >= 0.92
 
 
+def test_equal_shares_of_few_rows_may_be_equal_by_rounding_alone() -> None:
+    right = np.tile([1, 0, 1, 1], (3, 1))
+    found = two_way(right, right, step=1 / 4)
+    error = ((1 / 4) ** 2 / 6 / 3) ** 0.5
+    assert found.over_seeds == pytest.approx(error)
+    assert found.high == pytest.approx(stats.t.ppf(0.975, 2) * error) == -found.low
+
+
 def test_one_seed_has_rows_only() -> None:
     found = two_way([[1, 1, 0, 1]], [[0, 1, 0, 0]])
     assert (found.mean, found.low, found.over_seeds) == (0.5, None, None)

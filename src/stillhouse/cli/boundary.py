@@ -13,8 +13,10 @@ Of several processes the first that ends tells it, and only the main one prints 
 import contextlib
 import io
 import os
+import shutil
 import signal
 import sys
+import textwrap
 import traceback
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -75,7 +77,7 @@ def guarded(command: Callable[[], Any], arguments: list[str], *, debug: bool = F
             if code == OURS and not isinstance(cause, StillhouseError):
                 traceback.print_exception(error)
             with contextlib.suppress(OSError):  # nobody reads that either
-                print(f"stillhouse: {told}", file=sys.stderr, flush=True)
+                print(_folded(f"stillhouse: {told}"), file=sys.stderr, flush=True)
         return code
     finally:
         _leave_output()
@@ -112,7 +114,24 @@ def _say_where(end: SystemExit, arguments: list[str]) -> None:
     known = [name for parameter in context.command.params for name in parameter.opts]
     said = misplaced(option, arguments, known)
     if said is not None:
-        print(f"stillhouse: {option}: {said}", file=sys.stderr, flush=True)
+        print(_folded(f"stillhouse: {option}: {said}"), file=sys.stderr, flush=True)
+
+
+def _folded(told: str) -> str:
+    """The same in lines that end between words at the edge of a terminal; a log has no edge."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        return told
+    width = shutil.get_terminal_size().columns
+    return "\n".join(
+        textwrap.fill(
+            line,
+            max(width, 20),
+            subsequent_indent=" " * (len(line) - len(line.lstrip())),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for line in told.splitlines()
+    )
 
 
 def _unread(name: str) -> str:

@@ -20,6 +20,7 @@ from stillhouse.models.sentences.transformer import build_transformer
 from stillhouse.models.shufflenet import build_shufflenet
 from stillhouse.models.vgg import CONVOLUTIONS, build_vgg
 from stillhouse.models.vit import build_vit
+from stillhouse.models.weight_files.read import SUFFIXES
 from stillhouse.models.wide_resnet import build_wide_resnet
 from stillhouse.records.names import at_home
 
@@ -77,8 +78,8 @@ MODEL_FAMILIES: tuple[Family, ...] = (
         examples=("mobilefacenet", "mobilefacenet_0.5", "mobilefacenet_0.5-64"),
         build=build_mobilefacenet,
         paper="MobileFaceNets, arXiv 1804.07573",
-        line="MobileFaceNets of any multiplier of the channels and width of the embedding (128), "
-        "with a classifier of cosines; of the size of the images.",
+        line="MobileFaceNets mobilefacenet_MULTIPLIER-EMBEDDING: channels times 1 and embeddings "
+        "of 128 where nothing is said, with a cosine classifier; built for one image size.",
     ),
     Family(
         pattern="shufflenet_v(?P<version>[12])",
@@ -101,22 +102,21 @@ MODEL_FAMILIES: tuple[Family, ...] = (
         build=build_vit,
         paper="Dosovitskiy et al., ViT, ICLR 2021; Touvron et al., DeiT, ICML 2021",
         line="Vision transformers WIDTH-DEPTH-HEADS of patches of 4 (-p8: of 8); deit has a "
-        "distillation token; needs the size of the images.",
+        "distillation token; built for one image size.",
     ),
     Family(
         pattern=rf"convnet-{_WIDTHS}(-e(?P<embedding>{NUMBER}))?",
         examples=("convnet-8-16-32", "convnet-4-8-64", "convnet-8-16-32-e64"),
         build=build_convnet,
-        paper="none",
-        line="Plain convolutions of any widths; the last is the width of the embedding. -e64: a "
-        "layer behind them gives an embedding of this width and both signs; needs the size.",
+        line="Plain convolutional networks of any widths; the last is that of the embedding. -e64 "
+        "adds a layer that gives an embedding of 64, of both signs, and is built for one image "
+        "size.",
     ),
     Family(
         pattern=f"mlp-{_WIDTHS}",
         examples=("mlp-64-32",),
         build=build_mlp,
-        paper="none",
-        line="Fully connected layers of any widths; needs the size of the images.",
+        line="Fully connected layers of any widths; built for one image size.",
     ),
     Family(
         pattern=rf"(?P<kind>{'|'.join(KINDS)})-(?P<backbone>[A-Za-z0-9_.]+)"
@@ -126,7 +126,7 @@ MODEL_FAMILIES: tuple[Family, ...] = (
         paper="FCOS, arXiv 1904.01355; RetinaNet, arXiv 1708.02002; Faster R-CNN, arXiv "
         "1506.01497; SSDlite in MobileNetV2, arXiv 1801.04381",
         line="Detectors of torchvision on a feature pyramid over any backbone of timm (SSDlite: on "
-        "its last levels, of the size of the images); both must be installed. Arguments: channels, "
+        "its last levels, built for one image size); both must be installed. Arguments: channels, "
         "backbone: {...}, and those of torchvision's class.",
     ),
     Family(
@@ -152,7 +152,6 @@ MODEL_FAMILIES: tuple[Family, ...] = (
         pattern=f"timm:{_ELSEWHERE}",
         examples=("timm:resnet18", "timm:resnet18:pretrained"),
         build=build_timm,
-        paper="the model's own",
         line="Any model of timm, which must be installed.",
     ),
     Family(
@@ -164,7 +163,6 @@ MODEL_FAMILIES: tuple[Family, ...] = (
             "torchvision:ssdlite320_mobilenet_v3_large",
         ),
         build=build_torchvision,
-        paper="the model's own",
         line="Any classifier and any detector of boxes of torchvision, which must be installed; 3 "
         "channels.",
     ),
@@ -172,7 +170,6 @@ MODEL_FAMILIES: tuple[Family, ...] = (
         pattern=r"hf:(?P<source>[^:]+)(?P<pretrained>:pretrained)?",
         examples=("hf:microsoft/resnet-18", "hf:microsoft/resnet-18:pretrained", "hf:rt_detr"),
         build=build_transformers,
-        paper="the model's own",
         line="Any image or sequence classifier, detector of the DETR family or causal language "
         "model of transformers, which must be installed: a folder with its config.json, a name on "
         "its hub, or a kind of network such as hf:bert or hf:rt_detr, whose size arguments say.",
@@ -234,11 +231,14 @@ def build_model(
             f"'{name}' is a file, no model; say which network its weights are for: "
             f"{{model: NAME, weights: {name}}}"
         )
+    if name.endswith(SUFFIXES):
+        raise ModelError(
+            f"there is no file '{name}'; a file of weights is given beside a network's name: "
+            "{model: NAME, weights: FILE}"
+        )
     there = elsewhere(name)
     hint = f"did you mean {' or '.join(there)}" if there else nearest(name, model_names())
-    raise ModelError(
-        f"there is no model '{name}'; {hint}; stillhouse.models.model_names() lists all"
-    )
+    raise ModelError(f"there is no model '{name}'; {hint}; 'stillhouse ls models' describes all")
 
 
 def _check_reads(family: Family, ask: ModelRequest) -> None:

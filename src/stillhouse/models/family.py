@@ -58,11 +58,12 @@ class Family:
         pattern: regular expression that the whole name must match.
         examples: names of this family; all of them where it has finitely many.
         build: makes the network from the match of `pattern` and the request.
-        paper: where the architecture comes from.
         line: one sentence on what these networks are.
+        paper: where the architecture comes from; empty for plain layers and for other packages,
+            whose networks have papers of their own.
         of_sentences: whether they read tokens, and not images; None: either.
 
-    >>> toy = Family("toy([0-9]+)", ("toy3",), lambda found, ask: nn.Identity(), "none", "Toys.")
+    >>> toy = Family("toy([0-9]+)", ("toy3",), lambda found, ask: nn.Identity(), "Toys.")
     >>> toy.match("toy12").group(1), toy.match("toys")
     ('12', None)
     """
@@ -70,8 +71,8 @@ class Family:
     pattern: str
     examples: tuple[str, ...]
     build: Callable[[re.Match[str], ModelRequest], nn.Module]
-    paper: str
     line: str
+    paper: str = ""
     of_sentences: bool | None = False
 
     def match(self, name: str) -> re.Match[str] | None:

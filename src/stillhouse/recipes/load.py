@@ -135,13 +135,10 @@ def make_recipe(
     try:
         return Recipe.model_validate(plain)
     except ValidationError as error:
-        # Of "a section or the word auto", the section's own finding says more.
-        findings = [dict(d) for d in error.errors() if not _is_word(d["loc"])]
-        problems = [
-            problem
-            for details in findings or map(dict, error.errors())
-            for problem in _problems(details, plain, call)
-        ]
+        # Of "a section or the word auto", the section's own finding says more where one is given.
+        found = [dict(details) for details in error.errors()]
+        findings = [each for each in found if not _is_beside(each, found)]
+        problems = [problem for details in findings for problem in _problems(details, plain, call)]
         raise RecipeError(where, _together(problems)) from None
 
 
@@ -150,16 +147,47 @@ def _together(problems: Sequence[str]) -> list[str]:
 
     >>> _together(["'a' is []; it must be a word", "'a' is []; it must be a number"])
     ["'a' is []; it must be a word or a number"]
+    >>> _together(["'a' is 'no'; it must be a number", "'a' is 'no'; it must be 'few' or 'many'"])
+    ["'a' is 'no'; it must be a number, 'few' or 'many'"]
     """
     found: dict[str, list[str]] = {}
     for problem in problems:
         head, must, wanted = problem.partition("; it must be ")
         found.setdefault(head + must, []).append(wanted)
-    return [head + " or ".join(dict.fromkeys(wanted)) for head, wanted in found.items()]
+    return [head + _either(list(dict.fromkeys(wanted))) for head, wanted in found.items()]
 
 
-def _is_word(loc: Sequence[Any]) -> bool:
-    return any(str(part).startswith("literal[") for part in loc)
+def _either(wanted: Sequence[str]) -> str:
+    """One of these; those that are themselves a choice come last.
+
+    >>> _either(["a word", "at least 0"])
+    'a word or a number of at least 0'
+    """
+    if len(wanted) > 1:
+        bounds = {
+            "at ": "a number of at ",
+            "above ": "a number above ",
+            "below ": "a number below ",
+        }
+        for opening, said in bounds.items():
+            wanted = [
+                said + each.removeprefix(opening) if each.startswith(opening) else each
+                for each in wanted
+            ]
+    *first, last = sorted(wanted, key=lambda each: " or " in each)
+    joint = ", " if " or " in last else " or "
+    return ", ".join(first) + (joint if first else "") + last
+
+
+def _is_beside(details: Mapping[str, Any], found: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a finding says only that a section is not the word that could stand in its place."""
+    *place, kind = details["loc"] or [""]
+    if not str(kind).startswith("literal["):
+        return False
+    inside = [each for each in found if [*each["loc"]][: len(place)] == place]
+    return any(
+        len(each["loc"]) > len(place) + 1 or each["type"] == "value_error" for each in inside
+    )
 
 
 def load_recipe(path: Path, settings: Sequence[str] = ()) -> Recipe:

@@ -1,5 +1,6 @@
 """A part of a recipe: what all sections and choices share, whatever their keys are."""
 
+import contextlib
 import math
 from types import NoneType
 from typing import Annotated, Any, get_args
@@ -72,8 +73,9 @@ Share = Annotated[float, Field(gt=0, le=1)]
 
 def split_size(value: Any) -> Any:
     """A share below 1 stays one, a whole number is of rows."""
-    if isinstance(value, str):
-        value = float(value) if any(mark in value for mark in ".eE") else int(value)
+    if isinstance(value, str):  # 1e-1 is text in YAML
+        with contextlib.suppress(ValueError):
+            value = float(value) if any(mark in value for mark in ".eE") else int(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"it is {value!r}; give a share such as 0.1, or a number of rows")
     good = 0 <= value < 1 if isinstance(value, float) else value >= 0

@@ -42,6 +42,9 @@ def tune_words(value: Any) -> Any:
         return {}
     if value is False:
         return None
+    if value is not None and not isinstance(value, Mapping | TuneSection):
+        said = "say true, or list what is tried: {weight: [0.5, 1, 2]}"
+        raise ValueError(f"it is {value!r}; {said}")
     if isinstance(value, Mapping) and "over" not in value:
         return {"over": dict(value)}
     return value

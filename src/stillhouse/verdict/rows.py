@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from stillhouse.verdict.paired import paired
+
 RESAMPLES = 2000
 CHUNK = 100  # resamples at once: 100 x 50,000 rows are 40 MB
 
@@ -78,6 +80,7 @@ def two_way(
     mine: npt.ArrayLike,
     theirs: npt.ArrayLike,
     *,
+    step: float | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
     confidence: float = 0.95,
@@ -95,6 +98,7 @@ def two_way(
     Args:
         mine, theirs: a number per row of each run, such as right or wrong; shape (seeds, rows),
             the same seeds in the same order.
+        step: what a run's mean is a multiple of, such as 1 / rows, as of `paired`.
         resamples: how often.
         seed: of the resampling.
         confidence: of the interval.
@@ -115,7 +119,9 @@ def two_way(
     over_rows = float(by_row.std(ddof=1) / math.sqrt(rows)) if rows > 1 else 0.0
     if seeds == 1:
         return TwoWay(mean, None, None, None, over_rows, seeds, rows)
-    over_seeds = float(by_seed.std(ddof=1) / math.sqrt(seeds))
+    of_seeds = paired(by_seed.tolist(), step=step)
+    variance = of_seeds.variance if of_seeds is not None else None
+    over_seeds = math.sqrt((variance or 0.0) / seeds)
     wider = by_row + (gain - by_row) * math.sqrt(seeds / (seeds - 1))
     error = float(_resampled(wider, resamples, np.random.default_rng(seed)).std(ddof=1))
     from scipy.stats import t

@@ -80,7 +80,7 @@ def with_rows(answers: Answers, metric: Metric) -> WithRows | None:
     )
     if not metric.higher_is_better:
         first, second = second, first
-    found = two_way(first, second)
+    found = two_way(first, second, step=1 / first.shape[1] if metric.share else None)
     pair = mcnemar(first[0], second[0]) if metric.share and len(seeds) == 1 else None
     return WithRows(
         rows=found.rows,
