@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from rich.console import Console
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
 import stillhouse as sh
 from stillhouse.cli.table import print_scores
+from stillhouse.cli.terminal import Terminal
 
 CLASSES = 6
 
@@ -67,7 +67,7 @@ def test_each_network_is_measured_on_classes_that_it_never_saw(samples, tmp_path
     assert "<h2>Class by class</h2>" in page, "accuracy stays the headline"
     assert 'data-figure="unseen-figures-0"' in page
     assert any("2 of 6 classes" in each for each in outcome.warnings)
-    console = Console(record=True, width=200)
+    console = Terminal(record=True, width=200)
     print_scores(console, outcome.scores, outcome.directory)
     assert "EER, % (less is better)" in console.export_text()
 
