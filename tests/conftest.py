@@ -19,6 +19,9 @@ from stillhouse.data.batches import Batches
 from stillhouse.data.tables import ImageTable
 from stillhouse.engine.platform import Platform, open_platform
 
+# Tests in several processes are given a width of 80; only a test itself gives what it prints one.
+os.environ.pop("COLUMNS", None)
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
