@@ -125,7 +125,9 @@ def test_a_pipe_that_nobody_reads_and_a_full_output() -> None:
 
 
 RUN = """
-import os, sys
+import os, signal, sys
+# What a shell starts in the background ignores Ctrl-C, and its children do.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 os.chdir(sys.argv[1])
 sys.stdout, sys.stderr = open("out", "a"), open("err", "a")
 import torch
