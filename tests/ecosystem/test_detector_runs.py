@@ -55,10 +55,10 @@ assert guarded(app, sys.argv[1:]) == 0
 """
 
 
-def written(folder: Path, **more: Any) -> Path:
+def written(folder: Path, *, images: int = 4, others: int = 2, **more: Any) -> Path:
     """A recipe beside its data, which is one step an epoch."""
     folder.mkdir(exist_ok=True)
-    cells(folder / "cells", train=4, others=2)
+    cells(folder / "cells", train=images, others=others)
     (folder / "recipe.yaml").write_text(json.dumps({**RECIPE, **more}))
     return folder / "recipe.yaml"
 
@@ -144,7 +144,8 @@ def test_the_product_gives_the_boxes_of_what_was_trained(stopped: Path) -> None:
 
 
 def test_two_processes_train_control_and_student(tmp_path: Path) -> None:
-    written(tmp_path / "a", control=True, epochs=1, batch=2)
+    # Two images or more on each process in every batch: one alone has no statistics at 1 x 1.
+    written(tmp_path / "a", images=8, others=4, control=True, epochs=1, batch=8)
     launch(2, SCRIPT, tmp_path / "a", seconds=600)
     scores = json.loads((tmp_path / "a/runs/one/scores.json").read_text())
     assert {model["role"] for model in scores["models"]} == {"teacher", "control", "student"}
