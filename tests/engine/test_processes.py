@@ -28,6 +28,16 @@ WRONG = {
         {"ACCELERATE_USE_CPU": "True", **FOUND},
         "several processes and has started",
     ),
+    "parts of networks": (
+        {
+            "ACCELERATE_USE_FSDP": "true",
+            "FSDP_VERSION": "2",
+            "WORLD_SIZE": "2",
+            "RANK": "0",
+            **FOUND,
+        },
+        "was asked for FSDP, which cuts a network apart",
+    ),
     "MPI": ({"OMPI_COMM_WORLD_SIZE": "4"}, "OMPI_COMM_WORLD_SIZE is 4, and RANK"),
 }
 

@@ -21,6 +21,9 @@ SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE"
 RANKS = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
 """Variables in which launchers (torchrun, accelerate, MPI) say how many there are, and which this
 one is; the first that is set counts."""
+CUT = ("FSDP", "DEEPSPEED", "MEGATRON_LM", "PARALLELISM_CONFIG")
+"""What `accelerate launch` can be asked for (``ACCELERATE_USE_FSDP``) that cuts a network into
+parts of which each process holds one."""
 LAST_PORT = 65535
 FIRST, LONGEST = 0.01, 0.5
 """Seconds between two looks for the main process: at first, and after a while."""
@@ -34,12 +37,13 @@ def world_asked(environment: Mapping[str, str] | None = None) -> int:
 
     Raises:
         RecipeError: it says so, but not how they find each other; or it was asked for several, and
-            has started one.
+            has started one; or for parts of a network in each.
 
     >>> world_asked({}), world_asked({"WORLD_SIZE": "1", "RANK": "0"})
     (1, 1)
     """
     said = os.environ if environment is None else environment
+    _check_whole(said)
     name, world = _number(said, SIZES, default=1)
     if world < 1:
         raise RecipeError("processes", [f"{name} is {world}; it must be at least 1"])
@@ -70,6 +74,18 @@ def world_asked(environment: Mapping[str, str] | None = None) -> int:
     if not 0 < port <= LAST_PORT:
         raise RecipeError("processes", [f"MASTER_PORT is {port}, which is no port; {remedy}"])
     return world
+
+
+def _check_whole(said: Mapping[str, str]) -> None:
+    """Raises RecipeError where processes are to hold parts of networks, not whole ones."""
+    asked = [each for each in CUT if said.get(f"ACCELERATE_USE_{each}", "").lower() == "true"]
+    if asked:
+        problem = (
+            f"'accelerate launch' was asked for {asked[0]}, which cuts a network apart, and here "
+            "each process holds whole ones; start it without (--multi_gpu), and let a teacher that "
+            "is too large for a device be recorded by itself ('stillhouse cache')"
+        )
+        raise RecipeError("processes", [problem])
 
 
 def rank_asked() -> int:
