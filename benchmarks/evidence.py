@@ -22,7 +22,7 @@ from tables.bare import bare
 from tables.claims import claims
 from tables.hour import hour
 from tables.int8 import int8
-from tables.machines import faults, workers
+from tables.machines import faults, on_ray, workers
 from tables.probe import probe
 from tables.projector import projectors, weights
 from tables.runs import kd, methods, scale
@@ -52,6 +52,7 @@ WRITERS: Mapping[str, Writer] = {
     "integers": int8,
     "kd": kd,
     "methods": methods,
+    "on_ray": on_ray,
     "probe": probe,
     "projectors": projectors,
     "scale": scale,

@@ -1,12 +1,14 @@
 """One teacher recorded by one worker, by two, and by two of which one is killed: bits and seconds.
 
     python benchmarks/many_workers.py          # writes benchmarks/results/many-workers.json
-    python benchmarks/many_workers.py S3       # or 'disk': only those rows of it anew
+    python benchmarks/many_workers.py S3       # or 'disk', 'Ray': only those rows of it anew
 
 Each worker is a process that runs ``stillhouse cache``, forked from one that has imported all; on
-the disk, and on an S3 server (moto's) of this machine. The bytes of all shards, of part.json, of
-the manifests and of teacher-cache.json are compared with those that one worker has left. Seconds
-are those of the whole command without imports: data, checks, recording, the look at what is there.
+the disk, and on an S3 server (moto's) of this machine. On Ray one such process starts a cluster of
+this machine, whose actors are the workers, and records to the disk. The bytes of all shards, of
+part.json, of the manifests and of teacher-cache.json are compared with those that one worker has
+left. Seconds are those of the whole command without imports: data, checks, recording, the look at
+what is there, and of Ray its start and the imports of its actors.
 """
 
 import json
@@ -44,6 +46,8 @@ RECIPE: dict[str, Any] = {
 NAME = "many-workers"
 LONGEST = 900
 """Seconds after which a worker is given up."""
+PATIENCE = 60
+"""Seconds that a worker waits for an answer of S3: no fault is asked for, but others work here."""
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["stillhouse.cli", "stillhouse.runs.caching", "stillhouse.runs.run"])
 
@@ -67,38 +71,48 @@ class Bench:
         self.folder, self.environment = folder, environment
         self.rows: list[dict[str, Any]] = []
 
-    def start(self, place: Location, worker: str) -> BaseProcess:
-        """A worker that records to a place."""
+    def start(self, place: Location, worker: str, *how: str) -> BaseProcess:
+        """A worker that records to a place; on a cluster if that is how."""
         recipe = self.folder / f"{len(self.rows)}.yaml"
         section = {"directory": str(place), "local": str(self.folder / "copies")}
         recipe.write_text(yaml.safe_dump({**RECIPE, "cache": section}))
         log = self.folder / f"{len(self.rows)}-{worker.replace('/', '-of-')}.log"
-        call = ["cache", str(recipe), "--worker", worker, "-o", str(self.folder / "runs" / "kd")]
+        how = how or ("--worker", worker)
+        call = ["cache", str(recipe), *how, "-o", str(self.folder / "runs" / "kd")]
         process = FORKS.Process(target=work, args=(call, self.environment, log))
         process.start()
         return process
 
     def case(
         self, what: str, place: Location, workers: int, right: dict[str, bytes] | None,
-        meanwhile: Callable[[list[BaseProcess]], None] = lambda _: None,
+        meanwhile: Callable[[list[BaseProcess]], None] = lambda _: None, on: tuple[str, ...] = (),
     ) -> dict[str, bytes]:  # fmt: skip
-        """Record with so many workers; gives what they have left."""
+        """Record with so many workers, or one that has them on a cluster; gives what they left."""
         began = time.perf_counter()
-        started = [self.start(place, f"{k + 1}/{workers}") for k in range(workers)]
+        started = [
+            self.start(place, f"{k + 1}/{workers}", *on) for k in range(1 if on else workers)
+        ]
         meanwhile(started)
         for process in started:
             process.join(LONGEST)
+        if on and started[0].exitcode == -signal.SIGKILL:  # the same command goes on
+            started.append(self.start(place, "again", *on))
+            started[-1].join(LONGEST)
         codes = [process.exitcode for process in started]
         seconds = round(time.perf_counter() - began, 1)
         found = kept(place)
+        where = "S3" if isinstance(place, Remote) else "Ray" if on else "disk"
         self.rows.append(
-            {"what": what, "where": "disk" if isinstance(place, Path) else "S3", "exits": codes,
+            {"what": what, "where": where, "exits": codes,
              "shards": sum(name.endswith(".safetensors") for name in found),
              "leases left": sum(FOLDER in name for name in found),
              "bit-equal to one worker's": len(shards(found)) == VIEWS and right in (None, found),
              "seconds": seconds}
         )  # fmt: skip
         print(self.rows[-1], flush=True)
+        if {*codes} - {0, -signal.SIGKILL}:
+            for log in self.folder.glob(f"{len(self.rows) - 1}-*.log"):
+                print(log.name, log.read_text()[-2000:], flush=True)
         return found
 
 
@@ -117,11 +131,10 @@ def shards(found: dict[str, bytes]) -> dict[str, bytes]:
     return {name: content for name, content in found.items() if name.endswith(".safetensors")}
 
 
-def kill_one(place: Location) -> Callable[[list[BaseProcess]], None]:
-    """Kill the worker that holds a lease, once a few shards are there."""
+def kill_one(place: Location, *, driver: bool = False) -> Callable[[list[BaseProcess]], None]:
+    """Kill the worker that holds a lease, once a few shards are there; or the one who has them."""
 
     def kill(started: list[BaseProcess]) -> None:
-        numbers = {process.pid for process in started}
         until = time.monotonic() + LONGEST
         while time.monotonic() < until:
             held = [name for name in kept_names(place) if name.startswith(FOLDER)]
@@ -131,13 +144,26 @@ def kill_one(place: Location) -> Callable[[list[BaseProcess]], None]:
                     number = json.loads((place / name).read_bytes())["process"][0]
                 except (OSError, ValueError):
                     continue  # given back meanwhile
-                if number in numbers:
-                    os.kill(number, signal.SIGKILL)
+                above = {process.pid for process in started} & ancestors(number)
+                if above:
+                    os.kill(above.pop() if driver else number, signal.SIGKILL)
                     return
-            time.sleep(0.05)
+            time.sleep(0.2)
         raise RuntimeError("no worker held a lease")
 
     return kill
+
+
+def ancestors(number: int) -> set[int]:
+    """A process and those that it descends from."""
+    found = {number}
+    while number > 1:
+        try:
+            number = int(Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:  # it has just ended
+            break
+        found.add(number)
+    return found
 
 
 def kept_names(place: Location) -> list[str]:
@@ -146,11 +172,23 @@ def kept_names(place: Location) -> list[str]:
     return list(place.sizes())
 
 
+def on_ray(bench: Bench, folder: Path) -> None:
+    """The rows of a cluster, beside one worker without it."""
+    on = ("--on", "ray", "--workers", "2")
+    right = bench.case("one worker", folder / "ray-one", 1, None)
+    bench.rows.pop()
+    bench.case("two workers", folder / "ray-two", 2, right, on=on)
+    place = folder / "ray-killed"
+    bench.case("two, one killed at work", place, 2, right, kill_one(place), on)
+    place, kill = folder / "ray-driver", "the command killed, then given again"
+    bench.case(kill, place, 2, right, kill_one(place, driver=True), on)
+
+
 def main() -> None:
     only, path = sys.argv[1:2], RESULTS / f"{NAME}.json"
     before = json.loads(path.read_text())["workers"] if only else []
     rows = [row for row in before if row["where"] not in only]
-    with FaultyStore() as store, tempfile.TemporaryDirectory() as name:
+    with FaultyStore(patience=PATIENCE) as store, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         bench = Bench(folder, store.environment)
         copies = LocalCopies(folder / "copies", 10**9)
@@ -159,7 +197,10 @@ def main() -> None:
             "S3": lambda case: Remote(f"s3://{store.bucket}/{case}", copies),
         }
         disk = shards(bench.case("trains the teacher, too", folder / "first", 1, None))
-        for where in only or places:
+        for where in only or [*places, "Ray"]:
+            if where == "Ray":
+                on_ray(bench, folder)
+                continue
             at = places[where]
             right = bench.case("one worker", at("one"), 1, None)
             bench.rows[-1]["shards equal to the disk's"] = shards(right) == disk

@@ -37,10 +37,12 @@ class FaultyStore:
 
     Args:
         bucket: its name.
+        patience: seconds that a client waits for an answer; where no fault is asked for, more than
+            a busy machine takes.
     """
 
-    def __init__(self, bucket: str = "bucket") -> None:
-        self.bucket = bucket
+    def __init__(self, bucket: str = "bucket", *, patience: float = TIMEOUT) -> None:
+        self.bucket, self.patience = bucket, patience
         self.failed = 0
         self._app = DomainDispatcherApplication(create_backend_app)
         self._fault, self._every, self._method, self._seen = "", 0, "", 0
@@ -70,8 +72,8 @@ class FaultyStore:
             "secret": "secret",
             "endpoint_url": f"http://127.0.0.1:{self._port}",
             "config_kwargs": {
-                "read_timeout": TIMEOUT,
-                "connect_timeout": TIMEOUT,
+                "read_timeout": self.patience,
+                "connect_timeout": self.patience,
                 "retries": {"max_attempts": 1},
             },
         }

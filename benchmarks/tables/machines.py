@@ -17,11 +17,21 @@ def faults(results: Results, _: Sequence[str]) -> str:
 
 def workers(results: Results, _: Sequence[str]) -> str:
     """Each recording: where, how its workers ended, whether it equals that of one worker."""
+    return _workers(results, ray=False)
+
+
+def on_ray(results: Results, _: Sequence[str]) -> str:
+    """The same on a cluster of this machine."""
+    return _workers(results, ray=True)
+
+
+def _workers(results: Results, *, ray: bool) -> str:
     (found,) = results.values()
     rows = [
         [row["what"], row["where"], ", ".join(map(str, row["exits"])), str(row["shards"]),
          _yes(row["bit-equal to one worker's"]), f"{row['seconds']:.0f}"]
         for row in found["workers"]
+        if (row["where"] == "Ray") is ray
     ]  # fmt: skip
     return _table(("workers", "where", "exit codes", "shards", "bit-equal", "seconds"), rows)
 

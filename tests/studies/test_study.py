@@ -20,7 +20,7 @@ from stillhouse.report.study_record import read_study
 from stillhouse.report.study_rows import study_rows
 from stillhouse.runs.job import data as loading
 from stillhouse.runs.judging import scoring
-from stillhouse.studies import study as room
+from stillhouse.studies import pieces as room
 from stillhouse.studies.arms import arm_fingerprint
 from stillhouse.studies.comparisons import differences
 from stillhouse.studies.directory import arm_directories, noted_folders

@@ -12,11 +12,13 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "run": (
         "stillhouse run recipe.yaml",
         "stillhouse run recipe.yaml -o runs/hot --set method.temperature=8 --set epochs=60",
+        "stillhouse run study.yaml --on ray",
     ),
     "check": ("stillhouse check recipe.yaml", "stillhouse check runs/first"),
     "cache": (
         "stillhouse cache recipe.yaml",
         "stillhouse cache recipe.yaml --worker 2/4 --set cache.directory=s3://bucket/caches/a",
+        "stillhouse cache recipe.yaml --on ray --address head:6379",
     ),
     "ls": (
         "stillhouse ls methods attention",

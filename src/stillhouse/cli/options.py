@@ -100,7 +100,43 @@ NumberOfClasses = Annotated[
 SeedOfDraws = Annotated[
     int, typer.Option("--seed", callback=within(Seed), help="Seed of all random numbers.")
 ]
+On = Annotated[
+    str | None,
+    typer.Option(
+        "--on", metavar="ray", help="Spread the work over a Ray cluster (extra 'ray').",
+        autocompletion=lambda: ["ray"],
+    ),
+]  # fmt: skip
+Address = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="With --on ray: the head of the cluster, or auto (default: RAY_ADDRESS, else a "
+        "cluster of this machine alone).",
+    ),
+]
+Cpus = Annotated[
+    int,
+    typer.Option(
+        min=1, help="With --on ray: cores of each task, and the threads that it computes with."
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress, only the result.")]
+
+
+def check_on(on: str | None, address: str | None) -> bool:
+    """Whether the work is spread over a cluster.
+
+    Raises:
+        RecipeError: over one of another kind than Ray, or an address is given without it.
+    """
+    from stillhouse.errors import RecipeError, nearest
+
+    if on not in (None, "ray"):
+        raise RecipeError("--on", [f"there is no '{on}'; {nearest(str(on), ['ray'])}"])
+    if on is None and address is not None:
+        raise RecipeError("--address", ["it is that of a Ray cluster; add --on ray"])
+    return on is not None
 
 
 TARGET = "Processor that an int8 file is for: x86 (any), vnni, or arm."

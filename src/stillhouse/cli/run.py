@@ -5,10 +5,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stillhouse.cli.options import AllowImports, Quiet, RecipeFile, Set, Shared, Track, loading
-from stillhouse.errors import RunError
+from stillhouse.cli.options import (
+    Address,
+    AllowImports,
+    Cpus,
+    On,
+    Quiet,
+    RecipeFile,
+    Set,
+    Shared,
+    Track,
+    check_on,
+    loading,
+)
+from stillhouse.errors import RecipeError, RunError
 
 if TYPE_CHECKING:
+    from stillhouse.cli.studying import OnRay
     from stillhouse.recipes import Recipe
 
 
@@ -20,16 +33,24 @@ def run(
     ] = None,
     settings: Set = None,
     track: Track = None,
+    on: On = None,
+    address: Address = None,
+    cpus: Cpus = 1,
     shared: Shared = None,
     allow_imports: AllowImports = False,
     quiet: Quiet = False,
 ) -> None:
     """Run a recipe or a study, or continue it; ends with a table and a verdict."""
     from stillhouse.cli.asked import own_directory
+    from stillhouse.cli.studying import OnRay
 
     folder = out or own_directory(recipe)
     settings = [*(settings or []), *_tracking(track)]
-    _run(recipe, settings, folder, shared=shared, allow_imports=allow_imports, quiet=quiet)
+    _run(
+        recipe, settings, folder,
+        shared=shared, allow_imports=allow_imports, quiet=quiet,
+        on_ray=OnRay(address, cpus) if check_on(on, address) else None,
+    )  # fmt: skip
 
 
 def resume(
@@ -65,6 +86,7 @@ def _run(
     shared: Path | None,
     allow_imports: bool,
     quiet: bool,
+    on_ray: "OnRay | None" = None,
 ) -> None:
     """The recipe or study in a file, or of a directory."""
     loading(quiet=quiet)
@@ -74,7 +96,12 @@ def _run(
 
     found = asked(path, settings)
     if isinstance(found, Study):
-        run_a_study(found, folder, shared=shared, allow_imports=allow_imports, quiet=quiet)
+        run_a_study(
+            found, folder, shared=shared, allow_imports=allow_imports, quiet=quiet, on_ray=on_ray
+        )
+    elif on_ray is not None:
+        said = "--on ray spreads the arms and seeds of a study, and this is one recipe"
+        raise RecipeError(str(path), [f"{said}; leave --on out, or give a study (arms, sweep)"])
     else:
         run_recipe(found, folder, shared=shared, allow_imports=allow_imports, quiet=quiet)
 

@@ -1,6 +1,7 @@
 """Run or check a study for the terminal."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,19 +9,38 @@ if TYPE_CHECKING:
     from stillhouse.recipes import Study
 
 
+@dataclass(frozen=True)
+class OnRay:
+    """That a study runs on a Ray cluster: its address, and the cores of a task."""
+
+    address: str | None
+    cpus: int
+
+
 def run_a_study(
-    study: "Study", out: Path, *, shared: Path | None, allow_imports: bool, quiet: bool
+    study: "Study",
+    out: Path,
+    *,
+    shared: Path | None,
+    allow_imports: bool,
+    quiet: bool,
+    on_ray: OnRay | None = None,
 ) -> None:
     """Prepare, run, print a line per arm and the table at the end."""
     from stillhouse.cli.study_table import print_study
     from stillhouse.cli.terminal import Terminal
     from stillhouse.engine.platform import open_platform
+    from stillhouse.errors import RecipeError
     from stillhouse.runs.progress import progress_shown
     from stillhouse.studies.study import prepare_study, run_study
     from stillhouse.studies.table import arm_line
 
     console = Terminal()
-    main = open_platform(device=next(iter(study.arms.values())).device).main
+    device = next(iter(study.arms.values())).device
+    platform = open_platform(device=device)
+    main = platform.main
+    if on_ray is not None and platform.world > 1:
+        raise RecipeError("--on", ["Ray starts the processes: give the command without launcher"])
     with progress_shown(quiet=quiet or not main, log=True) as watcher:
         watcher.say(study.title)
 
@@ -29,10 +49,17 @@ def run_a_study(
             if not quiet:
                 console.print(arm_line(entry, prepared.metric), markup=False, soft_wrap=True)
 
+        arms = None
+        if on_ray is not None:
+            from stillhouse.on_ray import on_cluster
+
+            arms = on_cluster(
+                on_ray.address, cpus=on_ray.cpus, device=device, allow_imports=allow_imports
+            )
         prepared = prepare_study(
             study, out, shared=shared, allow_imports=allow_imports, watcher=watcher
         )
-        run_study(prepared, done=done)
+        run_study(prepared, done=done, arms=arms)
     if main:
         print_study(console, out)
 

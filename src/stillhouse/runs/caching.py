@@ -91,6 +91,13 @@ def worker_of(environment: MutableMapping[str, str] = os.environ) -> Worker:
     return Worker()
 
 
+def check_records(job: Job) -> None:
+    """Raises RecipeError where there is no teacher to record."""
+    if job.teacher is None or not job.method.needs_teacher:
+        said = f"'{job.method.name}' has no teacher to record; give a method with one"
+        raise RecipeError("cache", [said])
+
+
 def cache_teachers(job: Job, worker: Worker) -> list[TeacherCache]:
     """Train what teachers are not there yet, and record their signals; trains no student.
 
@@ -102,9 +109,7 @@ def cache_teachers(job: Job, worker: Worker) -> list[TeacherCache]:
         RecipeError: the method reads no teacher.
         CacheError: as of `stillhouse.cache.record`.
     """
-    if job.teacher is None or not job.method.needs_teacher:
-        said = f"'{job.method.name}' has no teacher to record; give a method with one"
-        raise RecipeError("cache", [said])
+    check_records(job)
     teachers, found = Teachers(job), []
     for seeds in job.groups:
         teacher = teachers.trained(seeds[0])

@@ -246,8 +246,10 @@ def run(job: Job, *, held_out: HeldOutScores | None = None, foretold: bool = Fal
         spent = sum(
             one.run.seconds for one in scored if platform.main and one.run and one.run.reused
         )
-        sets = [group.transfer for group in groups if group.transfer]
-        served = all_together([group.source.record for group in groups if group.source])
+        sets = [group.lessons.transfer for group in groups if group.lessons.transfer]
+        served = all_together(
+            [group.lessons.source.record for group in groups if group.lessons.source]
+        )
         scores = describe_run(job, scored, sets, served, time.perf_counter() - began + spent,
                               heard.warned)  # fmt: skip
         known = {"tuning": tuning, "decisive": decisive(asked), "probe": probe}
@@ -264,17 +266,21 @@ def _judge(
     scored = [score_teacher(job, trained, held_out) for trained in teachers.all()]
     for group in groups:
         if job.recipe.control and not job.task.labelled:
-            scored += [score_untrained(group.job, run.training.settings.seed) for run in group.runs]
-        module = None if group.teacher is None else group.teacher.module
-        scored += [score_student(run, module, group.likeness, held_out) for run in group.runs]
+            scored += [
+                score_untrained(group.lessons.job, run.training.settings.seed) for run in group.runs
+            ]
+        module = None if group.lessons.teacher is None else group.lessons.teacher.module
+        scored += [
+            score_student(run, module, group.lessons.likeness, held_out) for run in group.runs
+        ]
     return scored
 
 
 def _at_start(group: Group) -> float | None:
     """What a student that was made out of its teacher was worth before it learnt."""
-    if not isinstance(group.job.recipe.student, DerivedSection):
+    if not isinstance(group.lessons.job.recipe.student, DerivedSection):
         return None
-    return score_at_start(group.job, group.job.recipe.seeds[0])
+    return score_at_start(group.lessons.job, group.lessons.job.recipe.seeds[0])
 
 
 def _networks(scored: Sequence[ScoredModel]) -> dict[str, nn.Module]:
@@ -311,9 +317,9 @@ def _write(
     of_texts = job.task.rows_are in ("texts", "passages")
     write_folder = write_sentence_folder if of_texts else write_student_folder
     write_folder(job, _student(scored), scores)
-    write_costs(first.job, scored, at_start)
-    if first.transfer is not None and job.data.pictures:
-        write_gallery(job, first.transfer)
+    write_costs(first.lessons.job, scored, at_start)
+    if first.lessons.transfer is not None and job.data.pictures:
+        write_gallery(job, first.lessons.transfer)
     Lines(out / METRICS).rewrite([
         {**line, "stage": one.role, "seed": one.seed}
         for one in scored

@@ -9,12 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stillhouse.errors import (
-    NonFiniteLoss,
-    ProblemsError,
-    RecipeError,
-    StillhouseError,
-)
+from stillhouse.errors import ProblemsError, RecipeError, StillhouseError
 from stillhouse.recipes.study import Study, by_arm
 from stillhouse.records.metric import Metric
 from stillhouse.records.run import REPORT, SCORES
@@ -22,14 +17,14 @@ from stillhouse.records.study import TABLE, Arm, StudyTable
 from stillhouse.report import write_study_report
 from stillhouse.runs.directory import check_places
 from stillhouse.runs.forecasts import forecast_of
-from stillhouse.runs.job.counter import STUDENT, StudentCounter
+from stillhouse.runs.job.counter import StudentCounter
 from stillhouse.runs.job.job import Job
 from stillhouse.runs.job.watcher import Heard, SilentWatcher, Watcher
 from stillhouse.runs.judging.kept_networks import kept_network
 from stillhouse.runs.judging.scoring import HeldOutScores
 from stillhouse.runs.opening import open_run
 from stillhouse.runs.outcome import Outcome
-from stillhouse.runs.run import SHARED, prepare, run
+from stillhouse.runs.run import SHARED, prepare
 from stillhouse.runs.training.tracked import scope_of
 from stillhouse.studies.arms import SharedData, arm_fingerprint
 from stillhouse.studies.directory import (
@@ -41,14 +36,16 @@ from stillhouse.studies.directory import (
     is_study_directory,
     noted_folders,
     read_study_table,
-    said_of_arm,
     write_study,
 )
 from stillhouse.studies.outcome import StudyOutcome
-from stillhouse.studies.table import DIVERGED, FINISHED, WAITING, arm_line, study_table
+from stillhouse.studies.pieces import State, run_arm
+from stillhouse.studies.table import FINISHED, WAITING, arm_line, study_table
 from stillhouse.tracking import Scope, Tracking, study_summary
 
-State = dict[str, str]
+Arms = Callable[["PreparedStudy", Mapping[str, str]], Iterator[tuple[str, State]]]
+"""Runs the arms of a study that wait (by name, with their fingerprints) and gives what came of each
+as it ends."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +108,10 @@ def prepare_study(
 
 
 def run_study(
-    prepared: PreparedStudy, *, done: Callable[[Mapping[str, Any]], None] | None = None
+    prepared: PreparedStudy,
+    *,
+    done: Callable[[Mapping[str, Any]], None] | None = None,
+    arms: Arms | None = None,
 ) -> StudyOutcome:
     """Run every arm, or go on with the study, or find it finished.
 
@@ -120,6 +120,7 @@ def run_study(
     Args:
         prepared: the study.
         done: hears of each arm that has ended, as its part of study.json.
+        arms: runs them somewhere else; here, one after another, by default.
 
     Raises:
         RunError: the directory belongs to something else, or is in use, or an arm was changed
@@ -135,32 +136,44 @@ def run_study(
     with platform.main_holds(lambda: held(out)), _tracking(prepared) as tracking:
         check_arms({name: (job.out, job.recipe) for name, job in prepared.jobs.items()})
         check_claims(study, out)
-        notes, held_out = _Notes(prepared), HeldOutScores()
+        notes = _Notes(prepared)
         platform.wait()  # all have read what was there before anything is written
         table = platform.by_main(lambda: notes.begin(study)) or {}
-        forecast = forecast_of(prepared.jobs.values())
+        forecast = forecast_of(prepared.jobs.values()) if arms is None else None
         if forecast is not None:
             watcher.say(forecast)
-        students = [len(job.recipe.seeds) for job in prepared.jobs.values()]
-        for position, (name, job) in enumerate(prepared.jobs.items(), start=1):
-            watcher.say(f"arm {position} of {len(prepared.jobs)}: {name}")
-            before = sum(students[: position - 1])
-            watcher.overall(before, sum(students))
-            if notes.states[name]["state"] == FINISHED:
-                watcher.say("finished before")
-                continue
+        waiting = notes.waiting
+        if waiting:
             notes.work()
-            counter = StudentCounter(job.watcher, before, sum(students))
-            if tracking is not None:
-                job = replace(job, tracked=scope_of(tracking, job.recipe, job.out, name))
-            notes.states[name] = _run_arm(name, job, notes.marks[name], counter, held_out)
+        here = partial(_one_after_another, tracking=tracking)
+        for name, state in (arms or here)(prepared, waiting):
+            notes.states[name] = state
             table = platform.by_main(notes.write) or {}
             if platform.main:
                 hear(next(entry for entry in table["arms"] if entry["name"] == name))
-        watcher.overall(sum(students), sum(students))
         if tracking is not None:
             _conclude(tracking, prepared)
         return StudyOutcome(out, table, _opens(prepared))
+
+
+def _one_after_another(
+    prepared: PreparedStudy, waiting: Mapping[str, str], *, tracking: Tracking | None
+) -> Iterator[tuple[str, State]]:
+    """The arms of a study, run here."""
+    watcher, held_out = prepared.watcher, HeldOutScores()
+    students = [len(job.recipe.seeds) for job in prepared.jobs.values()]
+    for position, (name, job) in enumerate(prepared.jobs.items(), start=1):
+        watcher.say(f"arm {position} of {len(prepared.jobs)}: {name}")
+        before = sum(students[: position - 1])
+        watcher.overall(before, sum(students))
+        if name not in waiting:
+            watcher.say("finished before")
+            continue
+        counter = StudentCounter(job.watcher, before, sum(students))
+        if tracking is not None:
+            job = replace(job, tracked=scope_of(tracking, job.recipe, job.out, name))
+        yield name, run_arm(name, job, waiting[name], counter, held_out)
+    watcher.overall(sum(students), sum(students))
 
 
 def _opens(prepared: PreparedStudy) -> Callable[[str], Outcome]:
@@ -213,20 +226,6 @@ def _finished(prepared: PreparedStudy) -> StudyTable | None:
     return table if same else None
 
 
-def _run_arm(
-    name: str, job: Job, mark: str, counter: StudentCounter, held_out: HeldOutScores
-) -> State:
-    """Run one arm; of one that diverged, say which of its trainings did."""
-    try:
-        with said_of_arm(name, job.out):
-            run(replace(job, watcher=counter), held_out=held_out, foretold=True)
-    except NonFiniteLoss as error:
-        counter.warn(f"{counter.stage}: {error}")
-        found = {"state": DIVERGED, "fingerprint": mark, "message": str(error)}
-        return found if counter.stage == STUDENT else {**found, "stage": counter.stage}
-    return {"state": FINISHED, "fingerprint": mark}
-
-
 class _Notes:
     """What is known of the arms, kept in study.json."""
 
@@ -243,6 +242,12 @@ class _Notes:
             name: _state(known.get(name), job, self.marks[name])
             for name, job in prepared.jobs.items()
         }
+
+    @property
+    def waiting(self) -> dict[str, str]:
+        """The fingerprints of the arms that are not finished, by name."""
+        states = self.states.items()
+        return {name: self.marks[name] for name, each in states if each["state"] != FINISHED}
 
     def begin(self, study: Study) -> dict[str, Any]:
         """Keep the study as it was asked for, and what is known of its arms."""
