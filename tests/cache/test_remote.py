@@ -1,5 +1,6 @@
 """A teacher cache on an object store: same bits, written once, manifests last, bounded copies."""
 
+import copy
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ import torch
 from fsspec.implementations.memory import MemoryFileSystem
 from tiny import tiny_net
 
-from stillhouse.cache import Replay, TeacherCache, passes_left, record
+from stillhouse.cache import Leases, Replay, TeacherCache, passes_left, record
 from stillhouse.cache.remote_shards import RemoteShards
 from stillhouse.data.batches import Batches
 from stillhouse.engine.nodes import Role
@@ -216,3 +217,20 @@ def test_addresses(tmp_path: Path) -> None:
     assert (located("s3://b/a", copies) / "x").parent.address == "s3://b/a"
     with pytest.raises(RecipeError, match="nostore://a: its kind of store cannot be used here"):
         located("nostore://a", copies).exists()
+
+
+def test_what_others_recorded_meanwhile_is_one_look_and_not_one_each(
+    made, place, role: Role, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks, whole = list[str](), Leases.take
+
+    def take(leases: Leases, name: str) -> bool:
+        monkeypatch.setattr(Leases, "take", whole)
+        # while the first lease is asked for, another worker records everything
+        made(place, Role("teacher", copy.deepcopy(role.module)))
+        monkeypatch.setattr(RemoteShards, "there", lambda _, spot: bool(looks.append(spot)) or True)
+        return whole(leases, name)
+
+    monkeypatch.setattr(Leases, "take", take)
+    made(place)
+    assert len(looks) <= 2 + 1  # its own place again, the next one, and the spot check's

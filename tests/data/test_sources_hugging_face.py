@@ -1,6 +1,4 @@
-import io
 import socket
-import tarfile
 
 import datasets
 import numpy as np
@@ -131,26 +129,6 @@ def test_what_save_to_disk_wrote(tmp_path, several):
     (next((tmp_path / "set").rglob("*.arrow"))).write_bytes(b"junk")
     with pytest.raises(DataError, match="cannot be read as a data set that was saved"):
         load(tmp_path / "set")
-
-
-def test_webdataset_archives(tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-    for name, labels in (("train-0", (0, 1, 0)), ("train-1", (1,)), ("val-0", (1, 0))):
-        with tarfile.open(tmp_path / f"{name}.tar", "w") as tar:
-            for row, label in enumerate(labels):
-                png = io.BytesIO()
-                Image.new("L", (3, 2), 10 * label + row).save(png, "PNG")
-                for suffix, content in (("png", png.getvalue()), ("cls", str(label).encode())):
-                    member = tarfile.TarInfo(f"{row:04}.{suffix}")
-                    member.size = len(content)
-                    tar.addfile(member, io.BytesIO(content))
-    splits = load(tmp_path, test=0)
-    assert splits.train.labels.tolist() == [0, 1, 0, 1]
-    assert splits.train.images[:, 0, 0, 0].tolist() == [0, 11, 2, 10]
-    assert splits.validation.labels.tolist() == [1, 0]
-    (tmp_path / "train-2.tar").write_bytes(b"junk")
-    with pytest.raises(DataError, match="cannot be read as WebDataset archives"):
-        load(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["org/none", "data/pets", "./data/pets", "a/b/c", "pets/"])

@@ -1,7 +1,8 @@
 """Record a role: once over the samples and views that are not there yet, shard by shard."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -251,26 +252,46 @@ def _write_all(
     left = [gap for k in range(shares) for gap in gaps[(first + k) % shares :: shares]]
     observer.begin(f"record {work.role.name}", len(left), 0)
     while left:
-        before, others = len(left), []
-        for gap in left:
-            parts = {part: held[part] for part in missing[gap]}
-            if not _write_one(work, parts, gap, leases):
+        before, others, queue = len(left), list[Gap](), deque(left)
+        while queue:
+            gap = queue.popleft()
+            outcome = _write_one(work, {part: held[part] for part in missing[gap]}, gap, leases)
+            if outcome == OTHERS:
                 others.append(gap)
                 continue
-            observer.step(min(gap[0], len(work.train.table) - gap[1][1]))
+            observer.step(_rows(work, gap))
+            if outcome == THERE and queue:  # what is left is an old list: one look at all of it
+                known = {part: shards.present() for part, shards in held.items()}
+                kept = [each for each in queue if _is_missing(each, missing[each], known)]
+                for gone in set(queue).difference(kept):
+                    observer.step(_rows(work, gone))
+                queue = deque(kept)
         left = others
         if len(left) == before:  # others are at work on all that is left
             leases.pause(WAIT)
 
 
-def _write_one(work: Pass, parts: Mapping[str, Shards], gap: Gap, leases: Leases) -> bool:
-    """Record the shards of one place, unless somebody does or has; False where somebody does."""
+def _rows(work: Pass, gap: Gap) -> int:
+    """How many rows a place holds."""
+    return min(gap[0], len(work.train.table) - gap[1][1])
+
+
+def _is_missing(gap: Gap, parts: Sequence[str], known: Mapping[str, Collection[Spot]]) -> bool:
+    return any(gap[1] not in known[part] for part in parts)
+
+
+WRITTEN, THERE, OTHERS = "written", "there", "others"
+"""What came of a place: recorded here, recorded before, or others are at work on it."""
+
+
+def _write_one(work: Pass, parts: Mapping[str, Shards], gap: Gap, leases: Leases) -> str:
+    """Record the shards of one place, unless somebody does or has."""
     per_shard, spot = gap
     name = f"{per_shard}-{spot[0]:04d}-{spot[1]:08d}"
     if not _lacking(parts, spot):
-        return True
+        return THERE
     if not leases.take(name):
-        return False
+        return OTHERS
     try:
         lacking = _lacking(parts, spot)  # who had the lease before may just have written them
         began = time.perf_counter()
@@ -283,7 +304,7 @@ def _write_one(work: Pass, parts: Mapping[str, Shards], gap: Gap, leases: Leases
             seconds = 0.0
     finally:
         leases.give_back(name)
-    return True
+    return WRITTEN
 
 
 def _lacking(parts: Mapping[str, Shards], spot: Spot) -> dict[str, Shards]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from stillhouse.data.augment import Augment
+from stillhouse.data.blocks import blocks_of, shuffled_by_blocks
 from stillhouse.data.samples import SampleReader
 from stillhouse.data.signal_table import SignalReader, SignalTable
 from stillhouse.data.tables import ImageTable, Table, has_labels, told
@@ -148,7 +149,13 @@ class Batches:
         ``order`` gives the rows in place of a shuffle: as many as there are.
         """
         if order is None:
-            rows_shown = shuffled(self.order_seed, epoch, len(self.table))
+            rows_shown = self._shuffled(epoch)
+        elif blocks_of(self.table) is not None:
+            raise DataError(
+                "this method shows rows in an order of its own, out of all archives, and "
+                "archives.shuffle (data.archives) holds some of them at a time; leave it out, with "
+                "room for all archives"
+            )
         else:
             rows_shown = order(self._known_labels().cpu(), self.order_seed, epoch)
         share = self.batch_size // self.world
@@ -157,6 +164,12 @@ class Batches:
             for step in range(start, len(self))
         ]
         return self._reader.read(rows, view=self.view_of(epoch), seed=self.view_seed)
+
+    def _shuffled(self, epoch: int) -> Tensor:
+        blocks = blocks_of(self.table)
+        if blocks is None:
+            return shuffled(self.order_seed, epoch, len(self.table))
+        return shuffled_by_blocks(self.order_seed, epoch, blocks)
 
     def _known_labels(self) -> Tensor:
         if self.labels is None:

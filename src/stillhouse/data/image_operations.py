@@ -175,6 +175,7 @@ class Resized:
 
     def __init__(self, samples: Samples, size: int) -> None:
         self.samples, self.size = samples, size
+        self.blocks = getattr(samples, "blocks", None)
 
     def __len__(self) -> int:
         return len(self.samples)

@@ -9,6 +9,7 @@ from stillhouse.data.listed_pairs import read_pairs
 from stillhouse.data.open_set import OpenSet, pairs_of, split_by_person
 from stillhouse.data.pairs_file import pairs_file
 from stillhouse.data.pool import Pool
+from stillhouse.data.sources.archives import ArchiveSettings
 from stillhouse.data.sources.find import find, source_names
 from stillhouse.data.sources.labelled_splits import SourceSplits
 from stillhouse.data.split_tables import TEST, VALIDATION, Splits, marked
@@ -40,6 +41,7 @@ def load(
     reader: Callable[[Any], SourceSplits] | None = None,
     texts: bool = False,
     text: str | None = None,
+    archives: ArchiveSettings | None = None,
 ) -> Splits:
     """Read a source, check it, and carve the splits that it does not have.
 
@@ -73,6 +75,7 @@ def load(
         reader: reads the source where its rows are no images, such as `read_boxes`.
         texts: rows are texts, and not images, see `stillhouse.data.text.sources.read_texts`.
         text: the column of the texts, where several could be.
+        archives: of .tar archives: how they are shuffled, and copied from an object store.
 
     Returns:
         Three tables of one kind; the names of the classes; a fingerprint of all of it.
@@ -115,7 +118,15 @@ def load(
         if found.open_only is not None:
             raise DataError(found.open_only)
     else:
-        found = find(source, image, label, allow_download, labelled=labelled, open_set=open_set)
+        found = find(
+            source,
+            image,
+            label,
+            allow_download,
+            labelled=labelled,
+            open_set=open_set,
+            archives=archives,
+        )
     draws = 3 * split_seed + TEST, 3 * split_seed + VALIDATION
     if open_set:
         pool = Pool(found)

@@ -16,6 +16,7 @@ from stillhouse.methods.settings import Weight
 from stillhouse.recipes.choices import choice_of, choices
 from stillhouse.recipes.section import Section, SplitSize, split_size
 from stillhouse.recipes.text import TokensSection
+from stillhouse.records.local_copies import DEFAULT_GB
 from stillhouse.synthesis import SYNTHESES, adi, deep_inversion
 
 ADI, REAL = "adi", "real"
@@ -148,6 +149,19 @@ def _tokenizer(value: Any) -> Any:
     return {"tokenizer": value} if isinstance(value, str) else value
 
 
+class ArchivesSection(Section):
+    """How .tar archives (WebDataset) are shuffled, and copied from an object store.
+
+    ``shuffle``: the rows of so many archives are shuffled together, in a new order of archives
+    each epoch; without it all rows are. ``local``: where copies of archives on a store lie on this
+    machine (``stillhouse/shards`` in your cache folder), ``local_gb``: what they may take.
+    """
+
+    shuffle: Count | None = None
+    local: Path | None = None
+    local_gb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = DEFAULT_GB
+
+
 Fold = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
 
@@ -158,6 +172,7 @@ class DataSection(Section):
     side, so that training cuts its boxes out of pixels that are there; evaluation resizes to
     ``size / crop_pct`` and cuts the middle.
     ``text``: the column of texts, of a task that reads texts, and ``tokens`` how they are cut.
+    ``archives``: how .tar archives are shuffled, and copied from an object store.
     ``annotations``: the format of images with boxes ('coco', 'yolo', 'voc', 'objects'), where the
     layout fits several, and ``boxes``: what the four numbers of a box are, where the format leaves
     it open (`stillhouse.data.detection.box_forms.FORMS`); of these ``image`` and ``label`` are the
@@ -174,6 +189,7 @@ class DataSection(Section):
     label: str | Annotated[int, Field(ge=0)] | None = None
     text: str | None = None
     tokens: Annotated[TokensSection | None, BeforeValidator(_tokenizer)] = None
+    archives: ArchivesSection | None = None
     annotations: Format | None = None
     boxes: BoxForm | None = None
     validation: SplitSize = 0.1

@@ -52,6 +52,14 @@ class TokensKeys(TypedDict, total=False):
     teacher: str | None
 
 
+class ArchivesKeys(TypedDict, total=False):
+    """How .tar archives are shuffled and copied (`recipes.data.ArchivesSection`)."""
+
+    shuffle: int | None
+    local: Place | None
+    local_gb: float
+
+
 class DataKeys(TypedDict, total=False):
     """How the data are split and shown (`recipes.data.DataSection`); ``data=`` is their source."""
 
@@ -59,6 +67,7 @@ class DataKeys(TypedDict, total=False):
     label: str | int | None
     text: str | None
     tokens: str | TokensKeys | None
+    archives: ArchivesKeys | None
     annotations: Literal["coco", "yolo", "voc", "objects"] | None
     boxes: str | None
     validation: float | int

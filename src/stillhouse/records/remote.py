@@ -28,6 +28,8 @@ FIRST_PAUSE = 0.5
 FINAL = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
 """What a store says that is no accident of the way there."""
 
+VERSIONS = ("ETag", "etag", "md5Hash", "generation", "mtime", "LastModified", "updated", "created")
+"""What packages of stores call the state of an object; the first that is there is taken."""
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 """What file systems say that know no second name of a file."""
 
@@ -102,6 +104,19 @@ class Remote:
     def read_bytes(self) -> bytes:
         """The whole object. Raises FileNotFoundError, SystemFault."""
         return bytes(self._tried("read", lambda store: store.cat_file(self._key)))
+
+    def copy_to(self, path: Path) -> None:
+        """Write the object into a file, part by part. Raises FileNotFoundError, SystemFault."""
+        self._tried("read", lambda store: store.get_file(self._key, str(path)))
+
+    def version(self) -> tuple[int, str]:
+        """Its bytes, and what the store calls this state of it; nothing where it has no word.
+
+        Raises FileNotFoundError, SystemFault.
+        """
+        about = self._tried("read", lambda store: store.info(self._key))
+        told = [str(about[key]) for key in VERSIONS if about.get(key) is not None]
+        return int(about.get("size") or 0), " ".join(told[:1])
 
     def read_text(self, encoding: str = "utf-8") -> str:
         """The whole object as text."""

@@ -57,9 +57,9 @@ class RemoteFiles(SealedNames):
         """
         source = self.folder / name
 
-        def read() -> bytes:
+        def read(path: Path) -> None:
             try:
-                return source.read_bytes()
+                path.write_bytes(source.read_bytes())
             except FileNotFoundError:
                 raise self._error(
                     f"{source} was removed while it is in use; run again to cache it again"

@@ -1,6 +1,6 @@
 """The directory of a run: taken once, resumed or refused, never mixed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,12 @@ from stillhouse.records.writable import check_writable
 
 ENVIRONMENT = "environment.json"
 
-OF_TEXTS = ("text", "tokens")
-"""Keys of the data that are off where rows are no texts."""
+OF_SOME = ("text", "tokens", "archives")
+"""Keys of the data that are off where rows are no texts, or lie in no archives."""
 
 FREE_KEYS = (
     *("device", "checkpoint_seconds", "data.workers", "cache.use", "cache.directory"),
-    *("cache.local", "cache.local_gb"),
+    *("cache.local", "cache.local_gb", "data.archives.local", "data.archives.local_gb"),
     "track",
 )
 """Keys of a recipe that may change when a run goes on: they never change what it computes (but two
@@ -35,16 +35,27 @@ def same_run(recipe: Mapping[str, Any]) -> dict[str, Any]:
     {'epochs': 1, 'data': {'source': 'digits'}}
     """
     named = by_place(recipe)  # the same data by a path and by its name
-    kept = {key: value for key, value in named.items() if key not in FREE_KEYS}
+    kept = dict(named)
     for dotted in FREE_KEYS:
-        section, _, key = dotted.partition(".")
-        if key and isinstance(kept.get(section), Mapping):
-            kept[section] = {k: v for k, v in kept[section].items() if k != key}
+        kept = _without(kept, dotted.split("."))
     if isinstance(kept.get("data"), Mapping):  # what is off says nothing
-        kept["data"] = {k: v for k, v in kept["data"].items() if v is not None or k not in OF_TEXTS}
+        kept["data"] = {k: v for k, v in kept["data"].items() if v is not None or k not in OF_SOME}
     if _lossy(recipe):  # then a cached teacher makes another student than a live one
         kept["cache"]["use"] = recipe["cache"].get("use")
     return kept
+
+
+def _without(values: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    """Plain values without the one at the end of these keys.
+
+    >>> _without({"a": {"b": 1, "c": 2}}, ["a", "b"]), _without({"a": None}, ["a", "b"])
+    ({'a': {'c': 2}}, {'a': None})
+    """
+    first, *rest = keys
+    if not rest:
+        return {key: value for key, value in values.items() if key != first}
+    inner = values.get(first)
+    return {**values, first: _without(inner, rest)} if isinstance(inner, Mapping) else {**values}
 
 
 def _lossy(recipe: Mapping[str, Any]) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from stillhouse.data.sources.archives import ArchiveSettings
 from stillhouse.data.sources.arrays import read_arrays, read_digits
 from stillhouse.data.sources.folder import read_folder, read_images
 from stillhouse.data.sources.hugging_face import (
@@ -20,7 +21,6 @@ from stillhouse.data.sources.hugging_face import (
     read_loaded,
     read_parquet,
     read_saved,
-    read_tars,
 )
 from stillhouse.data.sources.known import KNOWN, is_known, of_hub
 from stillhouse.data.sources.labelled_splits import SPLITS, SourceSplits, natural, split_named
@@ -28,14 +28,18 @@ from stillhouse.data.sources.listing import SUFFIXES as LISTINGS
 from stillhouse.data.sources.listing import read_listing
 from stillhouse.data.sources.synthesis import is_synthesis, read_synthesis
 from stillhouse.data.sources.torch_datasets import read_datasets
+from stillhouse.data.sources.webdataset import read_archives
 from stillhouse.errors import DataError, nearest
 from stillhouse.records.places import located, looked_in
+from stillhouse.records.remote import Location, Remote, is_address
+from stillhouse.records.remote import located as at_address
 
 SOURCES = (
     ("digits", "the 1,797 digits of scikit-learn: 8 x 8, grey, nothing to download"),
     ("<folder of .parquet>", "Hugging Face layout: train-*.parquet or train/*.parquet, test, ..."),
     ("<folder of save_to_disk>", "what datasets wrote"),
     ("<folder of .tar>", "WebDataset: train-*.tar with 0001.jpg, 0001.cls, ..."),
+    ("s3://..., gs://...", "the same archives on an object store, at any address of fsspec"),
     ("<folder of class folders>", "<class>/<image>, or train/<class>/<image> and test/, val/"),
     ("<folder of images>", "for a task without labels: images at any depth, maybe below train/"),
     (
@@ -74,21 +78,58 @@ def find(
     *,
     labelled: bool = True,
     open_set: bool = False,
+    archives: ArchiveSettings | None = None,
 ) -> SourceSplits:
     """Recognise and read a source; without its labels where it is not to be ``labelled``.
 
     Args:
-        source, image, label, allow_download, labelled: see `stillhouse.data.load.load`.
+        source, image, label, allow_download, labelled, archives: see `stillhouse.data.load.load`.
         open_set: whether test may have classes that train has none of.
 
     Raises:
         DataError: nothing of this name, what the source refuses, or (where it is no open set) a
             class that train has no row of.
     """
-    found = _read(source, image, label, allow_download, labelled)
+    place = _archives(source, archives or ArchiveSettings())
+    if place is not None:
+        settings = archives or ArchiveSettings()
+        found = read_archives(
+            place, _name(image), _name(label), labelled=labelled, settings=settings
+        )
+    elif archives is not None:
+        raise DataError(
+            f"archives (data.archives) say how .tar archives are held and shuffled, and "
+            f"{_called(source)} are none; leave it out"
+        )
+    else:
+        found = _read(source, image, label, allow_download, labelled)
     if found.open_only is not None and not open_set:
         raise DataError(found.open_only)
     return found
+
+
+def _archives(source: Any, settings: ArchiveSettings) -> Location | None:
+    """Where the archives are, if it is archives that the source names."""
+    if not isinstance(source, str | Path) or source == "digits" or is_known(source):
+        return None
+    text = str(source)
+    if is_address(text) and not text.startswith(HUB):
+        place = at_address(text, settings.copies)
+        if isinstance(place, Remote):
+            return place
+        path = place
+    else:
+        path = located(source)
+    is_some = text and path.exists() and not (path.is_dir() and is_saved(path))
+    return path if is_some and not is_synthesis(path) and _are_archives(path) else None
+
+
+def _called(source: Any) -> str:
+    return f"the data '{source}'" if isinstance(source, str | Path) else "these data"
+
+
+def _are_archives(path: Path) -> bool:
+    return not _are_files(path, ".parquet") and _are_files(path, ".tar")
 
 
 def _read(
@@ -154,7 +195,7 @@ def _find_named(
         return _of_hub(source, image, label, allow_download, labelled)
     if is_known(source):
         return _known(str(source), image, label, allow_download, labelled)
-    path = located(source)
+    path = Path(str(source).removeprefix("file://")) if _is_file(source) else located(source)
     if not str(source) or not path.exists():
         raise DataError(_nothing_there(str(source), path))
     if path.is_dir() and is_saved(path):
@@ -162,9 +203,8 @@ def _find_named(
     if is_synthesis(path):
         _refuse_columns(str(source), image, label)
         return read_synthesis(path)
-    for suffix, read in ((".parquet", read_parquet), (".tar", read_tars)):
-        if (path.is_file() and path.suffix == suffix) or (path.is_dir() and files_of(path, suffix)):
-            return read(path, image, label, labelled=labelled)
+    if _are_files(path, ".parquet"):
+        return read_parquet(path, image, label, labelled=labelled)
     if path.is_file() and path.suffix.lower() in LISTINGS:
         return read_listing(path, image, label, labelled=labelled)
     _refuse_columns(str(source), image, label)
@@ -174,6 +214,17 @@ def _find_named(
         return read_arrays(path, labelled=labelled)
     kind = "file" if path.is_file() else "pipe, socket or device"
     raise DataError(f"the {kind} {path} is none of .parquet, .tar, .csv, .tsv and .npz.{_forms()}")
+
+
+def _is_file(source: str | Path) -> bool:
+    return str(source).startswith("file://")
+
+
+def _are_files(path: Path, suffix: str) -> bool:
+    """Whether it is a file of this kind, or a folder of such."""
+    return (path.is_file() and path.suffix == suffix) or (
+        path.is_dir() and bool(files_of(path, suffix))
+    )
 
 
 def _known(

@@ -1,7 +1,7 @@
 """Hugging Face data sets: parquet files in their layout, from the hub, or loaded by the user."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,30 +41,40 @@ def split_files(source: Path, suffix: str) -> dict[str, list[Path]]:
     """
     if source.is_file():
         return {"train": [source]}
-    splits: dict[str, list[Path]] = {}
+    files = {path.relative_to(source).as_posix(): path for path in files_of(source, suffix)}
+    found = splits_by_name(list(files), suffix, str(source))
+    return {split: [files[name] for name in names] for split, names in found.items()}
+
+
+def splits_by_name(names: Sequence[str], suffix: str, source: str) -> dict[str, list[str]]:
+    """Which of these files below a folder belong to which split, see `split_files`.
+
+    >>> splits_by_name(["train-0.tar", "eval/0.tar"], ".tar", "photos")
+    {'train': ['train-0.tar'], 'validation': ['eval/0.tar']}
+    """
+    splits: dict[str, list[str]] = {}
     odd, sets = [], set[str]()
-    for path in files_of(source, suffix):
-        folders = path.relative_to(source).parts[:-1]
-        match = _SPLIT.match(path.stem.lower())
-        named = [match[1]] if match else [name for name in folders if split_named(name)][-1:]
-        sets.add("/".join(name for name in folders if not split_named(name)))
+    for name in names:
+        *folders, base = name.split("/")
+        match = _SPLIT.match(base.removesuffix(suffix).lower())
+        named = [match[1]] if match else [each for each in folders if split_named(each)][-1:]
+        sets.add("/".join(each for each in folders if not split_named(each)))
         if named:
-            splits.setdefault(split_named(named[0]) or "", []).append(path)
+            splits.setdefault(split_named(named[0]) or "", []).append(name)
         else:
-            odd.append(path)
+            odd.append(name)
     if len(sets) > 1:
         raise DataError(
             f"{source} holds several sets of {suffix} files ({', '.join(sorted(sets)) or 'one'}); "
             "give the folder of one of them"
         )
     if splits and odd:
-        names = ", ".join(path.name for path in odd)
         raise DataError(
-            f"{odd[0].parent}: {names} belongs to no split, though others do; names must start "
+            f"{source}: {', '.join(odd)} belongs to no split, though others do; names must start "
             f"with one of {', '.join(SPLITS)}, or none may"
         )
     if splits and "train" not in splits:
-        there = ", ".join(path.name for paths in splits.values() for path in paths)
+        there = ", ".join(name for several in splits.values() for name in several)
         raise DataError(f"{source} has {there} but no train-*{suffix}; training needs one")
     return splits or {"train": odd}
 
@@ -172,32 +182,6 @@ def is_saved(folder: Path) -> bool:
     return (folder / "dataset_dict.json").is_file() or (
         (folder / "dataset_info.json").is_file() and (folder / "state.json").is_file()
     )
-
-
-def read_tars(
-    source: Path, image: str | None, label: str | None, *, labelled: bool = True
-) -> SourceSplits:
-    """Read WebDataset archives: in each, files of one sample share their name up to the suffix.
-
-    `datasets` unpacks them once into its cache. The label is `cls`, or the column that is named.
-
-    Raises:
-        DataError: an archive that is damaged or none of samples, and what `read_loaded` refuses.
-    """
-    from datasets.packaged_modules.webdataset.webdataset import WebDataset
-
-    files = {split: list(map(str, paths)) for split, paths in split_files(source, ".tar").items()}
-    try:
-        builder = WebDataset(data_files=files)
-        builder.download_and_prepare()
-        loaded = builder.as_dataset()
-    except Exception as error:  # tar, pickled features and decoders each have their own
-        cause = error.__cause__ or error
-        raise DataError(
-            f"{source} cannot be read as WebDataset archives ({_first_line(cause)}); each sample "
-            "is an image and a label of one name: 0001.jpg, 0001.cls"
-        ) from error
-    return read_loaded(source.stem, loaded, image, label, open_paths=False, labelled=labelled)
 
 
 def _first_line(error: BaseException) -> str:

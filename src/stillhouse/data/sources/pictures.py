@@ -4,12 +4,13 @@ import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from stillhouse.data.blocks import Blocks
 from stillhouse.data.pixels import GREY, mode_of, plain_picture
 from stillhouse.data.sources.files import formats
 from stillhouse.data.tables import IN_MEMORY, ImageTable, SampleTable, Table
@@ -41,10 +42,19 @@ class EncodedImages(Protocol):
         ...
 
 
+class SeenImages(EncodedImages, Protocol):
+    """Encoded images whose headers were read before."""
+
+    def seen(self, row: int) -> tuple[int, int, bool]:
+        """Width, height, and whether it is grey."""
+        ...
+
+
 class DecodedOnRead:
     """A map-style dataset over encoded images: gives `(PIL image, label)`, decoded on each read.
 
-    The label is a number; an empty list where rows have none.
+    The label is a number; an empty list where rows have none. ``blocks`` says of each row which
+    archive it is in, where so many of them (``together``) are to be shuffled at once.
 
     ``differ`` names two images that differ in size; None where all have one.
     """
@@ -52,9 +62,15 @@ class DecodedOnRead:
     decoded_here = True
 
     def __init__(
-        self, encoded: EncodedImages, labels: Tensor, mode: str, differ: str | None = None
+        self,
+        encoded: EncodedImages,
+        labels: Tensor,
+        mode: str,
+        differ: str | None = None,
+        blocks: Blocks | None = None,
     ) -> None:
         self.encoded, self.labels, self.mode, self.differ = encoded, labels, mode, differ
+        self.blocks = blocks
 
     def __len__(self) -> int:
         return len(self.encoded)
@@ -69,7 +85,9 @@ class DecodedOnRead:
 
 
 def picture_tables(
-    parts: Mapping[str, EncodedImages], labels: Mapping[str, Tensor]
+    parts: Mapping[str, EncodedImages],
+    labels: Mapping[str, Tensor],
+    blocks: Mapping[str, Blocks] | None = None,
 ) -> dict[str, Table]:
     """Decode the images of all splits: in memory if all have one size, on each read otherwise.
 
@@ -80,23 +98,21 @@ def picture_tables(
     Raises:
         DataError: an image that cannot be read, or with more than 8 bits per channel.
     """
-    first = _open(parts["train"], 0)
-    channels = 1 if first.mode in GREY else 3
+    width, height, grey = _seen(parts["train"], 0)
+    size, channels = (width, height), 1 if grey else 3
     images = sum(len(part) for part in parts.values())
     try:
-        if images * first.width * first.height * channels > IN_MEMORY:
+        if images * width * height * channels > IN_MEMORY:
             raise _NotOneArray
         try:
-            arrays = {
-                split: _decode_all(part, first.size, channels) for split, part in parts.items()
-            }
+            arrays = {split: _decode_all(part, size, channels) for split, part in parts.items()}
         except _Colour:
-            arrays = {split: _decode_all(part, first.size, 3) for split, part in parts.items()}
+            arrays = {split: _decode_all(part, size, 3) for split, part in parts.items()}
     except _NotOneArray:
         mode, differ = _survey(parts)
         return {
             split: SampleTable(
-                DecodedOnRead(part, labels[split], mode, differ),
+                DecodedOnRead(part, labels[split], mode, differ, (blocks or {}).get(split)),
                 labels[split],
                 torch.arange(len(part)),
             )
@@ -147,12 +163,9 @@ def _survey(parts: Mapping[str, EncodedImages]) -> tuple[str, str | None]:
     first: tuple[str, tuple[int, int]] | None = None
     for part in parts.values():
         for row in range(len(part)):
-            with part.open(row) as data, _reading(part.where(row)):
-                picture = _header(data)
-                size = picture.size
-                if "exif" in picture.info and picture.getexif().get(ORIENTATION, 1) >= TURNED:
-                    size = size[::-1]
-            if mode_of(picture, part.where(row)) != "L":
+            width, height, grey = _seen(part, row)
+            size = width, height
+            if not grey:
                 mode = "RGB"
             if first is None:
                 first = part.where(row), size
@@ -160,6 +173,27 @@ def _survey(parts: Mapping[str, EncodedImages]) -> tuple[str, str | None]:
                 wide, high = first[1]
                 differ = f"{first[0]} is {wide} x {high}, {part.where(row)} {size[0]} x {size[1]}"
     return mode, differ
+
+
+def _seen(part: EncodedImages, row: int) -> tuple[int, int, bool]:
+    if hasattr(part, "seen"):
+        return cast(SeenImages, part).seen(row)
+    with part.open(row) as data:
+        return seen_of(data, part.where(row))
+
+
+def seen_of(data: BinaryIO, where: str) -> tuple[int, int, bool]:
+    """Width and height of an upright image, and whether it is grey, by its header.
+
+    Raises:
+        DataError: it is damaged, or its mode is of more than 8 bits.
+    """
+    with _reading(where):
+        picture = _header(data)
+        width, height = picture.size
+        if "exif" in picture.info and picture.getexif().get(ORIENTATION, 1) >= TURNED:
+            width, height = height, width
+        return width, height, mode_of(picture, where) == "L"
 
 
 def _open(encoded: EncodedImages, row: int) -> "Image":

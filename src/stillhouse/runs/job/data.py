@@ -10,11 +10,13 @@ from torch import Tensor
 
 from stillhouse.data.augment import Augment
 from stillhouse.data.batches import Batches
+from stillhouse.data.blocks import blocks_of
 from stillhouse.data.detection.table import BoxTable
 from stillhouse.data.image_operations import resize_table
 from stillhouse.data.load import Splits, load
 from stillhouse.data.pixels import to_pixels
 from stillhouse.data.signal_table import SignalTable
+from stillhouse.data.sources.archives import ArchiveSettings
 from stillhouse.data.tables import FloatTable, ImageTable, SampleTable, Table, images_of
 from stillhouse.data.text.table import PassageTable, TokenTable
 from stillhouse.data.text.tokenise import TokenSettings, tokenised
@@ -22,7 +24,7 @@ from stillhouse.engine.platform import Platform
 from stillhouse.engine.threads import chosen_workers
 from stillhouse.errors import DataError, RecipeError
 from stillhouse.models.family import TokenFacts
-from stillhouse.recipes.data import DataSection, TeacherDataSection
+from stillhouse.recipes.data import ArchivesSection, DataSection, TeacherDataSection
 from stillhouse.recipes.text import TokensSection
 from stillhouse.records.code import code_identity
 from stillhouse.runs.job.augmentation import beside_transform, check_images_fit, settle_augment
@@ -62,6 +64,9 @@ def open_splits(
     if of_text and rows_are == "images":
         said = "it is of a task that reads texts (task: text_classification), and this one reads "
         raise RecipeError(f"data.{of_text[0]}", [f"{said}images; leave it out"])
+    if section.archives is not None and rows_are != "images":
+        said = f"it is of archives of images, and this task reads {rows_are}; leave it out"
+        raise RecipeError("data.archives", [said])
     splits = load(
         section.source if source is None else source,
         image=section.image,
@@ -78,6 +83,7 @@ def open_splits(
         labelled=labelled and rows_are != "passages",
         texts=rows_are != "images",
         text=section.text,
+        archives=_archives(section.archives),
     )
     if rows_are != "images":
         asked = TokensSection() if section.tokens is None else section.tokens
@@ -88,6 +94,10 @@ def open_splits(
         return splits
     resized = splits.changed(lambda table: resize_table(table, size), mark=str(size))
     return replace(resized, stored_side=_shorter_side(splits.train))
+
+
+def _archives(section: ArchivesSection | None) -> ArchiveSettings | None:
+    return None if section is None else ArchiveSettings(**dict(section))
 
 
 def _shorter_side(table: Table) -> int | None:
@@ -208,8 +218,14 @@ class JobData:
             **self.images_identity(),
             "eval_transform": code_identity(self.eval_transform),
             "batch": self.batch,
+            **self._order_identity(),
             **self._task_identity(),
         }
+
+    def _order_identity(self) -> dict[str, Any]:
+        """How rows are shuffled, where that is not all of them together."""
+        blocks = blocks_of(self.splits.train)
+        return {} if blocks is None else {"shuffled_together": blocks.together}
 
     def _task_identity(self) -> dict[str, Any]:
         """What the labels mean, where they are no classes."""
@@ -391,6 +407,9 @@ def open_data(
         for table in splits.tables.values():
             _check_images(table)
     augment = settle_augment(section, splits, transform)
+    if blocks_of(splits.train) is not None and (augment.mixup or augment.cutmix):
+        said = "mixup and cutmix take partners from all rows, and archives.shuffle (data.archives) "
+        raise RecipeError("data.augment", [f"{said}holds some archives at a time; leave one out"])
     return JobData(splits, augment, section, batch, platform, transform, eval_transform, task)
 
 
