@@ -43,6 +43,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # webdataset leaves its files open
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_rows_are_those_that_webdataset_reads(folder: Path) -> None:
     import webdataset
 
@@ -81,6 +83,7 @@ def test_a_student_of_a_store_is_that_of_the_disk_by_bounded_copies(
                 "epochs": 2,
                 "seeds": 1,
                 "batch": 32,
+                "compile": False,
             }
             recipe.write_text(yaml.safe_dump(written))
             outcome = run(prepare(load_recipe(recipe), tmp_path / f"run-{len(states)}"))
