@@ -22,6 +22,7 @@ from tables.bare import bare
 from tables.claims import claims
 from tables.hour import hour
 from tables.int8 import int8
+from tables.large import kinds, large_data, nodes, orders
 from tables.machines import faults, on_ray, workers
 from tables.probe import probe
 from tables.projector import projectors, weights
@@ -34,7 +35,10 @@ from tables.words import both, counts
 DOCS = ROOT / "docs"
 OTHERS = tuple(
     DOCS / name
-    for name in ("results.md", "statistics.md", "deploy.md", "first-hour.md", "many-machines.md")
+    for name in (
+        *("results.md", "statistics.md", "deploy.md", "first-hour.md", "many-machines.md"),
+        *("data.md", "large-scale.md"),
+    )
 )
 PAGES = (ROOT / "README.md", *sorted((DOCS / "evidence").glob("*.md")), *OTHERS)
 WRITERS: Mapping[str, Writer] = {
@@ -51,7 +55,11 @@ WRITERS: Mapping[str, Writer] = {
     "hour": hour,
     "integers": int8,
     "kd": kd,
+    "kinds": kinds,
+    "large": large_data,
     "methods": methods,
+    "nodes": nodes,
+    "orders": orders,
     "on_ray": on_ray,
     "probe": probe,
     "projectors": projectors,

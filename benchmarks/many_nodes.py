@@ -183,7 +183,7 @@ def main() -> None:
             seconds = (kind["rows_per_shard"] / per_node + overhead
                        + kind["encoding_seconds_per_shard"])  # fmt: skip
             estimate = kind["shards_per_view"] * seconds / NODES
-            shards = min(kind["shards_per_view"], 300_000)  # the rest is the same again
+            shards = min(kind["shards_per_view"], 100_000)  # the rest is the same again
             part = shards / kind["shards_per_view"]
             alive = [simulated(shards, seconds, NODES, seed, 1e12) for seed in seeds]
             dying = [simulated(shards, seconds, NODES, seed, DEATHS) for seed in seeds]
@@ -207,7 +207,7 @@ def main() -> None:
         encoding_megabytes_per_second=round(rate / 1e6, 1),
         kinds=kinds,
         runs=runs,
-        orders=[order_costs(rows) for rows in (1_000_000, 10_000_000, 50_000_000)],
+        orders=[order_costs(rows) for rows in (1_000_000, 10_000_000, 30_000_000)],
     )
 
 

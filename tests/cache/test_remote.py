@@ -194,8 +194,8 @@ def test_an_answer_that_was_cut_short_is_read_again(made, place, monkeypatch) ->
             return content[:-1]
         return content
 
-    for copy in place.copies.folder.glob("*"):
-        copy.unlink()
+    for held in place.copies.folder.glob("*"):
+        held.unlink()
     monkeypatch.setattr(MemoryFileSystem, "cat_file", short)
     assert cache.parts["logits"].gather(0, torch.arange(40)).shape == (40, 3)
     assert len(cut) == 2
