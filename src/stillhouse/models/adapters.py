@@ -79,7 +79,9 @@ def build_torchvision(found: re.Match[str], ask: ModelRequest) -> nn.Module:
     if architecture in detectors:
         return of_torchvision.build_by_name(architecture, ask, pretrained=bool(found["pretrained"]))
     if architecture not in known:
-        raise _unknown(ask, "torchvision", architecture, [*known, *detectors])
+        unknown = _unknown(ask, "torchvision", architecture, known)
+        close = nearest(architecture, detectors).replace("nearest: ", "")
+        raise ModelError(f"{unknown}; of detectors {close}")
     wanted: dict[str, Any] = {"weights": "DEFAULT"}
     if not found["pretrained"]:
         wanted = {"weights": None, "num_classes": ask.classes}

@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from stillhouse.errors import MissingExtra, ModelError
+from stillhouse.faults import first_line
 from stillhouse.models.detectors import of_transformers
 from stillhouse.models.family import ModelRequest
 from stillhouse.models.sentences.of_transformers import classes_of, config_of, of_kind
@@ -59,6 +60,8 @@ def build_transformers(found: re.Match[str], ask: ModelRequest) -> nn.Module:
                 use_safetensors=True,
             )
     except Exception as refused:  # of many kinds: files, network, sizes
+        if not found["pretrained"] and not Path(source).is_dir():
+            raise _unbuildable(ask, refused) from refused
         raise _refused(ask, source, refused) from refused
     if not isinstance(made, nn.Module):
         raise ModelError(f"'{ask.name}' gave a {type(made).__name__}, not a torch.nn.Module")
@@ -118,6 +121,13 @@ def _of_detector(transformers: Any, source: str, ask: ModelRequest) -> Any:
     if hasattr(plain, "use_pretrained_backbone"):
         given = {"use_pretrained_backbone": False, **given}
     return of_kind(kind, source, ask, given)
+
+
+def _unbuildable(ask: ModelRequest, refused: Exception) -> ModelError:
+    """Of a network that is made from a config alone: only its settings can be wrong."""
+    given = f" with arguments {dict(ask.arguments)}" if ask.arguments else ""
+    said = f"'{ask.name}' cannot be built{given}: {first_line(refused)}"
+    return ModelError(f"{said}; correct the settings that do not go together")
 
 
 def _refused(ask: ModelRequest, source: str, refused: Exception) -> ModelError:

@@ -57,7 +57,9 @@ def tokenised(splits: Splits, settings: TokenSettings, *, passages: bool = False
         )
     theirs = None
     if settings.teacher is not None:
-        theirs = given_tokens(settings.teacher, settings.max_length)
+        theirs = given_tokens(
+            settings.teacher, settings.max_length, key="data.tokens.teacher", or_kind=False
+        )
     notes: list[str] = []
 
     def change(table: Table, name: str) -> Table:

@@ -120,8 +120,16 @@ class Tokens:
         return kept.view(rows, self.max_length), len(whole) - len(kept)
 
 
-def given_tokens(place: str, max_length: int) -> Tokens:
+def given_tokens(
+    place: str, max_length: int, *, key: str = "data.tokens.tokenizer", or_kind: bool = True
+) -> Tokens:
     """The tokeniser in a file, or in a folder of a model of transformers.
+
+    Args:
+        place: the file or folder.
+        max_length: tokens of a row.
+        key: of a recipe that names it, for messages.
+        or_kind: whether one could be trained instead.
 
     Raises:
         DataError: there is none, or it has no token to fill up with.
@@ -130,10 +138,10 @@ def given_tokens(place: str, max_length: int) -> Tokens:
     file = path / FILE if path.is_dir() else path
     if not file.is_file():
         there = f"the folder {path} has no {FILE}" if path.is_dir() else f"there is no '{place}'"
+        trained = f", or train one: {' or '.join(KINDS)}" if or_kind else ""
         raise DataError(
-            f"tokenizer: {there}; give a {FILE} or a folder that has one (transformers: "
-            f"AutoTokenizer.from_pretrained(...).save_pretrained(FOLDER)), or train one: "
-            f"{' or '.join(KINDS)}"
+            f"{key}: {there}; give a {FILE} or a folder that has one (transformers: "
+            f"AutoTokenizer.from_pretrained(...).save_pretrained(FOLDER)){trained}"
         )
     try:
         content = file.read_text(encoding="utf-8")
@@ -141,7 +149,7 @@ def given_tokens(place: str, max_length: int) -> Tokens:
     except MissingExtra:
         raise
     except Exception as error:  # of the package: a plain Exception
-        raise DataError(f"{file} is no tokeniser ({first_line(error)})") from None
+        raise DataError(f"{key}: {file} is no tokeniser ({first_line(error)})") from None
     return Tokens(content, max_length, _pad(made, file))
 
 

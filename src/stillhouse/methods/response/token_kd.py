@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from stillhouse.engine.nodes import Bridge, Node, Role
 from stillhouse.engine.stage import Stage, Update
 from stillhouse.engine.terms import Term
-from stillhouse.errors import WiringError
+from stillhouse.errors import RecipeError, WiringError
 from stillhouse.functional.token_heads import hidden_token_divergence, hidden_token_loss
 from stillhouse.functional.tokens import Divergence, token_divergence
 from stillhouse.methods.roles import as_role, as_teacher_role, taught
@@ -17,6 +17,8 @@ from stillhouse.methods.settings import Positive, Weight, checked
 
 LABEL = "batch.label"
 Beta = Annotated[float, Gt(0), Lt(1)]
+HALF = 0.5
+"""Both models weigh alike in the mixture."""
 
 
 @checked
@@ -25,7 +27,7 @@ def token_kd(
     teacher: nn.Module | Node,
     *,
     divergence: Divergence = "forward_kl",
-    beta: Beta = 0.5,
+    beta: Beta = HALF,
     temperature: Positive = 1.0,
     weight: Weight = 0.5,
     label_weight: Weight = 0.5,
@@ -56,7 +58,7 @@ def token_kd(
         A stage that keeps the student.
 
     Raises:
-        RecipeError: a setting is out of its range.
+        RecipeError: a setting is out of its range, or beta is given without a JSD.
         WiringError: in pieces, a head is no matrix, or the teacher comes as another node.
 
     Paper: Agarwal et al. 2024 (GKD), arXiv 2306.13649: the divergences; the forward one is that
@@ -70,6 +72,9 @@ def token_kd(
     >>> [(term.name, term.weight) for term in stage.terms()]
     [('label', 0.5), ('tokens', 0.5)]
     """
+    if beta != HALF and divergence != "jsd":
+        said = f"beta is {beta:g}, and it weighs the mixture of a JSD; divergence is {divergence}: "
+        raise RecipeError("method 'token_kd'", [f"{said}take divergence: jsd, or leave beta out"])
     options = {"kind": divergence, "beta": beta, "temperature": temperature}
     heads = (student_head, head)
     if logits == "pieces":

@@ -31,7 +31,9 @@ def check_rows_fit(stage: Stage, method: str, data: JobData) -> None:
             _check_ids(node, tokens)
     if data.task.rows_are == "passages":
         _check_tokens(stage, method)
-    elif data.reads("teacher") != data.reads():
+        return
+    _refuse_by_token(stage, method, data)
+    if data.reads("teacher") != data.reads():
         _check_apart(stage, method)
 
 
@@ -88,6 +90,14 @@ def _check_tokens(stage: Stage, method: str) -> None:
             said = f"its term '{term.name}' compares the {read[0]} of whole rows, and a language "
             said += "model gives one for each token; take method: token_kd, or one of layers that "
             raise RecipeError(f"method '{method}'", [f"{said}are named (pairs)"])
+
+
+def _refuse_by_token(stage: Stage, method: str, data: JobData) -> None:
+    """What is said token by token needs models that are asked for the next one."""
+    if any(term.loss in BY_TOKEN for term in stage.terms()):
+        said = "it compares two language models token by token, and task: "
+        said += f"{data.task.name} has one answer for a row; take a method of logits (kd, dkd, dist)"
+        raise RecipeError(f"method '{method}'", [f"{said}, or task: language_model"])
 
 
 def _check_apart(stage: Stage, method: str) -> None:
