@@ -106,6 +106,8 @@ def test_what_transformers_does_not_know_is_refused() -> None:
         build_model("hf:bertt", classes=2, tokens=tokens)
     with pytest.raises(ModelError, match="has no setting 'hidden'"):
         build_model("hf:bert", classes=2, tokens=tokens, arguments={"hidden": 3})
+    with pytest.raises(ModelError, match=r"cannot be built with arguments .*not a multiple of"):
+        build_model("hf:bert", classes=2, tokens=tokens, arguments={**BERT, "hidden_size": 33})
 
 
 def test_what_tokens_look_at_is_distilled_where_a_network_gives_it(tmp_path: Path) -> None:

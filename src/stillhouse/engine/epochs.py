@@ -177,7 +177,13 @@ class Epochs:
             "validation": scores,
             **({"diagnostics": diagnostics} if diagnostics else {}),
             "images_per_second": round(rate, 1),
+            **self._noun(),
         }
+
+    def _noun(self) -> dict[str, str]:
+        """What rows are, where they are no images: so they are counted by their right name."""
+        rows_are = self.stage.task.rows_are
+        return {} if rows_are in ("images", "boxes") else {"rows_are": rows_are}
 
     def _count(self, clock: float) -> float:
         """Add the time since ``clock`` to the books; gives the new clock."""

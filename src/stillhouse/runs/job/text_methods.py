@@ -96,7 +96,9 @@ def _refuse_by_token(stage: Stage, method: str, data: JobData) -> None:
     """What is said token by token needs models that are asked for the next one."""
     if any(term.loss in BY_TOKEN for term in stage.terms()):
         said = "it compares two language models token by token, and task: "
-        said += f"{data.task.name} has one answer for a row; take a method of logits (kd, dkd, dist)"
+        said += (
+            f"{data.task.name} has one answer for a row; take a method of logits (kd, dkd, dist)"
+        )
         raise RecipeError(f"method '{method}'", [f"{said}, or task: language_model"])
 
 

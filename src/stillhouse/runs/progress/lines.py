@@ -9,6 +9,7 @@ from stillhouse.runs.progress.watchers import (
     SilentProgress,
     loss_text,
     part_line,
+    rate_text,
     validation_text,
     whose,
 )
@@ -47,7 +48,7 @@ class LineProgress(SilentProgress):
         if not done and time.monotonic() - self._last < LINE_EVERY:
             return
         self._last = time.monotonic()
-        rate = f"{record['images_per_second']:,.0f} images/s"
+        rate = rate_text(record)
         print(
             f"{whose(record)}: epoch {record['epoch']}, "
             + ", ".join(filter(None, [loss_text(record), validation_text(record, metric), rate])),

@@ -9,7 +9,13 @@ from html import escape
 from typing import Any
 
 from stillhouse.records.metric import Metric
-from stillhouse.runs.progress.watchers import SilentProgress, part_line, validation_text, whose
+from stillhouse.runs.progress.watchers import (
+    SilentProgress,
+    part_line,
+    rate_text,
+    validation_text,
+    whose,
+)
 
 ANEW_EVERY = 0.2
 """Least seconds between two pictures of a bar."""
@@ -55,7 +61,7 @@ class NotebookProgress(SilentProgress):
     def epoch(self, record: Mapping[str, Any], metric: Metric) -> None:
         """The metric beside the bar; of a training that is done, a line."""
         self._stage, self._last = whose(record), (record, metric)
-        rate = f"{record['images_per_second']:,.0f} images/s"
+        rate = rate_text(record)
         self._note = ", ".join(filter(None, [validation_text(record, metric), rate]))
         if record["step"] >= self._steps:
             self._end_part()

@@ -79,6 +79,16 @@ def time_left(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
+def rate_text(record: Mapping[str, Any]) -> str:
+    """How fast an epoch was.
+
+    >>> rate_text({"images_per_second": 1234.5}), rate_text(
+    ...     {"images_per_second": 80.0, "rows_are": "texts"})
+    ('1,234 images/s', '80 texts/s')
+    """
+    return f"{record['images_per_second']:,.0f} {record.get('rows_are', 'images')}/s"
+
+
 def loss_text(record: Mapping[str, Any]) -> str:
     """The loss of an epoch, and what the network's own loss is made of where it says that.
 
