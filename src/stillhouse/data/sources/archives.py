@@ -118,7 +118,8 @@ class ArchiveImages:
     """
 
     def __init__(self, archives: Sequence[Archive], rows: Sequence[np.ndarray]) -> None:
-        self.archives = archives
+        self.places = [archive.place for archive in archives]
+        self.digests = [archive.index.digest for archive in archives]
         self.open_archives = OpenArchives([archive.copy for archive in archives])
         counts = [len(members) for members in rows]
         self.archive = np.repeat(np.arange(len(archives)), counts)
@@ -135,7 +136,7 @@ class ArchiveImages:
 
     def where(self, row: int) -> str:
         """Name the archive, and the file in it."""
-        return f"{self.archives[self.archive[row]].place}: {self.name(row)}"
+        return f"{self.places[self.archive[row]]}: {self.name(row)}"
 
     def name(self, row: int) -> str:
         """What the image is called in its archive."""
@@ -156,7 +157,7 @@ class ArchiveImages:
 
     def fingerprint(self) -> str:
         """Of the content of the archives, in their order, and of the rows that are read of them."""
-        marks = " ".join(archive.index.digest for archive in self.archives)
+        marks = " ".join(self.digests)
         rows = hashlib.sha256(np.stack([self.archive, self.offset]).astype("<i8").tobytes())
         return f"{marks} {rows.hexdigest()}"
 
