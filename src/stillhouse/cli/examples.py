@@ -11,6 +11,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "run": (
         "stillhouse run recipe.yaml",
+        "stillhouse run digits-kd --set epochs=10",
         "stillhouse run recipe.yaml -o runs/hot --set method.temperature=8 --set epochs=60",
         "stillhouse run study.yaml --on ray",
     ),
@@ -23,9 +24,14 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "ls": (
         "stillhouse ls methods attention",
         "stillhouse ls methods --family relation --task detection",
+        "stillhouse ls recipes digits",
         "stillhouse ls runs",
     ),
-    "show": ("stillhouse show recipe.yaml", "stillhouse show runs/first"),
+    "show": (
+        "stillhouse show recipe.yaml",
+        "stillhouse show digits-kd --written",
+        "stillhouse show runs/first",
+    ),
     "taps": ("stillhouse taps resnet8 --teacher resnet56",),
     "report": ("stillhouse report runs/first",),
     "resume": ("stillhouse resume runs/first",),

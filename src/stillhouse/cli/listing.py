@@ -1,4 +1,4 @@
-"""``stillhouse ls``: methods, networks, losses, tasks, data; or runs and studies."""
+"""``stillhouse ls``: methods, networks, losses, tasks, data, recipes; or runs and studies."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -10,7 +10,7 @@ import typer
 
 from stillhouse.cli.options import among
 
-LISTS = ("methods", "models", "losses", "tasks", "data", "runs")
+LISTS = ("methods", "models", "losses", "tasks", "data", "recipes", "runs")
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def listing(
     what: Annotated[
         str | None,
         typer.Argument(
-            help="methods, models, losses, tasks, data or runs (default: all but runs).",
+            help="methods, models, losses, tasks, data, recipes or runs (default: all but runs).",
             metavar="WHAT",
             autocompletion=among(*LISTS),
         ),
@@ -62,7 +62,7 @@ def listing(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List methods, models, losses, tasks and data; or runs and studies.
+    """List methods, models, losses, tasks, data and recipes; or runs and studies.
 
     Of a method it says what it needs, and what it gained and cost in one study of all of them.
     """
@@ -185,10 +185,17 @@ def _data() -> list[Row]:
     return [Row(name, (text,)) for name, text in source_names()]
 
 
+def _recipes() -> list[Row]:
+    from stillhouse.recipes.ready import ready_recipes, told
+
+    return [Row(name, (told(path),)) for name, path in ready_recipes().items()]
+
+
 ROOMS: dict[str, Callable[[], list[Row]]] = {
     "models": _models,
     "methods": _methods,
     "losses": _losses,
     "tasks": _tasks,
     "data": _data,
+    "recipes": _recipes,
 }

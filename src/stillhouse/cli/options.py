@@ -31,7 +31,7 @@ def within(hint: Any) -> Callable[[Any], Any]:
 
 Out = Annotated[
     Path,
-    typer.Option("-o", "--out", help="Directory of the run; a stopped run in it goes on."),
+    typer.Option("-o", "--out", help="Directory of the run; a run stopped there continues."),
 ]
 Set = Annotated[
     list[str] | None,
@@ -44,7 +44,8 @@ Set = Annotated[
 RecipeFile = Annotated[
     Path,
     typer.Argument(
-        help="A recipe or study (a YAML file), or the directory of a run or study.",
+        help="A recipe or study: a YAML file, or a name of 'stillhouse ls recipes'; or the "
+        "directory of a run or study.",
         metavar="RECIPE",
     ),
 ]

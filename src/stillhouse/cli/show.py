@@ -14,12 +14,19 @@ def show(
     as_recipe: Annotated[
         bool, typer.Option("--recipe", help="Of a directory: print its recipe, not its table.")
     ] = False,
+    written: Annotated[
+        bool,
+        typer.Option("--written", help="Print the file as it is written, with its comments."),
+    ] = False,
 ) -> None:
     """Print a recipe with all defaults, or the table of a run or study."""
     from stillhouse.cli.asked import asked
     from stillhouse.recipes import Study, resolved
     from stillhouse.records.plain_yaml import yaml_text
 
+    if written:
+        typer.echo(_written(recipe, bool(settings)), nl=False)
+        return
     if recipe.is_dir() and not settings and not as_recipe:
         _show_directory(recipe)
         return
@@ -29,6 +36,28 @@ def show(
     else:
         values = resolved(found)
     typer.echo(yaml_text(values), nl=False)
+
+
+def _written(recipe: Path, changed: bool) -> str:
+    """The text of a recipe's file.
+
+    Raises:
+        RecipeError: it is none, or the text is asked for with changes.
+    """
+    from stillhouse.errors import RecipeError
+    from stillhouse.recipes import read_yaml
+    from stillhouse.recipes.ready import ready_recipe
+
+    if changed or recipe.is_dir():
+        said = (
+            "--written prints a file as it is; leave out --set"
+            if changed
+            else ("--written is of files; the recipe of a directory is printed by --recipe")
+        )
+        raise RecipeError(str(recipe), [said])
+    read_yaml(recipe)  # says that there is none
+    found = recipe if recipe.is_file() else ready_recipe(recipe)
+    return found.read_text(encoding="utf-8") if found is not None else ""
 
 
 def _show_directory(directory: Path) -> None:

@@ -14,6 +14,7 @@ from stillhouse.recipes.data import TransferSection
 from stillhouse.recipes.findings import must_be
 from stillhouse.recipes.misplaced import belongs
 from stillhouse.recipes.plain import plain_values
+from stillhouse.recipes.ready import ready_recipe, ready_recipes
 from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.sections import sections_of
 from stillhouse.records.names import at_home
@@ -33,7 +34,8 @@ _SHORT.maxlist = _SHORT.maxdict = 4
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file of a recipe or a study; never runs code.
 
-    A file of pairs (``data: {pairs: FILE}``) that lies beside it is named by its place.
+    A file of pairs (``data: {pairs: FILE}``) that lies beside it is named by its place. A name of a
+    recipe that comes with the package is that recipe, where no such file is here.
 
     Raises:
         RecipeError: no such file, not YAML, a key that comes twice, or not a mapping.
@@ -41,10 +43,16 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if path.is_dir():
         said = f"it is a directory; go on with one of a run or study by 'stillhouse resume {path}'"
         raise RecipeError(str(path), [f"{said}, or give the recipe's file"])
+    path = path if path.is_file() else ready_recipe(path) or path
     if not path.is_file():
         folder = path.parent
         there = sorted(str(p) for p in folder.glob("*.y*ml")) if folder.is_dir() else []
-        raise RecipeError(str(path), [f"no such recipe; {nearest(str(path), there)}"])
+        near = nearest(path.stem, ready_recipes())
+        also = near if near.startswith("nearest") and not there else nearest(str(path), there)
+        said = (
+            f"no such recipe; {also}; 'stillhouse ls recipes' has those that come with Stillhouse"
+        )
+        raise RecipeError(str(path), [said])
     value = read_yaml_file(path)
     if not isinstance(value, dict):
         kind = "empty" if value is None else "a list" if isinstance(value, list) else "one word"
