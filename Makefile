@@ -13,6 +13,7 @@ DOCS_READY := .venv/.docs-ready
 TORCH_DEPENDENT := tests/engine tests/functional tests/losses tests/students src/stillhouse/engine src/stillhouse/functional
 
 RELEASE := .venv-release/bin
+RELEASE_READY := .venv-release/.ready
 
 .PHONY: demo test test-ecosystem test-slow docs package check format lint types imports clean
 
@@ -47,11 +48,14 @@ test-slow: $(READY)
 docs: $(DOCS_READY)  ## the site, in build/docs; needs neither network, data nor GPU
 	$(BIN)/python -m sphinx -E -W --keep-going -b html docs build/docs
 
-package:  ## the archives of a release, built and checked as the index does; publishes nothing
-	test -x $(RELEASE)/twine || { $(PYTHON) -m venv .venv-release && \
-		$(RELEASE)/python -m pip install --quiet --disable-pip-version-check "build>=1.2" "twine>=6.1"; }
+$(RELEASE_READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-release
+	$(RELEASE)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt build twine
+	touch $(RELEASE_READY)
+
+package: $(RELEASE_READY)  ## the archives of a release, built and checked as the index does; publishes nothing
 	rm -rf dist build/lib build/bdist.*
-	$(RELEASE)/python -m build --outdir dist . > dist.log || { cat dist.log; exit 1; }
+	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(RELEASE)/python -m build --outdir dist . > dist.log || { cat dist.log; exit 1; }
 	rm dist.log
 	$(RELEASE)/twine check --strict dist/*
 
