@@ -20,7 +20,7 @@ from pages import DOCS, ROOT, Block, blocks, pages
 
 from stillhouse.cli.app import app
 from stillhouse.errors import nearest
-from stillhouse.methods import kd
+from stillhouse.methods import METHODS, kd
 from stillhouse.models import build_model
 from stillhouse.recipes import make_recipe, make_study
 from stillhouse.recipes.schema import Recipe
@@ -159,3 +159,12 @@ def test_a_card_has_settings_and_what_was_measured(generator) -> None:
     assert "| mnist | a \u2192 b | kd | 93 % | +1 | **helps** |" in card
     assert "`benchmarks/results/mnist-kd.json`, [Results](../../results.md)" in card
     assert "Not measured here yet" in methods.card(methods.METHODS[1], [])
+
+
+def test_the_map_of_the_field_names_every_method_and_no_other() -> None:
+    knowledge = (DOCS / "map.md").read_text()
+    named = set(re.findall(r"`(\w+)`", knowledge))
+    known = {method.name for method in METHODS} - {"plain"}  # which is the control
+    assert known - named == set()
+    schemes = knowledge[knowledge.index("## Knowledge") : knowledge.index("## Students")]
+    assert set(re.findall(r"`(\w+)`", schemes)) - known == set()

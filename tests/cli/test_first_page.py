@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,14 @@ def test_its_commands_run_one_after_the_other(photos: Path, command, monkeypatch
         given = [each if each != "onnx" or there else "torchscript" for each in words[1:]]
         said = command(*[each.replace("runs/photos", "runs/commands") for each in given])
         assert said.code == 0, said.err
+    for name in ("one/rose", "other/lily"):
+        shutil.copytree("photos/rose", name)
+    assert "images, all of one" in command("evaluate", "runs/commands", "--data", "one").out
+    said = command("evaluate", "runs/commands", "--data", "other")
+    assert "the data have 1 class, and the student does not know lily" in said.err
+    said = command("predict", "runs/commands", "no.jpg", "--format", "csv")
+    assert (said.code, said.out) == (3, ""), "no header where nothing could be read"
+    assert said.err.startswith("there is no file no.jpg\n")
 
 
 def test_the_version_is_that_of_the_package(command) -> None:

@@ -120,10 +120,11 @@ def test_methods_and_runs_are_told_apart(runs: Path, monkeypatch) -> None:
     monkeypatch.chdir(runs)
     monkeypatch.setenv("COLUMNS", "80")
     shutil.copytree("warm", "kd")  # called as a method is
-    assert "give one (-o DIR)" in said("compare", "kd", "dkd").output
-    assert "./kd" in said("compare", "kd", "warm").output
+    assert "give one (-o DIR)" in str(said("compare", "kd", "dkd").exception)
+    assert "./kd" in str(said("compare", "kd", "warm").exception)
     for mistaken in (["-o", "x"], ["--epochs", "3"], ["--check"]):
-        assert "options are for methods" in said("compare", "./kd", "warm", *mistaken).output
+        found = said("compare", "./kd", "warm", *mistaken).exception
+        assert "leave the options out" in str(found)
     side = said("compare", "./kd", "deep/cool")
     assert side.exit_code == 0
     assert "method.temperature" in side.stdout

@@ -125,8 +125,9 @@ def test_folder_of_nothing(tmp_path):
 
 def test_one_class(tmp_path):
     classes(tmp_path, ("cat",))
-    with pytest.raises(DataError, match=r"one class only \(cat\)"):
-        read_folder(tmp_path)
+    with pytest.raises(DataError, match=r"one class only \(cat\), and a network learns"):
+        find(tmp_path, None, None, False)
+    assert find(tmp_path, None, None, False, open_set=True).classes == ("cat",)
 
 
 def test_hidden_things_are_out_and_what_is_left_out_is_counted(tmp_path):

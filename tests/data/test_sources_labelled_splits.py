@@ -61,8 +61,6 @@ def test_numbers_are_kept_with_the_names_of_the_source():
         ({"train": [0, 1], "test": [1, 4]}, None, "test.parquet, row 1: test has the label 4"),
         ({"train": ["a", "b"], "test": ["a", "bb"]}, None, "'bb', which train does not have"),
         ({"train": ["a", "b"], "test": [0, 1]}, None, "text in train but not in test"),
-        ({"train": [0, 0]}, None, "one class only (0)"),
-        ({"train": ["a", "a"]}, None, "one class only (a)"),
     ],
 )
 def test_refuses(raw, names, message):

@@ -196,7 +196,6 @@ REFUSED = {
         {},
         "train has no rows",
     ),
-    "one class": ({"image": cells([1, 2]), "label": [0, 0]}, {}, "one class only"),
 }
 
 

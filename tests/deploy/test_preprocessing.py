@@ -55,9 +55,11 @@ def test_colour_becomes_grey_and_grey_colour_and_a_turned_photograph_stands_upri
 
 def test_what_is_no_image_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"no")
-    for image in (tmp_path / "a.png", tmp_path / "absent.png", tmp_path):
-        with pytest.raises(DataError, match="cannot be read"):
-            _wanted(3, 4, 4).of(image)
+    told = {"a.png": "cannot be read", "absent.png": "there is no file", "": "cannot be read"}
+    for name, said in told.items():
+        with pytest.raises(DataError, match=said) as found:
+            _wanted(3, 4, 4).of(tmp_path / name)
+        assert "Errno" not in str(found.value)
     behind = Preprocessing(pixels=False, channels=3, height=4, width=4, size=(4, 4))
     with pytest.raises(DataError, match="a transform of your own"):
         behind.of(torch.zeros(3, 4, 4))

@@ -42,7 +42,7 @@ def test_the_resolved_recipe_has_every_key():
     [
         ({"unseen": 1.5}, "data.unseen: it is 1.5; give a share"),
         ({"unseen": -1}, "data.unseen: it is -1; give a share"),
-        ({"unseen": True}, "data.unseen: it is true; it must be a number"),
+        ({"unseen": True}, "data.unseen: it is true; it must be a word or a number"),
         ({"unseen": [["a"]]}, r"it names \['a'\]; a class is named by a word or a number"),
         ({"unseen": [0.5]}, "it names 0.5"),
         ({"unseen": {"a": 1}}, "data.unseen: it is {'a': 1}; give a share"),

@@ -209,8 +209,8 @@ def in_words(size: float) -> str:
     >>> in_words(160_000_000)
     '160 MB'
     """
-    for unit in ("B", "kB", "MB", "GB"):
+    for unit in ("B", "kB", "MB", "GB", "TB"):
         if abs(size) < 999.5:
             return f"{size:.3g} {unit}"
         size /= 1000
-    return f"{size:.3g} TB"
+    return f"{size:,.0f} PB"

@@ -48,7 +48,7 @@ def cache(
     allow_imports: AllowImports = False,
     quiet: Quiet = False,
 ) -> None:
-    """Record a recipe's teacher for its students; start it as often as you like to go faster."""
+    """Store the outputs of a recipe's teacher for its students; processes share the work."""
     from stillhouse.cache import in_words
     from stillhouse.errors import RecipeError
     from stillhouse.recipes import is_study, make_recipe, override, read_yaml

@@ -23,7 +23,7 @@ def check(
     shared: Shared = None,
     allow_imports: AllowImports = False,
 ) -> None:
-    """Check a recipe on a few batches; trains nothing, writes nothing."""
+    """Check a recipe on a few batches, and forecast time and disk; trains nothing."""
     loading()
     from stillhouse.cli.asked import asked, own_directory
     from stillhouse.cli.studying import check_study

@@ -7,15 +7,16 @@ from typing import Annotated, Any
 import typer
 
 from stillhouse.cli.options import AllowImports, Out, Quiet, Set, Shared, Track, loading
+from stillhouse.errors import RecipeError
 
 DATA = (
-    "Data: a name such as digits ('stillhouse ls data'), a folder, a file, or a data set of the "
-    "Hugging Face hub."
+    "A name such as digits or cifar100 ('stillhouse ls data'), a folder, a file, or hf:ORG/NAME of "
+    "the Hugging Face hub."
 )
-TEACHER = "Large network, whose answers are learnt ('stillhouse ls models')."
-STUDENT = "Small network, which learns ('stillhouse ls models')."
-EPOCHS = "Epochs, that is passes over the training data."
-SEEDS = "Number of repetitions with seeds of their own; a verdict needs 3 or more."
+TEACHER = "Large network, whose outputs the student learns from ('stillhouse ls models')."
+STUDENT = "Small network, which is trained ('stillhouse ls models')."
+EPOCHS = "Number of epochs (passes over the training data)."
+SEEDS = "Number of repetitions, each with another seed; a verdict needs 3 or more."
 
 
 def distill(
@@ -39,7 +40,7 @@ def distill(
     ] = None,
     batch: Annotated[
         int | None,
-        typer.Option(help="Batch size, in rows of the training data (default: 64, or all)."),
+        typer.Option(help="Batch size (default: 64, or all rows if there are fewer)."),
     ] = None,
     control: Annotated[
         bool,
@@ -61,6 +62,9 @@ def distill(
     quiet: Quiet = False,
 ) -> None:
     """Distil a teacher into a student, and compare with training it alone."""
+    if teacher is None and teacher_weights is not None:
+        said = "--teacher-weights is given without --teacher; name the network that they are of"
+        raise RecipeError("distill", [f"{said} (--teacher MODEL)"])
     loading(quiet=quiet)
     from stillhouse.cli.run import run_recipe
     from stillhouse.recipes import make_recipe, override
@@ -80,8 +84,6 @@ def distill(
         values["teacher"] = {"model": teacher}
         if teacher_weights is not None:
             values["teacher"]["weights"] = str(teacher_weights)
-    elif teacher_weights is not None:
-        raise typer.BadParameter("--teacher-weights needs --teacher MODEL, the network they fit")
     recipe = make_recipe(override(values, settings or []), where="distill")
     run_recipe(recipe, out, shared=shared, allow_imports=allow_imports, quiet=quiet)
 
@@ -100,7 +102,7 @@ def compare(
     ] = None,
     recipe: Annotated[
         Path | None,
-        typer.Option(help="Recipe with data, networks and budget; the options below go before it."),
+        typer.Option(help="Recipe with data, networks and budget; the options below override it."),
     ] = None,
     data: Annotated[str | None, typer.Option(help=DATA)] = None,
     teacher: Annotated[str | None, typer.Option(help=TEACHER)] = None,
@@ -137,11 +139,13 @@ def compare(
 
         options = (out, recipe, data, teacher, student, epochs, seeds, track, settings, shared)
         if any(each is not None for each in options) or check:
-            raise typer.BadParameter("runs are compared as they are; options are for methods")
+            said = "finished runs are compared as they are; leave the options out"
+            raise RecipeError("compare", [f"{said}, or name methods in place of {runs[0]}"])
         compare_runs(runs)
         return
     if out is None:
-        raise typer.BadParameter("methods are compared in a directory; give one (-o DIR)")
+        said = f"{', '.join(methods)}: methods are trained, which needs a directory; give one"
+        raise RecipeError("compare", [f"{said} (-o DIR)"])
     loading(quiet=quiet)
     from stillhouse.cli.asked import asked_values
     from stillhouse.cli.studying import check_study, run_a_study
@@ -181,13 +185,13 @@ def _runs(names: list[str]) -> list[Path]:
     if paths and len(paths) < len(names):
         others = ", ".join(name for name in names if Path(name) not in paths)
         said = f"{paths[0]} is a directory and {others} is none"
-        raise typer.BadParameter(f"{said}; compare either methods or finished runs (./kd)")
+        said = f"{said}; name either methods or directories of finished runs (./kd)"
+        raise RecipeError("compare", [said])
     return paths
 
 
 def _recipe(path: Path, values: Mapping[str, Any]) -> dict[str, Any]:
     """What a recipe says beside its method; a study has arms of its own."""
-    from stillhouse.errors import RecipeError
     from stillhouse.recipes.study import OWN_KEYS
 
     own = [key for key in OWN_KEYS if key in values and key != "title"]

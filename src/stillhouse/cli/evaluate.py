@@ -77,7 +77,7 @@ def evaluate(
     if of_texts:
         source = read_texts(data, text, label, labelled=not causal)
     else:
-        source = find(data, image, label, True)
+        source = find(data, image, label, True, open_set=True)
     part = "test" if "test" in source.parts else "train"
     for note in source.notes:
         typer.echo(f"warning: {note}", err=True)

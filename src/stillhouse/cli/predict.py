@@ -228,10 +228,10 @@ def _words(each: "Prediction") -> str:
 def _as_csv(file: "Out", found: "Iterator[Prediction]", predictor: "Predictor") -> None:
     rows = csv.writer(file)
     embeds = predictor.config.output == "embedding"
-    rows.writerow(
-        [predictor.preprocess.row, *(["embedding"] if embeds else ["class", "probability"])]
-    )
-    for each in found:
+    header = [predictor.preprocess.row, *(["embedding"] if embeds else ["class", "probability"])]
+    for number, each in enumerate(found):
+        if number == 0:  # no header where nothing could be read
+            rows.writerow(header)
         if each.label is None:
             rows.writerow([each.name, " ".join(f"{value:.6f}" for value in each.output.tolist())])
         else:

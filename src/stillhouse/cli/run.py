@@ -125,8 +125,8 @@ def run_recipe(
     console = Terminal()
     main = open_platform(device=recipe.device).main
     with progress_shown(quiet=quiet or not main, log=True) as watcher:
-        watcher.say(recipe.title)
         job = prepare(recipe, out, shared=shared, allow_imports=allow_imports, watcher=watcher)
+        watcher.say(recipe.title)  # not before what may refuse the recipe
         outcome = run_job(job)
     if job.data.platform.main:
         print_outcome(console, outcome)

@@ -28,7 +28,7 @@ def study_score_table(record: StudyRecord) -> Table:
         table.add_column(name.replace("_", " "), justify="right")
     if record.transferred:
         table.add_column("set made in", justify="right", no_wrap=True)
-    table.add_column("s/run", justify="right", no_wrap=True)
+    table.add_column("s per run", justify="right", no_wrap=True)
     for row in study_rows(record):
         table.add_row(*_cells(row, record), style="dim" if row.kind == "control" else None)
     return table

@@ -9,7 +9,6 @@ from stillhouse.cli.options import (
     NumberOfClasses,
     Quiet,
     SeedOfDraws,
-    Set,
     WeightsKey,
     WeightsPrefix,
     image_shape,
@@ -37,7 +36,14 @@ def synthesize(
             help="Method: zero_shot, inversion, ... (see the docs on training without data)."
         ),
     ] = "zero_shot",
-    settings: Set = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a setting of the method, such as --set steps=500; repeatable.",
+        ),
+    ] = None,
     seed: SeedOfDraws = 0,
     data: Annotated[
         str | None,
@@ -50,7 +56,7 @@ def synthesize(
 ) -> None:
     """Make training images out of a trained classifier, without its data.
 
-    A recipe takes the directory as its data.
+    The directory can then be the data of a recipe (data: DIRECTORY).
     """
     from stillhouse.cli.terminal import Terminal
     from stillhouse.engine.platform import open_platform

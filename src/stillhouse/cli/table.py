@@ -51,7 +51,7 @@ def score_table(scores: Mapping[str, Any]) -> Table:
     table.add_column("model")
     for title in ("val last", "val best", "test last", "test best"):
         table.add_column(title + unit, no_wrap=True)
-    for title in ("parameters", "MB", "s/run"):
+    for title in ("parameters", "MB", "s per run"):
         table.add_column(title, justify="right", no_wrap=True)
     for model in scores["models"]:
         runs = model["runs"]

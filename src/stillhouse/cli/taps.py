@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stillhouse.cli.options import AllowImports, NumberOfClasses, image_shape
+from stillhouse.errors import RecipeError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -50,7 +51,8 @@ def taps(
 
     for option, given in {"--teacher-weights": teacher_weights, "--data": data}.items():
         if given is not None and teacher is None:
-            raise typer.BadParameter(f"{option} is for pairs of layers; add --teacher MODEL")
+            said = f"{option} is for pairs of layers; add --teacher MODEL, or leave it out"
+            raise RecipeError("taps", [said])
     shape = image_shape(image, "taps")
     console = Terminal()
     student = _network(model, classes, shape, weights, allow_imports).make(0)

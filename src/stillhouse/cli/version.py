@@ -18,7 +18,7 @@ def _say(asked: bool) -> None:
 def options(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_say, is_eager=True, help="Show the version and end."),
+        typer.Option("--version", callback=_say, is_eager=True, help="Show the version and exit."),
     ] = False,
 ) -> None:
     """What stands before a command."""

@@ -11,7 +11,7 @@ from stillhouse.data.pairs_file import pairs_file
 from stillhouse.data.pool import Pool
 from stillhouse.data.sources.archives import ArchiveSettings
 from stillhouse.data.sources.find import find, source_names
-from stillhouse.data.sources.labelled_splits import SourceSplits
+from stillhouse.data.sources.labelled_splits import SourceSplits, refuse_one_class
 from stillhouse.data.split_tables import TEST, VALIDATION, Splits, marked
 from stillhouse.data.splits import stratified_split
 from stillhouse.data.tables import Table
@@ -115,6 +115,7 @@ def load(
         _refuse_of_images(image, is_asked(unseen) or open_set or min_per_class > 1)
         named = None if label is None else str(label)
         found = read_texts(source, text, named, labelled=labelled, allow_download=allow_download)
+        refuse_one_class(found)
         if found.open_only is not None:
             raise DataError(found.open_only)
     else:
@@ -127,6 +128,7 @@ def load(
             open_set=open_set,
             archives=archives,
         )
+    refuse_one_class(found)  # of people, too
     draws = 3 * split_seed + TEST, 3 * split_seed + VALIDATION
     if open_set:
         pool = Pool(found)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from stillhouse.data.detection.table import fitted
 from stillhouse.data.detection.views import GREY
 from stillhouse.data.sources.files import formats, open_regular
+from stillhouse.deploy.preprocessing import unread
 from stillhouse.errors import DataError, ModelError, RunError
 from stillhouse.models import build_model
 from stillhouse.models.detectors.adapter import DETECTIONS, as_detector
@@ -223,4 +224,5 @@ def opened_image(given: Any, name: str) -> Image.Image:
         ):
             return ImageOps.exif_transpose(image).convert("RGB")
     except (OSError, ValueError, TypeError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"image {name} cannot be read: {error}") from error
+        gone = isinstance(error, FileNotFoundError)
+        raise DataError(unread(name if gone else f"image {name}", error)) from error

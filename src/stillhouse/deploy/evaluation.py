@@ -149,8 +149,10 @@ def places(mine: tuple[str, ...], theirs: tuple[str, ...]) -> Tensor:
     if strange:
         more = f" and {len(strange) - 3} more" if len(strange) > 3 else ""
         raise DataError(
-            f"the data have {len(theirs)} classes, and the student does not know "
+            f"the data have {len(theirs)} class{'es' if len(theirs) > 1 else ''}, and the student "
+            "does not know "
             f"{', '.join(strange[:3])}{more}; it knows {len(mine)}: {', '.join(mine[:5])}"
             + (", ..." if len(mine) > 5 else "")
+            + ". Call the classes as the student does, or leave the others out"
         )
     return torch.tensor([mine.index(str(name)) for name in theirs], dtype=torch.int64)

@@ -178,7 +178,20 @@ def opened(path: Path) -> Any:
         with open_regular(path) as data:
             return picture_of(data, str(path))
     except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
-        raise DataError(f"{path} cannot be read: {first_line(error)}") from error
+        raise DataError(unread(path, error)) from error
+
+
+def unread(path: Path | str, error: Exception) -> str:
+    """Why a file was not read, without the numbers of the system.
+
+    >>> unread("a.png", FileNotFoundError(2, "No such file or directory", "a.png"))
+    'there is no file a.png'
+    >>> unread("a.png", PermissionError(13, "Permission denied", "a.png"))
+    'a.png cannot be read: Permission denied'
+    """
+    if isinstance(error, FileNotFoundError):
+        return f"there is no file {path}"
+    return f"{path} cannot be read: {getattr(error, 'strerror', None) or first_line(error)}"
 
 
 def _as_picture(pixels: Tensor, where: str, mode: str) -> Any:

@@ -10,11 +10,13 @@ from stillhouse.errors import MissingExtra, ModelError, nearest
 from stillhouse.models.detectors import of_torchvision
 from stillhouse.models.family import ModelRequest
 from stillhouse.models.hugging_face import classes_of_folder
+from stillhouse.records.hub import asking_hub
 
 TORCHVISION_CLASSES = 1000
 """Of all its default weights for classification."""
 
 
+@asking_hub()
 def build_timm(found: re.Match[str], ask: ModelRequest) -> nn.Module:
     """`timm:resnet18`, or `timm:resnet18:pretrained` for the weights that timm offers.
 

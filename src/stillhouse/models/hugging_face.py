@@ -15,12 +15,14 @@ from stillhouse.faults import first_line
 from stillhouse.models.detectors import of_transformers
 from stillhouse.models.family import ModelRequest
 from stillhouse.models.sentences.of_transformers import classes_of, config_of, of_kind
+from stillhouse.records.hub import asking_hub
 
 CONFIG = "config.json"
 FRESH = ("hf:rt_detr", "hf:rt_detr_v2", "hf:d_fine", "hf:yolos", "hf:detr")
 """Kinds of detectors that are tested, of the many that transformers has."""
 
 
+@asking_hub()
 def build_transformers(found: re.Match[str], ask: ModelRequest) -> nn.Module:
     """`hf:FOLDER` or `hf:OWNER/NAME`, with fresh weights, or `:pretrained` with those that it has.
 

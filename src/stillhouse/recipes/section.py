@@ -31,7 +31,8 @@ class Section(BaseModel):
         """Pydantic takes true for 1."""
         field = cls.model_fields.get(info.field_name or "")
         if field is not None and wants_number(field) and _holds_truth(value):
-            raise ValueError(f"it is {str(value).lower()}; it must be a number")
+            wanted = "a word or a number" if str in _leaves(field.annotation) else "a number"
+            raise ValueError(f"it is {str(value).lower()}; it must be {wanted}")
         return value
 
     @field_validator("*", mode="after")

@@ -174,6 +174,8 @@ def about(seconds: float) -> str:
 
     >>> [about(each) for each in (0.2, 8.4, 44, 130, 3000, 10_000, 86_400, 400_000)]
     ['1 s', '8 s', '44 s', '2 min', '50 min', '2.8 h', '24 h', '4.6 days']
+    >>> [about(each * 86_400) for each in (9.96, 120, 900, 4e4)]
+    ['10 days', '120 days', '2.5 years', '110 years']
     """
     if seconds < 90:
         return f"{max(round(seconds), 1)} s"
@@ -181,4 +183,8 @@ def about(seconds: float) -> str:
         return f"{round(seconds / 60)} min"
     if seconds < 48 * 3600:
         return f"{seconds / 3600:.2g} h"
-    return f"{seconds / 86400:.2g} days"
+    days = seconds / 86400
+    if days < 730:
+        return f"{days:.2g} days" if days < 9.95 else f"{days:.0f} days"
+    years = days / 365
+    return f"{years:.2g} years" if years < 9.95 else f"{float(f'{years:.2g}'):,.0f} years"

@@ -23,7 +23,13 @@ from stillhouse.data.sources.hugging_face import (
     read_saved,
 )
 from stillhouse.data.sources.known import KNOWN, is_known, of_hub
-from stillhouse.data.sources.labelled_splits import SPLITS, SourceSplits, natural, split_named
+from stillhouse.data.sources.labelled_splits import (
+    SPLITS,
+    SourceSplits,
+    natural,
+    refuse_one_class,
+    split_named,
+)
 from stillhouse.data.sources.listing import SUFFIXES as LISTINGS
 from stillhouse.data.sources.listing import read_listing
 from stillhouse.data.sources.synthesis import is_synthesis, read_synthesis
@@ -87,8 +93,8 @@ def find(
         open_set: whether test may have classes that train has none of.
 
     Raises:
-        DataError: nothing of this name, what the source refuses, or (where it is no open set) a
-            class that train has no row of.
+        DataError: nothing of this name, what the source refuses, or (where it is no open set) one
+            class only, or one that train has no row of.
     """
     place = _archives(source, archives or ArchiveSettings())
     if place is not None:
@@ -103,7 +109,10 @@ def find(
         )
     else:
         found = _read(source, image, label, allow_download, labelled)
-    if found.open_only is not None and not open_set:
+    if open_set:
+        return found
+    refuse_one_class(found)
+    if found.open_only is not None:
         raise DataError(found.open_only)
     return found
 

@@ -15,6 +15,7 @@ from stillhouse.data.sources.labelled_splits import (
     split_named,
 )
 from stillhouse.errors import DataError
+from stillhouse.records.hub import asking_hub
 
 _SPLIT = re.compile(r"(train|test|validation|valid|val|dev|eval)(?![a-z])")
 
@@ -138,6 +139,7 @@ def read_hub(
     return read_loaded(name, hub_dataset(name), image, label, labelled=labelled)
 
 
+@asking_hub()
 def hub_dataset(name: str) -> Any:
     """What `datasets.load_dataset` gives for a name of the hub. Raises DataError."""
     import datasets

@@ -7,6 +7,7 @@ from typing import Any
 
 from stillhouse.errors import DataError
 from stillhouse.faults import first_line
+from stillhouse.records.hub import asking_hub
 from stillhouse.records.places import VARIABLE, located, looked_in
 
 
@@ -107,6 +108,7 @@ def absent(name: str, tried: list[str] | None = None) -> str:
     )
 
 
+@asking_hub()
 def _load(hub: str) -> Any:
     import datasets
 

@@ -64,6 +64,19 @@ class SourceSplits:
         return replace(self, parts=parts, classes=(), open_only=None)
 
 
+def refuse_one_class(found: SourceSplits) -> None:
+    """Rows of a single class teach nothing; a student may be measured on them.
+
+    Raises:
+        DataError: there is one class only.
+    """
+    if len(found.classes) == 1:
+        raise DataError(
+            f"{found.name}: there is one class only ({found.classes[0]}), and a network learns to "
+            "tell at least 2 apart; add rows of another class, such as a second folder of images"
+        )
+
+
 def split_named(name: str) -> str | None:
     """The split that a folder, a file or a key is named after; None where it is none.
 
@@ -127,8 +140,7 @@ def number_labels(
         names: the classes where the source knows them; else the text, or the numbers as text.
 
     Raises:
-        DataError: no rows, labels of another kind, negative labels, labels above the last name, or
-            one class only.
+        DataError: no rows, labels of another kind, negative labels, or labels above the last name.
 
     >>> found = number_labels({"train": np.array(["s2", "s10", "s2"])}, lambda split, row: "")
     >>> found.labels, found.classes
@@ -157,10 +169,6 @@ def number_labels(
             if above is not None:
                 raise DataError(above)
             problem = _gaps(numbers["train"], len(classes), classes)
-    if len(classes) < 2:
-        raise DataError(
-            f"there is one class only ({', '.join(classes)}); a classifier needs at least 2"
-        )
     labels = {split: torch.from_numpy(values) for split, values in numbers.items()}
     return Numbered(labels, classes, problem)
 

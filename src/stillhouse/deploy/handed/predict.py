@@ -79,7 +79,8 @@ def main(names: list[str]) -> int:
         try:
             given = pixels(name, config["input"])
         except Exception as error:  # decoders raise what they like
-            print(f"{name} cannot be read: {error}", file=sys.stderr)
+            why = getattr(error, "strerror", None) or error
+            print(f"{name} cannot be read: {why}", file=sys.stderr)
             unreadable = 3
             continue
         with torch.no_grad():

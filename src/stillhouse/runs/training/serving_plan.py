@@ -204,7 +204,8 @@ class Planner:
         if not passes:
             return "no student is left to train"
         if left >= passes:
-            return f"{passes:g} passes to train, {left:g} to record: nothing to save"
+            train = f"{passes:g} pass{'' if passes == 1 else 'es'} to train"
+            return f"{train}, {left:g} to record: nothing to save"
         return ""
 
     def _by_time(self, planned: Plan, *, timed: bool) -> Plan:
@@ -214,8 +215,8 @@ class Planner:
             return planned.live(against)
         if not timed:
             return planned.because(
-                f"{planned.views:g} passes of the teacher instead of {self._passes}, if time says "
-                "so too"
+                f"{planned.views:g} passes of the teacher instead of {self._passes}, if that is "
+                "shorter"
             )
         if not self._agreed(self._passes_left(planned.need.parts, planned.views)):
             return planned.because("all of it is there")
