@@ -14,15 +14,15 @@ def recipes(data: Path) -> dict[str, dict[str, Any]]:
     lfw = data / "lfw"
     return {
         "digits": {
-            "data": "digits",
+            "data": {"source": "digits"},
             "teacher": "resnet8",
             "student": "convnet-8-16",
             "batch": 32,
             "epochs": 12,
         },
         "flowers17": {
-            "data": data / "flowers17",
-            "data_options": {"size": 64, "validation": 0.15, "augment": ["flip"]},
+            "data": {"source": data / "flowers17", "size": 64, "validation": 0.15,
+                     "augment": ["flip"]},
             "teacher": "resnet8",
             "student": FLOWERS,
             "optimizer": {"name": "adamw", "lr": 3e-3},
@@ -30,9 +30,8 @@ def recipes(data: Path) -> dict[str, dict[str, Any]]:
             "epochs": 4,
         },
         "lfw": {
-            "data": lfw,
-            "data_options": {"pairs": str(lfw / "pairs.csv"), "folds": [6, 7, 8, 9, 10],
-                             "min_per_class": 2, "size": 90, "augment": ["flip"]},
+            "data": {"source": lfw, "pairs": str(lfw / "pairs.csv"), "folds": [6, 7, 8, 9, 10],
+                     "min_per_class": 2, "size": 90, "augment": ["flip"]},
             "task": {"name": "verification", "margin": "cosface", "size": 0.2, "scale": 16},
             "teacher": {
                 "model": "mobilefacenet",
@@ -51,7 +50,7 @@ def recipes(data: Path) -> dict[str, dict[str, Any]]:
 
 def data_of(recipe: dict[str, Any]) -> Splits:
     """The rows that a recipe tests on."""
-    options = recipe.get("data_options", {})
+    options = recipe["data"]
     asked = {key: options[key] for key in ("validation", "pairs", "folds", "min_per_class")
              if key in options}  # fmt: skip
-    return load(recipe["data"], open_set="task" in recipe, **asked)
+    return load(options["source"], open_set="task" in recipe, **asked)

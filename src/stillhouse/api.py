@@ -1,23 +1,22 @@
 """The main jobs in one call each."""
 
+from __future__ import annotations
+
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Unpack
 
-from torch import Tensor, nn
-
 from stillhouse.engine.platform import open_platform
-from stillhouse.engine.stage import Stage
 from stillhouse.errors import RecipeError
 from stillhouse.faults import system_faults
 from stillhouse.recipes import Recipe, load_study, make_recipe, make_study
-from stillhouse.recipes.keywords import RecipeKeys
-from stillhouse.recipes.typed import DataKeys, InputKeys
 from stillhouse.runs.job.calls import by_name
+from stillhouse.runs.job.keywords import Data, Method, RunKeys, Student, Teacher
 from stillhouse.runs.job.objects import (
     function_of,
+    given_data,
     listed,
     named,
     object_of,
@@ -25,10 +24,8 @@ from stillhouse.runs.job.objects import (
     path_of,
     peers_key,
     placed,
-    section_of,
     task_key,
     teacher_objects,
-    with_input,
 )
 from stillhouse.runs.job.watcher import Watcher
 from stillhouse.runs.opening import open_run
@@ -39,124 +36,140 @@ from stillhouse.studies.directory import is_study_directory
 from stillhouse.studies.outcome import StudyOutcome, open_study
 from stillhouse.studies.study import prepare_study, run_study
 from stillhouse.studies.table import arm_line
-from stillhouse.tasks import Task
+from stillhouse.tasks import CLASSIFICATION, Task
 
 
 @by_name
 @system_faults()
 def distill(
     *,
-    data: Any,
-    student: str | Mapping[str, Any] | nn.Module | Callable[..., nn.Module],
-    teacher: str
-    | Mapping[str, Any]
-    | list[Any]
-    | nn.Module
-    | Callable[..., nn.Module]
-    | None = None,
-    teacher_input: InputKeys | Mapping[str, Any] | None = None,
-    peers: int
-    | Sequence[str | Mapping[str, Any] | nn.Module | Callable[..., nn.Module]]
-    | None = None,
-    student_input: InputKeys | Mapping[str, Any] | None = None,
-    method: str | Mapping[str, Any] | Callable[..., Stage] = "kd",
-    task: str | Mapping[str, Any] | Task = "classification",
+    teacher: Teacher | None = None,
+    student: Student,
+    data: Data,
+    method: Method = "kd",
     out: str | Path,
     epochs: int = 30,
     seeds: int | Iterable[int] = 3,
-    transform: Callable[[Any], Tensor] | None = None,
-    eval_transform: Callable[[Any], Tensor] | None = None,
-    data_options: DataKeys | Mapping[str, Any] | None = None,
-    shared: str | Path | None = None,
-    allow_imports: bool = False,
     quiet: bool = False,
     on_epoch: OnEpoch | None = None,
-    watcher: Watcher | None = None,
-    **settings: Unpack[RecipeKeys],
+    **settings: Unpack[RunKeys],
 ) -> Outcome:
-    """Distil a teacher into a student, with a control run and a verdict.
+    """Distil a teacher into a student, and compare it with the same student trained alone.
 
     It shows bars in a terminal and in a notebook, and elsewhere a line for each training that ends.
-    The same call goes on where a stopped one was, and finds a finished one without training.
+    The same call continues a run that was stopped, and finds a finished one without training.
 
-    ``data``, ``teacher``, ``student``, ``method``, ``epochs``, ``seeds`` and ``out`` say most of
-    it; the rest has defaults. A mapping may hold what its section of a recipe holds.
+    A call is a recipe: arguments have the names and sections of a recipe in YAML, and take objects
+    besides; ``distill(**recipe, out="runs/first")`` runs a recipe that was read. They are given by
+    name, since a teacher and a student that change places would train all the same.
+
+    >>> import tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> outcome = distill(
+    ...     teacher="resnet8", student="convnet-4", data={"source": "digits", "limit": 100},
+    ...     method={"name": "kd", "temperature": 3}, optimizer={"name": "adamw", "lr": 0.01},
+    ...     epochs=1, seeds=1, cache="never", compile=False, out=f"{folder.name}/first", quiet=True)
+    >>> list(outcome.table.index)
+    ['teacher', 'control', 'student']
+    >>> folder.cleanup()
 
     Args:
-        data: a folder of class folders; the name of a public data set ('cifar100', 'mnist');
-            'digits', which needs no download; a file (.npz, .csv, parquet); 'hf:org/name' of the
-            hub; a Dataset, or (train, test) Datasets.
-        data_options: how they are split and shown: {'size': 64, 'limit': 1000, 'validation': 0.1,
-            'augment': ['crop', 'flip'], 'label': 'species', ...}.
         teacher: the large network: a name ('stillhouse ls models'), such as 'resnet56' or
             'timm:resnet50:pretrained'; a module, which is taken as trained; or a function that
-            makes one, which is trained first, as a name without weights is. A section says more:
-            {'model': 'resnet56', 'weights': 'teacher.pt'}, {'model': module, 'head_path': 'fc'}. A
-            list is an ensemble. None for methods without a teacher.
+            makes one, which is trained first, as a name without weights is. A list is an ensemble.
+            None for methods without a teacher. Or a section, see below.
         student: the small network, likewise: a name; a function that makes a module (called once
             per seed, with those of ``classes`` (or ``num_classes``, ``n_classes``), ``channels``
             (or ``in_channels``, ``in_chans``) and ``size`` that it names); or a module (copied;
-            then all seeds start from its weights).
-        teacher_input, student_input: where one of them wants another image than that of the data:
-            {'size': 224, 'channels': 3, 'mean': [...], 'std': [...]}.
-        peers: networks that learn beside the student, for methods that take them: how many of the
-            student's own kind, or each as the student is given.
-        method: how it is taught: a name ('stillhouse ls methods') or {'name': 'kd', 'temperature':
-            2, 'weight': 9}. In place of a name a function of your own that gives a Stage, or where
-            it is: 'python:mine:largest'.
-        task: what the labels mean: 'classification', 'verification', 'detection',
-            'text_classification', 'language_model', 'embedding', or {'name': ..., setting: ...}, a
-            `stillhouse.Task`, or where one of your own is: 'python:mine:Depth'.
-        epochs, seeds: the budget; 3 seeds are 0, 1 and 2, the least for a verdict. Numbers, here
-            and in ``settings``, may be those of numpy or PyTorch, and several of them whatever
-            gives one after the other.
+            then all seeds start from its weights). Or a section.
+        data: a folder of class folders; the name of a public data set ('cifar100', 'mnist');
+            'digits', which needs no download; a file (.npz, .csv, parquet); 'hf:org/name' of the
+            hub; a Dataset, or (train, test) Datasets. Or a section, with one of them as 'source'.
+        method: how the student is taught: a name ('stillhouse ls methods'); {'name': 'kd',
+            'temperature': 2, 'weight': 9}; in place of a name a function of your own that gives a
+            Stage, or where it is: 'python:mine:largest'.
         out: the directory of the run; the same call goes on with it or finds it finished.
-        transform, eval_transform: functions of one image that give a float tensor, instead of the
-            built-in augmentation; each view runs under its own seed. Both or none.
-        shared: where teachers and controls are kept for other runs; beside ``out`` by default.
-        allow_imports: whether 'python:package:function' may be imported.
+        epochs, seeds: the budget; 3 seeds are 0, 1 and 2, the least for a verdict. Numbers, here
+            and in sections, may be those of numpy or PyTorch.
         quiet: show no progress. Warnings are in ``outcome.warnings`` all the same.
         on_epoch: a function that is called after each epoch of each training (teacher, control,
-            student; not of one that was found finished) with a `stillhouse.EpochEnd`: ``stage``,
-            ``seed``, ``epoch`` of ``epochs``, ``loss``, ``terms``, ``validation`` and more. Of
-            several processes the main one calls it. What it raises ends the call; the same call
-            goes on from the last checkpoint.
-        watcher: an object that hears of all progress, in place of what is shown.
-        settings: the other keys of a recipe, each with a default.
-            Training: batch=64, optimizer={'name': 'sgd', 'lr': 0.05}, schedule='cosine', clip,
-            accumulate=1, patience, ema, label_smoothing, class_weights, balance.
-            Cost: cache='auto', precision='auto', device='auto', compile='auto',
-            checkpoint_seconds=30.
-            Judgement: control=True, tune, verdict={'margin': 0.5}, probe, track='tensorboard'.
-            Without data: transfer={'count': 24000, 'method': 'zero_shot'}.
-            Settings of a method, an optimiser or a schedule stand beside its name.
+            student; not of one that was found finished) with a `stillhouse.EpochEnd`. Of several
+            processes the main one calls it. What it raises ends the call; the same call goes on
+            from the last checkpoint.
+        settings: the other keys of a recipe, each with a default. A section is a mapping; of one
+            that has a name, the name alone does. Editors complete the keys
+            (`stillhouse.recipes.typed`).
+
+            **Networks and data.**
+
+            - teacher={'model': ..., key: ...}: a name or an object as its model; weights,
+              weights_key, weights_prefix, weights_head, start, lr_scale, head_path, output,
+              arguments, frozen, input; how it is trained: epochs, patience, seed, until, method,
+              teacher (its own), data, label_smoothing, class_weights; head, classes, dtype,
+              centres, members.
+            - student={'model': ..., key: ...}: weights to input as a teacher has; head ('own',
+              'shared', 'copied'), quantise='int8', keep; or made out of its teacher: derive
+              ('low_rank', 'depthwise', 'prune', 'shared', 'thinner') with rank, ratio, energy,
+              scheme, bits.
+            - input={...} of either, where it wants another image than that of the data: size, pad,
+              channels, order, mean, std.
+            - data={'source': ..., key: ...}: size, load_size, crop_pct, augment; validation, test,
+              limit, split_seed, view_seed, views; columns: image, label, text; tokens, annotations,
+              boxes; unseen, pairs, folds, min_per_class; pictures, workers; archives of .tar with
+              shuffle, local, local_gb. In Python alone
+              transform and eval_transform: functions of one image that give a float tensor in place
+              of the built-in augmentation, each view under its own seed; both or none.
+            - peers: networks that learn beside the student: how many of its own kind, or a list of
+              networks.
+            - task: 'classification', 'verification', 'detection', 'text_classification',
+              'language_model', 'embedding', {'name': ..., setting: ...}, a `stillhouse.Task`, or
+              'python:mine:Depth'.
+            - transfer, instead of data: count, method, seed, augment, images_per_epoch.
+
+            **Training.**
+
+            - batch=64, accumulate=1, clip, patience, label_smoothing=0, class_weights.
+            - optimizer='sgd': name (any of torch), lr=0.05, momentum, dampening, nesterov,
+              weight_decay, no_decay, betas, eps, amsgrad and what else torch gives it.
+            - schedule='cosine': name, warmup, end, milestones, gamma, every, rise.
+            - ema: decay, warmup.
+            - balance='gradient': by, share, batches.
+
+            **Judgement.**
+
+            - control=True: whether the student is also trained alone. tune=True: first choose
+              temperature and weight on validation data, or {'weight': [0.5, 0.9]}.
+            - verdict: margin.
+            - probe: source, image, label, validation, test, split_seed, supervised.
+            - track='tensorboard': to, project.
+
+            **Speed and place.**
+
+            - cache='auto' of the teacher's outputs: use, dtype, top, directory, local, local_gb.
+            - precision='auto', device='auto', compile='auto', checkpoint_seconds=30.
+            - shared: the directory of teachers and controls, for other runs too; beside ``out`` by
+              default. allow_imports=True: 'python:package:function' may be imported. watcher: an
+              object that hears of all progress, in place of what is shown.
 
     Returns:
         `Outcome`: ``verdict`` and ``gain``, ``table``, ``plot()``, ``student``, ``report``, ...
 
     Raises:
-        StillhouseError: what was asked, what exists, what to do.
-
-    >>> outcome = distill(  # doctest: +SKIP
-    ...     data="digits", teacher="resnet20", student="convnet-8-16", epochs=20,
-    ...     method={"name": "kd", "temperature": 3}, out="runs/first")
-    >>> print(outcome.verdict)  # doctest: +SKIP
-    kd helps: +3.01 points of test accuracy over the control (95 % interval ...
+        StillhouseError: what was asked, what exists, what to do; the sentence of the command line.
     """
     check_on_epoch(on_epoch)
-    peers, place_of_run = listed(peers), path_of("out", out)
+    peers, place_of_run = listed(settings.pop("peers", None)), path_of("out", out)
+    task = settings.pop("task", CLASSIFICATION.name)
+    watcher, shared = settings.pop("watcher", None), settings.pop("shared", None)
+    allow_imports = settings.pop("allow_imports", False)
     if not isinstance(task, str | Mapping | Task):
         raise RecipeError("distill", [f"task is {task!r}; give a name or a stillhouse.Task"])
-    section: dict[str, Any] = section_of("data_options", data_options)
-    if "source" in section:
-        raise RecipeError("data_options", ["source is given by data=; leave it out"])
-    by_name = isinstance(data, str | Path)
-    section["source"] = str(data) if by_name else type(data).__name__
+    given = given_data(data)
     recipe = make_recipe(
         {
-            "data": section,
-            "student": with_input(named(student), student_input),
-            "teacher": None if teacher is None else with_input(named(teacher), teacher_input),
+            "data": given.section,
+            "student": named(student),
+            "teacher": None if teacher is None else named(teacher),
             **peers_key(peers),
             "method": placed(method),
             "task": task_key(task),
@@ -165,15 +178,15 @@ def distill(
             **settings,
         },
         where="distill",
-        call=[name for name in inspect.signature(distill).parameters if name != "settings"],
+        call=[*OWN_ARGUMENTS, *RunKeys.__annotations__],
     )
     objects = Objects(
-        data=None if by_name else data,
+        data=given.source,
         student=object_of(student),
         teacher=None if teacher is None else teacher_objects(teacher),
         peers=objects_of(peers),
-        transform=transform,
-        eval_transform=eval_transform,
+        transform=given.transform,
+        eval_transform=given.eval_transform,
         method=function_of(method),
         task=task if isinstance(task, Task) else None,
     )
@@ -187,6 +200,10 @@ def distill(
             watcher=hears,
         )
         return run(job)
+
+
+OWN_ARGUMENTS = tuple(each for each in inspect.signature(distill).parameters if each != "settings")
+"""Those of `distill` that have a place in its signature."""
 
 
 @by_name

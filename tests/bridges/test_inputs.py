@@ -43,7 +43,7 @@ def test_a_teacher_reads_its_own_form_of_the_image(tmp_path: Path) -> None:
             return self.fc(image.flatten(1))
 
     outcome = sh.distill(
-        data="digits", teacher=Picky, teacher_input={"size": 12, "channels": 3},
+        data="digits", teacher={"model": Picky, "input": {"size": 12, "channels": 3}},
         student="convnet-4-8", epochs=1, batch=256, seeds=1,
         out=tmp_path / "run",
     )  # fmt: skip

@@ -22,8 +22,16 @@ from stillhouse.errors import RecipeError
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("bench") / "run"
-    sh.distill(data="digits", student="convnet-2-4", teacher="convnet-2-4", out=out, epochs=1,
-               seeds=1, batch=32, control=False, data_options={"limit": 100})  # fmt: skip
+    sh.distill(
+        data={"source": "digits", "limit": 100},
+        student="convnet-2-4",
+        teacher="convnet-2-4",
+        out=out,
+        epochs=1,
+        seeds=1,
+        batch=32,
+        control=False,
+    )
     return out
 
 

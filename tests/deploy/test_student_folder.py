@@ -37,8 +37,16 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("deploy") / "run"
-    sh.distill(data="digits", student="convnet-8-16", teacher="convnet-8-16", out=out, epochs=4,
-               seeds=1, batch=16, precision="fp32", data_options={"limit": 200})  # fmt: skip
+    sh.distill(
+        data={"source": "digits", "limit": 200},
+        student="convnet-8-16",
+        teacher="convnet-8-16",
+        out=out,
+        epochs=4,
+        seeds=1,
+        batch=16,
+        precision="fp32",
+    )
     return out
 
 
@@ -154,10 +162,14 @@ def test_unreadable_images_are_named_and_the_others_predicted(
 def test_images_held_larger_and_a_form_of_ones_own_are_prepared_alike(tmp_path: Path) -> None:
     out = tmp_path / "run"
     sh.distill(
-        data="digits", student="convnet-8", teacher="convnet-8", out=out, epochs=1, seeds=1,
-        precision="fp32", student_input={"size": 9, "channels": 3},
-        data_options={"limit": 100, "size": 6, "load_size": 8},
-    )  # fmt: skip
+        data={"source": "digits", "limit": 100, "size": 6, "load_size": 8},
+        student={"model": "convnet-8", "input": {"size": 9, "channels": 3}},
+        teacher="convnet-8",
+        out=out,
+        epochs=1,
+        seeds=1,
+        precision="fp32",
+    )
     test = load("digits", limit=100).test
     names = [tmp_path / f"{at}.png" for at in range(4)]
     for name, image in zip(names, test.images, strict=False):

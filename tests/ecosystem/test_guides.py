@@ -48,9 +48,7 @@ SMALLER = {
 }
 """What a page shows, and what is small, quick and on this machine."""
 LIMIT = 96
-DIGITS = (
-    f'data="digits", data_options={{"limit": {LIMIT}}}, batch=16, precision="fp32", compile=False'
-)
+DIGITS = f'data={{"source": "digits", "limit": {LIMIT}}}, batch=16, precision="fp32", compile=False'
 SETTINGS = ("batch=16", "precision=fp32", "compile=false")
 RECIPE = "data: digits\nteacher: resnet20\nstudent: convnet-8-16\n"
 ELSEWHERE = ("pip", "torchrun", "accelerate")
@@ -70,7 +68,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two runs on digits, as earlier pages leave them."""
     place = tmp_path_factory.mktemp("guides")
     for name in ("first", "second"):
-        sh.distill(data="digits", data_options={"limit": LIMIT}, teacher="convnet-4-8",
+        sh.distill(data={"source": "digits", "limit": LIMIT}, teacher="convnet-4-8",
                    student="convnet-4-4", epochs=1, seeds=1, batch=16, precision="fp32",
                    compile=False, quiet=True, out=place / "runs" / name)  # fmt: skip
     return place

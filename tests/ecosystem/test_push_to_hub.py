@@ -131,8 +131,15 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("hub") / "run"
-    sh.distill(data="digits", student="convnet-8", teacher="convnet-8", out=out, epochs=1, seeds=1,
-               precision="fp32", data_options={"limit": 100})  # fmt: skip
+    sh.distill(
+        data={"source": "digits", "limit": 100},
+        student="convnet-8",
+        teacher="convnet-8",
+        out=out,
+        epochs=1,
+        seeds=1,
+        precision="fp32",
+    )
     return out
 
 

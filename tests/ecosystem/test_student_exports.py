@@ -21,8 +21,16 @@ pytestmark = pytest.mark.ecosystem
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("exports") / "run"
-    sh.distill(data="digits", student="resnet8", teacher="resnet8", out=out, epochs=4, seeds=1,
-               batch=32, precision="fp32", data_options={"limit": 400})  # fmt: skip
+    sh.distill(
+        data={"source": "digits", "limit": 400},
+        student="resnet8",
+        teacher="resnet8",
+        out=out,
+        epochs=4,
+        seeds=1,
+        batch=32,
+        precision="fp32",
+    )
     return out
 
 
@@ -105,9 +113,17 @@ def test_a_compiled_student_answers_as_it_does(finished: Path, monkeypatch) -> N
 
 def test_a_student_of_shared_weights_is_written_with_the_weights_themselves(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    sh.distill(data="digits", student={"derive": "shared", "bits": 2}, teacher="convnet-8-16",
-               out=out, epochs=2, seeds=1, batch=32, precision="fp32", control=False,
-               data_options={"limit": 200})  # fmt: skip
+    sh.distill(
+        data={"source": "digits", "limit": 200},
+        student={"derive": "shared", "bits": 2},
+        teacher="convnet-8-16",
+        out=out,
+        epochs=2,
+        seeds=1,
+        batch=32,
+        precision="fp32",
+        control=False,
+    )
     said = exported(out, "--to", "onnx", "-o", str(tmp_path / "a.onnx"))
     assert "67 of 67 rows with the same answer" in said
     model = onnx.load(str(tmp_path / "a.onnx"))
@@ -123,8 +139,15 @@ def test_a_student_of_shared_weights_is_written_with_the_weights_themselves(tmp_
 
 def test_the_folder_of_a_timm_student_is_read_by_timm(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    sh.distill(data="digits", student="timm:test_resnet", teacher="resnet8", out=out, epochs=1,
-               seeds=1, precision="fp32", data_options={"limit": 100, "size": 32})  # fmt: skip
+    sh.distill(
+        data={"source": "digits", "limit": 100, "size": 32},
+        student="timm:test_resnet",
+        teacher="resnet8",
+        out=out,
+        epochs=1,
+        seeds=1,
+        precision="fp32",
+    )
     network = timm.create_model(f"local-dir:{out / 'student'}", pretrained=True).eval()
     cfg = timm.data.resolve_data_config(model=network)
     assert network.pretrained_cfg["label_names"] == [str(digit) for digit in range(10)]

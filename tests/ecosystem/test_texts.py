@@ -27,10 +27,13 @@ def data(folder: Path) -> str:
     return str(path)
 
 
-def made(folder: Path, **more: object) -> dict:
+TOKENS = {"tokenizer": "wordpiece", "vocabulary": 300, "max_length": 8}
+
+
+def made(folder: Path, tokens: dict = TOKENS, **more: object) -> dict:
     return {
-        "data": data(folder), "task": "text_classification", "epochs": 1, "seeds": 1, "batch": 8,
-        "data_options": {"tokens": {"tokenizer": "wordpiece", "vocabulary": 300, "max_length": 8}},
+        "data": {"source": data(folder), "tokens": tokens},
+        "task": "text_classification", "epochs": 1, "seeds": 1, "batch": 8,
         "precision": "fp32", "out": folder / "run", **more,
     }  # fmt: skip
 
@@ -71,15 +74,14 @@ def test_a_folder_with_weights_and_a_tokeniser_of_its_own_is_a_teacher(tmp_path:
     config = transformers.BertConfig(vocab_size=tokens.vocabulary, num_labels=2, **BERT)
     transformers.BertForSequenceClassification(config).save_pretrained(folder)
     (folder / "tokenizer.json").write_text(tokens.content)
-    options = {"tokens": {"tokenizer": "bpe", "vocabulary": 300, "max_length": 8,
-                          "teacher": str(folder)}}  # fmt: skip
+    both = {"tokenizer": "bpe", "vocabulary": 300, "max_length": 8, "teacher": str(folder)}
     outcome = sh.distill(**made(
-        tmp_path, data_options=options, teacher=f"hf:{folder}:pretrained", student="bag-8",
+        tmp_path, tokens=both, teacher=f"hf:{folder}:pretrained", student="bag-8",
     ))  # fmt: skip
     assert [each["role"] for each in outcome.scores["models"]] == ["teacher", "control", "student"]
     with pytest.raises(StillhouseError, match="a tokeniser of its own"):
         sh.distill(**made(
-            tmp_path, data_options=options, teacher=f"hf:{folder}:pretrained",
+            tmp_path, tokens=both, teacher=f"hf:{folder}:pretrained",
             student="encoder-8-1-2", method={"name": "fitnet", "pairs": [
                 ["layers.0", "bert.encoder.layer.1"]]}, out=tmp_path / "other",
         ))  # fmt: skip

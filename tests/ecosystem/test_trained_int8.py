@@ -26,9 +26,16 @@ pytestmark = pytest.mark.ecosystem
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("trained") / "run"
-    sh.distill(data="digits", student={"model": "resnet8", "quantise": "int8"}, teacher="resnet8",
-               out=out, epochs=4, seeds=1, batch=32, precision="fp32",
-               data_options={"limit": 400})  # fmt: skip
+    sh.distill(
+        data={"source": "digits", "limit": 400},
+        student={"model": "resnet8", "quantise": "int8"},
+        teacher="resnet8",
+        out=out,
+        epochs=4,
+        seeds=1,
+        batch=32,
+        precision="fp32",
+    )
     return out
 
 

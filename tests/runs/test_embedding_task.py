@@ -150,7 +150,7 @@ def test_a_cached_teacher_and_a_live_one_give_the_same_student(places: Path) -> 
         ({"method": "at", "teacher": "two"}, "of 2 teachers it hears members.0.layer2 alone"),
         ({"method": "label_smoothing", "teacher": None}, "what is right is what the teacher says"),
         ({"teacher": "resnet8"}, "would have to learn from labels"),
-        ({"data_options": {"label": "label"}}, "reads no labels"),
+        ({"data": {"label": "label"}}, "reads no labels"),
         ({"task": "embedding"}, "21 or more"),
         ({"task": "classification", "data": "kinds", "probe": "digits"}, "leave it out"),
         ({"teacher": {"model": "convnet-6-12", "weights": "here", "centres": True}}, "centres is"),
@@ -165,6 +165,8 @@ def test_what_cannot_be_is_said_before_anything_is_trained(
 ) -> None:
     if changed.get("data") == "kinds":
         changed = {**changed, "data": str(places / "kinds")}
+    if isinstance(changed.get("data"), dict):
+        changed = {**changed, "data": {"source": str(places / "pile"), **changed["data"]}}
     if changed.get("teacher") == "two":
         changed = {**changed, "teacher": two_teachers(places)}
     asked = changed.get("teacher")

@@ -22,10 +22,15 @@ BUDGET = {"epochs": 3, "batch": 20, "precision": "fp32",
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> object:
     return sh.distill(
-        data=splits(), student=net, teacher=lambda: net(8), method="logits_mse", task=Brightness(),
-        data_options={"augment": "none"}, seeds=2, out=tmp_path_factory.mktemp("own") / "run",
+        data={"source": splits(), "augment": "none"},
+        student=net,
+        teacher=lambda: net(8),
+        method="logits_mse",
+        task=Brightness(),
+        seeds=2,
+        out=tmp_path_factory.mktemp("own") / "run",
         **BUDGET,
-    )  # fmt: skip
+    )
 
 
 def test_the_verdict_is_about_the_tasks_metric_and_its_direction(finished) -> None:
@@ -80,17 +85,21 @@ class Unsteady(Brightness):
 def test_a_metric_that_is_no_number_is_none_on_validation_and_refused_on_the_test_set(
     tmp_path: Path,
 ) -> None:
-    own = {"data_options": {"augment": "none"}, "student": net, "method": "plain", "seeds": 1,
+    own = {"student": net, "method": "plain", "seeds": 1,
            **BUDGET, "batch": 60}  # fmt: skip
     given = splits()
     uneven = replace(given, validation=given.train.take(torch.arange(80)))
-    found = sh.distill(data=uneven, task=Unsteady(), out=tmp_path / "a", **own)
+    found = sh.distill(
+        data={"source": uneven, "augment": "none"}, task=Unsteady(), out=tmp_path / "a", **own
+    )
     (student,) = [m for m in found.scores["models"] if m["role"] == "student"]
     assert student["runs"][0]["validation"] == {"last": None, "best": None}
     assert student["runs"][0]["test"]["last"] is not None
     turned = replace(given, test=given.train.take(torch.arange(80)))
     with pytest.raises(RunError, match="seed 0, last epoch, is nan"):
-        sh.distill(data=turned, task=Unsteady(), out=tmp_path / "b", **own)
+        sh.distill(
+            data={"source": turned, "augment": "none"}, task=Unsteady(), out=tmp_path / "b", **own
+        )
 
 
 def test_a_recipe_names_where_it_is(tmp_path: Path) -> None:

@@ -74,9 +74,16 @@ def test_any_transform_runs_under_the_seed_of_its_view(tmp_path: Path) -> None:
 
     def run(folder: str):
         return sh.distill(
-            data=(Coloured(60), Coloured(30)), teacher=tiny_net(8, 3), student=lambda: tiny_net(4),
-            transform=shake, eval_transform=shake, out=tmp_path / folder, **{**BUDGET, "seeds": 1},
-        )  # fmt: skip
+            data={
+                "source": (Coloured(60), Coloured(30)),
+                "transform": shake,
+                "eval_transform": shake,
+            },
+            teacher=tiny_net(8, 3),
+            student=lambda: tiny_net(4),
+            out=tmp_path / folder,
+            **{**BUDGET, "seeds": 1},
+        )
 
     first, second = run("a/one"), run("b/one")
     pairs = zip(first.student.parameters(), second.student.parameters(), strict=True)
@@ -107,8 +114,9 @@ def test_a_model_of_other_classes_is_refused(tmp_path: Path) -> None:
 
 def test_a_random_transform_never_meets_the_test_set_by_accident(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="eval_transform"):
-        sh.distill(data=(Coloured(60), Coloured(30)), teacher=tiny_net(8), student=tiny_net(4),
-                   transform=torch.as_tensor, out=tmp_path / "run", **BUDGET)  # fmt: skip
+        sh.distill(data={"source": (Coloured(60), Coloured(30)), "transform": torch.as_tensor},
+                   teacher=tiny_net(8), student=tiny_net(4), out=tmp_path / "run",
+                   **BUDGET)  # fmt: skip
 
 
 def test_a_stage_of_ones_own_is_a_few_lines(train) -> None:
@@ -163,8 +171,9 @@ WRONG = {
     "without numbers": ({"epochs": torch.zeros((), device="meta")}, "cannot be read"),
     "no peers": ({"peers": np.int64(0), "method": "dml"}, "peers is 0"),
     "peers that are none": ({"peers": iter([3]), "method": "dml"}, "3 is no network"),
-    "options": ({"data_options": 3}, "data_options is 3; give a mapping"),
-    "input": ({"student_input": 3}, "input is 3; give a mapping"),
+    "no source": ({"data": {"size": 8}}, "the data have no source"),
+    "no function": ({"data": {"source": "digits", "transform": 3}}, "data.transform is 3; give a"),
+    "input": ({"student": {"model": "resnet8", "input": 3}}, "'student.input' is 3; it must be"),
     "teacher": ({"teacher": 3}, "3 is no network; give a name"),
     "task": ({"task": 3}, "task is 3; give a name"),
     "out": ({"out": None}, "out: it is None"),

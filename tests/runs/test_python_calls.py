@@ -2,21 +2,30 @@
 
 import inspect
 import pydoc
+import re
 from pathlib import Path
 
 import pytest
+import torch
 
 import stillhouse as sh
 from stillhouse.errors import RecipeError
 from stillhouse.recipes import Recipe, make_recipe, typed
 from stillhouse.recipes.average import AverageSection
-from stillhouse.recipes.data import AugmentSection, DataSection, ProbeSection, TransferSection
+from stillhouse.recipes.data import (
+    ArchivesSection,
+    AugmentSection,
+    DataSection,
+    ProbeSection,
+    TransferSection,
+)
 from stillhouse.recipes.judging import VerdictSection
-from stillhouse.recipes.keywords import RecipeKeys
 from stillhouse.recipes.networks import InputSection
 from stillhouse.recipes.schema import BalanceSection, CacheSection
+from stillhouse.recipes.sections import sections_of
 from stillhouse.recipes.text import TokensSection
 from stillhouse.recipes.track import TrackSection
+from stillhouse.runs.job.keywords import RunKeys
 
 GIVEN = {"data": "digits", "student": "resnet8", "teacher": "resnet20"}
 KD, SGD = "a setting of the method kd: method=", "a setting of the optimizer sgd: optimizer="
@@ -33,16 +42,25 @@ MISPLACED = {
         {"betas": [0.9, 0.99], "optimizer": "adamw"}, "optimizer={'name': 'adamw', 'betas': [0."),
     "of another schedule": (
         {"milestones": [3]}, "schedule={'name': 'multi_step', 'milestones': [3]}"),
-    "of the data": ({"limit": 99}, "data_options={'limit': 99}"),
-    "of views": ({"flip": True}, "data_options={'augment': {'flip': True}}"),
+    "of the data": ({"limit": 99}, "data={'source': 'digits', 'limit': 99}"),
+    "of views": ({"flip": True}, "data={'source': 'digits', 'augment': {'flip': True}}"),
     "of a network": ({"head_path": "fc"}, "student={'model': 'resnet8', 'head_path': 'fc'}"),
-    "of an input": ({"mean": [0.5]}, "student_input={'mean': [0.5]}"),
+    "of an input": ({"mean": [0.5]}, "student={'model': 'resnet8', 'input': {'mean': [0.5]}}"),
     "with its section": (
         {"teacher_weights": "a.pt"}, "teacher={'model': 'resnet20', 'weights': 'a.pt'}"),
     "of a derived student": ({"rank": 4}, "student={'derive': 'low_rank', 'rank': 4}"),
     "of the call": ({"method": {"name": "kd", "epochs": 3}}, "an argument of its own: epochs=3"),
     "one seed": ({"seed": 3}, "it is called seeds here: seeds=[3]"),
-    "of Python": ({"trasform": len}, "nearest: transform"),
+    "of Python": ({"transform": len}, "data: data={'source': 'digits', 'transform': ...}"),
+    "misspelt in its section": (
+        {"data": {"source": "digits", "trasform": len}}, "'data.trasform'; nearest: transform"),
+    "as it was once": (
+        {"data_options": {"size": 8, "limit": 99}},
+        "beside the source of the data: data={'source': 'digits', 'size': 8, 'limit': 99}"),
+    "of a network once": (
+        {"teacher_input": {"size": 64}}, "teacher={'model': 'resnet20', 'input': {'size': 64}}"),
+    "beside objects": (
+        {"data": [], "student": torch.nn.ReLU(), "limit": 9}, "data={'source': ..., 'limit': 9}"),
     "an object": ({"temperature": object()}, "{'name': 'kd', 'temperature': ...}"),
     "a slip": ({"epoch": 3}, "there is no key 'epoch'; nearest: epochs"),
     "nothing like it": ({"zzz": 3}, "there is no key 'zzz'; there is: data"),
@@ -74,9 +92,9 @@ def test_the_answer_is_a_recipe_that_loads() -> None:
 
 
 def test_a_call_without_what_it_needs() -> None:
-    with pytest.raises(RecipeError, match="no argument 'studnet'; it needs data=, student= and"):
+    with pytest.raises(RecipeError, match="no argument 'studnet'; it needs student=, data= and"):
         sh.distill(data="digits", studnet="resnet8", out="runs")
-    with pytest.raises(RecipeError, match="arguments have names, such as data="):
+    with pytest.raises(RecipeError, match="arguments have names, such as teacher="):
         sh.distill("digits", student="resnet8", out="runs")
     with pytest.raises(RecipeError, match="'seeds': it is a key of the recipe"):
         sh.study({}, out="runs", seeds=3)
@@ -84,16 +102,9 @@ def test_a_call_without_what_it_needs() -> None:
         sh.study({}, out="runs", quite=True)
 
 
-def test_the_signature_names_every_key_of_a_recipe() -> None:
-    own = set(inspect.signature(sh.distill).parameters)
-    further = RecipeKeys.__annotations__
-    assert set(Recipe.model_fields) - own == set(further)
-    told = inspect.getdoc(sh.distill) or ""
-    assert [key for key in further if key not in told] == []
-
-
 SECTIONS = {
-    AugmentSection: typed.AugmentKeys, AverageSection: typed.AverageKeys,
+    ArchivesSection: typed.ArchivesKeys, AugmentSection: typed.AugmentKeys,
+    AverageSection: typed.AverageKeys,
     BalanceSection: typed.BalanceKeys, CacheSection: typed.CacheKeys, DataSection: typed.DataKeys,
     InputSection: typed.InputKeys, ProbeSection: typed.ProbeKeys, TokensSection: typed.TokensKeys,
     TrackSection: typed.TrackKeys, TransferSection: typed.TransferKeys,
@@ -101,19 +112,57 @@ SECTIONS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("section", SECTIONS, ids=lambda each: each.__name__)
-def test_what_editors_complete_are_the_keys_of_the_section(section: type) -> None:
-    known = set(section.model_fields) - ({"source"} if section is DataSection else set())
-    assert set(SECTIONS[section].__annotations__) == known
+OF_SEVERAL = {
+    "student": typed.StudentKeys, "teacher": typed.TeacherKeys, "schedule": typed.ScheduleKeys,
+}  # fmt: skip
+"""Sections of several kinds under one key, whose keys are those of all of them."""
 
 
-def test_help_is_enough_to_begin() -> None:
-    """Each argument is told with its form, in the order in which one needs them."""
-    told = pydoc.plain(pydoc.render_doc(sh.distill))
+def test_what_editors_complete_are_the_keys_of_the_sections() -> None:
+    for section, completed in SECTIONS.items():
+        own = set(typed.OF_PYTHON) if section is DataSection else set()
+        assert set(completed.__annotations__) == set(section.model_fields) | own, section
+    for key, completed in OF_SEVERAL.items():
+        kinds = sections_of(Recipe.model_fields[key].annotation).values()
+        assert set(completed.__annotations__) == {each for k in kinds for each in k.model_fields}
+    some = sections_of(Recipe.model_fields["optimizer"].annotation)
+    asked = {each for name in ("sgd", "adam", "adamw") for each in some[name].model_fields}
+    assert set(typed.OptimizerKeys.__annotations__) == asked
+
+
+def test_help_is_enough() -> None:
+    """Few arguments in the signature; the rest are told, with every key of every section."""
     signature = inspect.signature(sh.distill).parameters
-    places = [told.index(f"{name}:", told.index("Args:")) for name in ("data", "teacher", "student",
-              "method", "task", "out", "quiet", "settings")]  # fmt: skip
+    assert list(signature) == ["teacher", "student", "data", "method", "out", "epochs", "seeds",
+                               "quiet", "on_epoch", "settings"]  # fmt: skip
+    own = set(signature) - {"settings"}
+    assert set(RunKeys.__annotations__) & own == set()
+    assert set(Recipe.model_fields) <= set(RunKeys.__annotations__) | own
+    told = pydoc.plain(pydoc.render_doc(sh.distill))
+    places = [told.index(f"    {name}:") for name in ("Args", "teacher", "settings", "Raises")]
     assert places == sorted(places)
-    assert all(name in told[places[0] :] for name in signature)
-    assert "DataKeys" in told
-    assert "InputKeys" in told
+    sections = (typed.ArchivesKeys, typed.DataKeys,
+                typed.InputKeys, typed.CacheKeys, typed.BalanceKeys,
+                typed.ProbeKeys, typed.AverageKeys, typed.VerdictKeys, typed.TransferKeys,
+                typed.TrackKeys, RunKeys, *OF_SEVERAL.values(), typed.OptimizerKeys)  # fmt: skip
+    words = set(re.findall(r"[a-z_]+", told))
+    assert {key for each in sections for key in each.__annotations__} - words == {
+        "decoupled_weight_decay"  # of adam alone
+    }
+
+
+def test_a_call_is_a_recipe(tmp_path: Path) -> None:
+    """What YAML says is what the arguments say, with a mistake in it, too."""
+    import yaml
+
+    recipe = yaml.safe_load(
+        "{data: {source: digits, limit: 99, size: 0}, teacher: {model: resnet8, input: {pad: 1}},"
+        " student: {model: convnet-4, head: mine}, method: {name: kd, temperature: -1}, clip: 0,"
+        " optimizer: {name: sgdd}, cache: {use: sometimes}, verdict: {margin: x}, track: [a]}"
+    )
+    with pytest.raises(RecipeError) as of_file:
+        make_recipe(recipe)
+    with pytest.raises(RecipeError) as of_call:
+        sh.distill(**recipe, out=tmp_path / "run")
+    assert of_call.value.problems == of_file.value.problems
+    assert len(of_file.value.problems) >= 9

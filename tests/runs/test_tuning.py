@@ -20,7 +20,7 @@ RECIPE = {"data": "digits", "teacher": "mlp-16", "student": "mlp-8", "method": "
 def test_the_best_on_validation_is_taken(tmp_path: Path) -> None:
     """Each candidate has the number of a run of its own; a weight of almost nothing loses."""
     asked: dict[str, Any] = {
-        "data": "digits", "data_options": OPTIONS, "teacher": "mlp-16", "student": "mlp-8",
+        "data": {"source": "digits", **OPTIONS}, "teacher": "mlp-16", "student": "mlp-8",
         "method": {"name": "kd", "weight": 1e-6, "label_weight": 1e-6}, "epochs": 3, "batch": 20,
         "seeds": 2, "precision": "fp32", "shared": tmp_path / "shared",
     }  # fmt: skip
@@ -98,6 +98,6 @@ def test_true_stands_for_five_settings_of_kd_and_false_for_none() -> None:
 def test_without_validation_there_is_nothing_to_choose_on(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="validation leaves no rows"):
         sh.distill(
-            data="digits", data_options={**OPTIONS, "validation": 0}, teacher="mlp-16",
+            data={"source": "digits", **OPTIONS, "validation": 0}, teacher="mlp-16",
             student="mlp-8", tune=True, out=tmp_path / "run",
         )  # fmt: skip

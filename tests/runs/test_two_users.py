@@ -53,9 +53,9 @@ def place() -> Iterator[Path]:
 
 def distilled(place: Path, out: str, **more: object) -> Outcome:
     return stillhouse.distill(
-        data=IMAGES, teacher={"model": "convnet-4-4", "epochs": 1}, student="convnet-2-4",
-        out=place / out, shared=place / "shared", batch=12, precision="fp32",
-        **{"epochs": 1, "seeds": 1, "cache": "always", "data_options": FLIP, **more},
+        data={"source": IMAGES, **FLIP}, teacher={"model": "convnet-4-4", "epochs": 1},
+        student="convnet-2-4", out=place / out, shared=place / "shared", batch=12, precision="fp32",
+        **{"epochs": 1, "seeds": 1, "cache": "always", **more},
     )  # fmt: skip
 
 

@@ -63,7 +63,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits_and_figures(tmp_path: P
 
     def go(out: str, **more):
         return sh.distill(
-            data=folder, data_options={"test": 4, "validation": 3}, teacher="convnet-4-8",
+            data={"source": folder, "test": 4, "validation": 3}, teacher="convnet-4-8",
             student="convnet-4-4", method="th_kd", task={"name": "verification"}, epochs=3, seeds=1,
             batch=8, precision="fp32", checkpoint_seconds=0.0, out=tmp_path / out / "run", **more,
         )  # fmt: skip

@@ -53,9 +53,16 @@ def test_a_warning_is_in_the_scores_the_report_and_the_outcome(folder, tmp_path)
 
     def distilled(**more):
         return stillhouse.distill(
-            teacher=teacher, student=student, data=str(folder), out=tmp_path / "run", epochs=1,
-            batch=8, seeds=1, control=False, data_options={"augment": "none"}, **more,
-        )  # fmt: skip
+            teacher=teacher,
+            student=student,
+            data={"source": str(folder), "augment": "none"},
+            out=tmp_path / "run",
+            epochs=1,
+            batch=8,
+            seeds=1,
+            control=False,
+            **more,
+        )
 
     outcome = distilled()
     told = outcome.warnings

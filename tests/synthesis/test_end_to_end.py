@@ -72,7 +72,7 @@ def test_a_student_of_impressions_has_learned_the_digits(
 def test_a_recipe_takes_the_directory_as_its_data(platform: Platform, tmp_path: Path) -> None:
     teacher, made = teacher_and_impressions(platform, tmp_path / "impressions")
     outcome = distill(
-        data=str(made.directory), data_options={"validation": 0.2, "augment": {"crop": 1}},
+        data={"source": str(made.directory), "validation": 0.2, "augment": {"crop": 1}},
         teacher=teacher, student="mlp-32", epochs=2, seeds=1, control=False,
         method={"name": "kd", "temperature": 20.0, "weight": 1.0, "label_weight": 0.0},
         out=tmp_path / "run",

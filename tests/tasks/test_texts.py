@@ -209,8 +209,7 @@ def test_a_run_of_texts_ends_with_a_student_that_answers(
 ) -> None:
     data = written(tmp_path / "data", "jsonl")
     made = {
-        "data": str(data),
-        "data_options": {"tokens": TOKENS},
+        "data": {"source": str(data), "tokens": TOKENS},
         "task": "text_classification",
         "teacher": {"model": "encoder-16-1-2", "epochs": 1},
         "student": "bag-16",
@@ -256,32 +255,31 @@ def test_the_recipes_of_the_page_pass_their_check(tmp_path: Path, command) -> No
 
 
 def test_what_does_not_fit_texts_is_refused(tmp_path: Path) -> None:
-    data = written(tmp_path / "data", "csv")
+    data = {"source": str(written(tmp_path / "data", "csv")), "tokens": TOKENS}
     made = {
-        "data": str(data), "task": "text_classification", "epochs": 1, "seeds": 1,
+        "data": data, "task": "text_classification", "epochs": 1, "seeds": 1,
         "teacher": "encoder-16-1-2", "student": "bag-16", "out": tmp_path / "run",
     }  # fmt: skip
-    options = {"tokens": TOKENS}
     theirs = tmp_path / "theirs.json"
     theirs.write_text(
         trained_tokens(TEXTS, "wordpiece", vocabulary=300, max_length=9, lowercase=True).content
     )
-    apart = {"tokens": {**TOKENS, "teacher": str(theirs)}}
+    apart = {**data, "tokens": {**TOKENS, "teacher": str(theirs)}}
     hint = {"name": "fitnet", "pairs": [["embedding", "layers.0"]]}
     for change, said in (
         ({"student": "resnet8"}, "reads images, and the rows of these data are texts"),
-        ({"data_options": {**options, "size": 8}}, "size is about images"),
-        ({"data_options": {**options, "augment": ["flip"]}}, "augment .flip. is about images"),
-        ({"data_options": {"tokens": {"tokenizer": "no/such"}}}, "tokenizer: there is no"),
-        ({"data_options": {"tokens": {**TOKENS, "teacher": "no/such"}}},
+        ({"data": {**data, "size": 8}}, "size is about images"),
+        ({"data": {**data, "augment": ["flip"]}}, "augment .flip. is about images"),
+        ({"data": {**data, "tokens": {"tokenizer": "no/such"}}}, "tokenizer: there is no"),
+        ({"data": {**data, "tokens": {**TOKENS, "teacher": "no/such"}}},
          r"data\.tokens\.teacher: there is no 'no/such'; .*save_pretrained\(FOLDER\)\)$"),
         ({"method": "token_kd"}, "task: text_classification has one answer for a row"),
         ({"task": "language_model", "student": "decoder-8-1-2", "teacher": "decoder-8-1-2",
           "method": {"name": "token_kd", "beta": 0.7}}, "beta is 0.7, and it weighs the mixture"),
-        ({"data_options": {**options, "unseen": 1}}, "choose classes of images"),
+        ({"data": {**data, "unseen": 1}}, "choose classes of images"),
         ({"student": {"model": "bag-16", "quantise": "int8"}}, "of networks that read images"),
         ({"method": "fitnet"}, "name them, as pairs"),
-        ({"data_options": apart, "method": hint}, "a tokeniser of its own"),
+        ({"data": apart, "method": hint}, "a tokeniser of its own"),
         ({"task": "language_model", "student": "decoder-8-1-2", "teacher": "decoder-8-1-2",
           "method": "kd"}, "take method: token_kd"),
         ({"student": BagOfEmbeddings(100, 4, 2)}, "holds 100 ids and is asked for id 299"),
@@ -289,11 +287,11 @@ def test_what_does_not_fit_texts_is_refused(tmp_path: Path) -> None:
          "student"),
         ({"task": "language_model", "student": "bag-8", "teacher": "decoder-8-1-2",
           "method": "token_kd"}, "take decoder-WIDTH"),
-({"task": "classification", "data": "digits", "teacher": "resnet8", "student": "resnet8"},
-         "of a task that reads texts"),
+        ({"task": "classification", "data": {**data, "source": "digits"}, "teacher": "resnet8",
+          "student": "resnet8"}, "of a task that reads texts"),
     ):  # fmt: skip
         with pytest.raises((DataError, RecipeError, sh.StillhouseError), match=said):
-            sh.distill(**{**made, "data_options": options, **change})
+            sh.distill(**{**made, **change})
 
 
 def test_a_teacher_of_another_tokeniser_reads_its_own_tokens(tmp_path: Path) -> None:
@@ -305,7 +303,7 @@ def test_a_teacher_of_another_tokeniser_reads_its_own_tokens(tmp_path: Path) -> 
     shown = splits.train.show(torch.arange(3), view=-1, seed=0)
     assert "teacher_input_ids" in shown
     outcome = sh.distill(
-        data=str(data), data_options={"tokens": {**TOKENS, "teacher": str(theirs)}}, epochs=1,
+        data={"source": str(data), "tokens": {**TOKENS, "teacher": str(theirs)}}, epochs=1,
         task="text_classification", teacher={"model": "bag-8", "epochs": 1}, student="bag-16",
         method="embedding_kd", seeds=1, out=tmp_path / "run", precision="fp32",
     )  # fmt: skip

@@ -75,8 +75,7 @@ def test_a_stopped_run_of_texts_goes_on_bit_for_bit(
 ) -> None:
     monkeypatch.chdir(written(tmp_path / "here"))
     made = {**yaml.safe_load(recipe), **more}
-    options = {key: value for key, value in made.pop("data").items() if key != "source"}
-    made |= {"data": "texts.csv", "data_options": options}
+    made["data"] = {**made["data"], "source": "texts.csv"}
     whole = sh.distill(**made, out=tmp_path / "whole", shared=tmp_path / "a")
     stopped = {**made, "out": tmp_path / "cut", "shared": tmp_path / "b"}
     with pytest.raises(KeyboardInterrupt):

@@ -7,9 +7,10 @@ from stillhouse.recipes.typed import (
     AverageKeys,
     BalanceKeys,
     CacheKeys,
-    Named,
+    OptimizerKeys,
     Place,
     ProbeKeys,
+    ScheduleKeys,
     TrackKeys,
     TransferKeys,
     VerdictKeys,
@@ -20,14 +21,16 @@ Other = Mapping[str, Any]
 
 
 class RecipeKeys(TypedDict, total=False):
-    """Keys of a recipe beside data, networks, method, task, epochs and seeds.
+    """Keys of a recipe beside teacher, student, data, method, epochs and seeds.
 
     What each of them means and may be is on the page docs/recipes.md.
     """
 
+    task: Any
+    peers: Any
     batch: int
-    optimizer: Named
-    schedule: Named
+    optimizer: str | OptimizerKeys | Other
+    schedule: str | ScheduleKeys | Other
     patience: int | None
     ema: float | bool | AverageKeys | Other | None
     label_smoothing: float

@@ -5,8 +5,10 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from stillhouse.errors import nearest
+from stillhouse.recipes.plain import OfObject
 from stillhouse.recipes.schema import Recipe
 from stillhouse.recipes.sections import Place, all_places
+from stillhouse.recipes.typed import OF_PYTHON
 
 ELSEWHERE_CALLED = {
     "batch_size": "batch",
@@ -80,13 +82,18 @@ def belongs(
     'temperature is a setting of the method kd: --set method.temperature=4'
     """
     at_top = () if inside else (*own, *call)
+    if call and tuple(inside) == ("data",):
+        own = (*own, *OF_PYTHON)
     here = list(dict.fromkeys([*own, *at_top]))
+    if call and key == "data_options":
+        return f"its keys stand beside the source of the data: {_with_source(value, given)}"
     known = ELSEWHERE_CALLED.get(key, key)
     if known != key and known in at_top:
         shown = _dotted((), known, value) if dotted else _written((), known, value, given, call)
         return f"it is called {known} here: {shown}"
+    places = (*all_places(), *(Place(("data",), "", each) for each in OF_PYTHON if call))
     found = [
-        place for place in all_places()
+        place for place in places
         if (place.key == known and place.path != tuple(inside))
         or (place.key == known and place.choice not in ("", _chosen(place.path, given)))
     ]  # fmt: skip
@@ -209,16 +216,11 @@ def _written(
     inner: dict[str, Any] = {key: shown}
     for depth in range(len(path) - 1, -1, -1):
         name = _head(path[: depth + 1], given, choice if depth == len(path) - 1 else "")
-        if call and tuple(path[: depth + 1]) == ("data",):
-            name = {}  # the data themselves are given by data=
         inner = {**name, **inner}
         if depth:
             inner = {path[depth]: inner}
     if call:
-        argument = "data_options" if path[0] == "data" else path[0]
-        if path[:2] in (("student", "input"), ("teacher", "input")):
-            argument, inner = f"{path[0]}_input", inner["input"]
-        return f"{argument}={_python(inner)}"
+        return f"{path[0]}={_python(inner)}"
     return f"{path[0]}: {_yaml(inner)}"
 
 
@@ -232,7 +234,8 @@ def _head(path: Sequence[str], given: Mapping[str, Any], choice: str) -> dict[st
     bare = BARE.get(path[-1])
     if bare is not None:
         name = here.get(bare) if isinstance(here, Mapping) else here
-        return {} if not isinstance(name, str) else {bare: name}
+        shown = _Text("...") if isinstance(name, OfObject) else name
+        return {} if not isinstance(name, str) else {bare: shown}
     return {"name": choice} if choice else {}
 
 
@@ -242,7 +245,19 @@ class _Text(str):
     __slots__ = ()
 
 
+def _with_source(options: Any, given: Mapping[str, Any]) -> str:
+    """The section of the data that a mapping of its other keys is part of, in Python."""
+    keys = options if isinstance(options, Mapping) else {}
+    shown = {str(key): _Text(_short(each, python=True)) for key, each in keys.items()}
+    rest = shown or {"size": _Text("64")}
+    return f"data={_python({**_head(['data'], given, ''), **rest})}"
+
+
 def _short(value: Any, *, python: bool) -> str:
+    if isinstance(value, Mapping) and len(value) <= 4:
+        inner = {str(key): _Text(_short(each, python=python)) for key, each in value.items()}
+        text = _python(inner) if python else _yaml(inner)
+        return text if len(text) <= 60 else "..."
     plain = isinstance(value, str | int | float | bool) or value is None
     if not plain and not (isinstance(value, list) and len(value) <= 4):
         return "..."

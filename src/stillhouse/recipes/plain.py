@@ -15,6 +15,12 @@ LONGEST = 10_000
 """Numbers in a list; more are data, and no settings."""
 
 
+class OfObject(str):
+    """How a recipe calls what was given as an object; nobody could write it."""
+
+    __slots__ = ()
+
+
 def plain_values(value: Any, *, where: str = "recipe") -> Any:
     """The same with ordinary numbers, lists and words; what is none of them is left as it is.
 

@@ -4,13 +4,16 @@ Each has the keys of the section that checks it; what they mean is told there an
 recipes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from typing import Any, Literal, TypedDict
 
 Place = str | PathLike[str]
 Named = str | Mapping[str, Any]
 """A name, or {'name': ..., setting: ...}."""
+
+OF_PYTHON = ("transform", "eval_transform")
+"""Keys of the data that are functions, which a file of YAML cannot hold."""
 
 
 class AugmentKeys(TypedDict, total=False):
@@ -61,8 +64,14 @@ class ArchivesKeys(TypedDict, total=False):
 
 
 class DataKeys(TypedDict, total=False):
-    """How the data are split and shown (`recipes.data.DataSection`); ``data=`` is their source."""
+    """The data, and how they are split and shown (`recipes.data.DataSection`).
 
+    ``source`` may be an object; ``transform`` and ``eval_transform`` are functions of one image.
+    """
+
+    source: Any
+    transform: Callable[[Any], Any] | None
+    eval_transform: Callable[[Any], Any] | None
     image: str | int | None
     label: str | int | None
     text: str | None
@@ -97,6 +106,85 @@ class InputKeys(TypedDict, total=False):
     order: Literal["rgb", "bgr"]
     mean: Sequence[float] | None
     std: Sequence[float] | None
+
+
+class NetworkKeys(TypedDict, total=False):
+    """A network and its weights (`recipes.networks.ModelSection`); ``model`` may be an object."""
+
+    model: Any
+    weights: Place | None
+    weights_key: str | None
+    weights_prefix: str | None
+    weights_head: Literal["file", "new"]
+    start: str | None
+    lr_scale: float
+    head_path: str | None
+    output: str | int | None
+    arguments: Mapping[str, Any]
+    frozen: Sequence[str]
+
+
+class StudentKeys(NetworkKeys, total=False):
+    """The student, or how it is made out of its teacher (`recipes.derive.Student`)."""
+
+    head: Literal["own", "shared", "copied"]
+    input: InputKeys | None
+    quantise: Literal["int8"] | None
+    keep: Sequence[str] | None
+    derive: Literal["low_rank", "depthwise", "prune", "shared", "thinner"]
+    rank: int | None
+    ratio: float | None
+    energy: float | None
+    scheme: Literal["channel", "spatial"]
+    bits: int
+
+
+class TeacherKeys(NetworkKeys, total=False):
+    """The teacher, and how it is trained where it has no weights (`recipes.networks.Teacher`)."""
+
+    epochs: int | None
+    patience: int | None
+    seed: int | Literal["student"]
+    until: Mapping[str, float] | None
+    head: Any
+    method: Named | None
+    teacher: Any
+    input: InputKeys | None
+    classes: Sequence[str | int] | Mapping[str | int, int] | None
+    dtype: Literal["float32", "bfloat16", "float16"] | None
+    data: str | Mapping[str, Any] | None
+    label_smoothing: float
+    class_weights: Literal["balanced"] | Sequence[float] | Mapping[str, float] | None
+    centres: bool
+    members: Sequence[Any]
+
+
+class OptimizerKeys(TypedDict, total=False):
+    """SGD, Adam or AdamW and their settings (`engine.optimisers`); others have torch's."""
+
+    name: str
+    lr: float
+    momentum: float
+    dampening: float
+    nesterov: bool
+    weight_decay: float
+    no_decay: Sequence[Literal["norms", "biases"]]
+    betas: Sequence[float]
+    eps: float
+    amsgrad: bool
+    decoupled_weight_decay: bool
+
+
+class ScheduleKeys(TypedDict, total=False):
+    """A schedule of the learning rate, in epochs (`engine.schedules`)."""
+
+    name: Literal["cosine", "multi_step", "step", "one_cycle", "constant"]
+    warmup: float
+    end: float
+    milestones: Sequence[float]
+    gamma: float
+    every: float
+    rise: float
 
 
 class CacheKeys(TypedDict, total=False):

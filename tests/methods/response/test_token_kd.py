@@ -24,13 +24,21 @@ def test_a_language_model_learns_from_another(tmp_path: Path, command) -> None:
     data.write_text("text\n" + "\n".join(f"{word} and {other}" for word in words * 12
                                          for other in words) + "\n")  # fmt: skip
     outcome = sh.distill(
-        data=str(data), task="language_model",
+        data={
+            "source": str(data),
+            "tokens": {"tokenizer": "bpe", "vocabulary": 300, "max_length": 16},
+        },
+        task="language_model",
         method={"name": "token_kd", "divergence": "jsd", "logits": "pieces"},
-        data_options={"tokens": {"tokenizer": "bpe", "vocabulary": 300, "max_length": 16}},
-        teacher={"model": "decoder-16-1-2", "epochs": 3}, student="decoder-8-1-2", epochs=2,
-        seeds=1, batch=16, optimizer={"name": "adamw", "lr": 0.02}, precision="fp32",
+        teacher={"model": "decoder-16-1-2", "epochs": 3},
+        student="decoder-8-1-2",
+        epochs=2,
+        seeds=1,
+        batch=16,
+        optimizer={"name": "adamw", "lr": 0.02},
+        precision="fp32",
         out=tmp_path / "run",
-    )  # fmt: skip
+    )
     tested = [each["runs"][0]["test"]["last"] for each in outcome.scores["models"]]
     assert all(1 < value < 100 for value in tested)
     assert outcome.scores["task"]["metric"]["name"] == "perplexity"

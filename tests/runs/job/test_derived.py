@@ -41,13 +41,13 @@ def prepared(image: np.ndarray) -> Tensor:
 
 
 SHOWN = {"transform": prepared, "eval_transform": prepared}
-SMALL = {"epochs": 1, "batch": 16, "precision": "fp32", "data_options": {}}
+SMALL = {"epochs": 1, "batch": 16, "precision": "fp32"}
 
 
 def distil(out: Path, student: dict, teacher=None, **settings):
     return sh.distill(
-        data=(rows(60), rows(40)), teacher=teacher or tiny_net(8, 3), student=student, out=out,
-        **SHOWN, **{**SMALL, "seeds": 1, **settings},
+        data={"source": (rows(60), rows(40)), **SHOWN}, teacher=teacher or tiny_net(8, 3),
+        student=student, out=out, **{**SMALL, "seeds": 1, **settings},
     )  # fmt: skip
 
 

@@ -19,13 +19,13 @@ SETTINGS = {
     "data": "digits", "teacher": "convnet-8-16", "student": {"derive": "shared", "bits": 3},
     "epochs": 2, "seeds": 1, "batch": 16, "precision": "fp32", "control": False,
 }  # fmt: skip
-FEW = {"data_options": {"limit": 200}}
+FEW = {"data": {"source": "digits", "limit": 200}}
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory):
     out = tmp_path_factory.mktemp("shared") / "run"
-    return out, sh.distill(**SETTINGS, **FEW, out=out)
+    return out, sh.distill(**{**SETTINGS, **FEW}, out=out)
 
 
 def test_its_folder_is_small_built_by_name_and_answers_as_the_student_did(finished) -> None:
@@ -53,8 +53,8 @@ def test_its_folder_is_small_built_by_name_and_answers_as_the_student_did(finish
 def test_a_stopped_training_goes_on_with_the_same_bits(finished, tmp_path: Path) -> None:
     out, _ = finished
     with pytest.raises(KeyboardInterrupt):
-        sh.distill(**SETTINGS, **FEW, out=tmp_path / "run", watcher=StopAmid(1))
-    sh.distill(**SETTINGS, **FEW, out=tmp_path / "run")
+        sh.distill(**{**SETTINGS, **FEW}, out=tmp_path / "run", watcher=StopAmid(1))
+    sh.distill(**{**SETTINGS, **FEW}, out=tmp_path / "run")
     mine, theirs = (load_file(each / "student.safetensors") for each in (tmp_path / "run", out))
     assert all(torch.equal(mine[name], value) for name, value in theirs.items())
 

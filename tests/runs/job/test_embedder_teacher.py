@@ -44,13 +44,23 @@ def weights(tmp_path_factory):
 
 def distil(people, weights, out, cache="always", **more):
     return sh.distill(
-        data=people, student_input={"size": [7, 6]}, out=out, epochs=1, seeds=1,
-        teacher={"model": NAME, "weights": str(weights), "head_path": "none",
-                 "input": {"pad": [1, 2, 1, 2], "mean": [0.5], "std": [0.5]}},
-        task="verification", precision="fp32", batch=32, data_options={"augment": "none"},
-        cache={"use": cache}, compile=False,
-        **{"student": NAME, "method": METHOD, **more},
-    )  # fmt: skip
+        data={"source": people, "augment": "none"},
+        out=out,
+        epochs=1,
+        seeds=1,
+        teacher={
+            "model": NAME,
+            "weights": str(weights),
+            "head_path": "none",
+            "input": {"pad": [1, 2, 1, 2], "mean": [0.5], "std": [0.5]},
+        },
+        task="verification",
+        precision="fp32",
+        batch=32,
+        cache={"use": cache},
+        compile=False,
+        **{"student": {"model": NAME, "input": {"size": [7, 6]}}, "method": METHOD, **more},
+    )
 
 
 def test_students_learn_from_an_embedder_in_its_own_frame(people, weights, tmp_path) -> None:

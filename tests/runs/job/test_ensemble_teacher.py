@@ -17,8 +17,7 @@ def distil(out: Path, method: str):
     settings = {"epochs": 2, "batch": 32, "seeds": 1, "precision": "fp32"}
     return sh.distill(
         out=out,
-        data="digits",
-        data_options={"limit": 160, "augment": "none"},
+        data={"source": "digits", "limit": 160, "augment": "none"},
         student="convnet-4-8-16",
         teacher=MEMBERS,
         method=method,

@@ -73,9 +73,9 @@ def test_what_is_named_keeps_its_bits_and_is_told(tmp_path: Path) -> None:
 
     def run() -> Outcome:
         return sh.distill(
-            data="digits", student={"model": net, "frozen": ["conv", "b?"]},
+            data={"source": "digits", **OPTIONS}, student={"model": net, "frozen": ["conv", "b?"]},
             teacher={"model": teacher, "dtype": "bfloat16"},
-            out=tmp_path / "run", epochs=1, seeds=1, data_options=OPTIONS, watcher=watcher,
+            out=tmp_path / "run", epochs=1, seeds=1, watcher=watcher,
         )  # fmt: skip
 
     outcome = run()
@@ -147,7 +147,7 @@ def test_what_is_frozen_is_part_of_the_identity() -> None:
 def test_what_cannot_be_is_one_sentence(asked: dict[str, Any], said: str, tmp_path: Path) -> None:
     method = "kd" if "teacher" in asked else "plain"
     with pytest.raises(StillhouseError, match=said):
-        sh.distill(data="digits", method=method, out=tmp_path, data_options=OPTIONS, **asked)
+        sh.distill(data={"source": "digits", **OPTIONS}, method=method, out=tmp_path, **asked)
 
 
 def test_a_trained_teacher_may_be_frozen_in_part_and_an_ensemble_gives_it_to_its_members() -> None:
@@ -167,7 +167,7 @@ def test_a_state_that_no_checkpoint_gives_back_is_refused_by_its_role(tmp_path: 
     teacher = Stateful()
     teacher.kept = object()
     with pytest.raises(WeightsError, match=r"teacher: the state '_extra_state' cannot be kept: it"):
-        sh.distill(data="digits", student=Net, teacher=teacher, out=tmp_path, data_options=OPTIONS)
+        sh.distill(data={"source": "digits", **OPTIONS}, student=Net, teacher=teacher, out=tmp_path)
 
 
 def test_a_file_of_ours_gives_back_what_is_no_tensor(tmp_path: Path) -> None:

@@ -54,9 +54,13 @@ def test_a_given_teacher_only_teaches(kind: str, tmp_path: Path) -> None:
         "frozen": lambda: Net().requires_grad_(False),
     }
     outcome = sh.distill(
-        data="digits", student=Net, teacher=made[kind](), out=tmp_path, epochs=1, seeds=1,
-        data_options=OPTIONS,
-    )  # fmt: skip
+        data={"source": "digits", **OPTIONS},
+        student=Net,
+        teacher=made[kind](),
+        out=tmp_path,
+        epochs=1,
+        seeds=1,
+    )
     assert outcome is not None
 
 
@@ -74,8 +78,14 @@ def test_of_a_scripted_teacher_an_output_is_named_and_its_precision_chosen(how: 
 
 def test_a_fault_of_the_teacher_names_the_teacher(tmp_path: Path) -> None:
     with pytest.raises(WiringError, match=r"node 'teacher' fails on .*: a fault of its own"):
-        sh.distill(data="digits", student=Net, teacher=Faulty(), out=tmp_path, epochs=1, seeds=1,
-                   data_options=OPTIONS)  # fmt: skip
+        sh.distill(
+            data={"source": "digits", **OPTIONS},
+            student=Net,
+            teacher=Faulty(),
+            out=tmp_path,
+            epochs=1,
+            seeds=1,
+        )
 
 
 @pytest.mark.parametrize(
@@ -94,8 +104,14 @@ def test_outputs_that_are_no_logits_are_the_teachers_fault(
     teacher = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     teacher.register_forward_hook(lambda _module, _inputs, output: change(output))
     with pytest.raises(WiringError, match=said) as raised:
-        sh.distill(data="digits", student=Net, teacher=teacher, out=tmp_path, epochs=1, seeds=1,
-                   data_options=OPTIONS)  # fmt: skip
+        sh.distill(
+            data={"source": "digits", **OPTIONS},
+            student=Net,
+            teacher=teacher,
+            out=tmp_path,
+            epochs=1,
+            seeds=1,
+        )
     assert len(raised.value.problems) == 1
     assert "student" not in str(raised.value)
 

@@ -20,7 +20,7 @@ from stillhouse.runs.run import prepare
 from stillhouse.testing import check_method
 
 RUN = {
-    "data": "digits", "data_options": {"limit": 160, "augment": "none"}, "student": "convnet-4",
+    "data": {"source": "digits", "limit": 160, "augment": "none"}, "student": "convnet-4",
     "teacher": "convnet-8", "epochs": 2, "batch": 32, "seeds": 1, "precision": "fp32",
 }  # fmt: skip
 
@@ -102,8 +102,7 @@ def _given(function):
 
 
 def small(**changes) -> dict:
-    base = {key: value for key, value in RUN.items() if key != "data_options"}
-    return {**base, "data": {"source": "digits", **RUN["data_options"]}, **changes}
+    return {**RUN, **changes}
 
 
 @pytest.mark.parametrize(

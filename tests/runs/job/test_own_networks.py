@@ -234,8 +234,7 @@ def test_a_choice_is_part_of_what_decides_a_training(data, tmp_path) -> None:
 
 def test_objects_take_the_other_keys_of_a_section(data, tmp_path) -> None:
     outcome = sh.distill(
-        data=data,
-        data_options={"augment": "none"},
+        data={"source": data, "augment": "none"},
         student={"model": Net(give=lambda h, z: (h, z)), "output": 1, "head_path": "fc"},
         teacher=[
             {"model": Net(give=lambda h, z: (z, z)), "output": 0},

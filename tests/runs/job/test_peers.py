@@ -22,7 +22,7 @@ TINY = {"limit": 160, "augment": "none"}
 
 
 def mutual(out: Path, **settings):
-    return sh.distill(**{"data": "digits", "data_options": TINY, "out": out, **RUN, **settings})
+    return sh.distill(**{"data": {"source": "digits", **TINY}, "out": out, **RUN, **settings})
 
 
 def prepared(out: Path, objects: Objects | None = None, **settings):

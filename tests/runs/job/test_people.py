@@ -109,8 +109,7 @@ def test_python_objects_as_data_and_pairs_by_row(tmp_path: Path):
 
     def run():
         return sh.distill(
-            data=samples,
-            data_options={"pairs": path, "validation": 2, "workers": 0},
+            data={"source": samples, "pairs": path, "validation": 2, "workers": 0},
             task="verification",
             student=lambda classes: torch.nn.Sequential(
                 torch.nn.Flatten(), torch.nn.Linear(64, classes)

@@ -106,7 +106,7 @@ def distil(folder: Path, out: str, **settings):
     options = {"size": 24, "load_size": 28, "validation": 4, "workers": 0,
                "augment": ["resized_crop", "flip"]}  # fmt: skip
     return sh.distill(
-        data=folder, data_options=options, out=folder.parent / out, epochs=1, batch=8, seeds=1,
+        data={"source": folder, **options}, out=folder.parent / out, epochs=1, batch=8, seeds=1,
         precision="fp32", control=False, **settings,
     )  # fmt: skip
 
@@ -115,7 +115,7 @@ def test_a_teacher_of_higher_resolution_sees_pixels_that_are_there(folder: Path)
     """Cached or live the student ends in the same bits; it reads the teacher's image, smaller."""
     Watching.seen.clear()
     networks = {
-        "student": lambda: Watching("student", 12), "student_input": {"size": 12},
+        "student": {"model": lambda: Watching("student", 12), "input": {"size": 12}},
         "teacher": lambda: Watching("teacher", 24),
     }  # fmt: skip
     distil(folder, "live", cache="never", **networks)

@@ -41,13 +41,15 @@ def data(tmp_path: Path) -> Path:
     return path
 
 
-def distil(data: Path, out: str = "run", **settings):
-    wanted = {
-        "student": SMALL, "student_input": GREY, "teacher": LARGE, "epochs": 2, "batch": 30,
-        "seeds": 1, "precision": "fp32", "data_options": {"augment": "none", "validation": 30},
+def distil(data: Path, out: str = "run", student: str = SMALL, wanted=GREY, **settings):
+    settings = {"teacher": LARGE, "epochs": 2, "batch": 30, "seeds": 1, "precision": "fp32",
+                **settings}  # fmt: skip
+    return sh.distill(
+        data={"source": data, "augment": "none", "validation": 30},
+        student={"model": student, "input": wanted},
+        out=data.parent / out,
         **settings,
-    }  # fmt: skip
-    return sh.distill(data=data, out=data.parent / out, **wanted)
+    )
 
 
 def greyed(data: Path) -> tuple[Tensor, Tensor]:
@@ -146,7 +148,7 @@ def test_another_input_is_another_student_and_another_control(data: Path) -> Non
 
     own = {"channels": 1, "mean": [0.5], "std": [0.5]}
     for at, (wanted, count) in enumerate(((GREY, 1), (own, 2), (GREY, 2), (None, 3))):
-        distil(data, f"run{at}", student_input=wanted)
+        distil(data, f"run{at}", wanted=wanted)
         assert controls() == count
     assert len(list(shared.glob("teacher-convnet-*"))) == 1, (
         "the teacher reads colour in all of them"

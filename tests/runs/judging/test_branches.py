@@ -11,7 +11,7 @@ import stillhouse as sh
 
 def test_the_ensemble_is_measured_and_handed_over(tmp_path: Path) -> None:
     outcome = sh.distill(
-        data="digits", data_options={"limit": 160, "augment": "none"}, student="convnet-4-8-16",
+        data={"source": "digits", "limit": 160, "augment": "none"}, student="convnet-4-8-16",
         method={"name": "one", "branches": 1}, out=tmp_path / "run", epochs=2, batch=32, seeds=1,
         precision="fp32", control=False,
     )  # fmt: skip

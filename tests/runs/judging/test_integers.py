@@ -47,13 +47,23 @@ def prepared(image: np.ndarray) -> Tensor:
     return torch.as_tensor(image).float().permute(2, 0, 1) / 128 - 1
 
 
-def distil(out: Path, student, method="kd", **more):
+def distil(out: Path, student, method="kd", shown=None, **more):
     said = Said()
     given = {"control": True, "epochs": 3, "batch": 16, "seeds": 1, "precision": "fp32", **more}
     outcome = sh.distill(
-        data=(rows(80), rows(40)), teacher=tiny_net(6, 3), student=student, out=out, method=method,
-        transform=prepared, eval_transform=prepared, watcher=said, **given,
-    )  # fmt: skip
+        data={
+            "source": (rows(80), rows(40)),
+            "transform": prepared,
+            "eval_transform": prepared,
+            **(shown or {}),
+        },
+        teacher=tiny_net(6, 3),
+        student=student,
+        out=out,
+        method=method,
+        watcher=said,
+        **given,
+    )
     return outcome, said.warnings
 
 
@@ -70,7 +80,7 @@ SECTION = {"model": "convnet-4-8", "quantise": "int8"}
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("int8") / "run"
-    distil(out, dict(SECTION), data_options={"validation": 0.25})
+    distil(out, dict(SECTION), shown={"validation": 0.25})
     return out
 
 

@@ -154,13 +154,12 @@ def test_without_validation_there_is_nothing_to_compare(platform) -> None:
 
 BUDGET = {
     "epochs": 2, "batch": 16, "seeds": 2, "precision": "fp32",
-    "data_options": {"augment": {"crop": 1, "flip": True}},
 }  # fmt: skip
 
 
 def distil(out: Path, **settings):
     return sh.distill(
-        data=(images(90), images(30)),
+        data={"source": (images(90), images(30)), "augment": {"crop": 1, "flip": True}},
         teacher=tiny_net(8, 3),
         student=lambda: tiny_net(8, 1),
         out=out,

@@ -47,10 +47,18 @@ def distil(out: Path, width: int, student=lambda: tiny_net(4, 1), **settings):
     said = Said()
     given = {"alpha": 0.4, "form": "paper", **settings}
     outcome = sh.distill(
-        data=(rows(60), rows(40)), teacher=tiny_net(width, 3), student=student, out=out,
-        method={"name": "th_kd", **given}, transform=prepared, eval_transform=prepared,
-        epochs=3, batch=16, seeds=1, precision="fp32", control=False, watcher=said,
-    )  # fmt: skip
+        data={"source": (rows(60), rows(40)), "transform": prepared, "eval_transform": prepared},
+        teacher=tiny_net(width, 3),
+        student=student,
+        out=out,
+        method={"name": "th_kd", **given},
+        epochs=3,
+        batch=16,
+        seeds=1,
+        precision="fp32",
+        control=False,
+        watcher=said,
+    )
     return outcome, said
 
 

@@ -47,7 +47,7 @@ def test_a_rise_is_what_the_last_fifth_brought(validation, metric, wanted) -> No
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     return sh.distill(
-        data="digits", data_options={"limit": 200, "augment": "none"}, student="mlp-16",
+        data={"source": "digits", "limit": 200, "augment": "none"}, student="mlp-16",
         teacher="mlp-32", out=tmp_path_factory.mktemp("kept") / "run", epochs=6, batch=20,
         seeds=2, precision="fp32",
     )  # fmt: skip

@@ -30,8 +30,7 @@ def flat(classes: int) -> nn.Module:
 
 def distilled(samples, out: Path, student, method: str = "kd", **more):
     return sh.distill(
-        data=samples,
-        data_options={"validation": 0, "test": 8, "workers": 0, **more},
+        data={"source": samples, "validation": 0, "test": 8, "workers": 0, **more},
         student=student,
         teacher=flat,
         method=method,

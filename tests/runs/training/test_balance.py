@@ -12,8 +12,7 @@ from stillhouse.recipes import make_recipe, resolved
 def distil(out: Path, **settings):
     return sh.distill(
         out=out,
-        data="digits",
-        data_options={"limit": 160, "augment": "none"},
+        data={"source": "digits", "limit": 160, "augment": "none"},
         student="convnet-4-8-16",
         teacher="convnet-8-8-16",
         epochs=2,

@@ -40,9 +40,15 @@ def test_cached_equals_live_under_mixup_and_cutmix(toy: Splits, tmp_path: Path) 
     found = []
     for use in ("always", "never"):
         sh.distill(
-            data=toy, teacher=tiny_net(8, 3), student=lambda: tiny_net(4, 1), method="kd",
-            cache=use, out=tmp_path / use, control=False, data_options={"augment": SHOWN}, **BUDGET,
-        )  # fmt: skip
+            data={"source": toy, "augment": SHOWN},
+            teacher=tiny_net(8, 3),
+            student=lambda: tiny_net(4, 1),
+            method="kd",
+            cache=use,
+            out=tmp_path / use,
+            control=False,
+            **BUDGET,
+        )
         found.append(load_file(tmp_path / use / "trainings/seed0/student.safetensors"))
     cached, live = found
     assert len(list((tmp_path / "shared").glob("teacher-cache-*"))) == 1

@@ -46,12 +46,11 @@ def images(count: int) -> list[tuple[np.ndarray, int]]:
     return [(image.astype(np.uint8), label) for image, label in rows]
 
 
-def distil(out: Path, data=None, **settings):
+def distil(out: Path, data=None, shown: dict | None = None, **settings):
     said = Said()
     augment = {"augment": {"crop": 1, "flip": True}}
-    settings["data_options"] = {**augment, **settings.get("data_options", {})}
     outcome = sh.distill(
-        data=data or (images(90), images(30)),
+        data={"source": data or (images(90), images(30)), **augment, **(shown or {})},
         teacher=tiny_net(8, 3),
         student=lambda: tiny_net(4, 1),
         out=out,
@@ -71,7 +70,7 @@ def weights(out: Path) -> list[torch.Tensor]:
 def test_cached_and_live_teachers_make_the_same_students(
     method: str, views, tmp_path: Path
 ) -> None:
-    options = {"method": method, "data_options": {"views": views}}
+    options = {"method": method, "shown": {"views": views}}
     outcome, said = distil(tmp_path / "cached", cache="always", **options)
     distil(tmp_path / "live", cache="never", **options)
     found = weights(tmp_path / "cached"), weights(tmp_path / "live")
@@ -87,12 +86,12 @@ def test_cached_and_live_teachers_make_the_same_students(
 
 def test_methods_seeds_and_runs_share_one_cache(tmp_path: Path) -> None:
     """Seven runs: two methods, two numbers of views; each view is cached once."""
-    first = {"cache": "always", "data_options": {"views": 2}}
+    first = {"cache": "always", "shown": {"views": 2}}
     _, one = distil(tmp_path / "a", **first)
     _, two = distil(tmp_path / "b", **first, method="th_kd")
     assert "begin record teacher" in one.lines
     assert "begin record teacher" not in two.lines
-    distil(tmp_path / "c", cache="always", data_options={"views": 3})
+    distil(tmp_path / "c", cache="always", shown={"views": 3})
     caches = list((tmp_path / "shared").glob("teacher-cache-*"))
     assert len(caches) == 1
     assert len(list(caches[0].glob("*/view-*"))) == 3
@@ -100,8 +99,8 @@ def test_methods_seeds_and_runs_share_one_cache(tmp_path: Path) -> None:
 
 def test_a_bound_on_views_is_no_bound_for_teacher_and_control(tmp_path: Path) -> None:
     options = {"control": True, "seeds": 1}
-    distil(tmp_path / "a", **options, data_options={"views": 1})
-    _, said = distil(tmp_path / "b", **options, data_options={"views": "live"})
+    distil(tmp_path / "a", **options, shown={"views": 1})
+    _, said = distil(tmp_path / "b", **options, shown={"views": "live"})
     assert any("control: finished before" in line for line in said.lines)
     assert not all(
         torch.equal(x, y)
@@ -112,7 +111,7 @@ def test_a_bound_on_views_is_no_bound_for_teacher_and_control(tmp_path: Path) ->
 def test_without_augmentation_one_view_is_all_there_is(tmp_path: Path) -> None:
     image, label = (np.stack(column) for column in zip(*images(120), strict=True))
     np.savez(tmp_path / "data.npz", x_train=image, y_train=label)
-    options = {"data": str(tmp_path / "data.npz"), "data_options": {"augment": "none"}}
+    options = {"data": str(tmp_path / "data.npz"), "shown": {"augment": "none"}}
     outcome, _ = distil(tmp_path / "cached", cache="always", **options)
     distil(tmp_path / "live", cache="never", **options)
     assert outcome.scores["teacher_served"]["views"] == 1
@@ -127,8 +126,8 @@ def test_any_transform_is_cached_as_it_is_shown(tmp_path: Path) -> None:
         pixels = torch.as_tensor(np.array(image)).float().permute(2, 0, 1) / 255
         return pixels + 0.1 * np.random.rand() + 0.1 * torch.rand(1)
 
-    options: dict = {"transform": shake, "eval_transform": shake}
-    options["data_options"] = {"augment": "none"}  # whose place the transform takes
+    shown = {"transform": shake, "eval_transform": shake, "augment": "none"}  # whose place it takes
+    options: dict = {"shown": shown}
     distil(tmp_path / "cached", cache="always", **options)
     distil(tmp_path / "live", cache="never", **options)
     assert all(
@@ -158,7 +157,7 @@ def test_images_that_no_seed_brings_back_are_never_cached(tmp_path: Path) -> Non
 def test_auto_counts_passes_before_it_times_anything(tmp_path: Path) -> None:
     _, one = distil(tmp_path / "a", seeds=1)
     assert "4 passes to train, 4 to record: nothing to save" in one.teacher()
-    _, live = distil(tmp_path / "b", data_options={"views": "live"})
+    _, live = distil(tmp_path / "b", shown={"views": "live"})
     assert "a new view in each epoch" in live.teacher()
     distil(tmp_path / "c", cache="always")
     _, there = distil(tmp_path / "d", seeds=1)
@@ -202,7 +201,7 @@ def test_half_precision_is_measured_against_float32(tmp_path: Path) -> None:
         ({"cache": {"dtype": {"layer9": "float16"}}}, RecipeError, "does not read 'layer9'"),
         ({"cache": {"top": 3}}, RecipeError, "top 3 of 3 scores saves nothing"),
         (
-            {"cache": "always", "data_options": {"views": "live"}},
+            {"cache": "always", "shown": {"views": "live"}},
             RecipeError,
             "unbounded views cannot be cached",
         ),
@@ -231,4 +230,4 @@ def test_a_directory_of_ones_own_is_used_and_guarded(tmp_path: Path) -> None:
     distil(tmp_path / "a", cache=there)
     assert json.loads((tmp_path / "mine" / "teacher-cache.json").read_text())["view_seed"] == 0
     with pytest.raises(CacheError, match="cached with view_seed 0, this run has 1"):
-        distil(tmp_path / "b", cache=there, data_options={"view_seed": 1})
+        distil(tmp_path / "b", cache=there, shown={"view_seed": 1})

@@ -22,8 +22,7 @@ def test_a_cache_holds_what_the_students_of_all_seeds_read(tmp_path: Path, monke
     monkeypatch.setattr(Job, "student_stage", other_layers)
     outcome = sh.distill(
         out=tmp_path / "run",
-        data="digits",
-        data_options={"limit": 160, "augment": "none"},
+        data={"source": "digits", "limit": 160, "augment": "none"},
         student="convnet-4-8-16",
         teacher="convnet-8-8-16",
         method={"name": "at", "weight": 1.0},

@@ -38,9 +38,9 @@ def images(count: int) -> list[tuple[np.ndarray, int]]:
     return [(image.astype(np.uint8), label) for image, label in rows]
 
 
-def distil(out: Path, teacher: nn.Module | None = None, **settings):
+def distil(out: Path, teacher: nn.Module | None = None, shown: dict | None = None, **settings):
     return sh.distill(
-        data=(images(60), images(30)),
+        data={"source": (images(60), images(30)), **(shown or {})},
         teacher=teacher or tiny_net(8, 3),
         student=lambda: tiny_net(4, 1),
         out=out,
@@ -168,8 +168,8 @@ def test_loader_processes_hide_no_unseeded_images(tmp_path: Path) -> None:
     """Two forks of one generator draw the same, so the two readings seemed to agree."""
     with pytest.raises(RecipeError, match="not the same when it is read twice"):
         distil(
-            tmp_path / "a", cache="always", transform=unseeded, eval_transform=unseeded,
-            data_options={"workers": 1},
+            tmp_path / "a", cache="always",
+            shown={"transform": unseeded, "eval_transform": unseeded, "workers": 1},
         )  # fmt: skip
 
 
@@ -201,7 +201,7 @@ def test_images_are_timed_apart_from_the_teacher(tmp_path: Path, monkeypatch) ->
         return seen[0]
 
     monkeypatch.setattr(serving_plan, "time_steps", timed)
-    distil(tmp_path / "a", transform=slow, eval_transform=slow)
+    distil(tmp_path / "a", shown={"transform": slow, "eval_transform": slow})
     assert seen == [Times(step=16.0, teacher=0.0, batch=16.0)]
 
 

@@ -20,8 +20,7 @@ TINY = {"limit": 160, "augment": "none"}
 
 def distil(out: Path, **settings):
     wanted = {
-        "data": "digits",
-        "data_options": TINY,
+        "data": {"source": "digits", **TINY},
         "student": SMALL,
         "teacher": LARGE,
         "epochs": 2,

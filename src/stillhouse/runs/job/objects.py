@@ -2,27 +2,57 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from stillhouse.engine.stage import Stage
 from stillhouse.errors import RecipeError
 from stillhouse.recipes.choices import IMPORT
-from stillhouse.recipes.plain import LONGEST
+from stillhouse.recipes.plain import LONGEST, OfObject
+from stillhouse.recipes.typed import OF_PYTHON, DataKeys
 from stillhouse.runs.job.teacher import TeacherObjects
 from stillhouse.tasks import Task
 
 
-def with_input(network: Any, wanted: Mapping[str, Any] | None) -> Any:
-    """The section of a network that wants its own form of the image."""
-    if wanted is None:
-        return network
-    if isinstance(network, list):
-        raise RecipeError("teacher_input", ["of several teachers each has its own; give it there"])
-    section = network if isinstance(network, dict) else {"model": network}
-    return {**section, "input": section_of("input", wanted)}
+@dataclass(frozen=True)
+class GivenData:
+    """The data of a call: their section in a recipe, and what it cannot hold."""
+
+    section: Mapping[str, Any]
+    source: Any = None
+    transform: Callable[[Any], Tensor] | None = None
+    eval_transform: Callable[[Any], Tensor] | None = None
+
+
+def given_data(data: Any) -> GivenData:
+    """A name, an object, or a section with one of them as its source.
+
+    Raises:
+        RecipeError: a section without its source.
+
+    >>> given_data("digits").section, given_data([1]).section, given_data([1]).source
+    ({'source': 'digits'}, {'source': 'list'}, [1])
+    """
+    keyed = isinstance(data, Mapping) and (
+        "source" in data or set(data) & set(DataKeys.__annotations__)
+    )
+    section: dict[str, Any] = dict(data) if keyed else {"source": data}
+    if section.get("source") is None:
+        said = "the data have no source; name it, or give an object: data={'source': 'digits', ...}"
+        raise RecipeError("distill", [said])
+    functions = {key: section.pop(key, None) for key in OF_PYTHON}
+    for key, function in functions.items():
+        if function is not None and not callable(function):
+            raise RecipeError(
+                "distill", [f"data.{key} is {function!r}; give a function of one image"]
+            )
+    source = section["source"]
+    if isinstance(source, str | Path):
+        return GivenData({**section, "source": str(source)}, None, **functions)
+    return GivenData({**section, "source": OfObject(type(source).__name__)}, source, **functions)
 
 
 def function_of(method: Any) -> Callable[..., Stage] | None:
@@ -52,14 +82,6 @@ def task_key(task: Any) -> Any:
         return task
     ours = type(task).__module__.startswith("stillhouse.tasks.")
     return {"name": task.name, **task.settings} if ours else place(type(task))
-
-
-def section_of(name: str, given: Any) -> dict[str, Any]:
-    """The keys of a mapping that was given, or none."""
-    if given is not None and not isinstance(given, Mapping):
-        said = f"{name} is {given!r}; give a mapping of keys, such as {{'size': 32}}"
-        raise RecipeError("distill", [said])
-    return dict(given or {})
 
 
 def path_of(name: str, given: Any) -> Path:
@@ -139,5 +161,5 @@ def named(network: Any) -> Any:
         said = f"{network!r} is no network; give a name, a function that makes one, or a module"
         raise RecipeError("distill", [said])
     if isinstance(network, nn.Module):
-        return type(network).__name__
-    return getattr(network, "__qualname__", type(network).__name__)
+        return OfObject(type(network).__name__)
+    return OfObject(getattr(network, "__qualname__", type(network).__name__))
