@@ -23,7 +23,7 @@ from tables.claims import claims
 from tables.hour import hour
 from tables.int8 import int8
 from tables.large import kinds, large_data, nodes, orders
-from tables.machines import faults, on_ray, workers
+from tables.machines import faults, on_ray, processes, studies, workers
 from tables.probe import probe
 from tables.projector import projectors, weights
 from tables.runs import kd, methods, scale
@@ -37,7 +37,7 @@ OTHERS = tuple(
     DOCS / name
     for name in (
         *("results.md", "statistics.md", "deploy.md", "first-hour.md", "many-machines.md"),
-        *("data.md", "large-scale.md"),
+        *("data.md", "large-scale.md", "running.md"),
     )
 )
 PAGES = (ROOT / "README.md", *sorted((DOCS / "evidence").glob("*.md")), *OTHERS)
@@ -62,11 +62,13 @@ WRITERS: Mapping[str, Writer] = {
     "orders": orders,
     "on_ray": on_ray,
     "probe": probe,
+    "processes": processes,
     "projectors": projectors,
     "scale": scale,
     "seeds": seeds,
     "simulation": verdict.simulation,
     "students": students,
+    "studies": studies,
     "weights": weights,
     "workers": workers,
 }

@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[1]
 PAGES = [*sorted((ROOT / "docs/evidence").glob("*.md")), ROOT / "docs/results.md"]
 FURTHER = [ROOT / "README.md"]
 FURTHER += [
-    ROOT / f"docs/{name}.md" for name in ("statistics", "deploy", "first-hour", "many-machines")
+    ROOT / f"docs/{name}.md"
+    for name in ("statistics", "deploy", "first-hour", "many-machines", "running")
 ]
 RESULTS = sorted((ROOT / "benchmarks/results").glob("*.json"))
 

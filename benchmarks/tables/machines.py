@@ -25,6 +25,35 @@ def on_ray(results: Results, _: Sequence[str]) -> str:
     return _workers(results, ray=True)
 
 
+def studies(results: Results, _: Sequence[str]) -> str:
+    """Each run of a study on a cluster: how its commands ended, and what it equals."""
+    (found,) = results.values()
+    rows = [
+        [row["what"], ", ".join(map(str, row["exits"])), _yes(row["table equal"]),
+         _yes(row["weights equal"]), f"{row['seconds']:.0f}"]
+        for row in found["study"]
+    ]  # fmt: skip
+    return _table(("study", "exit codes", "table equal", "weights equal", "seconds"), rows)
+
+
+def processes(results: Results, _: Sequence[str]) -> str:
+    """Each launcher: how far its student is from that of one process; what a kill does to it."""
+    (found,) = results.values()
+    whole = [row for row in found["processes"] if "told" not in row]
+    killed = {row["what"]: row for row in found["processes"] if "told" in row}
+    rows = []
+    for row in whole:
+        kill = killed.get(row["what"])
+        after = ["", "", "", ""]
+        if kill is not None:
+            after = [str(kill["exit"]), str(kill["exit of the same command"]),
+                     _yes(kill["bit-equal"]), f"{kill['seconds until it ended']:.0f}"]  # fmt: skip
+        rows.append([row["what"], f"{row['largest difference']:.1e}", *after])
+    titles = ("started by", "weights differ by", "one killed: exit code", "the same command",
+              "bit-equal", "seconds until it ended")  # fmt: skip
+    return _table(titles, rows)
+
+
 def _workers(results: Results, *, ray: bool) -> str:
     (found,) = results.values()
     rows = [
