@@ -23,7 +23,7 @@ from tables.claims import claims
 from tables.hour import hour
 from tables.int8 import int8
 from tables.large import kinds, large_data, nodes, orders
-from tables.machines import faults, on_ray, processes, studies, workers
+from tables.machines import actors, faults, processes, workers
 from tables.probe import probe
 from tables.projector import projectors, weights
 from tables.runs import kd, methods, scale
@@ -42,6 +42,7 @@ OTHERS = tuple(
 )
 PAGES = (ROOT / "README.md", *sorted((DOCS / "evidence").glob("*.md")), *OTHERS)
 WRITERS: Mapping[str, Writer] = {
+    "actors": actors,
     "answers": answers,
     "arms": arms,
     "bare": bare,
@@ -60,7 +61,6 @@ WRITERS: Mapping[str, Writer] = {
     "methods": methods,
     "nodes": nodes,
     "orders": orders,
-    "on_ray": on_ray,
     "probe": probe,
     "processes": processes,
     "projectors": projectors,
@@ -68,7 +68,6 @@ WRITERS: Mapping[str, Writer] = {
     "seeds": seeds,
     "simulation": verdict.simulation,
     "students": students,
-    "studies": studies,
     "weights": weights,
     "workers": workers,
 }

@@ -20,20 +20,9 @@ def workers(results: Results, _: Sequence[str]) -> str:
     return _workers(results, ray=False)
 
 
-def on_ray(results: Results, _: Sequence[str]) -> str:
+def actors(results: Results, _: Sequence[str]) -> str:
     """The same on a cluster of this machine."""
     return _workers(results, ray=True)
-
-
-def studies(results: Results, _: Sequence[str]) -> str:
-    """Each run of a study on a cluster: how its commands ended, and what it equals."""
-    (found,) = results.values()
-    rows = [
-        [row["what"], ", ".join(map(str, row["exits"])), _yes(row["table equal"]),
-         _yes(row["weights equal"]), f"{row['seconds']:.0f}"]
-        for row in found["study"]
-    ]  # fmt: skip
-    return _table(("study", "exit codes", "table equal", "weights equal", "seconds"), rows)
 
 
 def processes(results: Results, _: Sequence[str]) -> str:

@@ -129,13 +129,3 @@ def test_a_study_is_that_of_one_process_and_what_fails_is_told(
     assert "not finished: dkd (1 of 2 arms). arm dkd: " in line
     assert "student.safetensors" in line
     assert (there / "arms/kd/scores.json").is_file(), "the others go on"
-
-
-def test_no_cluster_is_told_in_a_sentence(tmp_path: Path) -> None:
-    (tmp_path / "recipe.yaml").write_text(RECIPE)
-    call = ("cache", "recipe.yaml", "--on", "ray", "--address", "127.0.0.1:1")
-    found = stillhouse(tmp_path, *call)
-    assert found.returncode == 2
-    (line,) = [each for each in found.stderr.splitlines() if each.startswith("stillhouse:")]
-    assert "no cluster of Ray answers at 127.0.0.1:1" in line
-    assert "leave --address out" in line
