@@ -5,7 +5,7 @@ import io
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,15 @@ from stillhouse.engine.platform import Platform, open_platform
 os.environ.pop("COLUMNS", None)
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_programs(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No ``model.pt2`` in modules that are not marked: tracing takes most of a small run's time."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.node.get_closest_marker("programs") is None:
+            patch.setattr("stillhouse.deploy.folder.write_program", lambda *_, **__: False)
+        yield
 
 
 @pytest.fixture(scope="session")

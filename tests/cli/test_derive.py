@@ -11,6 +11,8 @@ from stillhouse.models import build_model
 from stillhouse.records.tensors import save_tensors
 from stillhouse.students import low_rank, with_codebooks
 
+pytestmark = pytest.mark.programs
+
 LOW = ("derive", "convnet-8-16", "--by", "low_rank", "--ratio", "0.5", "--image", "1,8,8")
 
 

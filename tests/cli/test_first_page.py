@@ -10,6 +10,8 @@ from PIL import Image
 
 import stillhouse
 
+pytestmark = pytest.mark.programs
+
 README = Path(__file__).resolve().parents[2] / "README.md"
 
 

@@ -22,6 +22,8 @@ from stillhouse.deploy.handed import predict as alone
 from stillhouse.deploy.preprocessing import Preprocessing
 from stillhouse.errors import DataError, RunError
 
+pytestmark = pytest.mark.programs
+
 CLASSES = ("=1+1", 'a,"b"', "c\nd")
 
 

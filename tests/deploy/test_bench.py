@@ -18,6 +18,8 @@ from stillhouse.deploy.onnx import Parity
 from stillhouse.deploy.peak_memory import PeakMemory, held_at_most, peak_memory
 from stillhouse.errors import RecipeError
 
+pytestmark = pytest.mark.programs
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:

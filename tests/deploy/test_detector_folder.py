@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from stillhouse.deploy.detector import DetectorConfig, DetectorPredictor, write_detector
 from stillhouse.errors import DataError
 
+pytestmark = pytest.mark.programs
+
 
 class White(nn.Module):
     """Finds the white part of an image, as a detector of torchvision's form."""

@@ -10,6 +10,8 @@ from PIL import Image
 from stillhouse.deploy.preprocessing import Preprocessing
 from stillhouse.errors import DataError
 
+pytestmark = pytest.mark.programs
+
 
 def _wanted(channels: int, height: int, width: int) -> Preprocessing:
     return Preprocessing(

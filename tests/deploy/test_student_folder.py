@@ -20,6 +20,8 @@ from stillhouse.deploy.config import PROGRAM, StudentConfig
 from stillhouse.errors import DataError, ModelError, RunError
 from stillhouse.records.exports import ExportList
 
+pytestmark = pytest.mark.programs
+
 BLOCKED = """
 import sys
 class Blocked:

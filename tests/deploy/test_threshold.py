@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 from typer.testing import CliRunner
@@ -16,6 +17,8 @@ from stillhouse.data.load import Splits, load
 from stillhouse.data.tables import ImageTable
 from stillhouse.deploy.predictor import Predictor
 from stillhouse.verification.pairs import all_pairs
+
+pytestmark = pytest.mark.programs
 
 
 def _people(which: list[int]) -> ImageTable:

@@ -28,7 +28,7 @@ from stillhouse.recipes import load_recipe
 from stillhouse.runs.run import prepare, run
 from stillhouse.tasks.average_precision import average_precision, in_pixels
 
-pytestmark = pytest.mark.ecosystem
+pytestmark = [pytest.mark.ecosystem, pytest.mark.programs]
 
 
 def label_of(boxes: list[list[float]], crowd: int = 0) -> torch.Tensor:

@@ -24,7 +24,7 @@ from stillhouse.models.detectors import as_detector
 from stillhouse.recipes import load_recipe
 from stillhouse.runs.run import prepare, run
 
-pytestmark = [pytest.mark.ecosystem, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.ecosystem, pytest.mark.timeout(900), pytest.mark.programs]
 FCOS = {"model": "fcos-resnet10t", "arguments": {"channels": 32}}
 SSDLITE = {"model": "ssdlite-resnet10t", "arguments": {"extra": [16, 16]}}
 RECIPE: dict[str, Any] = {

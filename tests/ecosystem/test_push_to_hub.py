@@ -18,6 +18,7 @@ from stillhouse.errors import RunError, SystemFault
 
 pytestmark = [
     pytest.mark.ecosystem,
+    pytest.mark.programs,
     # Of huggingface_hub with a newer httpx, while it sends a file.
     pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"),
 ]

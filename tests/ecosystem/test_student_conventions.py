@@ -16,7 +16,7 @@ from stillhouse.deploy.onnx import write_onnx
 from stillhouse.deploy.preprocessing import Preprocessing
 from stillhouse.deploy.program import ExportError
 
-pytestmark = pytest.mark.ecosystem
+pytestmark = [pytest.mark.ecosystem, pytest.mark.programs]
 
 
 def test_transformers_reads_the_folder_with_the_same_logits(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import stillhouse as sh
 from stillhouse.cli.app import app
 from stillhouse.data.load import load
 
-pytestmark = pytest.mark.ecosystem
+pytestmark = [pytest.mark.ecosystem, pytest.mark.programs]
 
 
 @pytest.fixture(scope="module")

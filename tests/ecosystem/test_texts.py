@@ -11,7 +11,7 @@ from stillhouse.errors import ModelError, StillhouseError
 from stillhouse.models import build_model
 from stillhouse.models.family import TokenFacts
 
-pytestmark = pytest.mark.ecosystem
+pytestmark = [pytest.mark.ecosystem, pytest.mark.programs]
 
 BERT = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
         "intermediate_size": 32}  # fmt: skip

@@ -20,7 +20,7 @@ from stillhouse.deploy.trained_grids import TRANSLATED, with_grids
 from stillhouse.models import build_model
 from stillhouse.students.quantised import converted, quantised
 
-pytestmark = pytest.mark.ecosystem
+pytestmark = [pytest.mark.ecosystem, pytest.mark.programs]
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,8 @@ from stillhouse.students.derived import numbers
 from stillhouse.students.quantised import quantised
 from stillhouse.students.quantised.network import share_rounded
 
+pytestmark = pytest.mark.programs
+
 IMAGES = torch.randn(32, 1, 6, 6, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(32) % 3
 DATA = TensorDataset(IMAGES, LABELS)

@@ -21,6 +21,8 @@ from stillhouse.report.probed import probe_rows
 from stillhouse.representations.neighbours import neighbour_overlap, neighbour_votes
 from stillhouse.runs.run import Outcome
 
+pytestmark = pytest.mark.programs
+
 KD = {"name": "embedding_kd", "kd_weight": 0}
 SMALL = {
     "task": {"name": "embedding", "neighbours": 2},

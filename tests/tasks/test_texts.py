@@ -23,6 +23,8 @@ from stillhouse.models.family import TokenFacts
 from stillhouse.models.sentences.bag import BagOfEmbeddings, mean_over
 from stillhouse.models.sentences.transformer import Transformer
 
+pytestmark = pytest.mark.programs
+
 GOOD = ["a fine film", "what a great story", "great and fine", "a warm and fine story"]
 BAD = ["a dull film", "what a poor story", "poor and dull", "a cold and dull story"]
 TEXTS = [text + f" number {n}" for n in range(6) for text in (*GOOD, *BAD)]

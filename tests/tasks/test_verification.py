@@ -24,6 +24,8 @@ from stillhouse.models.cosine_head import CosineHead
 from stillhouse.tasks import Verification
 from stillhouse.verification.pairs import Pairs, all_pairs
 
+pytestmark = pytest.mark.programs
+
 
 def _by_hand(z: np.ndarray, who: list[int]) -> dict[str, float]:
     """EER and AUC of all pairs in a plain loop, TAR at FAR 0.1 by sorting."""

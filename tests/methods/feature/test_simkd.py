@@ -16,6 +16,8 @@ from stillhouse.errors import ModelError, WiringError
 from stillhouse.methods import simkd
 from stillhouse.testing.toy import ToyNet, taught, toy_batches, untaught
 
+pytestmark = pytest.mark.programs
+
 
 def last(net: ToyNet, image: Tensor) -> Tensor:
     return net.down(net.relu(net.bn(net.conv(image))))

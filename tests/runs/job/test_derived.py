@@ -25,6 +25,8 @@ from stillhouse.runs.run import Objects, prepare
 from stillhouse.runs.training.training import control_training, student_training
 from stillhouse.students import low_rank
 
+pytestmark = pytest.mark.programs
+
 LOW = {"derive": "low_rank", "ratio": 0.5}
 
 

@@ -15,6 +15,8 @@ from stillhouse.runs.run import prepare
 from stillhouse.runs.training.training import student_training
 from stillhouse.students import codebooks, is_shared
 
+pytestmark = pytest.mark.programs
+
 SETTINGS = {
     "data": "digits", "teacher": "convnet-8-16", "student": {"derive": "shared", "bits": 3},
     "epochs": 2, "seeds": 1, "batch": 16, "precision": "fp32", "control": False,

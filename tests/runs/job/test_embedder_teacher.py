@@ -14,6 +14,8 @@ from stillhouse.models import build_model
 from stillhouse.tasks import Verification
 from stillhouse.verification.pairs import all_pairs
 
+pytestmark = pytest.mark.programs
+
 NAME, SIZE = "convnet-4-6-e8", (12, 10)
 METHOD = {"name": "embedding_kd", "kd_weight": 0, "label_weight": 0}
 

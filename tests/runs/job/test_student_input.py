@@ -16,6 +16,8 @@ from stillhouse.methods import ema_kd
 from stillhouse.models import build_model
 from stillhouse.recipes import make_recipe
 
+pytestmark = pytest.mark.programs
+
 SIDE, SMALL, LARGE = 8, "convnet-4-8", "convnet-6-8"
 GREY = {"channels": 1}
 

@@ -8,6 +8,8 @@ import torch
 
 import stillhouse as sh
 
+pytestmark = pytest.mark.programs
+
 
 def test_the_ensemble_is_measured_and_handed_over(tmp_path: Path) -> None:
     outcome = sh.distill(

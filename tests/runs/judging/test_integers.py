@@ -24,6 +24,8 @@ from stillhouse.runs.job.networks import Network
 from stillhouse.runs.job.watcher import SilentWatcher
 from stillhouse.students.quantised import converted, load_integer, quantised
 
+pytestmark = pytest.mark.programs
+
 IMAGE = torch.zeros(1, 3, 8, 8)
 
 

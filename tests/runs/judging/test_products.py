@@ -20,6 +20,8 @@ from stillhouse.models.outputs import NamedOutputs
 from stillhouse.runs.job.watcher import SilentWatcher
 from stillhouse.runs.judging.products import is_one_of
 
+pytestmark = pytest.mark.programs
+
 MEASURED = ("teacher head", "mixture")
 
 
