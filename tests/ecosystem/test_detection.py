@@ -27,6 +27,7 @@ from stillhouse.pairing import propose
 from stillhouse.recipes import load_recipe
 from stillhouse.runs.run import prepare, run
 from stillhouse.tasks.average_precision import average_precision, in_pixels
+from stillhouse.tasks.image_precision import matches, weighted_precision
 
 pytestmark = [pytest.mark.ecosystem, pytest.mark.programs]
 
@@ -103,6 +104,23 @@ def test_mean_average_precision_is_that_of_pycocotools(seed: int, crowd: int) ->
     assert list(mine.named.values()) == pytest.approx(stats, abs=1e-6)
     assert list(mine.of_class.values()) == pytest.approx(of_class, abs=1e-6)
     assert 0.05 < mine.named["mAP"] < 0.95
+
+
+@pytest.mark.parametrize("crowd", [0, 1], ids=["no crowd", "a crowd in each image"])
+def test_map_of_drawn_images_is_that_of_an_evaluation_of_them(crowd: int) -> None:
+    found, labels = scene(2)
+    labels[:, 5, 5] = crowd
+    drawn = torch.randint(0, 20, (4, 20), generator=torch.Generator().manual_seed(0))
+    drawn[0] = torch.arange(20)
+    drawn[1] = 7  # one image twenty times
+    weight = torch.stack([each.bincount(minlength=20) for each in drawn]).double().numpy()
+    mine = weighted_precision(matches(found, labels), weight)
+    for rows, values in zip(drawn, mine, strict=True):
+        named = average_precision(found[rows], labels[rows]).named
+        assert values.tolist() == pytest.approx(
+            [named[n] for n in ("mAP", "mAP50", "mAP75")], abs=1e-6
+        )
+    assert len({round(value, 4) for value in mine[:, 0].tolist()}) == 4
 
 
 def test_the_same_boxes_in_each_format_have_the_same_map(tmp_path: Path) -> None:
@@ -209,6 +227,11 @@ def _figures_and_report(directory: Path, scores: dict[str, Any]) -> None:
     for network in figures["networks"]:
         of = {name: one["value"] for name, one in network["figures"].items()}
         assert of["mAP"] == pytest.approx((of["AP of square"] + of["AP of bar"]) / 2, abs=1e-6)
+        whole = network["figures"]["mAP"]
+        assert whole["low"] - 1e-6 <= whole["value"] <= whole["high"] + 1e-6
+    assert (figures["over"], figures["count"]) == ("images", 4)
+    over = figures["gains"]["mAP"]
+    assert over["low"] - 1e-6 <= over["value"] <= over["high"] + 1e-6
     gain = figures["gains"]["AP of bar"]["value"]
     student, control = (next(n for n in figures["networks"] if n["role"] == role)["figures"]
                         for role in ("student", "control"))  # fmt: skip

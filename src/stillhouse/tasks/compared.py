@@ -17,6 +17,7 @@ from stillhouse.records.figures import (
 )
 from stillhouse.records.metric import Metric
 from stillhouse.tasks.gains import CONTROL, STUDENT, gain_over_seeds
+from stillhouse.tasks.over_images import ends
 from stillhouse.verification.curve import Curve, curve
 from stillhouse.verification.figures import left_out, over_people, shown_fars
 from stillhouse.verification.pairs import Floats, Pairs, all_pairs, pair_cosines
@@ -109,20 +110,11 @@ def _network(
     for at, metric in enumerate(metrics):
         mine = found.of(lambda value, at=at: value[..., places, at].mean(-1))  # type: ignore[misc]
         by_seed = tuple(found.value[places, at].tolist())
-        low, high = _ends(mine)
+        low, high = ends(mine)
         estimates[metric.name] = Estimate(
             value=float(mine.value), by_seed=by_seed, low=low, high=high
         )
     return NetworkFigures(role=role, seeds=tuple(seeds), figures=estimates)
-
-
-def _ends(of: Resamples) -> tuple[float | None, float | None]:
-    """The interval; (None, None) where too few resamples have pairs of both kinds."""
-    try:
-        interval = of.interval()
-    except DataError:
-        return None, None
-    return interval.low, interval.high
 
 
 def _gains(
@@ -140,7 +132,7 @@ def _gains(
             return sign * (value[..., mine, at] - value[..., theirs, at]) + 0.0  # no -0
 
         by_seed = gain(found.value).tolist()
-        low, high = _ends(found.of(lambda value, of=gain: of(value).mean(-1)))  # type: ignore[misc]
+        low, high = ends(found.of(lambda value, of=gain: of(value).mean(-1)))  # type: ignore[misc]
         gains[metric.name] = gain_over_seeds(by_seed, low, high)
     return gains
 
