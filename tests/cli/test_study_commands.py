@@ -65,7 +65,10 @@ def test_check_tells_once_what_arms_have_in_common(command) -> None:
         Image.new("L", (8, 8), 6 * row).save(place / f"{row}.png")
     Path("pictures/a/notes.txt").write_text("none")
 
-    torch.save(build_model("convnet-4-4", classes=2, channels=1).state_dict(), "teacher.pt")
+    state = build_model("convnet-4-4", classes=2, channels=1).state_dict()
+    wrong = {name: torch.arange(len(value)) / 1 if value.shape == (2,) else torch.zeros_like(value)
+             for name, value in state.items()}  # fmt: skip
+    torch.save(wrong, "teacher.pt")  # it says 'b' of all, which one of three validation images is
     Path("two.yaml").write_text(
         "data: {source: pictures, augment: none}\nseeds: 1\nepochs: 1\nstudent: convnet-2-4\n"
         "teacher: {model: convnet-4-4, weights: teacher.pt}\nsweep: {method.weight: [1, 2]}\n"

@@ -262,10 +262,12 @@ def _write_all(
             observer.step(_rows(work, gap))
             if outcome == THERE and queue:  # what is left is an old list: one look at all of it
                 known = {part: shards.present() for part, shards in held.items()}
-                kept = [each for each in queue if _is_missing(each, missing[each], known)]
-                for gone in set(queue).difference(kept):
-                    observer.step(_rows(work, gone))
-                queue = deque(kept)
+                old, queue = queue, deque[Gap]()
+                for each in old:
+                    if _is_missing(each, missing[each], known):
+                        queue.append(each)
+                    else:
+                        observer.step(_rows(work, each))
         left = others
         if len(left) == before:  # others are at work on all that is left
             leases.pause(WAIT)

@@ -51,7 +51,7 @@ def shuffled_by_blocks(seed: int, epoch: int, blocks: Blocks) -> Tensor:
     >>> order.sort().values.tolist() == list(range(12))
     True
     >>> [sorted(set(blocks.of[part].tolist())) for part in order.split(6)]
-    [[0, 3], [1, 2]]
+    [[2, 3], [0, 1]]
     """
     rows = shuffled(seed, epoch, len(blocks.of))
     count = int(blocks.of.max()) + 1

@@ -95,7 +95,8 @@ def _overlap(found: np.ndarray, boxes: np.ndarray, crowd: np.ndarray) -> np.ndar
     both = np.clip(high - low, 0, None).prod(-1)
     areas = (found[:, 2:] - found[:, :2]).prod(-1), (boxes[:, 2:] - boxes[:, :2]).prod(-1)
     whole = np.where(crowd[None], areas[0][:, None], areas[0][:, None] + areas[1][None] - both)
-    return np.divide(both, whole, out=np.zeros_like(both), where=whole > 0)
+    share: np.ndarray = np.divide(both, whole, out=np.zeros_like(both), where=whole > 0)
+    return share
 
 
 def weighted_precision(classes: Sequence[Matches], weight: Floats) -> Floats:
