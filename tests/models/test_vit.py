@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from stillhouse.deploy.program import export
 from stillhouse.errors import ModelError
 from stillhouse.models import build_model, describe
 from stillhouse.models.vit import VisionTransformer
@@ -149,3 +150,10 @@ def test_images_of_another_size_are_refused() -> None:
     network = build_model("vit-8-2-2", classes=10, size=8)
     with pytest.raises(ModelError, match="positions for images of 8x8, got 12x12"):
         network(torch.zeros(1, 3, 12, 12))
+
+
+@pytest.mark.parametrize("name", ["vit", "deit"])
+def test_it_becomes_a_program_for_batches_of_any_size(name: str) -> None:
+    """`export` itself compares the answers for one image and for all."""
+    network = build_model(f"{name}-8-1-2", classes=3, channels=1, size=8).eval()
+    assert export(network, torch.randn(3, 1, 8, 8))

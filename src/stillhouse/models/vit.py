@@ -35,7 +35,7 @@ class Tokens(nn.Module):
 
     def forward(self, patches: Tensor) -> Tensor:
         """All tokens at their positions."""
-        learned = self.learned.expand(len(patches), -1, -1)
+        learned = self.learned.expand(patches.shape[0], -1, -1)
         return torch.cat([learned, patches], 1) + self.positions
 
 
