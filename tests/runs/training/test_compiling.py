@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from stillhouse.errors import RunError
 from stillhouse.recipes import make_recipe
@@ -85,6 +86,30 @@ def test_real_steps_are_timed(tmp_path: Path) -> None:
     assert 0 < compiling._seconds_of_network(job) < 10
     assert 0 < step < 10
     assert first > 0
+
+
+@pytest.mark.parametrize("narrow", [True, False])
+def test_a_narrow_strided_convolution_is_timed_on_contiguous_images(
+    narrow: bool, tmp_path: Path, monkeypatch
+) -> None:
+    """Its weight gradient crashes in oneDNN where images are channels last, as tables hold them."""
+    monkeypatch.setattr(compiling, "breaks_channels_last", lambda module, device: narrow)
+    seen, whole = set(), compiling.run_on
+
+    def run_on(module, given):
+        seen.update(value.is_contiguous() for value in given.values())
+        return whole(module, given)
+
+    monkeypatch.setattr(compiling, "run_on", run_on)
+    source = Path(tmp_path, "pictures")
+    for row in range(40):
+        place = source / "ab"[row % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (6 * row, 0, 9)).save(place / f"{row}.png")
+    compiling._seconds_of_network(
+        prepared(tmp_path, data=str(source), student="convnet-4-8", teacher="convnet-4-8")
+    )
+    assert seen == {narrow}
 
 
 @pytest.mark.parametrize("text", ["{", "{}", "[]"])

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from stillhouse.engine.graphs import Compile
+from stillhouse.engine.layout import breaks_channels_last
 from stillhouse.engine.seeding import seeded
 from stillhouse.engine.signals import LOGITS
 from stillhouse.engine.trainer import training
@@ -115,11 +116,13 @@ def _seconds_of_network(job: Job) -> float:
     network = behind(job.student_input, job.student.make(seed)).to(platform.device)
     network.train()
     train, dtype = job.data.train(seed), platform.autocast_dtype
-    batch = train.sample(train.batch_size)
+    given = job.data.inputs(train.sample(train.batch_size))
+    if breaks_channels_last(network, platform.device):
+        given = {name: value.contiguous() for name, value in given.items()}
 
     def step() -> None:
         with torch.autocast(platform.device.type, dtype, enabled=dtype is not None):
-            output = named_outputs(run_on(network, job.data.inputs(batch)))[LOGITS]
+            output = named_outputs(run_on(network, given))[LOGITS]
         output.float().square().mean().backward()
 
     return median_later(seconds_of(step, WARM + TIMED, platform))
