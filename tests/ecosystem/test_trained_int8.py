@@ -153,7 +153,7 @@ def test_an_embedding_of_length_one_becomes_integers(tmp_path: Path) -> None:
     rows = torch.randint(0, 256, (16, 3, 16, 16), dtype=torch.uint8)
     plain, file = tmp_path / "plain.onnx", tmp_path / "int8.onnx"
     write_onnx(ready, rows[:2], plain, output="embedding")
-    kernels = write_int8(plain, rows, file, target="vnni")
+    kernels = write_int8(plain, rows, file, target="x86")
     assert kernels.integer
     assert not kernels.floating
     found, wanted = answers_of(file, rows), ready(rows).detach()
